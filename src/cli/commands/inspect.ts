@@ -1,0 +1,56 @@
+/** `edgeloom inspect`: a model's segments and what each costs. */
+import {
+  byteLength,
+  formatBytes,
+  formatCount,
+  formatType,
+  type SegmentCost,
+  segmentCosts,
+  segmentModel,
+  specialize,
+} from "../../index.ts";
+import { loadModel } from "../../nodejs.ts";
+import { say, table } from "../terminal.ts";
+
+export function inspect(name: string, options: { batch: number; json?: true }): void {
+  const model = loadModel(name, 1, process.cwd());
+  const graph = specialize(model.graph, { batch: options.batch });
+  const segments = segmentModel(graph);
+  const costs = segmentCosts(graph, segments, {
+    loss: "softmax-cross-entropy",
+    optimizer: { kind: "sgd", momentum: 0.9, weightDecay: 0 },
+  });
+  const total = (of: (cost: SegmentCost) => number): number =>
+    costs.reduce((sum, cost) => sum + of(cost), 0);
+  say(
+    `${graph.name}: ${formatCount(total((cost) => cost.parameterBytes) / 4)} parameters, ` +
+      `${formatCount(total((cost) => cost.forwardFlops) / options.batch)}flop forward per sample, ` +
+      `${costs.length} segments, ${costs.length - 1} cuts; batch ${options.batch}`,
+  );
+  say();
+  const columns = [
+    { title: "cut", align: "right" },
+    { title: "segment" },
+    { title: "forward", align: "right" },
+    { title: "backward", align: "right" },
+    { title: "parameters", align: "right" },
+    { title: "saved", align: "right" },
+    { title: "out", align: "right" },
+    { title: "output" },
+  ] as const;
+  const rows = costs.map((cost) => [
+    cost.index === costs.length - 1 ? "" : String(cost.index + 1),
+    cost.name,
+    `${formatCount(cost.forwardFlops)}flop`,
+    `${formatCount(cost.backwardFlops)}flop`,
+    formatBytes(cost.parameterBytes),
+    formatBytes(cost.savedBytes),
+    formatBytes(byteLength(cost.output)),
+    formatType(cost.output),
+  ]);
+  for (const line of table(columns, rows)) say(line);
+  say();
+  say('Cut k keeps segments 1 to k on the device; "saved" is kept from forward to backward.');
+  if (options.json)
+    say(JSON.stringify({ model: graph.name, batch: options.batch, segments: costs }));
+}

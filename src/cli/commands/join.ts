@@ -1,0 +1,79 @@
+/** `edgeloom join`: this machine takes part in a run with data of its own. */
+import { hostname } from "node:os";
+import { bytesPerMsOfMbit, formatBytes, formatRate } from "../../index.ts";
+import { join, loadShard, NativeEngine, peakMemoryBytes } from "../../nodejs.ts";
+import { exitCodes } from "../exit.ts";
+import { fail, say } from "../terminal.ts";
+
+export interface JoinFlags {
+  readonly token: string;
+  readonly data: string;
+  readonly label?: string;
+  readonly classes?: readonly string[];
+  readonly name?: string;
+  readonly duty: number;
+  /** MB. */
+  readonly memory?: number;
+  /** Mbit/s. */
+  readonly ceiling?: number;
+  readonly quiet?: true;
+}
+
+export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
+  const tell = (text: string): void => {
+    if (!flags.quiet) say(text);
+  };
+  const train = loadShard(flags.data, {
+    ...(flags.label === undefined ? {} : { label: flags.label }),
+    ...(flags.classes === undefined ? {} : { classNames: flags.classes }),
+  });
+  const name = flags.name ?? `${hostname().replace(/[^A-Za-z0-9_.-]/g, "-")}-${process.pid}`;
+  tell(`${name}: ${train.samples.toLocaleString("en")} samples from ${flags.data}; they stay here`);
+  const joined = await join({
+    url,
+    token: flags.token,
+    name,
+    duty: flags.duty,
+    memoryBytes: flags.memory === undefined ? null : flags.memory * 1e6,
+    ceilingBytesPerMs: flags.ceiling === undefined ? null : bytesPerMsOfMbit(flags.ceiling),
+    train,
+    engine: new NativeEngine({ threads: 1 }),
+    onEvent(event) {
+      switch (event.type) {
+        case "welcomed":
+          return tell(`joined run ${event.run}; waiting for the others`);
+        case "planned": {
+          const own = event.plan.copies.find((copy) => copy.node === event.node);
+          const link = event.plan.links.find((candidate) => candidate.from === event.node);
+          const share = link?.bytesPerMs == null ? "" : ` over ${formatRate(link.bytesPerMs)}`;
+          return tell(`plan, term ${event.plan.term}: ${own?.to ?? 0} segments here${share}`);
+        }
+        case "round":
+          return tell(`round ${event.round + 1}`);
+      }
+    },
+  });
+  const leave = (): void => joined.leave("it was stopped by its user");
+  process.on("SIGINT", leave);
+  process.on("SIGTERM", leave);
+  const end = await joined.ended;
+  switch (end.reason) {
+    case "finished":
+      tell(`the run has finished: ${end.text}; peak memory ${formatBytes(peakMemoryBytes())}`);
+      break;
+    case "interrupted":
+      tell(`the run has ended: ${end.text}`);
+      process.exitCode = exitCodes.interrupted;
+      break;
+    case "refused":
+      fail(`${url} refused to let ${name} join: ${end.text}`);
+      process.exitCode = exitCodes.usage;
+      break;
+    case "failed":
+    case "dropped":
+    case "lost":
+      fail(`${name}: ${end.text}; the run's own folder holds what was trained`);
+      process.exitCode = exitCodes.failed;
+      break;
+  }
+}

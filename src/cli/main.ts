@@ -1,0 +1,173 @@
+/**
+ * The command line. Every command parses its flags here and calls one function
+ * of `commands/`; exit codes are decided here and nowhere else:
+ * 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted.
+ */
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { EdgeloomError, messageOf } from "../index.ts";
+import { exitCodes } from "./exit.ts";
+import { fail } from "./terminal.ts";
+
+const port = (text: string): number => numberBetween(text, 1, 65535, true);
+const duty = (text: string): number => numberBetween(text, 0.001, 1, false);
+const positive = (text: string): number => numberBetween(text, 1e-9, Number.MAX_VALUE, false);
+const count = (text: string): number => numberBetween(text, 1, 1e9, true);
+const names = (text: string): string[] => text.split(",").map((name) => name.trim());
+const integer = (text: string): number => numberBetween(text, -(2 ** 31), 2 ** 32, true);
+
+function numberBetween(text: string, min: number, max: number, isWhole: boolean): number {
+  const value = Number(text);
+  if (
+    text.trim() === "" ||
+    !(value >= min && value <= max) ||
+    (isWhole && !Number.isInteger(value))
+  ) {
+    const kind = isWhole ? "a whole number" : "a number";
+    const range = max > 1e12 ? `above ${min < 1 ? 0 : min - 1}` : `from ${min} to ${max}`;
+    throw new InvalidArgumentError(`It must be ${kind} ${range}.`);
+  }
+  return value;
+}
+
+function program(): Command {
+  const root = new Command("edgeloom")
+    .description("Train one neural network across devices, edge servers and the cloud.")
+    .version("0.1.0", "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .showHelpAfterError("(add --help for what is allowed)")
+    .exitOverride()
+    .addHelpText(
+      "after",
+      `
+Examples:
+  edgeloom demo                        one edge server and four unequal devices on this machine
+  edgeloom serve job.yaml              wait for devices and train; prints a join line for each
+  edgeloom join URL --token T --data DIR   take part with the data in DIR
+  edgeloom train job.yaml              train in this process alone
+  edgeloom eval RUN --data DIR         measure a finished run on held-out data
+
+Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted.`,
+    );
+
+  root
+    .command("demo")
+    .description("train LeNet-5 on MNIST across an edge server and four device processes")
+    .option("--seed <n>", "seed of weights, partition and batches", integer, 1)
+    .option("--port <n>", "port of the coordinator (default: first free from 7070)", port)
+    .option("--runs <dir>", "folder for runs", "runs")
+    .option("--json", "print one JSON object as the last line")
+    .action(async (options) => (await import("./commands/demo.ts")).demo(options));
+
+  root
+    .command("serve")
+    .description("start a coordinator and edge server for a job, and wait for its devices")
+    .argument("<job>", "job file, see docs/jobs.md")
+    .option("--port <n>", "port of the coordinator (default: first free from 7070)", port)
+    .option("--runs <dir>", "folder for runs", "runs")
+    .option("--json", "print one JSON object as the last line")
+    .option("--since <ms>", "count the run's time from this Unix time", positive)
+    .action(async (job, options) => (await import("./commands/serve.ts")).serveJob(job, options));
+
+  root
+    .command("join")
+    .description("take part in a run with private data")
+    .argument("<url>", "address that serve printed, ws://...")
+    .requiredOption("--token <token>", "join token that serve printed")
+    .requiredOption(
+      "--data <path>",
+      "mnist, a folder with idx files or with images by class, or a CSV file",
+    )
+    .option("--label <column>", "label column of a CSV (default: the last)")
+    .option(
+      "--classes <names>",
+      "class names in the run's order, where this device may lack some",
+      names,
+    )
+    .option("--name <name>", "name of this device (default: host name and process id)")
+    .option("--duty <share>", "share of one core that may be used, above 0 to 1", duty, 1)
+    .option("--memory <MB>", "memory that may be used, in MB", positive)
+    .option("--ceiling <Mbit/s>", "limit of this device's link", positive)
+    .option("--quiet", "print errors only")
+    .action(async (url, options) => (await import("./commands/join.ts")).joinRun(url, options));
+
+  root
+    .command("train")
+    .description("train a job in this process")
+    .argument("<job>", "job file, see docs/jobs.md")
+    .option("--runs <dir>", "folder for runs", "runs")
+    .option("--threads <n>", "threads of the engine", count, 1)
+    .option("--json", "print one JSON object as the last line")
+    .action(async (job, options) => (await import("./commands/train.ts")).trainJob(job, options));
+
+  root
+    .command("plan")
+    .description(
+      "measure this machine, plan the job for the fleet it describes, and predict a round",
+    )
+    .argument("<job>", "job file, see docs/jobs.md")
+    .option("--json", "print one JSON object as the last line")
+    .action(async (job, options) => (await import("./commands/plan.ts")).planJob(job, options));
+
+  root
+    .command("eval")
+    .description("measure the accuracy of a run or a model on held-out data")
+    .argument("<run>", "run folder, or an .onnx file")
+    .requiredOption(
+      "--data <path>",
+      "mnist, a folder with idx files or with images by class, or a CSV file",
+    )
+    .option("--json", "print one JSON object as the last line")
+    .action(async (run, options) => (await import("./commands/eval.ts")).evaluateRun(run, options));
+
+  root
+    .command("export")
+    .description("write a run's newest weights as an ONNX inference model")
+    .argument("<run>", "run folder")
+    .requiredOption("--out <file>", "file to write")
+    .action(async (run, options) => (await import("./commands/export.ts")).exportRun(run, options));
+
+  root
+    .command("inspect")
+    .description("list a model's segments with flops, parameters and activations")
+    .argument("<model>", "built-in model or .onnx file")
+    .option("--batch <n>", "batch size", count, 32)
+    .option("--json", "print one JSON object as the last line")
+    .action(async (model, options) =>
+      (await import("./commands/inspect.ts")).inspect(model, options),
+    );
+
+  root
+    .command("partition")
+    .description("split a data set into private shards by a seeded Dirichlet distribution")
+    .argument("<data>", "mnist, or a folder with idx files")
+    .requiredOption("--parts <n>", "number of shards", count)
+    .requiredOption("--out <dir>", "folder for the shards part-1, part-2, ...")
+    .option("--alpha <x>", "concentration: small is unequal, large is equal", positive, 0.5)
+    .option("--seed <n>", "seed of the partition", integer, 1)
+    .action(async (data, options) =>
+      (await import("./commands/partition.ts")).partition(data, options),
+    );
+
+  return root;
+}
+
+async function main(): Promise<void> {
+  try {
+    process.exitCode =
+      (await program()
+        .parseAsync()
+        .then(() => process.exitCode)) ?? exitCodes.done;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+    } else if (error instanceof EdgeloomError) {
+      fail(error.message);
+      process.exitCode = exitCodes.usage;
+    } else {
+      fail(`a bug in Edgeloom: ${error instanceof Error ? error.stack : messageOf(error)}`);
+      process.exitCode = exitCodes.failed;
+    }
+  }
+}
+
+await main();

@@ -1,0 +1,58 @@
+/** Costs of segments, from the operators' own rules: what planners know of a model. */
+import { byteLength, type TensorType } from "../base/tensor.ts";
+import type { Graph } from "./graph.ts";
+import { inferTypes, resolve } from "./infer.ts";
+import type { LossName } from "./loss.ts";
+import { type OptimizerSpec, optimizerState } from "./optimizer.ts";
+import { type Program, stagePrograms } from "./program.ts";
+import type { Segment, SegmentCost } from "./segment.ts";
+
+/**
+ * Costs of every segment. Backward flops are counted on the backward programs
+ * that really run, not assumed to be twice the forward ones.
+ */
+export function segmentCosts(
+  graph: Graph,
+  segments: readonly Segment[],
+  spec: { readonly loss: LossName; readonly optimizer: OptimizerSpec },
+): SegmentCost[] {
+  const types = inferTypes(graph);
+  return segments.map((segment): SegmentCost => {
+    const { index, name, output } = segment;
+    const { forward, backward, step } = stagePrograms(graph, segments, index, index + 1, spec);
+    const forwardFlops = flopsOf(segment.nodes, types);
+    const backwardFlops =
+      step === null ? programFlops(backward) : programFlops(step) - forwardFlops;
+    const saved = forward?.outputs.filter(({ role }) => role === "saved") ?? [];
+    const keepsInput = (step ?? backward)?.inputs.some(({ role }) => role === "feature") ?? false;
+    return {
+      index,
+      name,
+      forwardFlops,
+      backwardFlops,
+      output: { dtype: output.dtype, shape: output.shape },
+      parameterBytes: bytes(segment.parameters),
+      stateBytes: bytes(
+        segment.parameters.flatMap((parameter) => optimizerState(spec.optimizer, parameter)),
+      ),
+      savedBytes: bytes(saved) + (keepsInput ? byteLength(segment.input) : 0),
+    };
+  });
+}
+
+const bytes = (tensors: readonly TensorType[]): number =>
+  tensors.reduce((sum, type) => sum + byteLength(type), 0);
+
+const programFlops = (program: Program | null): number =>
+  program === null ? 0 : flopsOf(program.graph.nodes, inferTypes(program.graph));
+
+function flopsOf(nodes: Graph["nodes"], types: ReadonlyMap<string, TensorType>): number {
+  let flops = 0;
+  for (const node of nodes) {
+    const { rule, attributes } = resolve(node);
+    const inputs = node.inputs.map((name) => types.get(name) ?? null);
+    const outputs = node.outputs.flatMap((name) => types.get(name) ?? []);
+    flops += rule.flops(inputs, outputs, attributes);
+  }
+  return flops;
+}

@@ -1,0 +1,62 @@
+/**
+ * The one intermediate representation: an ONNX-shaped graph. Models, gradients,
+ * optimizer updates and stage programs are all this type, so every pass is
+ * `Graph -> Graph` and one verifier and one printer serve them all.
+ *
+ * Differences from an ONNX GraphProto: trained initializers (`parameters`) are
+ * kept apart from constants and hold no values here (values live in a
+ * {@link Weights} map, because they change); value names are unique (SSA).
+ */
+import type { DenseTensor, DType, TensorType } from "../base/tensor.ts";
+import type { OpName } from "./ops/table.ts";
+
+/** ONNX operator set in whose forms nodes are written, here and in every file we emit. */
+export const emitOpset = 17;
+
+/** An ONNX attribute value. Integers, floats, strings, their lists, or a tensor. */
+export type Attribute = number | string | readonly number[] | readonly string[] | DenseTensor;
+export type Attributes = Readonly<Record<string, Attribute>>;
+
+/** A dimension before `specialize`: a number, or a name such as "batch" bound later. */
+export type Dimension = number | string;
+
+/** A named value with a type whose dimensions may still be names. */
+export interface Value {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly Dimension[];
+}
+
+/** A trained initializer: its name and type. Its values live in {@link Weights}. */
+export interface Parameter extends TensorType {
+  readonly name: string;
+}
+
+/** One application of an operator. An absent optional input is the empty string. */
+export interface GraphNode {
+  readonly op: OpName;
+  readonly name: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: Attributes;
+}
+
+/** A whole graph; `nodes` are in topological order. */
+export interface Graph {
+  readonly name: string;
+  readonly inputs: readonly Value[];
+  readonly parameters: readonly Parameter[];
+  readonly constants: ReadonlyMap<string, DenseTensor>;
+  readonly nodes: readonly GraphNode[];
+  /** Names of the values that leave the graph. */
+  readonly outputs: readonly string[];
+}
+
+/** Values of parameters by name. */
+export type Weights = ReadonlyMap<string, DenseTensor>;
+
+/** A graph with initial values for its parameters. */
+export interface Model {
+  readonly graph: Graph;
+  readonly weights: Weights;
+}

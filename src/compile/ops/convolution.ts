@@ -1,0 +1,271 @@
+/**
+ * Convolution and its transpose over one or two spatial axes, with groups,
+ * strides, padding and dilations.
+ *
+ * Gradients are made of standard inference operators: the input's gradient is the
+ * transposed convolution of the output's gradient with the same weight; the
+ * weight's gradient has a file of its own, `weight-gradient.ts`, because it is the
+ * most expensive piece of a training step and has several possible forms.
+ */
+import { ModelError } from "../../base/errors.ts";
+import { elementCount, formatType, type TensorType } from "../../base/tensor.ts";
+import type { Attributes } from "../graph.ts";
+import { integer, integers, readAttributes, word } from "./attributes.ts";
+import { numbers, pack } from "./elements.ts";
+import { summed } from "./gradients.ts";
+import { inputType, inputValue, requireFloat, requireRank, requireSameDType } from "./inputs.ts";
+import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
+import { weightGradient } from "./weight-gradient.ts";
+import {
+  type Convolution,
+  eachTap,
+  flatWindow,
+  padsOf,
+  perAxis,
+  type WindowAttributes,
+  windowOver,
+} from "./windows.ts";
+
+interface ConvAttributes extends WindowAttributes {
+  readonly group: number;
+}
+
+const windowReaders = {
+  kernel_shape: integers,
+  strides: integers,
+  pads: integers,
+  dilations: integers,
+  auto_pad: word("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"),
+  group: integer(1, 1),
+};
+
+function convolution(inputs: InputTypes, attributes: ConvAttributes): Convolution {
+  const x = requireFloat(inputType(inputs, 0));
+  const weight = inputType(inputs, 1);
+  requireRank(x, 3, 4);
+  requireRank(weight, x.shape.length, x.shape.length, "the weight");
+  requireSameDType(x, weight);
+  const [batch, channels, ...input] = x.shape as [number, number, ...number[]];
+  const [filters, channelsIn, ...kernel] = weight.shape as [number, number, ...number[]];
+  const { group } = attributes;
+  if (channels !== channelsIn * group || filters % group !== 0) {
+    throw new ModelError(
+      `${formatType(x)} with weight ${formatType(weight)} in ${group} group(s): ` +
+        `allowed: ${channelsIn * group} channels, a number of filters that ${group} divides`,
+    );
+  }
+  const window = windowOver(input, kernel, attributes);
+  return { ...window, batch, group, channelsIn, channelsOut: filters / group };
+}
+
+function requireBias(inputs: InputTypes, filters: number): void {
+  const bias = inputs[2];
+  if (bias === undefined || bias === null) return;
+  requireSameDType(inputType(inputs, 0), bias);
+  if (bias.shape.length !== 1 || bias.shape[0] !== filters) {
+    throw new ModelError(`the bias is ${formatType(bias)}; allowed: shape [${filters}]`);
+  }
+}
+
+/** Multiplications and additions of one convolution, forward or transposed. */
+const convolutionFlops = (c: Convolution): number =>
+  2 *
+  c.batch *
+  c.group *
+  c.channelsIn *
+  c.channelsOut *
+  elementCount(c.kernel) *
+  elementCount(c.output);
+
+/**
+ * Calls `visit(x, y, w)` once per channel pair and kernel position with the flat offsets of an
+ * input plane, an output plane and the weight between them, and that position's (i, j).
+ */
+function eachPlane(
+  c: Convolution,
+  visit: (x: number, y: number, w: number, i: number, j: number) => void,
+): void {
+  const [kernelHeight, kernelWidth] = c.kernel as [number, number];
+  const [planeX, planeY] = [elementCount(c.input), elementCount(c.output)];
+  const { batch, group, channelsIn, channelsOut } = c;
+  for (let n = 0; n < batch; n++) {
+    for (let m = 0; m < group * channelsOut; m++) {
+      const firstChannel = Math.floor(m / channelsOut) * channelsIn;
+      const y = (n * group * channelsOut + m) * planeY;
+      for (let channel = 0; channel < channelsIn; channel++) {
+        const x = (n * group * channelsIn + firstChannel + channel) * planeX;
+        for (let i = 0; i < kernelHeight; i++) {
+          for (let j = 0; j < kernelWidth; j++) {
+            visit(x, y, ((m * channelsIn + channel) * kernelHeight + i) * kernelWidth + j, i, j);
+          }
+        }
+      }
+    }
+  }
+}
+
+const flat = (c: Convolution): Convolution => ({ ...c, ...flatWindow(c) });
+
+/** Attributes of the window for emitted nodes; padding is always written out. */
+const windowAttributes = (c: Convolution): Attributes => ({
+  kernel_shape: c.kernel,
+  strides: c.strides,
+  dilations: c.dilations,
+  pads: padsOf(c),
+  group: c.group,
+});
+
+/**
+ * The transposed convolution with the same weight. What the forward windows left over at
+ * the end of an axis comes back as `output_padding`.
+ */
+function inputGradient(context: GradientContext<ConvAttributes>, g: string, c: Convolution): string {
+  const outputPadding = c.input.map((size, axis) => {
+    const reach = ((c.kernel[axis] as number) - 1) * (c.dilations[axis] as number) + 1;
+    const covered = ((c.output[axis] as number) - 1) * (c.strides[axis] as number) + reach;
+    return size + (c.padsBegin[axis] as number) + (c.padsEnd[axis] as number) - covered;
+  });
+  return context.emit("ConvTranspose", [g, context.inputs[1] as string], {
+    ...windowAttributes(c),
+    ...(outputPadding.some((size) => size > 0) ? { output_padding: outputPadding } : {}),
+  });
+}
+
+export const Conv: OpRule<ConvAttributes> = {
+  inputs: [2, 3],
+  outputs: [1, 1],
+  attributes: (raw) => readAttributes<ConvAttributes>(raw, windowReaders),
+  types: (inputs, attributes) => {
+    const { batch, group, channelsOut, output } = convolution(inputs, attributes);
+    requireBias(inputs, group * channelsOut);
+    return [{ dtype: inputType(inputs, 0).dtype, shape: [batch, group * channelsOut, ...output] }];
+  },
+  flops: (inputs, outputs, attributes) =>
+    convolutionFlops(convolution(inputs, attributes)) +
+    (inputs[2] === undefined || inputs[2] === null ? 0 : elementCount(outputs[0]?.shape ?? [])),
+  gradient: (context) => {
+    const g = context.gradient(0);
+    if (g === null) return [null, null, null];
+    const [x, weight, bias = ""] = context.inputs as [string, string, string?];
+    const c = convolution([context.type(x), context.type(weight)], context.attributes);
+    const spatialAxes = c.input.map((_, axis) => axis + 2);
+    return [
+      context.wanted(0) ? inputGradient(context, g, c) : null,
+      context.wanted(1) ? weightGradient(context, x, g, c) : null,
+      bias !== "" && context.wanted(2) ? summed(context, g, [0, ...spatialAxes]) : null,
+    ];
+  },
+  compute: (inputs, attributes, [type]) => {
+    const [valueX, valueW] = [inputValue(inputs, 0), inputValue(inputs, 1)];
+    const c = flat(convolution([valueX, valueW], attributes));
+    const [x, weight] = [numbers(valueX), numbers(valueW)];
+    const { shape } = type as TensorType;
+    const y = new Float64Array(elementCount(shape));
+    if (inputs[2]) {
+      const bias = numbers(inputs[2]);
+      const plane = elementCount(c.output);
+      for (let i = 0; i < y.length; i++) {
+        y[i] = bias[Math.floor(i / plane) % bias.length] as number;
+      }
+    }
+    eachPlane(c, (fromX, fromY, w, i, j) => {
+      const factor = weight[w] as number;
+      eachTap(c, i, j, (output, input) => {
+        y[fromY + output] = (y[fromY + output] as number) + factor * (x[fromX + input] as number);
+      });
+    });
+    return [pack(type as TensorType, y)];
+  },
+};
+
+interface ConvTransposeAttributes extends ConvAttributes {
+  readonly output_padding: readonly number[] | null;
+}
+
+/**
+ * The forward convolution whose input gradient this operator computes: its input is our
+ * output, its output is our input.
+ */
+function transposedConvolution(
+  inputs: InputTypes,
+  attributes: ConvTransposeAttributes,
+): Convolution {
+  const x = requireFloat(inputType(inputs, 0));
+  const weight = inputType(inputs, 1);
+  requireRank(x, 3, 4);
+  requireRank(weight, x.shape.length, x.shape.length, "the weight");
+  requireSameDType(x, weight);
+  const [batch, channels, ...output] = x.shape as [number, number, ...number[]];
+  const [channelsOut, channelsIn, ...kernel] = weight.shape as [number, number, ...number[]];
+  const { group } = attributes;
+  if (channels !== channelsOut || channels % group !== 0) {
+    throw new ModelError(
+      `${formatType(x)} with weight ${formatType(weight)} in ${group} group(s): ` +
+        `allowed: ${channelsOut} channels, a number that ${group} divides`,
+    );
+  }
+  const axes = output.length;
+  const strides = perAxis("strides", attributes.strides, axes, 1, 1);
+  const dilations = perAxis("dilations", attributes.dilations, axes, 1, 1);
+  const pads = perAxis("pads", attributes.pads, 2 * axes, 0, 0);
+  const extra = perAxis("output_padding", attributes.output_padding, axes, 0, 0);
+  const input = output.map((size, axis) => {
+    const reach = ((kernel[axis] as number) - 1) * (dilations[axis] as number) + 1;
+    const padding = (pads[axis] as number) + (pads[axis + axes] as number);
+    return (size - 1) * (strides[axis] as number) + reach + (extra[axis] as number) - padding;
+  });
+  if (axes > 2 || input.some((size) => size < 1)) {
+    throw new ModelError(`${formatType(x)}: the output would have sizes [${input.join(",")}]`);
+  }
+  const [padsBegin, padsEnd] = [pads.slice(0, axes), pads.slice(axes)];
+  return {
+    ...{ kernel, strides, dilations, padsBegin, padsEnd, input, output },
+    ...{ batch, group, channelsIn, channelsOut: channels / group },
+  };
+}
+
+export const ConvTranspose: OpRule<ConvTransposeAttributes> = {
+  inputs: [2, 3],
+  outputs: [1, 1],
+  attributes: (raw) => {
+    const parsed = readAttributes<ConvTransposeAttributes>(raw, {
+      ...windowReaders,
+      output_padding: integers,
+    });
+    if (parsed.auto_pad === "NOTSET") return parsed;
+    throw new ModelError(`attribute auto_pad: got ${parsed.auto_pad}; allowed: NOTSET`);
+  },
+  types: (inputs, attributes) => {
+    const { batch, group, channelsIn, input } = transposedConvolution(inputs, attributes);
+    requireBias(inputs, group * channelsIn);
+    return [{ dtype: inputType(inputs, 0).dtype, shape: [batch, group * channelsIn, ...input] }];
+  },
+  flops: (inputs, outputs, attributes) =>
+    convolutionFlops(transposedConvolution(inputs, attributes)) +
+    (inputs[2] === undefined || inputs[2] === null ? 0 : elementCount(outputs[0]?.shape ?? [])),
+  gradient: "training through a transposed convolution is not supported yet",
+  compute: (inputs, attributes, [type]) => {
+    const [valueG, valueW] = [inputValue(inputs, 0), inputValue(inputs, 1)];
+    const c = flat(transposedConvolution([valueG, valueW], attributes));
+    const [g, weight] = [numbers(valueG), numbers(valueW)];
+    const { shape } = type as TensorType;
+    const y = new Float64Array(elementCount(shape));
+    if (inputs[2]) {
+      const bias = numbers(inputs[2]);
+      const plane = elementCount(c.input);
+      for (let i = 0; i < y.length; i++) {
+        y[i] = bias[Math.floor(i / plane) % bias.length] as number;
+      }
+    }
+    eachPlane(c, (toY, fromG, w, i, j) => {
+      const factor = weight[w] as number;
+      eachTap(c, i, j, (output, input) => {
+        y[toY + input] = (y[toY + input] as number) + factor * (g[fromG + output] as number);
+      });
+    });
+    return [pack(type as TensorType, y)];
+  },
+};
+
+/** Operators of this family. */
+export const convolutionOps = { Conv, ConvTranspose };

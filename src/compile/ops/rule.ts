@@ -1,0 +1,81 @@
+/**
+ * What every operator answers about itself. One entry per operator, in the file
+ * of its family; `table.ts` joins the families. Shared passes (type inference,
+ * autodiff, cost, interpretation) ask the entry and never branch on the name.
+ *
+ * To add an operator: write its {@link OpRule} in the family's file. The type
+ * demands all answers, so a forgotten one does not compile.
+ */
+import type { DenseTensor, TensorType } from "../../base/tensor.ts";
+import type { Attributes } from "../graph.ts";
+import type { OpName } from "./table.ts";
+
+/** Types of a node's inputs; null where an optional input is absent. */
+export type InputTypes = readonly (TensorType | null)[];
+
+/** What a gradient rule may ask for and emit while the backward graph is built. */
+export interface GradientContext<A> {
+  readonly attributes: A;
+  /** Names of the forward node's inputs, "" where absent. */
+  readonly inputs: readonly string[];
+  /** Type of any value known so far, forward or emitted. */
+  type(name: string): TensorType;
+  /** Values of a constant, null for any other value. */
+  known(name: string): DenseTensor | null;
+  /**
+   * Name of output `index` of the forward node. An optional output that nobody asked for so far
+   * is added to the node (MaxPool's Indices).
+   */
+  output(index: number): string;
+  /** Gradient with respect to output `index`, or null when nothing depends on it. */
+  gradient(index: number): string | null;
+  /** Whether anyone wants the gradient of input `index`; rules skip unwanted work. */
+  wanted(index: number): boolean;
+  /** Emits a node with one output and returns the output's name. */
+  emit(op: OpName, inputs: readonly string[], attributes?: Attributes): string;
+  /** Emits a node with several outputs and returns their names. */
+  emitAll(
+    op: OpName,
+    inputs: readonly string[],
+    attributes: Attributes,
+    outputs: number,
+  ): readonly string[];
+  /** Adds a constant (shared by content) and returns its name. */
+  constant(value: DenseTensor): string;
+}
+
+/** Gradients per input, null where an input has none or it is not wanted. */
+export type Gradients = readonly (string | null)[];
+
+/** Everything the compiler knows about one operator. `A` is its parsed attributes. */
+export interface OpRule<A = never> {
+  /** Fewest and most inputs, absent trailing ones not counted. */
+  readonly inputs: readonly [min: number, max: number];
+  /** Fewest and most outputs. */
+  readonly outputs: readonly [min: number, max: number];
+  /**
+   * Parses and checks raw attributes and fills in defaults.
+   * @throws ModelError on a wrong type, an unknown name or a value not supported.
+   */
+  attributes(raw: Attributes): A;
+  /**
+   * Output types from input types. `known[i]` holds the values of input i where
+   * they are constant (Reshape's shape, Slice's bounds), else null.
+   * @throws ModelError when the inputs do not fit.
+   */
+  types(inputs: InputTypes, attributes: A, known: readonly (DenseTensor | null)[], outputs: number): TensorType[];
+  /** Floating-point operations of one evaluation; a multiply-add counts two. Data movement counts 0. */
+  flops(inputs: InputTypes, outputs: readonly TensorType[], attributes: A): number;
+  /**
+   * Emits the backward nodes for one forward node, or says in words why the
+   * operator has no gradient. Only standard ONNX operators may be emitted.
+   */
+  readonly gradient: ((context: GradientContext<A>) => Gradients) | string;
+  /**
+   * Reference kernel: slow, synchronous, obvious. It folds constants and
+   * defines what engines must give.
+   */
+  compute(inputs: readonly (DenseTensor | null)[], attributes: A, outputs: readonly TensorType[]): DenseTensor[];
+  /** The outputs' values, for operators that read only the types of their inputs (Shape). */
+  fold?(inputs: InputTypes, attributes: A): DenseTensor[];
+}

@@ -1,0 +1,415 @@
+/**
+ * Operators that pick, join and scatter elements along axes. Their gradients are
+ * each other: what Slice cuts out, Pad puts back; what Gather reads, ScatterElements
+ * adds up.
+ */
+import { ModelError } from "../../base/errors.ts";
+import {
+  type DenseTensor,
+  elementCount,
+  formatType,
+  int64,
+  sameShape,
+  type TensorType,
+  zeros,
+} from "../../base/tensor.ts";
+import {
+  integer,
+  type NoAttributes,
+  noAttributes,
+  readAttributes,
+  word,
+} from "./attributes.ts";
+import {
+  axesOf,
+  axisOf,
+  type Elements,
+  gathered,
+  loopsAlong,
+  numbers,
+  pack,
+  strides,
+  walk,
+} from "./elements.ts";
+import { expanded, integerList, reshaped, zerosLike } from "./gradients.ts";
+import { inputType, inputValue, knownIntegers, requireDType, requireSameDType } from "./inputs.ts";
+import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
+
+interface AxisAttributes {
+  readonly axis: number;
+}
+
+export const Concat: OpRule<AxisAttributes> = {
+  inputs: [1, Infinity],
+  outputs: [1, 1],
+  attributes: (raw) => {
+    if (raw["axis"] === undefined) throw new ModelError("attribute axis is missing");
+    return readAttributes(raw, { axis: integer(0) });
+  },
+  types: (inputs, attributes) => {
+    const first = inputType(inputs, 0);
+    const axis = axisOf(attributes.axis, first.shape.length);
+    const without = (shape: readonly number[]): number[] => shape.filter((_, i) => i !== axis);
+    let size = 0;
+    inputs.forEach((_, index) => {
+      const type = inputType(inputs, index);
+      requireSameDType(first, type);
+      const fits = type.shape.length === first.shape.length;
+      if (!fits || !sameShape(without(type.shape), without(first.shape))) {
+        throw new ModelError(
+          `${formatType(first)} and ${formatType(type)} do not join along axis ${axis}`,
+        );
+      }
+      size += type.shape[axis] as number;
+    });
+    const shape = first.shape.map((own, i) => (i === axis ? size : own));
+    return [{ dtype: first.dtype, shape }];
+  },
+  flops: () => 0,
+  gradient: (context) => {
+    const g = context.gradient(0);
+    if (g === null) return context.inputs.map(() => null);
+    const axis = axisOf(context.attributes.axis, context.type(g).shape.length);
+    let start = 0;
+    return context.inputs.map((name, index) => {
+      const end = start + (context.type(name).shape[axis] as number);
+      const bounds = [[start], [end], [axis]];
+      start = end;
+      if (!context.wanted(index)) return null;
+      return context.emit("Slice", [g, ...bounds.map((list) => integerList(context, list))]);
+    });
+  },
+  compute: (values, attributes, [type]) => {
+    const result = zeros(type as TensorType);
+    const to: Elements = result.data;
+    const axis = axisOf(attributes.axis, result.shape.length);
+    const { outer, size, inner } = loopsAlong(result.shape, axis);
+    let start = 0;
+    values.forEach((_, index) => {
+      const value = inputValue(values, index);
+      const run = (value.shape[axis] as number) * inner;
+      for (let o = 0; o < outer; o++) {
+        for (let i = 0; i < run; i++) {
+          to[o * size * inner + start + i] = value.data[o * run + i] as number | bigint;
+        }
+      }
+      start += run;
+    });
+    return [result];
+  },
+};
+
+/** A slice with its bounds settled: per axis the first index, the step and the count. */
+interface SliceRange {
+  readonly start: number;
+  readonly step: number;
+  readonly count: number;
+}
+
+function sliceRanges(
+  inputs: InputTypes,
+  known: readonly (DenseTensor | null)[],
+): readonly SliceRange[] {
+  const { shape } = inputType(inputs, 0);
+  const starts = knownIntegers(inputs, known, 1, "starts") ?? [];
+  const ends = knownIntegers(inputs, known, 2, "ends") ?? [];
+  const axes = knownIntegers(inputs, known, 3, "axes") ?? starts.map((_, axis) => axis);
+  const steps = knownIntegers(inputs, known, 4, "steps") ?? starts.map(() => 1);
+  if ([ends, axes, steps].some((list) => list.length !== starts.length) || steps.includes(0)) {
+    throw new ModelError(
+      `starts [${starts.join(",")}], ends [${ends.join(",")}], axes [${axes.join(",")}], ` +
+        `steps [${steps.join(",")}]; allowed: lists of one length, no step 0`,
+    );
+  }
+  axesOf(axes, shape.length);
+  const ranges = shape.map((size) => ({ start: 0, step: 1, count: size }));
+  axes.forEach((axis, i) => {
+    const at = axisOf(axis, shape.length);
+    const size = shape[at] as number;
+    const step = steps[i] as number;
+    // Bounds beyond the ends are drawn in; going backwards, "before the first" is -1.
+    const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
+    const bound = (value: number): number =>
+      Math.min(high, Math.max(low, value < 0 ? value + size : value));
+    const [start, end] = [bound(starts[i] as number), bound(ends[i] as number)];
+    ranges[at] = { start, step, count: Math.max(0, Math.ceil((end - start) / step)) };
+  });
+  return ranges;
+}
+
+/**
+ * Axes of step 1 are padded back with zeros. Along an axis with another step the gradient
+ * is scattered to the indices that were read.
+ */
+function sliceGradient(context: GradientContext<NoAttributes>): (string | null)[] {
+  const g = context.gradient(0);
+  if (g === null) return [null];
+  const [x, ...bounds] = context.inputs as [string, ...string[]];
+  const { shape } = context.type(x);
+  const types = context.inputs.map((name) => (name === "" ? null : context.type(name)));
+  const known = bounds.map((name) => (name === "" ? null : context.known(name)));
+  const ranges = sliceRanges(types, [null, ...known]);
+  let result = g;
+  ranges.forEach(({ start, step, count }, axis) => {
+    if (step === 1) return;
+    const sizes = context.type(result).shape;
+    const positions = Array.from({ length: count }, (_, i) => start + i * step);
+    const alongAxis = sizes.map((_, i) => (i === axis ? count : 1));
+    const indices = expanded(context, context.constant(int64(alongAxis, positions)), sizes);
+    const full = sizes.map((size, i) => (i === axis ? (shape[axis] as number) : size));
+    const inputs = [zerosLike(context, g, full), indices, result];
+    result = context.emit("ScatterElements", inputs, { axis });
+  });
+  const padded = ranges.map((range) => range.step === 1);
+  const begin = ranges.map(({ start }, axis) => (padded[axis] ? start : 0));
+  const end = ranges.map(({ start, count }, axis) =>
+    padded[axis] ? (shape[axis] as number) - start - count : 0,
+  );
+  const pads = [...begin, ...end];
+  if (pads.every((pad) => pad === 0)) return [result];
+  return [context.emit("Pad", [result, integerList(context, pads)])];
+}
+
+export const Slice: OpRule<NoAttributes> = {
+  inputs: [3, 5],
+  outputs: [1, 1],
+  attributes: noAttributes,
+  types: (inputs, _, known) => [
+    {
+      dtype: inputType(inputs, 0).dtype,
+      shape: sliceRanges(inputs, known).map(({ count }) => count),
+    },
+  ],
+  flops: () => 0,
+  gradient: sliceGradient,
+  compute: (values, _, [type]) => {
+    const x = inputValue(values, 0);
+    const own = strides(x.shape);
+    const ranges = sliceRanges(values, values);
+    const steps = ranges.map(({ step }, axis) => step * (own[axis] as number));
+    const first = ranges.reduce((sum, { start }, axis) => sum + start * (own[axis] as number), 0);
+    const source = walk((type as TensorType).shape, steps, first);
+    return [gathered(type as TensorType, x, (i) => source[i] as number)];
+  },
+};
+
+interface PadAttributes {
+  readonly mode: "constant";
+}
+
+/** Padding per axis, at the beginning and at the end; negative padding crops. */
+function padSizes(
+  inputs: InputTypes,
+  known: readonly (DenseTensor | null)[],
+): { begin: number[]; end: number[] } {
+  const rank = inputType(inputs, 0).shape.length;
+  const pads = knownIntegers(inputs, known, 1, "pads") ?? [];
+  const chosen = knownIntegers(inputs, known, 3, "axes");
+  const axes = (chosen ?? Array.from({ length: rank }, (_, i) => i)).map((a) => axisOf(a, rank));
+  if (pads.length !== 2 * axes.length) {
+    throw new ModelError(`pads [${pads.join(",")}]; allowed: ${2 * axes.length} integers`);
+  }
+  const begin = new Array<number>(rank).fill(0);
+  const end = new Array<number>(rank).fill(0);
+  axes.forEach((axis, i) => {
+    begin[axis] = pads[i] as number;
+    end[axis] = pads[i + axes.length] as number;
+  });
+  return { begin, end };
+}
+
+export const Pad: OpRule<PadAttributes> = {
+  inputs: [2, 4],
+  outputs: [1, 1],
+  attributes: (raw) => readAttributes<PadAttributes>(raw, { mode: word("constant") }),
+  types: (inputs, _, known) => {
+    const { dtype, shape } = inputType(inputs, 0);
+    const { begin, end } = padSizes(inputs, known);
+    const padded = shape.map((size, i) => size + (begin[i] as number) + (end[i] as number));
+    if (padded.some((size) => size < 0)) {
+      throw new ModelError(`${formatType({ dtype, shape })} cannot be cropped that far`);
+    }
+    return [{ dtype, shape: padded }];
+  },
+  flops: () => 0,
+  gradient: (context) => {
+    const g = context.gradient(0);
+    if (g === null) return [null];
+    const types = context.inputs.map((name) => (name === "" ? null : context.type(name)));
+    const known = context.inputs.map((name) => (name === "" ? null : context.known(name)));
+    const { begin, end } = padSizes(types, known);
+    const back = [...begin, ...end].map((pad) => 0 - pad);
+    return [context.emit("Pad", [g, integerList(context, back)])];
+  },
+  compute: (values, _, [type]) => {
+    const x = inputValue(values, 0);
+    const { begin } = padSizes(values, values);
+    const result = pack(
+      type as TensorType,
+      new Float64Array(elementCount((type as TensorType).shape)).fill(
+        values[2] ? (numbers(values[2])[0] as number) : 0,
+      ),
+    );
+    const to: Elements = result.data;
+    const own = strides(result.shape);
+    const at = new Array<number>(x.shape.length).fill(0);
+    for (let i = 0; i < x.data.length; i++) {
+      let target = 0;
+      let inside = true;
+      for (let axis = 0; axis < at.length; axis++) {
+        const place = (at[axis] as number) + (begin[axis] as number);
+        inside &&= place >= 0 && place < (result.shape[axis] as number);
+        target += place * (own[axis] as number);
+      }
+      if (inside) to[target] = x.data[i] as number | bigint;
+      for (let axis = at.length - 1; axis >= 0; axis--) {
+        at[axis] = (at[axis] as number) + 1;
+        if ((at[axis] as number) < (x.shape[axis] as number)) break;
+        at[axis] = 0;
+      }
+    }
+    return [result];
+  },
+};
+
+/** An index counted from 0, where negative ones count from the end. */
+function indexOf(index: number, size: number): number {
+  const result = index < 0 ? index + size : index;
+  if (result >= 0 && result < size) return result;
+  throw new ModelError(`index ${index}: allowed: ${-size} to ${size - 1}`);
+}
+
+/** Every index adds its slice of the gradient to the row it had read. */
+function gatherGradient(context: GradientContext<AxisAttributes>): (string | null)[] {
+  const g = context.gradient(0);
+  if (g === null || !context.wanted(0)) return [null, null];
+  const [data, indices] = context.inputs as [string, string];
+  const { shape } = context.type(data);
+  const axis = axisOf(context.attributes.axis, shape.length);
+  const count = elementCount(context.type(indices).shape);
+  const rows = shape.map((size, i) => (i === axis ? count : size));
+  const column = reshaped(
+    context,
+    indices,
+    shape.map((_, i) => (i === axis ? count : 1)),
+  );
+  const inputs = [
+    zerosLike(context, g, shape),
+    expanded(context, column, rows),
+    reshaped(context, g, rows),
+  ];
+  return [context.emit("ScatterElements", inputs, { axis, reduction: "add" }), null];
+}
+
+export const Gather: OpRule<AxisAttributes> = {
+  inputs: [2, 2],
+  outputs: [1, 1],
+  attributes: (raw) => readAttributes(raw, { axis: integer(0) }),
+  types: (inputs, attributes) => {
+    const { dtype, shape } = inputType(inputs, 0);
+    const indices = inputType(inputs, 1);
+    requireDType(indices, ["int64", "int32"], "the indices");
+    const axis = axisOf(attributes.axis, shape.length);
+    return [{ dtype, shape: [...shape.slice(0, axis), ...indices.shape, ...shape.slice(axis + 1)] }];
+  },
+  flops: () => 0,
+  gradient: gatherGradient,
+  compute: (values, attributes, [type]) => {
+    const x = inputValue(values, 0);
+    const indices = numbers(inputValue(values, 1));
+    const { size, inner } = loopsAlong(x.shape, axisOf(attributes.axis, x.shape.length));
+    const source = (i: number): number => {
+      const row = Math.floor(i / inner);
+      const index = indexOf(indices[row % indices.length] as number, size);
+      return (Math.floor(row / indices.length) * size + index) * inner + (i % inner);
+    };
+    return [gathered(type as TensorType, x, source)];
+  },
+};
+
+interface ScatterAttributes extends AxisAttributes {
+  readonly reduction: "none" | "add";
+}
+
+/** Copies input 0 and writes (or adds) updates at indices along one axis. Emitted for gradients. */
+export const ScatterElements: OpRule<ScatterAttributes> = {
+  inputs: [3, 3],
+  outputs: [1, 1],
+  attributes: (raw) =>
+    readAttributes<ScatterAttributes>(raw, {
+      axis: integer(0),
+      reduction: word("none", "add"),
+    }),
+  types: (inputs, { axis }) => {
+    const data = inputType(inputs, 0);
+    const indices = inputType(inputs, 1);
+    const updates = inputType(inputs, 2);
+    requireSameDType(data, updates);
+    requireDType(indices, ["int64", "int32"], "the indices");
+    axisOf(axis, data.shape.length);
+    if (!sameShape(indices.shape, updates.shape) || indices.shape.length !== data.shape.length) {
+      throw new ModelError(
+        `data ${formatType(data)}, indices ${formatType(indices)}, ` +
+          `updates ${formatType(updates)}: allowed: one rank, indices and updates of one shape`,
+      );
+    }
+    return [data];
+  },
+  flops: (inputs) => elementCount(inputType(inputs, 2).shape),
+  gradient: "it is made for gradients only; second derivatives are not supported",
+  compute: (values, attributes, [type]) => {
+    const result = Float64Array.from(numbers(inputValue(values, 0)));
+    const indices = inputValue(values, 1);
+    const updates = numbers(inputValue(values, 2));
+    const { shape } = type as TensorType;
+    const axis = axisOf(attributes.axis, shape.length);
+    const own = strides(shape);
+    const along = own[axis] as number;
+    const elsewhere = walk(
+      indices.shape,
+      own.map((step, i) => (i === axis ? 0 : step)),
+    );
+    const places = numbers(indices);
+    for (let i = 0; i < places.length; i++) {
+      const place = indexOf(places[i] as number, shape[axis] as number);
+      const at = (elsewhere[i] as number) + place * along;
+      const update = updates[i] as number;
+      result[at] = attributes.reduction === "add" ? (result[at] as number) + update : update;
+    }
+    return [pack(type as TensorType, result)];
+  },
+};
+
+/** One-hot rows along a new axis; indices outside the depth give rows of "off". */
+export const OneHot: OpRule<AxisAttributes> = {
+  inputs: [3, 3],
+  outputs: [1, 1],
+  attributes: (raw) => readAttributes(raw, { axis: integer(-1) }),
+  types: (inputs, attributes, known) => {
+    const { shape } = inputType(inputs, 0);
+    const depth = known[1] ? numbers(known[1])[0] : undefined;
+    if (depth === undefined) throw new ModelError("the depth (input 1) must be a constant");
+    const result = [...shape];
+    result.splice(axisOf(attributes.axis, shape.length + 1), 0, depth);
+    return [{ dtype: inputType(inputs, 2).dtype, shape: result }];
+  },
+  flops: () => 0,
+  gradient: "its input is a list of classes and has no gradient",
+  compute: (values, attributes, [type]) => {
+    const indices = numbers(inputValue(values, 0));
+    const [off, on] = Array.from(numbers(inputValue(values, 2))) as [number, number];
+    const { shape } = type as TensorType;
+    const { size, inner } = loopsAlong(shape, axisOf(attributes.axis, shape.length));
+    const result = new Float64Array(elementCount(shape)).fill(off);
+    for (let i = 0; i < indices.length; i++) {
+      const index = indices[i] as number;
+      const hot = index < 0 ? index + size : index;
+      if (hot < 0 || hot >= size) continue;
+      result[(Math.floor(i / inner) * size + hot) * inner + (i % inner)] = on;
+    }
+    return [pack(type as TensorType, result)];
+  },
+};
+
+/** Operators of this family. */
+export const selectionOps = { Concat, Slice, Pad, Gather, ScatterElements, OneHot };

@@ -1,0 +1,29 @@
+/**
+ * Every operator that Edgeloom knows, by its ONNX name. A name in here is an
+ * operator with types, cost, gradient (or the reason why it has none) and a
+ * reference kernel; anything else in a model is refused by name.
+ */
+import { convolutionOps } from "./convolution.ts";
+import { elementwiseOps } from "./elementwise.ts";
+import { matrixOps } from "./matrix.ts";
+import { poolingOps } from "./pooling.ts";
+import { reductionOps } from "./reduction.ts";
+import type { OpRule } from "./rule.ts";
+import { selectionOps } from "./selection.ts";
+import { shapeOps } from "./shape.ts";
+
+export const ops = {
+  ...convolutionOps,
+  ...elementwiseOps,
+  ...matrixOps,
+  ...poolingOps,
+  ...reductionOps,
+  ...selectionOps,
+  ...shapeOps,
+};
+
+/** ONNX names of the operators in the table. */
+export type OpName = keyof typeof ops;
+
+/** An operator's rule for passes that treat all operators alike: its attributes are opaque. */
+export const ruleOf = (name: OpName): OpRule<unknown> => ops[name] as OpRule<unknown>;

@@ -1,0 +1,88 @@
+/** Links over WebSockets (ws), and a pair within one process for the server's own worker. */
+import type { WebSocket } from "ws";
+import type { Frame, Link } from "../run/host.ts";
+import { joinFrame, splitFrame } from "../run/wire/frame.ts";
+
+/** Largest frame accepted. */
+export const frameBytesMax = 1024 * 1024 * 1024;
+
+/** An open WebSocket as a link. */
+export function webSocketLink(socket: WebSocket): Link {
+  const link: Link = {
+    send(frame) {
+      if (socket.readyState === socket.OPEN) socket.send(joinFrame(frame), { binary: true });
+    },
+    close() {
+      socket.close();
+    },
+    onFrame: () => {},
+    onClose: () => {},
+  };
+  socket.binaryType = "nodebuffer";
+  socket.on("message", (data: Buffer, isBinary: boolean) => {
+    if (isBinary) link.onFrame(receivedFrame(data));
+    else socket.close(1003, "binary frames only");
+  });
+  // An error is always followed by "close", which says all that a peer needs to know.
+  let failure: string | null = null;
+  socket.on("error", (error) => {
+    failure = error.message;
+  });
+  socket.on("close", (_code, reason) => {
+    link.onClose(failure ?? (reason.length > 0 ? reason.toString() : "the connection closed"));
+  });
+  return link;
+}
+
+/** ws may hand over a slice of its pool; tensors need memory that is aligned and theirs alone. */
+function receivedFrame(data: Buffer): Frame {
+  const bytes =
+    data.byteOffset % 8 === 0
+      ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+      : new Uint8Array(data);
+  try {
+    return splitFrame(bytes);
+  } catch {
+    // Too short to be a frame: the decoder above refuses it with its own words.
+    return { head: bytes, body: [] };
+  }
+}
+
+class LocalLink implements Link {
+  onFrame: (frame: Frame) => void = () => {};
+  onClose: (reason: string) => void = () => {};
+  #peer: LocalLink | null = null;
+  #isOpen = true;
+
+  static pair(): [Link, Link] {
+    const a = new LocalLink();
+    const b = new LocalLink();
+    a.#peer = b;
+    b.#peer = a;
+    return [a, b];
+  }
+
+  send(frame: Frame): void {
+    if (!this.#isOpen) return;
+    const received = splitFrame(joinFrame(frame));
+    const peer = this.#peer;
+    setImmediate(() => {
+      if (peer !== null && peer.#isOpen) peer.onFrame(received);
+    });
+  }
+
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    const peer = this.#peer;
+    setImmediate(() => {
+      this.onClose("closed");
+      if (peer === null || !peer.#isOpen) return;
+      peer.#isOpen = false;
+      peer.onClose("the other side closed");
+    });
+  }
+}
+
+/** Two ends of a link within this process. Frames are copied once, as a socket would. */
+export const localLinks = (): [Link, Link] => LocalLink.pair();

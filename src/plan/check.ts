@@ -1,0 +1,189 @@
+/**
+ * Checks that a plan makes sense before anyone acts on it. Planners are trusted
+ * and tested with this; a plan that came over a link is not trusted at all. The
+ * shape of fields is checked where messages are decoded; here stands what the
+ * fields must mean together.
+ */
+import { PlanError } from "../base/errors.ts";
+import type { NodeId } from "../base/ids.ts";
+import { formatRate } from "../base/units.ts";
+import { codecNames } from "../codec/codec.ts";
+import { syncPolicyNames } from "../sync/sync.ts";
+import type { ChainPlan, CopyPlan, Fleet, FleetNode, LinkPlan, Plan } from "./plan.ts";
+
+/** What the checker knows of the fleet. */
+export interface KnownFleet extends Pick<Fleet, "cellBytesPerMs"> {
+  readonly nodes: readonly Pick<FleetNode, "id" | "ceilingBytesPerMs">[];
+}
+
+/** Shares are sums of fractions: so much may come from rounding. */
+const rounding = 1 + 1e-9;
+
+/**
+ * Holds when every chain covers all segments once and in order on copies that
+ * exist, every copy belongs to one chain and to one group, every border between
+ * two nodes has its link, and rates and duties are within bounds.
+ *
+ * @param segments number of segments of the model
+ * @param fleet what else is known: nodes must be in it, and shares fit into it
+ * @throws PlanError naming the part of the plan that is wrong
+ */
+export function checkPlan(plan: Plan, segments: number, fleet?: KnownFleet): void {
+  const check: Check = (fact, text) => {
+    if (!fact) throw new PlanError(`plan ${plan.term} (${plan.planner}): ${text}`);
+  };
+  const copies = checkCopies(plan, segments, check);
+  checkChains(plan, segments, copies, check);
+  checkGroups(plan, copies, check);
+  checkLinks(plan, copies, check);
+  checkLimits(plan, check);
+  if (fleet !== undefined) checkFleet(plan, fleet, check);
+}
+
+type Check = (fact: boolean, text: string) => asserts fact;
+type Copies = ReadonlyMap<string, CopyPlan>;
+
+function checkCopies(plan: Plan, segments: number, check: Check): Copies {
+  const copies = new Map<string, CopyPlan>();
+  for (const copy of plan.copies) {
+    const { id, from, to } = copy;
+    check(!copies.has(id), `${id} occurs twice`);
+    check(
+      Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from < to && to <= segments,
+      `${id} has segments [${from}, ${to}); the model has [0, ${segments})`,
+    );
+    copies.set(id, copy);
+  }
+  return copies;
+}
+
+function checkChains(plan: Plan, segments: number, copies: Copies, check: Check): void {
+  const chains = new Set<string>();
+  const used = new Set<string>();
+  check(plan.chains.length > 0, "it has no chain, so nothing would be trained");
+  for (const chain of plan.chains) {
+    check(!chains.has(chain.id), `${chain.id} occurs twice`);
+    chains.add(chain.id);
+    check(
+      Number.isInteger(chain.work) && chain.work >= 1,
+      `${chain.id} has ${chain.work} batches a round; allowed: 1 or more`,
+    );
+    checkStages(chain, segments, copies, check);
+    for (const { copy } of chain.stages) {
+      check(!used.has(copy), `${copy} serves two stages`);
+      used.add(copy);
+    }
+  }
+  for (const id of copies.keys()) check(used.has(id), `${id} is in no chain`);
+  const forecast = new Set<string>();
+  for (const { chain } of plan.forecasts) {
+    check(chains.has(chain), `a forecast is for ${chain}, which it does not have`);
+    check(!forecast.has(chain), `${chain} has two forecasts`);
+    forecast.add(chain);
+  }
+}
+
+function checkStages(chain: ChainPlan, segments: number, copies: Copies, check: Check): void {
+  let at = 0;
+  for (const [i, { copy: id, backward }] of chain.stages.entries()) {
+    const copy = copies.get(id);
+    check(copy !== undefined, `${chain.id} uses ${id}, which it does not have`);
+    if (i === 0) {
+      check(
+        copy.node === chain.source,
+        `${chain.id} starts on ${copy.node}, its data is elsewhere`,
+      );
+    }
+    check(
+      copy.from === at,
+      `${chain.id} goes from segment ${at} to ${id}, which begins at ${copy.from}`,
+    );
+    at = copy.to;
+    const holdsLoss = i === chain.stages.length - 1;
+    check(
+      (backward === "none") === holdsLoss,
+      `${chain.id} has backward "${backward}" in stage ${i} of ${chain.stages.length}`,
+    );
+  }
+  check(at === segments, `${chain.id} ends at segment ${at} of ${segments}`);
+}
+
+/** Every copy is in exactly one group: what no group merges would be lost after the round. */
+function checkGroups(plan: Plan, copies: Copies, check: Check): void {
+  const members = new Set<string>();
+  for (const group of plan.groups) {
+    check(group.members.length > 0, "a group has no members");
+    check(syncPolicyNames.includes(group.policy), `there is no policy ${group.policy}`);
+    for (const member of group.members) {
+      check(copies.has(member), `a group has ${member}, which is no copy`);
+      check(!members.has(member), `${member} is in two groups`);
+      members.add(member);
+    }
+  }
+  for (const id of copies.keys()) check(members.has(id), `${id} is in no group`);
+}
+
+/** Each border between two nodes has its link, and there are no others. */
+function checkLinks(plan: Plan, copies: Copies, check: Check): void {
+  const borders = new Set<string>();
+  for (const { id, stages } of plan.chains) {
+    const nodes = stages.map(({ copy }) => copies.get(copy)?.node);
+    for (const [i, to] of nodes.slice(1).entries()) {
+      if (nodes[i] !== to) borders.add(borderKey(id, nodes[i], to));
+    }
+  }
+  for (const link of plan.links) {
+    const { chain, from, to, bytesPerMs, codecUp, codecDown } = link;
+    const border = borderKey(chain, from, to);
+    check(
+      borders.delete(border),
+      `there is no border for the link ${border}, or it has one already`,
+    );
+    check(
+      bytesPerMs === null || (Number.isFinite(bytesPerMs) && bytesPerMs > 0),
+      `the link ${border} has ${bytesPerMs} bytes per millisecond; allowed: above 0`,
+    );
+    for (const codec of [codecUp, codecDown]) {
+      check(codecNames.includes(codec), `there is no codec ${codec}`);
+    }
+  }
+  for (const border of borders) check(false, `the border ${border} has no link`);
+}
+
+const borderKey = (chain: string, from: string | undefined, to: string | undefined): string =>
+  `of ${chain} from ${from} to ${to}`;
+
+function checkLimits(plan: Plan, check: Check): void {
+  const limited = new Set<NodeId>();
+  for (const { node, duty } of plan.limits) {
+    check(!limited.has(node), `${node} has two limits`);
+    check(duty > 0 && duty <= 1, `${node} has a duty of ${duty}; allowed: above 0, at most 1`);
+    limited.add(node);
+  }
+  for (const { node } of plan.copies) check(limited.has(node), `${node} trains and has no limit`);
+}
+
+function checkFleet(plan: Plan, fleet: KnownFleet, check: Check): void {
+  const known = new Set(fleet.nodes.map(({ id }) => id));
+  for (const { node } of plan.limits) check(known.has(node), `there is no node ${node}`);
+  for (const { id, ceilingBytesPerMs } of fleet.nodes) {
+    const own = plan.links.filter((link) => link.from === id || link.to === id);
+    checkShares(`the link of ${id}`, own, ceilingBytesPerMs, check);
+  }
+  checkShares("the cell", plan.links, fleet.cellBytesPerMs, check);
+}
+
+function checkShares(
+  what: string,
+  links: readonly LinkPlan[],
+  capacity: number | null,
+  check: Check,
+): void {
+  if (capacity === null) return;
+  let total = 0;
+  for (const { bytesPerMs } of links) total += bytesPerMs ?? Number.POSITIVE_INFINITY;
+  check(
+    total <= capacity * rounding,
+    `shares of ${what} are ${formatRate(total)} together; it carries ${formatRate(capacity)}`,
+  );
+}

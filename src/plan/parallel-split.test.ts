@@ -1,0 +1,310 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  anyRequest,
+  edgeServer,
+  evenProfile,
+  fleetNode,
+  planRequest,
+  segmentCost,
+} from "../../test/fleets.ts";
+import { PlanError } from "../base/errors.ts";
+import { random } from "../base/random.ts";
+import { byteLength } from "../base/tensor.ts";
+import type { SegmentCost } from "../compile/segment.ts";
+import { checkPlan } from "./check.ts";
+import { trainingBytes } from "./memory.ts";
+import { parallelSplit } from "./parallel-split.ts";
+import type { Plan } from "./plan.ts";
+
+const outputBytes = (segments: readonly SegmentCost[], cut: number): number =>
+  byteLength((segments[cut - 1] as SegmentCost).output);
+
+/** Cut of each chain in order. */
+const cutsOf = (plan: Plan): number[] =>
+  plan.copies.filter((copy) => copy.from === 0).map((copy) => copy.to);
+
+// Features shrink with depth: 4000, 2000, 400, 40 bytes.
+const narrowing = [1000, 500, 100, 10].map((values, i) =>
+  segmentCost(i, values, { parameterBytes: 80, stateBytes: 80 }),
+);
+const quick = evenProfile(4, 0.1);
+
+describe("parallel-split", () => {
+  test("forecasts a round as worked out by hand", () => {
+    const segments = [
+      segmentCost(0, 250, { parameterBytes: 100, stateBytes: 100 }),
+      segmentCost(1, 10),
+    ];
+    const time = { forwardMs: 3, backwardMs: 5, updateMs: 1 };
+    const serverTime = { forwardMs: 2, backwardMs: 3, updateMs: 1 };
+    const device = fleetNode(
+      "phone",
+      { segments: [time, time], callMs: 1 },
+      {
+        duty: 0.5,
+        latencyMs: 2,
+        ceilingBytesPerMs: 34.8,
+      },
+    );
+    const server = edgeServer({ segments: [serverTime, serverTime], callMs: 0.5 });
+    const plan = parallelSplit(
+      planRequest(segments, [device, server], null, {
+        work: 2,
+        labelBytes: 40,
+        codecUp: "float16",
+      }),
+    );
+    // Device (4 + 6 + 2) / 0.5, server 0.5 + 6, two batches; six one-way delays of 2 ms.
+    expect(plan.forecasts[0]?.computeMs).toBeCloseTo(2 * (24 + 6.5), 9);
+    // 2 (500 + 40 + 1000) + 2 (100 + 100) = 3480 bytes at 34.8 bytes per ms.
+    expect(plan.forecasts[0]?.transferMs).toBeCloseTo(6 * 2 + 100, 9);
+    expect(plan.forecasts[0]?.roundMs).toBeCloseTo(173, 9);
+  });
+
+  test("lays out one chain of two stages per device, in the order of the fleet", () => {
+    const nodes = [fleetNode("b", quick), edgeServer(quick, { duty: 0.5 }), fleetNode("a", quick)];
+    const plan = parallelSplit(planRequest(narrowing, nodes, 100, { term: 7, work: 3 }));
+    const [cutB, cutA] = cutsOf(plan);
+    expect(plan.term).toBe(7);
+    expect(plan.copies).toEqual([
+      { id: "copy:b", node: "b", from: 0, to: cutB, mode: "train" },
+      { id: "copy:edge:b", node: "edge", from: cutB, to: 4, mode: "train" },
+      { id: "copy:a", node: "a", from: 0, to: cutA, mode: "train" },
+      { id: "copy:edge:a", node: "edge", from: cutA, to: 4, mode: "train" },
+    ]);
+    expect(plan.chains.map(({ id, source, work }) => ({ id, source, work }))).toEqual([
+      { id: "chain:b", source: "b", work: 3 },
+      { id: "chain:a", source: "a", work: 3 },
+    ]);
+    expect(plan.chains[0]?.stages).toEqual([
+      { copy: "copy:b", backward: "stored" },
+      { copy: "copy:edge:b", backward: "none" },
+    ]);
+    expect(plan.groups).toEqual([
+      {
+        members: ["copy:b", "copy:edge:b", "copy:a", "copy:edge:a"],
+        policy: "average",
+        when: "round",
+      },
+    ]);
+    expect(plan.limits).toEqual([
+      { node: "b", duty: 1 },
+      { node: "edge", duty: 0.5 },
+      { node: "a", duty: 1 },
+    ]);
+  });
+
+  test("gives unequal devices different cuts", () => {
+    const nodes = [
+      edgeServer(quick),
+      fleetNode("fast", quick),
+      fleetNode("slow", evenProfile(4, 100)),
+    ];
+    const [fast, slow] = cutsOf(parallelSplit(planRequest(narrowing, nodes, 100)));
+    expect(fast).toBe(3);
+    expect(slow).toBeLessThan(3);
+  });
+
+  test("keeps every device within its memory, and says so", () => {
+    const heavy = narrowing.map((cost) => ({ ...cost, savedBytes: 3000 }));
+    // One segment: 2 x 80 + 80 + 3000 and 4000 for its feature; two need 8480.
+    const node = fleetNode("small", quick, { memoryBytes: 8000 });
+    const plan = parallelSplit(planRequest(heavy, [node, edgeServer(quick)], 10));
+    expect(cutsOf(plan)).toEqual([1]);
+    expect(plan.forecasts[0]?.reason).toContain("its memory of 8.0 kB allows no more");
+    const roomy = { ...node, memoryBytes: 100_000 };
+    const freely = parallelSplit(planRequest(heavy, [roomy, edgeServer(quick)], 10));
+    expect(cutsOf(freely)).toEqual([3]);
+    expect(freely.forecasts[0]?.reason).not.toContain("memory");
+  });
+
+  test("float16 features cost half the transfer of float32 ones", () => {
+    const nodes = [fleetNode("a", quick), edgeServer(quick)];
+    const segments = narrowing.slice(0, 2).map((s) => ({ ...s, parameterBytes: 0, stateBytes: 0 }));
+    const small = nodes.map((node) => ({ ...node, profile: evenProfile(2, 0.1) }));
+    const transferMs = (codec: "float32" | "float16") =>
+      parallelSplit(planRequest(segments, small, 10, { codecUp: codec, codecDown: codec }))
+        .forecasts[0]?.transferMs;
+    expect(transferMs("float32")).toBeCloseTo(8000 / 10, 6);
+    expect(transferMs("float16")).toBeCloseTo(4000 / 10, 6);
+  });
+
+  test("is a plan that holds together, for any fleet, and the same plan each time", () => {
+    fc.assert(
+      fc.property(anyRequest(4, 5), (request) => {
+        const plan = parallelSplit(request);
+        checkPlan(plan, request.segments.length, request.fleet);
+        expect(parallelSplit(structuredClone(request))).toEqual(plan);
+        for (const { computeMs, transferMs, roundMs } of plan.forecasts) {
+          expect(transferMs).toBeGreaterThanOrEqual(0);
+          expect(computeMs + transferMs).toBeCloseTo(roundMs, 6);
+        }
+      }),
+    );
+  });
+
+  test("respects memory for any fleet, or says whose is too small", () => {
+    fc.assert(
+      fc.property(
+        anyRequest(3, 5),
+        fc.array(fc.integer({ min: 1, max: 40_000 })),
+        (request, mb) => {
+          const nodes = request.fleet.nodes.map((node, i) => ({
+            ...node,
+            memoryBytes: node.kind === "device" ? (mb[i] ?? null) : null,
+          }));
+          const { segments } = request;
+          let plan: Plan;
+          try {
+            plan = parallelSplit({ ...request, fleet: { ...request.fleet, nodes } });
+          } catch (error) {
+            expect(error).toBeInstanceOf(PlanError);
+            const { message } = error as PlanError;
+            const blamed = nodes.find((node) => message.startsWith(`${node.name} `));
+            const smallest = trainingBytes(segments, 0, 1, outputBytes(request.segments, 1));
+            expect(smallest).toBeGreaterThan(blamed?.memoryBytes ?? Number.POSITIVE_INFINITY);
+            return;
+          }
+          for (const { node, from, to } of plan.copies.filter((copy) => copy.from === 0)) {
+            const { memoryBytes } = nodes.find(({ id }) => id === node) ?? {};
+            const needed = trainingBytes(segments, from, to, outputBytes(segments, to));
+            expect(needed).toBeLessThanOrEqual(memoryBytes ?? Number.POSITIVE_INFINITY);
+          }
+        },
+      ),
+    );
+  });
+
+  test("plans a thousand devices with fifty cuts each in well under a second", () => {
+    const draw = random(1);
+    const segments = Array.from({ length: 51 }, (_, i) =>
+      segmentCost(i, 1 + draw.below(10_000), { parameterBytes: draw.below(100_000) }),
+    );
+    const nodes = Array.from({ length: 1000 }, (_, i) =>
+      fleetNode(`device ${i}`, evenProfile(51, 0.1 + 5 * draw.uniform()), {
+        ceilingBytesPerMs: i % 2 === 0 ? null : 100 + draw.below(1000),
+      }),
+    );
+    const request = planRequest(segments, [edgeServer(evenProfile(51, 0.1)), ...nodes], 25_000, {
+      work: 8,
+    });
+    const startedMs = performance.now();
+    const plan = parallelSplit(request);
+    expect(performance.now() - startedMs).toBeLessThan(1000);
+    checkPlan(plan, 51, request.fleet);
+  });
+});
+
+describe("parallel-split's reasons", () => {
+  const four = [
+    edgeServer(quick),
+    fleetNode("fast", evenProfile(4, 8)),
+    fleetNode("slow", evenProfile(4, 8), { duty: 1 / 16 }),
+    fleetNode("thin", evenProfile(4, 8), { ceilingBytesPerMs: 5 }),
+  ];
+  const reasonsOf = (plan: Plan) => plan.forecasts.map(({ reason }) => reason);
+
+  test("say how fast a device is, what it keeps and what decided its rate", () => {
+    const [fast, slow, thin] = reasonsOf(parallelSplit(planRequest(narrowing, four, 100)));
+    expect(fast).toContain("as fast as any; keeps 75 % of the work;");
+    expect(slow).toMatch(/^16 x slower than the fastest; keeps \d+ % of the work;/);
+    expect(slow).toMatch(/Mbit\/s of the cell's 0.80 Mbit\/s because it moves [\d.]+ kB a round$/);
+    expect(thin).toContain("0.04 Mbit/s, all that its own link carries");
+  });
+
+  test("name computing where that and not the features made the rate larger", () => {
+    const segments = narrowing.slice(0, 2);
+    const nodes = [
+      edgeServer(evenProfile(2, 0.1)),
+      fleetNode("fast", evenProfile(2, 1)),
+      fleetNode("slow", evenProfile(2, 50)),
+    ];
+    const [fast, slow] = reasonsOf(parallelSplit(planRequest(segments, nodes, 100)));
+    expect(slow).toMatch(/because computing leaves it \d+ ms for transfer$/);
+    expect(fast).toMatch(/because computing leaves it \d+ ms for transfer$/);
+  });
+
+  test("say that nothing limits a link where nothing does", () => {
+    const nodes = [edgeServer(quick), fleetNode("a", quick)];
+    const plan = parallelSplit(planRequest(narrowing, nodes, null));
+    expect(plan.links[0]?.bytesPerMs).toBeNull();
+    expect(reasonsOf(plan)[0]).toContain("its link has no limit");
+  });
+
+  test("say for the whole plan what decides the round", () => {
+    const reason = (cell: number | null, nodes = four) =>
+      parallelSplit(planRequest(narrowing, nodes, cell)).reason;
+    expect(reason(1)).toContain("that they share decide it");
+    expect(reason(null)).toContain("thin decides it, whose own link takes most of it");
+    expect(reason(null, four.slice(0, 3))).toContain(
+      "slow decides it, which computes for most of it",
+    );
+  });
+
+  test("admit where the server has more work than a round lasts", () => {
+    const slowServer = edgeServer(evenProfile(4, 50));
+    const nodes = [slowServer, ...four.slice(1, 2), fleetNode("twin", evenProfile(4, 8))];
+    const plan = parallelSplit(planRequest(narrowing, nodes, null));
+    expect(plan.reason).toContain("more than fits");
+    expect(parallelSplit(planRequest(narrowing, four, 100)).reason).toContain("edge is busy for");
+  });
+
+  test("name devices that hold no data and so take no part", () => {
+    const nodes = [...four, fleetNode("empty", quick, { samples: 0 })];
+    const plan = parallelSplit(planRequest(narrowing, nodes, 100));
+    expect(plan.chains).toHaveLength(3);
+    expect(plan.reason).toContain("without data and so without work: empty");
+  });
+});
+
+describe("parallel-split refuses", () => {
+  const device = fleetNode("phone", quick);
+  const server = edgeServer(quick);
+  const refusal = (...args: Parameters<typeof planRequest>) => {
+    try {
+      return parallelSplit(planRequest(...args)).reason;
+    } catch (error) {
+      expect(error).toBeInstanceOf(PlanError);
+      return (error as PlanError).message;
+    }
+  };
+
+  test.each([
+    ["a fleet without a server", [device], "needs an edge server"],
+    ["a fleet without data", [server, { ...device, samples: 0 }], "a device with training data"],
+    [
+      "a profile of another model",
+      [server, { ...device, profile: evenProfile(3, 1) }],
+      "phone profiled 3 segments, the model has 4",
+    ],
+    ["a duty of nothing", [server, { ...device, duty: 0 }], "phone has a duty of 0"],
+    [
+      "a link that carries nothing",
+      [server, { ...device, ceilingBytesPerMs: 0 }],
+      "phone has a link of 0.00 Mbit/s",
+    ],
+    [
+      "a device too small for any cut",
+      [server, { ...device, memoryBytes: 1000 }],
+      "phone has 1.0 kB of memory; the smallest part of the model that a cut leaves it takes 1.1 kB to train",
+    ],
+    [
+      "a server too small for its copies",
+      [{ ...server, memoryBytes: 10 }, device],
+      "edge has 10 B of memory, and its copies for 1 devices take",
+    ],
+  ])("%s", (_, nodes, words) => {
+    expect(refusal(narrowing, nodes, 100)).toContain(words);
+  });
+
+  test("a model without a cut", () => {
+    const nodes = [device, server].map((node) => ({ ...node, profile: evenProfile(1, 1) }));
+    expect(refusal(narrowing.slice(0, 1), nodes, 100)).toContain("a model with a legal cut");
+  });
+
+  test("a cell that carries nothing and a round without work", () => {
+    expect(refusal(narrowing, [device, server], 0)).toContain("the cell has 0.00 Mbit/s");
+    expect(refusal(narrowing, [device, server], 100, { work: 0 })).toContain("batches per round");
+  });
+});

@@ -1,0 +1,145 @@
+/**
+ * The plan: one type for every training scheme. A planner is a pure function
+ * from costs and fleet to a plan; peers carry out whatever plan they are given
+ * and never ask which scheme it came from.
+ *
+ * Fields of the full vocabulary that no issue has needed yet (micro-batches,
+ * windows, merge, gates, phases) are absent from the types, so a plan cannot
+ * name them; `checkPlan` refuses what arrives from outside.
+ */
+import type { ChainId, CopyId, NodeId } from "../base/ids.ts";
+import type { CodecName } from "../codec/codec.ts";
+import type { SegmentCost } from "../compile/segment.ts";
+import type { SyncPolicyName } from "../sync/sync.ts";
+
+/** One instance of the weights of segments [from, to) on a node. */
+export interface CopyPlan {
+  readonly id: CopyId;
+  readonly node: NodeId;
+  readonly from: number;
+  readonly to: number;
+  readonly mode: "train";
+}
+
+/** One stage of a chain. Its input is the stage before it, or the source's data. */
+export interface StagePlan {
+  readonly copy: CopyId;
+  /** `stored`: activations are kept from forward to backward; `none`: the stage holds the loss. */
+  readonly backward: "stored" | "none";
+}
+
+/** How one batch flows. */
+export interface ChainPlan {
+  readonly id: ChainId;
+  /** The node whose data it trains on; it holds the first stage. */
+  readonly source: NodeId;
+  readonly stages: readonly StagePlan[];
+  /** `serial`: one batch at a time, forward then backward, then update. */
+  readonly schedule: "serial";
+  /** Batches per round. */
+  readonly work: number;
+}
+
+/** Copies whose weights agree by a policy. */
+export interface GroupPlan {
+  readonly members: readonly CopyId[];
+  readonly policy: SyncPolicyName;
+  readonly when: "round";
+}
+
+/** A chain's share of a link between two nodes, and the codecs on it. */
+export interface LinkPlan {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly chain: ChainId;
+  /** Pacing rate in bytes per millisecond, each way; null where nothing limits it (same process). */
+  readonly bytesPerMs: number | null;
+  readonly codecUp: CodecName;
+  readonly codecDown: CodecName;
+}
+
+/** What a node may use. */
+export interface LimitPlan {
+  readonly node: NodeId;
+  /** Share of one core's time, above 0 and at most 1. */
+  readonly duty: number;
+}
+
+/** What the planner expects of one chain, with its reason: a row of the plan's table. */
+export interface Forecast {
+  readonly chain: ChainId;
+  readonly roundMs: number;
+  readonly computeMs: number;
+  readonly transferMs: number;
+  readonly reason: string;
+}
+
+export interface Plan {
+  /** Version of the plan; grows by one with each change. */
+  readonly term: number;
+  /** Name of the planner. */
+  readonly planner: string;
+  readonly objective: "round time";
+  readonly copies: readonly CopyPlan[];
+  readonly chains: readonly ChainPlan[];
+  readonly groups: readonly GroupPlan[];
+  readonly links: readonly LinkPlan[];
+  readonly limits: readonly LimitPlan[];
+  readonly forecasts: readonly Forecast[];
+  readonly reason: string;
+}
+
+/** Measured milliseconds of one segment for one batch at full speed (duty 1); the last one's include the loss. */
+export interface SegmentTime {
+  readonly forwardMs: number;
+  readonly backwardMs: number;
+  readonly updateMs: number;
+}
+
+/** How fast a node runs the model, measured by a probe. */
+export interface Profile {
+  readonly segments: readonly SegmentTime[];
+  /** Fixed cost of handing one run to the engine and back. */
+  readonly callMs: number;
+}
+
+/** A machine as planners see it. */
+export interface FleetNode {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly kind: "device" | "edge" | "cloud";
+  readonly duty: number;
+  readonly memoryBytes: number | null;
+  /** Training samples it holds; 0 where it holds none. */
+  readonly samples: number;
+  readonly profile: Profile;
+  /** Ceiling of its own link in bytes per millisecond each way; null where unlimited. */
+  readonly ceilingBytesPerMs: number | null;
+  /** One-way delay to the server. */
+  readonly latencyMs: number;
+}
+
+export interface Fleet {
+  readonly nodes: readonly FleetNode[];
+  /** The radio cell that all devices share, in bytes per millisecond; null where there is none. */
+  readonly cellBytesPerMs: number | null;
+}
+
+/** What a planner is given. */
+export interface PlanRequest {
+  readonly term: number;
+  readonly segments: readonly SegmentCost[];
+  readonly fleet: Fleet;
+  /** Local batches per round. */
+  readonly work: number;
+  /** Bytes of one batch's labels. */
+  readonly labelBytes: number;
+  readonly codecUp: CodecName;
+  readonly codecDown: CodecName;
+}
+
+/**
+ * A scheme. Pure: the same request gives the same plan.
+ * @throws PlanError when no plan satisfies the constraints.
+ */
+export type Planner = (request: PlanRequest) => Plan;

@@ -1,0 +1,95 @@
+/** Who may join: a pure decision over what a worker says and what is there already. */
+import { sameShape } from "../../base/tensor.ts";
+import { type Hello, protocolVersion, type RefusalReason } from "../wire/messages.ts";
+
+/** What a join token allows. One token admits one worker at a time. */
+export interface Ticket {
+  readonly kind: "device" | "edge" | "cloud";
+}
+
+export interface Admission {
+  readonly tickets: ReadonlyMap<string, Ticket>;
+  /** Workers that are members now. */
+  readonly present: readonly Hello[];
+  readonly isGathering: boolean;
+  /** One sample's shape and the number of classes that the model takes. */
+  readonly inputShape: readonly number[];
+  readonly classes: number;
+  /** Devices that the job waits for. */
+  readonly devices: number;
+}
+
+/** Why a worker is refused, in a word and in a sentence. */
+export interface Refusal {
+  readonly reason: RefusalReason;
+  readonly text: string;
+}
+
+/** Null when the worker may join. */
+export function admit(hello: Hello, at: Admission): Refusal | null {
+  if (hello.protocol !== protocolVersion) {
+    return {
+      reason: "version",
+      text: `protocol version ${hello.protocol} is not ours, ${protocolVersion}: use the same release on both sides`,
+    };
+  }
+  const ticket = at.tickets.get(hello.token);
+  if (ticket === undefined || ticket.kind !== hello.kind) {
+    return {
+      reason: "token",
+      text: `the join token is not valid for a ${hello.kind} in this run: copy it from the line that serve printed`,
+    };
+  }
+  if (!at.isGathering) {
+    return {
+      reason: "already started",
+      text: "the run has started; workers join before the start",
+    };
+  }
+  if (at.present.some((other) => other.token === hello.token)) {
+    return { reason: "token in use", text: "another worker has joined with this token" };
+  }
+  if (at.present.some((other) => other.name === hello.name)) {
+    return {
+      reason: "name in use",
+      text: `a worker named "${hello.name}" has joined: choose another --name`,
+    };
+  }
+  if (
+    hello.kind === "device" &&
+    at.present.filter((other) => other.kind === "device").length >= at.devices
+  ) {
+    return { reason: "fleet full", text: `all ${at.devices} devices of the job have joined` };
+  }
+  return refuseData(hello, at);
+}
+
+function refuseData(hello: Hello, at: Admission): Refusal | null {
+  if (hello.kind === "device" && hello.samples === 0) {
+    return { reason: "no data", text: "a device needs training samples of its own: see --data" };
+  }
+  if (hello.inputShape !== null && !sameShape(hello.inputShape, at.inputShape)) {
+    return {
+      reason: "wrong data",
+      text: `samples of shape [${hello.inputShape}] do not fit the model, which takes [${at.inputShape}]`,
+    };
+  }
+  if (hello.classes !== null && hello.classes > at.classes) {
+    return {
+      reason: "wrong data",
+      text: `data with ${hello.classes} classes do not fit the model, which has ${at.classes}`,
+    };
+  }
+  const named = at.present.find((other) => other.classNames !== null);
+  if (hello.classNames !== null && named?.classNames != null) {
+    const own = hello.classNames.join(", ");
+    const theirs = named.classNames.join(", ");
+    if (own !== theirs) {
+      return {
+        reason: "wrong data",
+        text: `classes [${own}] differ from those of ${named.name}, [${theirs}]: name them all, in one order, by --classes`,
+      };
+    }
+  }
+  return null;
+}

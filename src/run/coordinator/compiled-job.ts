@@ -1,0 +1,57 @@
+/** What the coordinator derives from job and model once, before anybody joins. */
+import { present } from "../../base/assert.ts";
+import { ModelError } from "../../base/errors.ts";
+import { elementCount } from "../../base/tensor.ts";
+import { segmentCosts } from "../../compile/cost.ts";
+import type { Graph, Model, Weights } from "../../compile/graph.ts";
+import { writeOnnx } from "../../compile/onnx/write.ts";
+import type { OptimizerSpec } from "../../compile/optimizer.ts";
+import { type Segment, type SegmentCost, segmentModel } from "../../compile/segment.ts";
+import { specialize } from "../../compile/specialize.ts";
+import type { Job } from "../job.ts";
+
+/** Bytes of one int64 label. */
+const labelWidth = 8;
+
+export class CompiledJob {
+  readonly optimizer: OptimizerSpec;
+  readonly segments: readonly Segment[];
+  readonly costs: readonly SegmentCost[];
+  /** The model without its values, as ONNX bytes: what workers are sent. */
+  readonly structure: Uint8Array;
+  /** One sample's shape. */
+  readonly inputShape: readonly number[];
+  readonly classes: number;
+  readonly labelBytes: number;
+  readonly parameterCount: number;
+  readonly #graph: Graph;
+
+  /** @throws ModelError when the model cannot be trained as the job says. */
+  constructor(job: Job, model: Model) {
+    this.#graph = model.graph;
+    this.optimizer = job.optimizer;
+    const graph = specialize(model.graph, { batch: job.batch });
+    this.segments = segmentModel(graph);
+    this.costs = segmentCosts(graph, this.segments, job);
+    this.structure = writeOnnx(model.graph);
+    const input = present(graph.inputs[0], "a graph input");
+    const output = present(this.segments.at(-1), "a last segment").output;
+    if (output.shape.length !== 2) {
+      throw new ModelError(`a classifier ends in [batch, classes], got [${output.shape}]`, {
+        node: output.name,
+      });
+    }
+    this.inputShape = input.shape.slice(1) as number[];
+    this.classes = output.shape[1] as number;
+    this.labelBytes = job.batch * labelWidth;
+    this.parameterCount = model.graph.parameters.reduce(
+      (sum, parameter) => sum + elementCount(parameter.shape),
+      0,
+    );
+  }
+
+  /** A plain inference model: initializers hold the weights, the batch dimension stays open. */
+  inferenceModel(weights: Weights): Uint8Array {
+    return writeOnnx(this.#graph, { weights });
+  }
+}

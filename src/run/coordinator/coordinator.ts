@@ -1,0 +1,631 @@
+/**
+ * The coordinator: gathers workers, has them probed, plans, and runs rounds
+ * until the job is done. It trains nothing itself; the edge server is a worker
+ * like any other.
+ *
+ * Handlers record what happened and call `#decide()`, the one place that acts.
+ * Invariants:
+ * 1. Trained tensors change only by committing a round, and a round commits once.
+ * 2. A round merges exactly the chains that its record names, in plan order.
+ * 3. Control messages are sent under the current term only; terms only grow.
+ * 4. A node counts as a member from its accepted `hello` until its channel
+ *    closes, and never afterwards.
+ * 5. What is in the store is always a committed state.
+ */
+import { present } from "../../base/assert.ts";
+import { messageOf, PlanError } from "../../base/errors.ts";
+import { type ChainId, type NodeId, nodeId, type RunId } from "../../base/ids.ts";
+import { writeSafetensors } from "../../base/safetensors.ts";
+import { tensor } from "../../base/tensor.ts";
+import type { Model } from "../../compile/graph.ts";
+import type { FleetNode, Plan, Profile } from "../../plan/plan.ts";
+import { planners } from "../../plan/planners.ts";
+import type { Cancel, Frame, Host, Link } from "../host.ts";
+import { type Job, jobSpecOf, learningRateAt } from "../job.ts";
+import type { NodeRound, Participant, RunRecord } from "../metrics/record.ts";
+import { Channel } from "../wire/channel.ts";
+import { type Decoded, decodeWorkerFrame } from "../wire/frame.ts";
+import type {
+  EvaluationMessage,
+  FeatureMessage,
+  GradientMessage,
+  Hello,
+  RefusalReason,
+  WorkerMessage,
+} from "../wire/messages.ts";
+import { admit, type Ticket } from "./admission.ts";
+import { CompiledJob } from "./compiled-job.ts";
+import { decideRound, Round } from "./round.ts";
+import { TrainingState } from "./training-state.ts";
+
+export interface CoordinatorOptions {
+  readonly run: RunId;
+  readonly job: Job;
+  readonly model: Model;
+  /** Join tokens and what each allows. */
+  readonly tickets: ReadonlyMap<string, Ticket>;
+  /** Edge servers that the run waits for, beside the job's devices. */
+  readonly edges: number;
+}
+
+/** How a run ended, for its owner. */
+export interface CoordinatorEnd {
+  readonly reason: "finished" | "interrupted" | "failed";
+  readonly text: string;
+}
+
+interface Member {
+  readonly id: NodeId;
+  readonly hello: Hello;
+  readonly channel: Channel<WorkerMessage>;
+  isProbing: boolean;
+  probeStartedMs: number;
+  profile: Profile | null;
+  /** Term for which it has loaded its programs. */
+  readyTerm: number;
+  /** Bytes received from and sent to it when the round began. */
+  mark: { up: number; down: number };
+}
+
+type Phase =
+  | { readonly kind: "gathering" }
+  | { readonly kind: "probing" }
+  | { readonly kind: "planned" }
+  | { readonly kind: "round"; readonly round: Round; readonly timer: Cancel }
+  | { readonly kind: "evaluating"; readonly node: NodeId; readonly isFinal: boolean }
+  | { readonly kind: "saving" }
+  | { readonly kind: "ended" };
+
+const probeRepeats = 5;
+/** A round may take so many times the planner's forecast, and at least the second figure. */
+const deadlineFactor = 10;
+const deadlineMsMin = 30_000;
+/** Time for the last messages to leave before links are cut. */
+const farewellMs = 3_000;
+
+export class Coordinator {
+  readonly #host: Host;
+  readonly #options: CoordinatorOptions;
+  readonly #compiled: CompiledJob;
+  readonly #state: TrainingState;
+  readonly #onEnd: (end: CoordinatorEnd) => void;
+  /** In node order: the order of joining. */
+  readonly #members = new Map<NodeId, Member>();
+  /** Training samples of every node that ever joined. */
+  readonly #samples = new Map<NodeId, number>();
+  readonly #visitors = new Set<Channel<WorkerMessage>>();
+  #phase: Phase = { kind: "gathering" };
+  #plan: Plan | null = null;
+  #planIsStale: string | null = null;
+  /** Rounds committed so far; also the number of the next one. */
+  #committed = 0;
+  #evaluatedAt = -1;
+  #answer: EvaluationMessage | null = null;
+  /** Writes under way in the store. */
+  #writing = 0;
+  #writeError: string | null = null;
+  #end: CoordinatorEnd | null = null;
+  #isReported = false;
+  #report: () => void = () => {};
+
+  /** @throws ModelError when the model cannot be trained as the job says. */
+  constructor(host: Host, options: CoordinatorOptions, onEnd: (end: CoordinatorEnd) => void) {
+    this.#host = host;
+    this.#options = options;
+    this.#onEnd = onEnd;
+    this.#compiled = new CompiledJob(options.job, options.model);
+    const { segments, optimizer } = this.#compiled;
+    this.#state = new TrainingState(options.model, segments, optimizer);
+    const { job, run } = options;
+    this.#record({
+      type: "run",
+      version: 1,
+      run,
+      seed: job.seed,
+      rounds: job.rounds,
+      batch: job.batch,
+      parameters: this.#compiled.parameterCount,
+      segments: segments.map((segment) => segment.name),
+    });
+    this.#saveModel();
+  }
+
+  /** Takes a new connection; the worker on it says hello first. */
+  accept(link: Link): void {
+    let member: Member | null = null;
+    const channel: Channel<WorkerMessage> = new Channel<WorkerMessage>(this.#host, link, {
+      decode: decodeWorkerFrame,
+      onMessage: (decoded, frame) => {
+        if (member !== null) this.#receive(member, decoded, frame);
+        else if (decoded.message.type === "hello") member = this.#hello(channel, decoded.message);
+        else this.#refuse(channel, "protocol", "the first message must be hello");
+      },
+      onClose: (reason) => {
+        this.#visitors.delete(channel);
+        if (member !== null) this.#left(member, reason);
+      },
+    });
+    this.#visitors.add(channel);
+  }
+
+  /** Ends the run after what is committed; weights are saved. */
+  interrupt(text: string): void {
+    this.#finish({ reason: "interrupted", text });
+  }
+
+  // -- What happened: each handler notes it and decides.
+
+  #hello(channel: Channel<WorkerMessage>, hello: Hello): Member | null {
+    const refusal = admit(hello, {
+      tickets: this.#options.tickets,
+      present: [...this.#members.values()].map((member) => member.hello),
+      isGathering: this.#phase.kind === "gathering",
+      inputShape: this.#compiled.inputShape,
+      classes: this.#compiled.classes,
+      devices: this.#options.job.fleet.devices.length,
+    });
+    if (refusal !== null) {
+      this.#refuse(channel, refusal.reason, refusal.text);
+      return null;
+    }
+    this.#visitors.delete(channel);
+    const member: Member = {
+      id: nodeId(hello.name),
+      hello,
+      channel,
+      isProbing: false,
+      probeStartedMs: 0,
+      profile: null,
+      readyTerm: -1,
+      mark: { up: 0, down: 0 },
+    };
+    this.#members.set(member.id, member);
+    this.#samples.set(member.id, hello.samples);
+    const { name, kind, duty, memoryBytes, ceilingBytesPerMs, samples, engine } = hello;
+    this.#record({
+      type: "joined",
+      node: member.id,
+      name,
+      kind,
+      duty,
+      memoryBytes,
+      ceilingBytesPerMs,
+      samples,
+      engine,
+    });
+    const structure = this.#compiled.structure.slice();
+    channel.send(
+      {
+        type: "welcome",
+        run: this.#options.run,
+        node: member.id,
+        job: jobSpecOf(this.#options.job),
+      },
+      new Map([["model", tensor("uint8", [structure.length], structure)]]),
+    );
+    this.#decide();
+    return member;
+  }
+
+  #refuse(channel: Channel<WorkerMessage>, reason: RefusalReason, text: string): void {
+    channel.send({ type: "refuse", reason, text });
+    channel.close(text);
+  }
+
+  #receive(member: Member, { message, tensors }: Decoded<WorkerMessage>, frame: Frame): void {
+    switch (message.type) {
+      case "profile":
+        return this.#profiled(member, message.profile);
+      case "ready":
+        member.readyTerm = message.term;
+        return this.#decide();
+      case "feature":
+      case "gradient":
+        return this.#relay(member, message, frame);
+      case "contribution":
+        if (this.#phase.kind === "round") this.#phase.round.take(message, tensors);
+        return this.#decide();
+      case "evaluation":
+        this.#answer = message;
+        return this.#decide();
+      case "failed":
+        return member.channel.close(`it failed: ${message.text}`);
+      case "leave":
+        return member.channel.close(message.text);
+      case "hello":
+        return member.channel.close("said hello twice");
+      case "ping":
+      case "pong":
+        return;
+    }
+  }
+
+  #profiled(member: Member, profile: Profile): void {
+    if (profile.segments.length !== this.#compiled.segments.length) {
+      return member.channel.close("sent a profile of another model");
+    }
+    member.profile = profile;
+    member.isProbing = false;
+    this.#record({
+      type: "profiled",
+      node: member.id,
+      name: member.hello.name,
+      profile,
+      latencyMs: latencyOf(member),
+      probeMs: this.#host.now() - member.probeStartedMs,
+    });
+    this.#decide();
+  }
+
+  /** Passes a data message on between two nodes of one chain; anything else is void. */
+  #relay(from: Member, message: FeatureMessage | GradientMessage, frame: Frame): void {
+    if (this.#phase.kind !== "round" || message.term !== this.#plan?.term) return;
+    const target = this.#members.get(nodeId(message.to));
+    const chain = this.#plan.chains.find((candidate) => candidate.id === message.chain);
+    if (target === undefined || chain === undefined) return;
+    const nodes = this.#phase.round.nodesOf(chain.id);
+    if (nodes.includes(from.id) && nodes[message.stage] === target.id)
+      target.channel.forward(frame);
+  }
+
+  #left(member: Member, reason: string): void {
+    this.#members.delete(member.id);
+    const phase = this.#phase;
+    if (phase.kind === "ended") return this.#decide();
+    const round = phase.kind === "round" ? phase.round : null;
+    const { name } = member.hello;
+    this.#record({
+      type: "left",
+      node: member.id,
+      name,
+      reason,
+      round: round?.number ?? (this.#committed > 0 ? this.#committed : null),
+    });
+    for (const chain of round?.pendingThrough(member.id) ?? []) {
+      this.#dropChain(present(round, "a round"), chain, `${name} left: ${reason}`);
+    }
+    if (this.#plan !== null) this.#planIsStale = `${name} left`;
+    this.#decide();
+  }
+
+  // -- What to do about it.
+
+  /** Moves from phase to phase until the next one needs something that is not there yet. */
+  #decide(): void {
+    while (this.#advance()) {}
+  }
+
+  #advance(): boolean {
+    const phase = this.#phase;
+    switch (phase.kind) {
+      case "gathering":
+        return this.#startProbing();
+      case "probing":
+        return this.#probeNext();
+      case "planned":
+        return this.#beginWhenReady();
+      case "round":
+        return this.#driveRound(phase.round, phase.timer);
+      case "evaluating":
+        return this.#takeEvaluation(phase);
+      case "saving":
+        return this.#reportEnd();
+      case "ended":
+        if (this.#members.size === 0) this.#report();
+        return false;
+    }
+  }
+
+  #startProbing(): boolean {
+    const { job, edges } = this.#options;
+    const kinds = [...this.#members.values()].map((member) => member.hello.kind);
+    const devices = kinds.filter((kind) => kind === "device").length;
+    if (devices < job.fleet.devices.length || kinds.length - devices < edges) return false;
+    this.#phase = { kind: "probing" };
+    return true;
+  }
+
+  /** Probes members that share a machine one after the other, so that they do not slow each other. */
+  #probeNext(): boolean {
+    const members = [...this.#members.values()];
+    if (members.every((member) => member.profile !== null)) return this.#makePlan();
+    const busy = new Set(members.filter((m) => m.isProbing).map((m) => m.hello.machine));
+    for (const member of members) {
+      if (member.profile !== null || busy.has(member.hello.machine)) continue;
+      busy.add(member.hello.machine);
+      member.isProbing = true;
+      member.probeStartedMs = this.#host.now();
+      member.channel.send({ type: "probe", repeats: probeRepeats });
+    }
+    return false;
+  }
+
+  #makePlan(): boolean {
+    const { job } = this.#options;
+    const term = (this.#plan?.term ?? 0) + 1;
+    const nodes = [...this.#members.values()].map(fleetNode);
+    let plan: Plan;
+    try {
+      plan = planners[job.planner]({
+        term,
+        segments: this.#compiled.costs,
+        fleet: { nodes, cellBytesPerMs: job.fleet.cellBytesPerMs },
+        work: job.localBatches,
+        labelBytes: this.#compiled.labelBytes,
+        codecUp: job.codec.up,
+        codecDown: job.codec.down,
+      });
+    } catch (error) {
+      if (!(error instanceof PlanError)) throw error;
+      this.#finish({ reason: "failed", text: `no plan: ${messageOf(error)}` });
+      return false;
+    }
+    this.#plan = plan;
+    const reason = this.#planIsStale ?? "first plan";
+    this.#planIsStale = null;
+    this.#phase = { kind: "planned" };
+    this.#record({ type: "planned", plan, round: this.#committed, reason });
+    this.#write("plan.json", new TextEncoder().encode(`${JSON.stringify(plan, null, 2)}\n`));
+    for (const member of this.#members.values()) {
+      member.channel.setRate(incomingRate(plan, member.id));
+      member.channel.send({ type: "plan", plan });
+    }
+    return true;
+  }
+
+  #beginWhenReady(): boolean {
+    const plan = present(this.#plan, "a plan");
+    if (this.#planIsStale !== null) return this.#makePlan();
+    for (const member of this.#members.values()) {
+      if (member.readyTerm !== plan.term) return false;
+    }
+    if (this.#evaluationIsDue()) return this.#startEvaluation();
+    return this.#beginRound(plan);
+  }
+
+  #beginRound(plan: Plan): boolean {
+    const { job } = this.#options;
+    const now = this.#host.now();
+    const forecastMs = Math.max(...plan.forecasts.map((forecast) => forecast.roundMs));
+    const deadlineMs = Math.max(deadlineMsMin, deadlineFactor * forecastMs);
+    const learningRate = learningRateAt(job, this.#committed);
+    const round = new Round(plan, {
+      number: this.#committed,
+      startedMs: now,
+      deadlineMs: now + deadlineMs,
+      learningRate,
+    });
+    for (const member of this.#members.values()) {
+      member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
+      const tensors = this.#state.forNode(plan, member.id);
+      const { term } = plan;
+      member.channel.send({ type: "begin", term, round: round.number, learningRate }, tensors);
+    }
+    const timer = this.#host.after(deadlineMs, () => this.#decide());
+    this.#phase = { kind: "round", round, timer };
+    return true;
+  }
+
+  #driveRound(round: Round, timer: Cancel): boolean {
+    const { decision, reason } = decideRound(this.#host.now(), round.standing());
+    switch (decision) {
+      case "wait":
+        return false;
+      case "drop late":
+        for (const chain of round.pendingThrough(null)) this.#dropChain(round, chain, reason);
+        return true;
+      case "give up":
+        timer();
+        this.#finish({ reason: "failed", text: `round ${round.number + 1}: ${reason}` });
+        return false;
+      case "commit":
+        timer();
+        this.#commit(round);
+        return true;
+    }
+  }
+
+  #dropChain(round: Round, chain: ChainId, reason: string): void {
+    round.drop(chain, reason);
+    const term = present(this.#plan, "a plan").term;
+    for (const node of round.nodesOf(chain)) {
+      this.#members.get(node)?.channel.send({ type: "abandon", term, round: round.number, chain });
+    }
+  }
+
+  #commit(round: Round): void {
+    const samplesOf = (node: NodeId): number => present(this.#samples.get(node), node);
+    this.#state.update(round.merge(samplesOf));
+    const participants = round.participants(samplesOf);
+    this.#committed++;
+    this.#record({
+      type: "round",
+      round: round.number,
+      term: present(this.#plan, "a plan").term,
+      learningRate: round.learningRate,
+      ms: this.#host.now() - round.startedMs,
+      loss: weightedLoss(participants),
+      participants,
+      dropped: round.dropped(),
+      nodes: this.#roundCosts(round),
+    });
+    this.#saveWeights();
+    this.#phase = { kind: "planned" };
+  }
+
+  #roundCosts(round: Round): NodeRound[] {
+    const costs = round.costs();
+    return [...this.#members.values()].map(({ id, channel, mark }) => {
+      const own = costs.filter((cost) => cost.node === id).map((cost) => cost.message);
+      const computeMs = own.reduce((sum, message) => sum + message.computeMs, 0);
+      const busyMs = own.reduce((sum, message) => sum + message.busyMs, 0);
+      return {
+        node: id,
+        computeMs,
+        busyMs,
+        dutyAchieved: busyMs > 0 ? computeMs / busyMs : null,
+        bytesUp: channel.bytesReceived - mark.up,
+        bytesDown: channel.bytesSent - mark.down,
+        peakRssBytes: own.reduce<number | null>((most, message) => {
+          const { peakRssBytes } = message;
+          return peakRssBytes === null ? most : Math.max(most ?? 0, peakRssBytes);
+        }, null),
+      };
+    });
+  }
+
+  // -- Evaluation and the end.
+
+  #evaluationIsDue(): boolean {
+    const { job } = this.#options;
+    if (this.#evaluatedAt === this.#committed) return false;
+    if (this.#committed === job.rounds) return true;
+    return this.#committed > 0 && this.#committed % job.evaluate.every === 0;
+  }
+
+  #startEvaluation(): boolean {
+    const { job } = this.#options;
+    const isFinal = this.#committed === job.rounds;
+    this.#evaluatedAt = this.#committed;
+    const judge = [...this.#members.values()].find((member) => member.hello.testSamples > 0);
+    if (judge === undefined) {
+      if (isFinal) this.#finish({ reason: "finished", text: `${job.rounds} rounds` });
+      return !isFinal;
+    }
+    this.#answer = null;
+    this.#phase = { kind: "evaluating", node: judge.id, isFinal };
+    const samples = isFinal ? null : job.evaluate.samples;
+    judge.channel.send(
+      { type: "evaluate", round: this.#committed, samples },
+      this.#state.parameters(),
+    );
+    return false;
+  }
+
+  #takeEvaluation(phase: { readonly node: NodeId; readonly isFinal: boolean }): boolean {
+    const answer = this.#answer;
+    const isGone = !this.#members.has(phase.node);
+    if (answer?.round !== this.#committed && !isGone) return false;
+    if (answer?.round === this.#committed) {
+      const { round, samples, correct, loss, ms } = answer;
+      const accuracy = correct === null ? null : correct / samples;
+      this.#record({
+        type: "evaluation",
+        round,
+        samples,
+        accuracy,
+        loss,
+        ms,
+        final: phase.isFinal,
+      });
+    }
+    this.#phase = { kind: "planned" };
+    if (!phase.isFinal) return true;
+    this.#finish({ reason: "finished", text: `${this.#committed} rounds` });
+    return false;
+  }
+
+  /** Saves what is committed and tells everybody; the end is reported when both are done. */
+  #finish(end: CoordinatorEnd): void {
+    if (this.#end !== null) return;
+    this.#end = end;
+    if (this.#phase.kind === "round") this.#phase.timer();
+    this.#phase = { kind: "saving" };
+    this.#saveModel();
+    this.#saveWeights();
+    for (const { channel } of this.#members.values()) {
+      channel.setRate(null);
+      channel.send({ type: "stop", reason: end.reason, text: end.text });
+      channel.close(end.text);
+    }
+    for (const channel of this.#visitors) channel.close(end.text);
+    this.#decide();
+  }
+
+  #reportEnd(): boolean {
+    if (this.#writing > 0) return false;
+    let end = present(this.#end, "an end");
+    if (this.#writeError !== null) {
+      end = { reason: "failed", text: `${end.text}; cannot save: ${this.#writeError}` };
+    }
+    this.#record({ type: "ended", ...end, rounds: this.#committed });
+    this.#phase = { kind: "ended" };
+    // Peers close when they have read the farewell; who does not is cut off.
+    const report = (): void => {
+      cancel();
+      if (this.#isReported) return;
+      this.#isReported = true;
+      this.#onEnd(end);
+    };
+    const cancel = this.#host.after(farewellMs, report);
+    this.#report = report;
+    return true;
+  }
+
+  #saveModel(): void {
+    const weights = this.#state.weights();
+    if (weights !== null) this.#write("model.onnx", this.#compiled.inferenceModel(weights));
+  }
+
+  /** Every commit is saved, but never two at a time: a slow disk skips rounds, not time. */
+  #saveWeights(): void {
+    const weights = this.#state.weights();
+    if (weights === null || (this.#writing > 0 && this.#end === null)) return;
+    const metadata = { run: this.#options.run, rounds: String(this.#committed) };
+    this.#write("weights.safetensors", writeSafetensors(weights, metadata));
+  }
+
+  #write(name: string, bytes: Uint8Array): void {
+    this.#writing++;
+    this.#host.store.write(name, bytes, (outcome) => {
+      this.#writing--;
+      if (!outcome.ok) this.#writeError = `${name}: ${outcome.error}`;
+      this.#decide();
+    });
+  }
+
+  #record(record: RunRecord): void {
+    this.#host.record(record);
+  }
+}
+
+const latencyOf = (member: Member): number => (member.channel.rttMs ?? 0) / 2;
+
+function fleetNode(member: Member): FleetNode {
+  const { name, kind, duty, memoryBytes, samples, ceilingBytesPerMs } = member.hello;
+  const profile = present(member.profile, "a profile");
+  const latencyMs = latencyOf(member);
+  return {
+    id: member.id,
+    name,
+    kind,
+    duty,
+    memoryBytes,
+    samples,
+    profile,
+    ceilingBytesPerMs,
+    latencyMs,
+  };
+}
+
+/** Rate at which a node may be sent to: its chains' shares together; null where nothing limits it. */
+function incomingRate(plan: Plan, node: NodeId): number | null {
+  const shares = plan.links.filter((link) => link.from === node).map((link) => link.bytesPerMs);
+  if (shares.length === 0) return null;
+  return shares.reduce<number | null>(
+    (sum, share) => (sum === null || share === null ? null : sum + share),
+    0,
+  );
+}
+
+/** Mean loss over chains, weighted as their weights are. */
+function weightedLoss(participants: readonly Participant[]): number | null {
+  let sum = 0;
+  let samples = 0;
+  for (const participant of participants) {
+    if (participant.loss === null) return null;
+    sum += participant.samples * participant.loss;
+    samples += participant.samples;
+  }
+  return samples === 0 ? null : sum / samples;
+}

@@ -1,0 +1,193 @@
+/**
+ * One round as the coordinator keeps it: which chains are in, what they have
+ * brought, when to commit, and the merge itself. Nothing here sends anything.
+ */
+import { present } from "../../base/assert.ts";
+import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
+import type { Tensor } from "../../base/tensor.ts";
+import type { ChainPlan, Plan } from "../../plan/plan.ts";
+import { type Contribution, syncPolicies } from "../../sync/sync.ts";
+import type { Participant } from "../metrics/record.ts";
+import type { Tensors } from "../wire/frame.ts";
+import type { ContributionMessage } from "../wire/messages.ts";
+
+/** One chain's standing in a round. */
+interface ChainState {
+  readonly plan: ChainPlan;
+  /** Why it is out of the round; null while it is in. */
+  dropped: string | null;
+  readonly contributions: Map<CopyId, { message: ContributionMessage; tensors: Tensors }>;
+}
+
+/** What to do with a round, and why. */
+export interface RoundDecision {
+  readonly decision: "wait" | "drop late" | "commit" | "give up";
+  readonly reason: string;
+}
+
+/** How many chains stand where; all that {@link decideRound} looks at. */
+export interface RoundStanding {
+  readonly complete: number;
+  readonly pending: number;
+  readonly dropped: number;
+  readonly deadlineMs: number;
+}
+
+/**
+ * Decides a round: commit when nobody who is still in is missing; at the
+ * deadline go on without the late, if anybody is complete. Pure.
+ */
+export function decideRound(nowMs: number, standing: RoundStanding): RoundDecision {
+  const { complete, pending, dropped, deadlineMs } = standing;
+  const all = complete + pending + dropped;
+  if (pending === 0) {
+    if (complete === 0) return { decision: "give up", reason: `all ${all} chains were dropped` };
+    const rest = dropped === 0 ? "" : `, ${dropped} dropped`;
+    return { decision: "commit", reason: `${complete} of ${all} chains complete${rest}` };
+  }
+  if (nowMs >= deadlineMs && complete > 0) {
+    return { decision: "drop late", reason: `${pending} of ${all} chains missed the deadline` };
+  }
+  return { decision: "wait", reason: `${pending} of ${all} chains are still at work` };
+}
+
+export class Round {
+  readonly number: number;
+  readonly startedMs: number;
+  readonly deadlineMs: number;
+  readonly learningRate: number;
+  readonly #plan: Plan;
+  readonly #chains: Map<ChainId, ChainState>;
+
+  constructor(
+    plan: Plan,
+    at: { number: number; startedMs: number; deadlineMs: number; learningRate: number },
+  ) {
+    this.#plan = plan;
+    this.number = at.number;
+    this.startedMs = at.startedMs;
+    this.deadlineMs = at.deadlineMs;
+    this.learningRate = at.learningRate;
+    this.#chains = new Map(
+      plan.chains.map((chain) => [
+        chain.id,
+        { plan: chain, dropped: null, contributions: new Map() },
+      ]),
+    );
+  }
+
+  /** Takes one copy's contribution; false where it is void (other round, dropped chain, known id). */
+  take(message: ContributionMessage, tensors: Tensors): boolean {
+    const chain = this.#chains.get(message.chain as ChainId);
+    const copy = message.copy as CopyId;
+    if (message.term !== this.#plan.term || message.round !== this.number) return false;
+    if (chain === undefined || chain.dropped !== null || chain.contributions.has(copy)) {
+      return false;
+    }
+    if (!chain.plan.stages.some((stage) => stage.copy === copy)) return false;
+    chain.contributions.set(copy, { message, tensors });
+    return true;
+  }
+
+  /** Chains that are in, incomplete and pass through `node`; all of them where `node` is null. */
+  pendingThrough(node: NodeId | null): ChainId[] {
+    return [...this.#chains.values()]
+      .filter((chain) => chain.dropped === null && !isComplete(chain))
+      .filter((chain) => node === null || this.nodesOf(chain.plan.id).includes(node))
+      .map((chain) => chain.plan.id);
+  }
+
+  drop(chain: ChainId, reason: string): void {
+    present(this.#chains.get(chain), chain).dropped = reason;
+  }
+
+  nodesOf(chain: ChainId): NodeId[] {
+    return present(this.#chains.get(chain), chain).plan.stages.map((stage) =>
+      this.#nodeOf(stage.copy),
+    );
+  }
+
+  standing(): RoundStanding {
+    let complete = 0;
+    let pending = 0;
+    let dropped = 0;
+    for (const chain of this.#chains.values()) {
+      if (chain.dropped !== null) dropped++;
+      else if (isComplete(chain)) complete++;
+      else pending++;
+    }
+    return { complete, pending, dropped, deadlineMs: this.deadlineMs };
+  }
+
+  /** The chains that made it, in plan order: what the log names and the merge takes. */
+  participants(samplesOf: (node: NodeId) => number): Participant[] {
+    return this.#completed().map(({ plan, contributions }) => ({
+      chain: plan.id,
+      node: plan.source,
+      copies: plan.stages.map((stage) => stage.copy),
+      samples: samplesOf(plan.source),
+      loss:
+        [...contributions.values()]
+          .map(({ message }) => message.loss)
+          .find((loss) => loss !== null) ?? null,
+    }));
+  }
+
+  dropped(): { chain: ChainId; reason: string }[] {
+    return [...this.#chains.values()].flatMap(({ plan, dropped }) =>
+      dropped === null ? [] : [{ chain: plan.id, reason: dropped }],
+    );
+  }
+
+  /** Contributions that reached the merge, with the node that sent each. */
+  costs(): { node: NodeId; message: ContributionMessage }[] {
+    return this.#completed().flatMap(({ contributions }) =>
+      [...contributions].map(([copy, { message }]) => ({ node: this.#nodeOf(copy), message })),
+    );
+  }
+
+  /** Merges every group by its policy: the trained tensors after this round. */
+  merge(samplesOf: (node: NodeId) => number): Map<string, Tensor> {
+    const brought = new Map<CopyId, Contribution>();
+    for (const { plan, contributions } of this.#completed()) {
+      const samples = samplesOf(plan.source);
+      for (const stage of plan.stages) {
+        const { tensors } = present(contributions.get(stage.copy), stage.copy);
+        brought.set(stage.copy, { samples, tensors });
+      }
+    }
+    return mergeGroups(this.#plan, brought);
+  }
+
+  #completed(): ChainState[] {
+    return [...this.#chains.values()].filter(
+      (chain) => chain.dropped === null && isComplete(chain),
+    );
+  }
+
+  #nodeOf(copy: CopyId): NodeId {
+    return present(
+      this.#plan.copies.find((candidate) => candidate.id === copy),
+      copy,
+    ).node;
+  }
+}
+
+/**
+ * Applies each group's policy to the copies that brought something, in the
+ * order in which the plan lists them: node order, never order of arrival.
+ */
+export function mergeGroups(
+  plan: Plan,
+  brought: ReadonlyMap<CopyId, Contribution>,
+): Map<string, Tensor> {
+  const merged = new Map<string, Tensor>();
+  for (const group of plan.groups) {
+    const present = group.members.flatMap((member) => brought.get(member) ?? []);
+    for (const [name, value] of syncPolicies[group.policy](present)) merged.set(name, value);
+  }
+  return merged;
+}
+
+const isComplete = (chain: ChainState): boolean =>
+  chain.contributions.size === chain.plan.stages.length;

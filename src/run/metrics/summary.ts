@@ -1,0 +1,150 @@
+/** What a run came to: a fold over its records, for terminal, page and report alike. */
+import type { NodeId } from "../../base/ids.ts";
+import { median } from "../../base/statistics.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { NodeProfiled, RunRecord } from "./record.ts";
+
+/** One node over the whole run. */
+export interface NodeSummary {
+  readonly node: NodeId;
+  readonly name: string;
+  readonly kind: "device" | "edge" | "cloud";
+  readonly samples: number;
+  readonly dutyAsked: number;
+  readonly memoryBytes: number | null;
+  readonly ceilingBytesPerMs: number | null;
+  /** Computing time over time at the processor, all rounds together; null before the first. */
+  readonly dutyAchieved: number | null;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  readonly peakRssBytes: number | null;
+  /** Why it left before the end; null if it did not. */
+  readonly left: string | null;
+}
+
+export interface RunSummary {
+  readonly rounds: number;
+  /** Committed rounds asked for by the job. */
+  readonly roundsAsked: number;
+  /** Mean training loss of the last committed round. */
+  readonly loss: number | null;
+  /** Newest accuracy on held-out data, and the round it was measured after. */
+  readonly accuracy: number | null;
+  readonly accuracyRound: number | null;
+  /** True when the accuracy is the final one, over all held-out samples. */
+  readonly isFinal: boolean;
+  readonly medianRoundMs: number | null;
+  /** Bytes that devices sent and received. */
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  readonly nodes: readonly NodeSummary[];
+  readonly plan: Plan | null;
+  /** Name of the segment that each stage ends with is looked up here. */
+  readonly segments: readonly string[];
+  readonly profiles: readonly NodeProfiled[];
+  readonly end: {
+    readonly reason: "finished" | "interrupted" | "failed";
+    readonly text: string;
+  } | null;
+}
+
+type Open<T> = { -readonly [K in keyof T]: T[K] };
+type OpenNode = Open<NodeSummary> & { computeMs: number; busyMs: number };
+
+/** Folds records in their order. Asking again after each record is cheap enough for a terminal. */
+export class RunFold {
+  readonly #nodes = new Map<NodeId, OpenNode>();
+  readonly #roundMs: number[] = [];
+  readonly #profiles: NodeProfiled[] = [];
+  #roundsAsked = 0;
+  #segments: readonly string[] = [];
+  #loss: number | null = null;
+  #accuracy: number | null = null;
+  #accuracyRound: number | null = null;
+  #isFinal = false;
+  #plan: Plan | null = null;
+  #end: RunSummary["end"] = null;
+
+  add(record: RunRecord): void {
+    switch (record.type) {
+      case "run":
+        this.#roundsAsked = record.rounds;
+        this.#segments = record.segments;
+        return;
+      case "joined": {
+        const { node, name, kind, samples, duty, memoryBytes, ceilingBytesPerMs } = record;
+        this.#nodes.set(node, {
+          node,
+          name,
+          kind,
+          samples,
+          dutyAsked: duty,
+          memoryBytes,
+          ceilingBytesPerMs,
+          dutyAchieved: null,
+          bytesUp: 0,
+          bytesDown: 0,
+          peakRssBytes: null,
+          left: null,
+          computeMs: 0,
+          busyMs: 0,
+        });
+        return;
+      }
+      case "left": {
+        const node = this.#nodes.get(record.node);
+        if (node !== undefined) node.left = record.reason;
+        return;
+      }
+      case "profiled":
+        this.#profiles.push(record);
+        return;
+      case "planned":
+        this.#plan = record.plan;
+        return;
+      case "round":
+        this.#roundMs.push(record.ms);
+        this.#loss = record.loss;
+        for (const cost of record.nodes) {
+          const node = this.#nodes.get(cost.node);
+          if (node === undefined) continue;
+          node.computeMs += cost.computeMs;
+          node.busyMs += cost.busyMs;
+          if (node.busyMs > 0) node.dutyAchieved = node.computeMs / node.busyMs;
+          node.bytesUp += cost.bytesUp;
+          node.bytesDown += cost.bytesDown;
+          node.peakRssBytes = cost.peakRssBytes ?? node.peakRssBytes;
+        }
+        return;
+      case "evaluation":
+        this.#accuracy = record.accuracy;
+        this.#accuracyRound = record.round;
+        this.#isFinal = record.final;
+        return;
+      case "ended":
+        this.#end = { reason: record.reason, text: record.text };
+        return;
+    }
+  }
+
+  get summary(): RunSummary {
+    const nodes = [...this.#nodes.values()].map(({ computeMs: _c, busyMs: _b, ...node }) => node);
+    const devices = nodes.filter((node) => node.kind === "device");
+    return {
+      rounds: this.#roundMs.length,
+      roundsAsked: this.#roundsAsked,
+      loss: this.#loss,
+      accuracy: this.#accuracy,
+      accuracyRound: this.#accuracyRound,
+      isFinal: this.#isFinal,
+      medianRoundMs: this.#roundMs.length === 0 ? null : median(this.#roundMs),
+      bytesUp: devices.reduce((sum, node) => sum + node.bytesUp, 0),
+      bytesDown: devices.reduce((sum, node) => sum + node.bytesDown, 0),
+      nodes,
+      plan: this.#plan,
+      segments: this.#segments,
+      profiles: this.#profiles,
+      end: this.#end,
+    };
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * Frames: one message with its tensors as bytes.
+ *
+ * Layout: u32 little-endian length of the JSON header, the header, zero bytes
+ * up to a multiple of 8, then the tensors' raw values one after the other, each
+ * starting at a multiple of 8. The header is `{ message, tensors }`, with a
+ * table of name, element type, shape and [begin, end) offsets into the body, in
+ * the manner of safetensors. Receiving copies nothing where memory is aligned.
+ */
+import * as z from "zod/mini";
+import { messageOf, ProtocolError } from "../../base/errors.ts";
+import {
+  byteLength,
+  bytesOf,
+  type DType,
+  dense,
+  hollow,
+  isDType,
+  type Tensor,
+  tensorOfBytes,
+} from "../../base/tensor.ts";
+import type { Frame, Payload } from "../host.ts";
+import {
+  type CoordinatorMessage,
+  type Message,
+  messageSchemas,
+  type WorkerMessage,
+} from "./messages.ts";
+
+/** Tensors beside a message, by name. Order is kept. */
+export type Tensors = ReadonlyMap<string, Tensor>;
+
+export const noTensors: Tensors = new Map();
+
+/** Largest header accepted: a table of a few ten thousand tensors. */
+const headerBytesMax = 8 * 1024 * 1024;
+
+const tableEntry = z.strictObject({
+  name: z.string().check(z.maxLength(1024)),
+  dtype: z.string(),
+  shape: z.array(z.int().check(z.nonnegative())),
+  begin: z.int().check(z.nonnegative()),
+  end: z.int().check(z.nonnegative()),
+});
+const envelopes = {
+  worker: z.strictObject({ message: messageSchemas.worker, tensors: z.array(tableEntry) }),
+  coordinator: z.strictObject({
+    message: messageSchemas.coordinator,
+    tensors: z.array(tableEntry),
+  }),
+} as const;
+
+const padded = (length: number): number => (length + 7) & ~7;
+
+/** Encodes a message with its tensors. Tensor memory is referenced, not copied. */
+export function encodeFrame(message: Message, tensors: Tensors = noTensors): Frame {
+  const table: z.infer<typeof tableEntry>[] = [];
+  const body: Payload[] = [];
+  let offset = 0;
+  for (const [name, value] of tensors) {
+    const length = byteLength(value);
+    const { dtype, shape } = value;
+    table.push({ name, dtype, shape: [...shape], begin: offset, end: offset + length });
+    body.push({ byteLength: length, bytes: value.data === null ? null : bytesOf(dense(value)) });
+    const padding = padded(length) - length;
+    if (padding > 0) body.push({ byteLength: padding, bytes: new Uint8Array(padding) });
+    offset += padded(length);
+  }
+  const json = new TextEncoder().encode(JSON.stringify({ message, tensors: table }));
+  const head = new Uint8Array(padded(4 + json.length));
+  new DataView(head.buffer).setUint32(0, json.length, true);
+  head.set(json, 4);
+  return { head, body };
+}
+
+/** Total bytes of a frame on the wire. */
+export function frameBytes(frame: Frame): number {
+  let bytes = frame.head.length;
+  for (const part of frame.body) bytes += part.byteLength;
+  return bytes;
+}
+
+/** Joins a frame with real bytes into one buffer, for transports that need one. */
+export function joinFrame(frame: Frame): Uint8Array {
+  const bytes = new Uint8Array(frameBytes(frame));
+  bytes.set(frame.head, 0);
+  let offset = frame.head.length;
+  for (const part of frame.body) {
+    if (part.bytes === null)
+      throw new ProtocolError("a tensor without values cannot leave the process");
+    bytes.set(part.bytes, offset);
+    offset += part.byteLength;
+  }
+  return bytes;
+}
+
+/** Splits received bytes into header and body without copying. @throws ProtocolError */
+export function splitFrame(bytes: Uint8Array): Frame {
+  const headLength = headLengthOf(bytes);
+  const rest = bytes.subarray(headLength);
+  return { head: bytes.subarray(0, headLength), body: [{ byteLength: rest.length, bytes: rest }] };
+}
+
+/** A decoded message of either side. */
+export interface Decoded<M> {
+  readonly message: M;
+  readonly tensors: Tensors;
+}
+
+/** Decodes and checks a frame sent by a worker. @throws ProtocolError */
+export function decodeWorkerFrame(frame: Frame): Decoded<WorkerMessage> {
+  const envelope = parseHeader(frame, envelopes.worker);
+  return { message: envelope.message, tensors: readTensors(envelope.tensors, frame.body) };
+}
+
+/** Decodes and checks a frame sent, or forwarded, by a coordinator. @throws ProtocolError */
+export function decodeCoordinatorFrame(frame: Frame): Decoded<CoordinatorMessage> {
+  const envelope = parseHeader(frame, envelopes.coordinator);
+  return { message: envelope.message, tensors: readTensors(envelope.tensors, frame.body) };
+}
+
+function headLengthOf(bytes: Uint8Array): number {
+  if (bytes.length < 8)
+    throw new ProtocolError(`a frame of ${bytes.length} bytes; at least 8 needed`);
+  const jsonLength = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  if (jsonLength > headerBytesMax) {
+    throw new ProtocolError(`a header of ${jsonLength} bytes; at most ${headerBytesMax} allowed`);
+  }
+  const headLength = padded(4 + jsonLength);
+  if (headLength > bytes.length) {
+    throw new ProtocolError(`a header of ${jsonLength} bytes in a frame of ${bytes.length}`);
+  }
+  return headLength;
+}
+
+function parseHeader<T>(frame: Frame, schema: z.ZodMiniType<T>): T {
+  headLengthOf(frame.head);
+  const view = new DataView(frame.head.buffer, frame.head.byteOffset);
+  const jsonLength = view.getUint32(0, true);
+  let header: unknown;
+  try {
+    const json = new TextDecoder("utf-8", { fatal: true }).decode(
+      frame.head.subarray(4, 4 + jsonLength),
+    );
+    header = JSON.parse(json);
+  } catch (error) {
+    throw new ProtocolError(`the header is not JSON: ${messageOf(error)}`, { cause: error });
+  }
+  const result = schema.safeParse(header);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    const type = (header as { message?: { type?: unknown } } | null)?.message?.type;
+    throw new ProtocolError(
+      `message ${JSON.stringify(type) ?? "without type"}: ${issue?.path.join(".")}: ${issue?.message}`,
+    );
+  }
+  return result.data;
+}
+
+function readTensors(
+  table: readonly z.infer<typeof tableEntry>[],
+  body: readonly Payload[],
+): Tensors {
+  if (table.length === 0 && body.every((part) => part.byteLength === 0)) return noTensors;
+  const tensors = new Map<string, Tensor>();
+  const parts = new BodyReader(body);
+  let expected = 0;
+  for (const { name, dtype, shape, begin, end } of table) {
+    if (!isDType(dtype)) throw new ProtocolError(`tensor "${name}": unknown element type ${dtype}`);
+    if (tensors.has(name)) throw new ProtocolError(`tensor "${name}" appears twice`);
+    const type = { dtype: dtype as DType, shape };
+    if (begin !== expected || end - begin !== byteLength(type)) {
+      throw new ProtocolError(
+        `tensor "${name}": offsets [${begin}, ${end}) do not fit its type at ${expected}`,
+      );
+    }
+    const bytes = parts.take(padded(end - begin));
+    tensors.set(
+      name,
+      bytes === null ? hollow(type) : tensorOfBytes(type, bytes.subarray(0, end - begin)),
+    );
+    expected = begin + padded(end - begin);
+  }
+  parts.finish();
+  return tensors;
+}
+
+/** Walks over a body that comes in parts: one buffer from a socket, many in memory. */
+class BodyReader {
+  readonly #parts: readonly Payload[];
+  #index = 0;
+  #offset = 0;
+
+  constructor(parts: readonly Payload[]) {
+    this.#parts = parts;
+  }
+
+  /** The next bytes, or null where they have no values. Joins parts only where it must. */
+  take(length: number): Uint8Array | null {
+    const pieces: Uint8Array[] = [];
+    let rest = length;
+    let isHollow = false;
+    while (rest > 0) {
+      const part = this.#parts[this.#index];
+      if (part === undefined) throw new ProtocolError(`the body ends ${rest} bytes too early`);
+      const size = Math.min(rest, part.byteLength - this.#offset);
+      if (part.bytes === null) isHollow = true;
+      else pieces.push(part.bytes.subarray(this.#offset, this.#offset + size));
+      rest -= size;
+      this.#offset += size;
+      if (this.#offset === part.byteLength) {
+        this.#index++;
+        this.#offset = 0;
+      }
+    }
+    if (isHollow) return null;
+    if (pieces.length === 1) return pieces[0] as Uint8Array;
+    const joined = new Uint8Array(length);
+    let at = 0;
+    for (const piece of pieces) {
+      joined.set(piece, at);
+      at += piece.length;
+    }
+    return joined;
+  }
+
+  finish(): void {
+    for (let i = this.#index; i < this.#parts.length; i++) {
+      const rest = (this.#parts[i] as Payload).byteLength - (i === this.#index ? this.#offset : 0);
+      if (rest > 0) throw new ProtocolError(`${rest} bytes follow the last tensor`);
+    }
+  }
+}

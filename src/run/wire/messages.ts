@@ -1,0 +1,283 @@
+/**
+ * The protocol: every message that crosses a link, as two discriminated unions
+ * on `type`, a version, and closed sets of reasons. Decoded messages have been
+ * checked here, at the edge; inside, peers trust them.
+ *
+ * Control messages go between a worker and the coordinator. Data messages
+ * (feature, gradient) go between workers; they carry `to` and pass through the
+ * coordinator, which forwards them without looking inside.
+ */
+import * as z from "zod/mini";
+import { codecNames } from "../../codec/codec.ts";
+import { syncPolicyNames } from "../../sync/sync.ts";
+
+/** Peers that speak different versions refuse each other. */
+export const protocolVersion = 1;
+
+const text = z.string().check(z.maxLength(4096));
+const id = z.string().check(z.minLength(1), z.maxLength(256));
+const count = z.int().check(z.nonnegative());
+const duration = z.number().check(z.nonnegative());
+const positive = z.number().check(z.positive());
+const duty = z.number().check(z.positive(), z.maximum(1));
+const codec = z.enum(codecNames as [string, ...string[]]);
+/** A mean loss; null where the null engine computes nothing. */
+const loss = z.nullable(z.number());
+
+const segmentTime = z.strictObject({
+  forwardMs: duration,
+  backwardMs: duration,
+  updateMs: duration,
+});
+
+export const profileSchema = z.strictObject({
+  segments: z.array(segmentTime),
+  callMs: duration,
+});
+
+export const planSchema = z.strictObject({
+  term: count,
+  planner: text,
+  objective: z.literal("round time"),
+  copies: z.array(
+    z.strictObject({ id, node: id, from: count, to: count, mode: z.literal("train") }),
+  ),
+  chains: z.array(
+    z.strictObject({
+      id,
+      source: id,
+      stages: z.array(z.strictObject({ copy: id, backward: z.enum(["stored", "none"]) })),
+      schedule: z.literal("serial"),
+      work: count,
+    }),
+  ),
+  groups: z.array(
+    z.strictObject({
+      members: z.array(id),
+      policy: z.enum(syncPolicyNames as [string, ...string[]]),
+      when: z.literal("round"),
+    }),
+  ),
+  links: z.array(
+    z.strictObject({
+      from: id,
+      to: id,
+      chain: id,
+      bytesPerMs: z.nullable(positive),
+      codecUp: codec,
+      codecDown: codec,
+    }),
+  ),
+  limits: z.array(z.strictObject({ node: id, duty })),
+  forecasts: z.array(
+    z.strictObject({
+      chain: id,
+      roundMs: duration,
+      computeMs: duration,
+      transferMs: duration,
+      reason: text,
+    }),
+  ),
+  reason: text,
+});
+
+/** What a worker must know of the job; the model's structure travels beside it as ONNX bytes. */
+export const jobSpecSchema = z.strictObject({
+  batch: z.int().check(z.positive()),
+  loss: z.string(),
+  optimizer: z.strictObject({
+    kind: z.string(),
+    momentum: z.number(),
+    weightDecay: z.number(),
+  }),
+  seed: z.int(),
+});
+
+/** Why a coordinator refuses a worker. A closed set: programs may branch on it. */
+export const refusalReasons = [
+  "version",
+  "token",
+  "token in use",
+  "name in use",
+  "already started",
+  "fleet full",
+  "no data",
+  "wrong data",
+  "protocol",
+] as const;
+export type RefusalReason = (typeof refusalReasons)[number];
+
+/** Why a run ends for a worker. */
+export const stopReasons = ["finished", "interrupted", "failed", "dropped"] as const;
+export type StopReason = (typeof stopReasons)[number];
+
+const hello = z.strictObject({
+  type: z.literal("hello"),
+  protocol: z.int(),
+  token: text,
+  name: id,
+  kind: z.enum(["device", "edge", "cloud"]),
+  /** Names the physical machine, so that probes on shared hardware take turns. */
+  machine: id,
+  duty,
+  memoryBytes: z.nullable(positive),
+  ceilingBytesPerMs: z.nullable(positive),
+  /** Training samples held; 0 for a node without data. */
+  samples: count,
+  inputShape: z.nullable(z.array(count)),
+  classes: z.nullable(count),
+  /** Names of the classes in the order of their numbers, where the data have names. */
+  classNames: z.nullable(z.array(text)),
+  /** Held-out samples; 0 for a node that cannot evaluate. */
+  testSamples: count,
+  engine: text,
+});
+
+const profile = z.strictObject({ type: z.literal("profile"), profile: profileSchema });
+
+const ready = z.strictObject({ type: z.literal("ready"), term: count });
+
+/** Features (and labels) of one batch, on their way to the stage after the border. */
+const feature = z.strictObject({
+  type: z.literal("feature"),
+  to: id,
+  term: count,
+  round: count,
+  step: count,
+  chain: id,
+  stage: count,
+});
+
+/** The gradient of a feature, on its way back to the stage before the border. */
+const gradient = z.strictObject({
+  type: z.literal("gradient"),
+  to: id,
+  term: count,
+  round: count,
+  step: count,
+  chain: id,
+  stage: count,
+});
+
+/** One copy's tensors at the end of its round. Applying the same id twice is applying it once. */
+const contribution = z.strictObject({
+  type: z.literal("contribution"),
+  id,
+  term: count,
+  round: count,
+  chain: id,
+  copy: id,
+  /** Mean training loss over the round's batches, from the stage that holds the loss. */
+  loss,
+  /** Batches trained. */
+  steps: count,
+  /** What the round cost this copy. */
+  computeMs: duration,
+  /** Time during which the node's duty allowed this copy to hold the processor. */
+  busyMs: duration,
+  peakRssBytes: z.nullable(count),
+});
+
+const evaluation = z.strictObject({
+  type: z.literal("evaluation"),
+  round: count,
+  samples: count,
+  correct: z.nullable(count),
+  loss,
+  ms: duration,
+});
+
+/** The worker cannot go on: engine error, unreadable data. */
+const failed = z.strictObject({ type: z.literal("failed"), text });
+const leave = z.strictObject({ type: z.literal("leave"), text });
+/** Heartbeat with its own sending time; the answer returns it, so no clocks are compared. */
+const ping = z.strictObject({ type: z.literal("ping"), sentMs: z.number() });
+const pong = z.strictObject({ type: z.literal("pong"), sentMs: z.number() });
+
+const welcome = z.strictObject({
+  type: z.literal("welcome"),
+  run: id,
+  node: id,
+  job: jobSpecSchema,
+});
+const refuse = z.strictObject({
+  type: z.literal("refuse"),
+  reason: z.enum(refusalReasons),
+  text,
+});
+const probe = z.strictObject({ type: z.literal("probe"), repeats: z.int().check(z.positive()) });
+const plan = z.strictObject({ type: z.literal("plan"), plan: planSchema });
+
+/** Starts a round; carries the tensors of every copy that the receiver holds. */
+const begin = z.strictObject({
+  type: z.literal("begin"),
+  term: count,
+  round: count,
+  learningRate: duration,
+});
+/** A chain is out of the round (a node left or missed the deadline); its messages are void. */
+const abandon = z.strictObject({
+  type: z.literal("abandon"),
+  term: count,
+  round: count,
+  chain: id,
+});
+/** Asks a node with held-out data to measure the attached weights. */
+const evaluate = z.strictObject({
+  type: z.literal("evaluate"),
+  round: count,
+  /** At most so many samples, from the start; null for all. */
+  samples: z.nullable(count),
+});
+const stop = z.strictObject({ type: z.literal("stop"), reason: z.enum(stopReasons), text });
+
+const workerMessage = z.discriminatedUnion("type", [
+  hello,
+  profile,
+  ready,
+  feature,
+  gradient,
+  contribution,
+  evaluation,
+  failed,
+  leave,
+  ping,
+  pong,
+]);
+
+const coordinatorMessage = z.discriminatedUnion("type", [
+  welcome,
+  refuse,
+  probe,
+  plan,
+  begin,
+  abandon,
+  evaluate,
+  stop,
+  feature,
+  gradient,
+  ping,
+  pong,
+]);
+
+export const messageSchemas = { worker: workerMessage, coordinator: coordinatorMessage } as const;
+
+/** Messages are never changed once made, so senders may pass what they hold. */
+type Immutable<T> = T extends readonly (infer E)[]
+  ? readonly Immutable<E>[]
+  : T extends object
+    ? { readonly [K in keyof T]: Immutable<T[K]> }
+    : T;
+
+/** Sent by workers. */
+export type WorkerMessage = Immutable<z.infer<typeof workerMessage>>;
+/** Sent by the coordinator, or forwarded by it. */
+export type CoordinatorMessage = Immutable<z.infer<typeof coordinatorMessage>>;
+export type Message = WorkerMessage | CoordinatorMessage;
+
+export type Hello = Immutable<z.infer<typeof hello>>;
+export type FeatureMessage = Immutable<z.infer<typeof feature>>;
+export type GradientMessage = Immutable<z.infer<typeof gradient>>;
+export type ContributionMessage = Immutable<z.infer<typeof contribution>>;
+export type EvaluationMessage = Immutable<z.infer<typeof evaluation>>;
+export type JobSpec = Immutable<z.infer<typeof jobSpecSchema>>;

@@ -1,0 +1,109 @@
+/** Measures given weights on the node's held-out data, batch by batch. */
+import { present } from "../../base/assert.ts";
+import type { Tensor } from "../../base/tensor.ts";
+import type { Program } from "../../compile/program.ts";
+import type { Batch, Done, EngineAnswer, EngineRun, Host, Slot } from "../host.ts";
+import type { Tensors } from "../wire/frame.ts";
+import type { WorkerModel } from "./worker-model.ts";
+
+/** Samples per run; a smaller last batch gets a program of its own. */
+const batchSize = 500;
+const prefix = "evaluate|";
+
+/** Sums over all samples measured; null where the null engine computes nothing. */
+export interface Evaluation {
+  readonly samples: number;
+  readonly correct: number | null;
+  /** Mean loss per sample. */
+  readonly loss: number | null;
+}
+
+export class Evaluator {
+  readonly #host: Host;
+  readonly #model: WorkerModel;
+  readonly #programs = new Map<number, Program>();
+
+  constructor(host: Host, model: WorkerModel) {
+    this.#host = host;
+    this.#model = model;
+  }
+
+  /** Evaluates `weights` on the first `limit` held-out samples; all where null. */
+  evaluate(weights: Tensors, limit: number | null, done: Done<Evaluation>): void {
+    const source = present(this.#host.test, "held-out data");
+    const samples = Math.min(limit ?? source.samples, source.samples);
+    const sizes = batchSizes(samples);
+    const programs = new Map(sizes.map((size) => [size, this.#program(size)]));
+    const slots = new Map([...weights].map(([name, value]) => [prefix + name, value]));
+    const sum = { correct: 0 as number | null, loss: 0 as number | null };
+    let from = 0;
+    const next = (): void => {
+      const size = sizes.shift();
+      if (size === undefined) {
+        const loss = sum.loss === null ? null : sum.loss / samples;
+        this.#host.engine.drop(prefix, () => {});
+        return done({ ok: true, value: { samples, correct: sum.correct, loss } });
+      }
+      const program = present(programs.get(size), "an evaluation program");
+      source.slice(from, from + size, (batch) => {
+        if (!batch.ok) return done(batch);
+        this.#host.engine.run(evaluationRun(program, batch.value), (outcome) => {
+          if (!outcome.ok) return done(outcome);
+          sum.correct = plus(sum.correct, scalarOf(outcome.value, program, "correct"), 1);
+          sum.loss = plus(sum.loss, scalarOf(outcome.value, program, "loss"), size);
+          next();
+        });
+      });
+      from += size;
+    };
+    this.#host.engine.load([...programs.values()], (loaded) => {
+      if (!loaded.ok) return done(loaded);
+      this.#host.engine.write(slots, (written) => {
+        if (written.ok) next();
+        else done(written);
+      });
+    });
+  }
+
+  #program(size: number): Program {
+    let program = this.#programs.get(size);
+    if (program === undefined) {
+      program = this.#model.evaluation(size);
+      this.#programs.set(size, program);
+    }
+    return program;
+  }
+}
+
+function batchSizes(samples: number): number[] {
+  const sizes = Array<number>(Math.floor(samples / batchSize)).fill(batchSize);
+  const rest = samples % batchSize;
+  return rest === 0 ? sizes : [...sizes, rest];
+}
+
+function evaluationRun(program: Program, batch: Batch): EngineRun {
+  const feeds = new Map<string, Slot | Tensor>();
+  for (const port of program.inputs) {
+    if (port.role === "feature") feeds.set(port.name, batch.features);
+    else if (port.role === "labels") feeds.set(port.name, batch.labels);
+    else feeds.set(port.name, prefix + port.of);
+  }
+  return {
+    program: program.id,
+    feeds,
+    keep: new Map(),
+    fetch: program.outputs.map((port) => port.name),
+  };
+}
+
+function scalarOf(answer: EngineAnswer, program: Program, role: "loss" | "correct"): number | null {
+  const port = present(
+    program.outputs.find((candidate) => candidate.role === role),
+    role,
+  );
+  const { data } = present(answer.outputs.get(port.name), role);
+  return data === null ? null : Number(data[0]);
+}
+
+const plus = (sum: number | null, value: number | null, weight: number): number | null =>
+  sum === null || value === null ? null : sum + value * weight;

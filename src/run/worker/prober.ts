@@ -1,0 +1,103 @@
+/**
+ * The probe: how fast this node runs each segment. Every segment's programs run
+ * a few times on zeros (kernels take as long on zeros as on data) and the median
+ * counts. Stages are longer than segments, but their times add up well enough
+ * to plan with, and L probes serve all L*(L-1)/2 possible stages.
+ */
+import { present } from "../../base/assert.ts";
+import { median } from "../../base/statistics.ts";
+import { type Tensor, zeros } from "../../base/tensor.ts";
+import type { Port, Program, StagePrograms } from "../../compile/program.ts";
+import type { Profile, SegmentTime } from "../../plan/plan.ts";
+import type { Done, Host, Slot } from "../host.ts";
+
+const prefix = "probe|";
+
+/** Measures a profile. `segments[k]` are the programs of a stage that is segment k alone. */
+export function probe(
+  host: Host,
+  segments: readonly StagePrograms[],
+  repeats: number,
+  done: Done<Profile>,
+): void {
+  const programs = segments.flatMap((stage) =>
+    [stage.forward, stage.backward, stage.update, stage.step].filter((program) => program !== null),
+  );
+  const samples = new Map<string, { computeMs: number[]; callMs: number[] }>();
+  const queue = programs.flatMap((program) => Array<Program>(repeats + 1).fill(program));
+  const finish = (): void => {
+    host.engine.drop(prefix, (outcome) => {
+      done(outcome.ok ? { ok: true, value: profileOf(segments, samples) } : outcome);
+    });
+  };
+  const next = (): void => {
+    const program = queue.shift();
+    if (program === undefined) return finish();
+    const startedMs = host.now();
+    host.engine.run(probeRun(program), (outcome) => {
+      if (!outcome.ok) return done(outcome);
+      const { computeMs } = outcome.value;
+      const seen = samples.get(program.id);
+      // The first run of a program pays for memory and caches: it warms up and does not count.
+      if (seen === undefined) samples.set(program.id, { computeMs: [], callMs: [] });
+      else {
+        seen.computeMs.push(computeMs);
+        seen.callMs.push(Math.max(0, host.now() - startedMs - computeMs));
+      }
+      next();
+    });
+  };
+  host.engine.load(programs, (loaded) => {
+    if (!loaded.ok) return done(loaded);
+    host.engine.write(inputSlots(programs), (written) => {
+      if (written.ok) next();
+      else done(written);
+    });
+  });
+}
+
+const slotOf = (program: Program, port: Port): Slot => `${prefix}${program.id}|${port.name}`;
+
+/** Each program is timed on its own zeros; nothing flows between them. */
+function inputSlots(programs: readonly Program[]): Map<Slot, Tensor> {
+  const slots = new Map<Slot, Tensor>();
+  for (const program of programs) {
+    for (const port of program.inputs) slots.set(slotOf(program, port), zeros(port));
+  }
+  return slots;
+}
+
+function probeRun(program: Program) {
+  return {
+    program: program.id,
+    feeds: new Map(program.inputs.map((port) => [port.name, slotOf(program, port)])),
+    keep: new Map(program.outputs.map((port) => [port.name, `${slotOf(program, port)}|out`])),
+    fetch: [],
+  };
+}
+
+function profileOf(
+  segments: readonly StagePrograms[],
+  samples: ReadonlyMap<string, { computeMs: number[]; callMs: number[] }>,
+): Profile {
+  const ms = (program: Program | null): number =>
+    program === null ? 0 : median(present(samples.get(program.id), "probe samples").computeMs);
+  const times: SegmentTime[] = segments.map(({ forward, backward, update, step }) =>
+    step === null
+      ? { forwardMs: ms(forward), backwardMs: ms(backward), updateMs: ms(update) }
+      : splitStep(ms(step)),
+  );
+  return {
+    segments: times,
+    callMs: median([...samples.values()].flatMap((sample) => sample.callMs)),
+  };
+}
+
+/**
+ * The segment with the loss runs as one program, so only its sum is measured.
+ * A backward pass does twice the work of a forward pass (two products for one);
+ * planners use the sum, evaluation the forward third.
+ */
+function splitStep(ms: number): SegmentTime {
+  return { forwardMs: ms / 3, backwardMs: (2 * ms) / 3, updateMs: 0 };
+}

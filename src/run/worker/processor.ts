@@ -1,0 +1,69 @@
+/**
+ * The node's processor as the plan sees it: a duty cycle of one core. With a
+ * duty below 1, every run takes at least its profiled time divided by the duty,
+ * held by sleeping; runs then take turns. With duty 1 nothing is held back and
+ * the engine keeps the order.
+ */
+import type { EngineAnswer, EngineRun, Host, Outcome } from "../host.ts";
+
+/** What a run gave, and how long it held the processor, sleep included. */
+export type ProcessorDone = (outcome: Outcome<EngineAnswer>, busyMs: number) => void;
+
+interface Job {
+  readonly run: EngineRun;
+  readonly profiledMs: number;
+  readonly done: ProcessorDone;
+}
+
+export class Processor {
+  readonly #host: Host;
+  #duty = 1;
+  readonly #waiting: Job[] = [];
+  #isBusy = false;
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  /** Share of one core's time, above 0 and at most 1. Takes effect with the next run. */
+  setDuty(duty: number): void {
+    this.#duty = duty;
+  }
+
+  /** Runs a program whose profiled time at full speed is `profiledMs`. */
+  run(run: EngineRun, profiledMs: number, done: ProcessorDone): void {
+    const job = { run, profiledMs, done };
+    if (this.#duty === 1) this.#start(job, () => {});
+    else {
+      this.#waiting.push(job);
+      this.#startNext();
+    }
+  }
+
+  #startNext(): void {
+    if (this.#isBusy) return;
+    const job = this.#waiting.shift();
+    if (job === undefined) return;
+    this.#isBusy = true;
+    this.#start(job, () => {
+      this.#isBusy = false;
+      this.#startNext();
+    });
+  }
+
+  #start(job: Job, after: () => void): void {
+    const startedMs = this.#host.now();
+    const leastMs = this.#duty === 1 ? 0 : job.profiledMs / this.#duty;
+    this.#host.engine.run(job.run, (outcome) => {
+      const restMs = startedMs + leastMs - this.#host.now();
+      const finish = (): void => {
+        const heldMs = this.#host.now() - startedMs;
+        const computeMs = outcome.ok ? outcome.value.computeMs : 0;
+        job.done(outcome, this.#duty === 1 ? computeMs : heldMs);
+        after();
+      };
+      if (restMs > 0) this.#host.after(restMs, finish);
+      else finish();
+    });
+  }
+}

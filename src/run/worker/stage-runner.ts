@@ -1,0 +1,356 @@
+/**
+ * One stage of one chain during one round: takes batches from its data or from
+ * the stage before, runs the stage's programs, passes features on and gradients
+ * back, and hands over its tensors when the round's work is done.
+ *
+ * Invariants:
+ * 1. At most one batch is under way (serial schedule): step s+1 starts after the update of s.
+ * 2. Parameters change only in `update` or `step`, once per batch.
+ * 3. After `abandon` nothing is sent and no result is used.
+ */
+import { AssertionError, present } from "../../base/assert.ts";
+import type { CopyId, NodeId } from "../../base/ids.ts";
+import { sameType, type Tensor, type TensorType, tensor } from "../../base/tensor.ts";
+import { type CodecName, codecs, fitsWire } from "../../codec/codec.ts";
+import type { Port, Program, StagePrograms } from "../../compile/program.ts";
+import type { ChainPlan } from "../../plan/plan.ts";
+import type { Batch, EngineAnswer, EngineRun, Host, Outcome, Slot } from "../host.ts";
+import type { Tensors } from "../wire/frame.ts";
+import type { FeatureMessage, GradientMessage, JobSpec, Message } from "../wire/messages.ts";
+
+/** What a stage is, fixed for a term. */
+export interface StageSetup {
+  readonly chain: ChainPlan;
+  readonly stage: number;
+  readonly copy: CopyId;
+  readonly programs: StagePrograms;
+  /** Neighbours; null at the ends of the chain. */
+  readonly upstream: NodeId | null;
+  readonly downstream: NodeId | null;
+  /** Codec of features that arrive here and leave here, and of gradients likewise. */
+  readonly codecs: {
+    readonly featureIn: CodecName;
+    readonly featureOut: CodecName;
+    readonly gradientIn: CodecName;
+    readonly gradientOut: CodecName;
+  };
+  readonly job: JobSpec;
+  /** Name under which the source draws its batches. */
+  readonly sourceName: string;
+}
+
+/** What a stage needs of its worker. */
+export interface StageSurroundings {
+  readonly host: Host;
+  send(message: Message, tensors?: Tensors): void;
+  /** Runs a program on the node's processor. */
+  compute(
+    program: Program,
+    run: EngineRun,
+    done: (outcome: Outcome<EngineAnswer>, busyMs: number) => void,
+  ): void;
+  /** The node cannot go on. */
+  fail(text: string): void;
+}
+
+/** One round of one stage. */
+export class StageRunner {
+  readonly #setup: StageSetup;
+  readonly #around: StageSurroundings;
+  readonly #term: number;
+  readonly #round: number;
+  readonly #learningRate: number;
+  #step = 0;
+  #isBusy = false;
+  #isAbandoned = false;
+  #lossSum: number | null = 0;
+  #computeMs = 0;
+  #busyMs = 0;
+
+  constructor(
+    setup: StageSetup,
+    around: StageSurroundings,
+    at: { term: number; round: number; learningRate: number },
+  ) {
+    this.#setup = setup;
+    this.#around = around;
+    this.#term = at.term;
+    this.#round = at.round;
+    this.#learningRate = at.learningRate;
+  }
+
+  /** Starts the first batch where this stage is the source; otherwise features will come. */
+  start(): void {
+    if (this.#setup.upstream === null) this.#nextBatch();
+  }
+
+  /** The chain is out of the round. */
+  abandon(): void {
+    this.#isAbandoned = true;
+  }
+
+  /** A feature from the stage before, with labels. A message of another round or step is void. */
+  onFeature(message: FeatureMessage, tensors: Tensors): void {
+    if (!this.#expects(message) || this.#isBusy) return;
+    const program = this.#setup.programs.step ?? this.#setup.programs.forward;
+    const port = portOf(present(program, "a program that takes features").inputs, "feature");
+    const features = this.#decode(this.#setup.codecs.featureIn, "feature", tensors, port);
+    if (features === null) return;
+    this.#isBusy = true;
+    this.#forward({ features, labels: tensors.get("labels") ?? null });
+  }
+
+  /** A gradient from the stage after. */
+  onGradient(message: GradientMessage, tensors: Tensors): void {
+    if (!this.#expects(message)) return;
+    const backward = present(this.#setup.programs.backward, "a backward program");
+    const port = portOf(backward.inputs, "gradient");
+    const gradient = this.#decode(this.#setup.codecs.gradientIn, "gradient", tensors, port);
+    if (gradient !== null) this.#backward(backward, gradient);
+  }
+
+  #expects(message: FeatureMessage | GradientMessage): boolean {
+    return (
+      !this.#isAbandoned &&
+      message.term === this.#term &&
+      message.round === this.#round &&
+      message.step === this.#step
+    );
+  }
+
+  #nextBatch(): void {
+    const { chain, job, sourceName } = this.#setup;
+    const source = present(this.#around.host.train, "training data of a chain's source");
+    this.#isBusy = true;
+    // Rounds have equal work under one job, so the step number is a function of round and step.
+    const step = this.#round * chain.work + this.#step;
+    source.batch({ seed: job.seed, node: sourceName, step, size: job.batch }, (outcome) => {
+      if (this.#isAbandoned) return;
+      if (outcome.ok) this.#forward(outcome.value);
+      else this.#around.fail(outcome.error);
+    });
+  }
+
+  #forward(batch: Batch | { features: Tensor; labels: Tensor | null }): void {
+    const { programs } = this.#setup;
+    if (programs.step !== null) return this.#lossStep(programs.step, batch);
+    const program = present(programs.forward, "a forward program");
+    const input = this.#slot("in", portOf(program.inputs, "feature").of);
+    this.#around.host.engine.write(new Map([[input, batch.features]]), this.#onWritten);
+    this.#run(program, (answer) => {
+      const feature = present(
+        answer.outputs.get(portOf(program.outputs, "feature").name),
+        "feature",
+      );
+      const out = this.#encode(this.#setup.codecs.featureOut, "feature", feature);
+      if (batch.labels !== null) out.set("labels", batch.labels);
+      this.#pass("feature", present(this.#setup.downstream, "a stage after"), 1, out);
+    });
+  }
+
+  /** The stage that holds the loss does forward, backward and update in one program. */
+  #lossStep(program: Program, batch: { features: Tensor; labels: Tensor | null }): void {
+    const labelPort = portOf(program.inputs, "labels");
+    const { labels } = batch;
+    if (labels === null || !sameType(labels, labelPort)) {
+      this.#around.fail(`labels of chain ${this.#setup.chain.id} are missing or of a wrong type`);
+      return;
+    }
+    const given = new Map<string, Tensor>([
+      [portOf(program.inputs, "feature").name, batch.features],
+      [labelPort.name, labels],
+    ]);
+    this.#run(
+      program,
+      (answer) => {
+        const loss = present(answer.outputs.get(portOf(program.outputs, "loss").name), "loss").data;
+        this.#lossSum =
+          this.#lossSum === null || loss === null ? null : this.#lossSum + Number(loss[0]);
+        const gradient = program.outputs.find((port) => port.role === "gradient");
+        if (gradient !== undefined) this.#sendGradient(answer, gradient);
+        this.#stepDone();
+      },
+      given,
+    );
+  }
+
+  #backward(program: Program, gradient: Tensor): void {
+    const given = new Map([[portOf(program.inputs, "gradient").name, gradient]]);
+    this.#run(
+      program,
+      (answer) => {
+        const out = program.outputs.find((port) => port.role === "gradient");
+        if (out !== undefined) this.#sendGradient(answer, out);
+        const update = this.#setup.programs.update;
+        if (update === null) this.#stepDone();
+        else this.#run(update, () => this.#stepDone());
+      },
+      given,
+    );
+  }
+
+  #sendGradient(answer: EngineAnswer, port: Port): void {
+    const gradient = present(answer.outputs.get(port.name), "gradient");
+    const out = this.#encode(this.#setup.codecs.gradientOut, "gradient", gradient);
+    this.#pass("gradient", present(this.#setup.upstream, "a stage before"), -1, out);
+  }
+
+  #stepDone(): void {
+    this.#isBusy = false;
+    this.#step++;
+    if (this.#step === this.#setup.chain.work) this.#contribute();
+    else if (this.#setup.upstream === null) this.#nextBatch();
+  }
+
+  #contribute(): void {
+    const { chain, copy, programs } = this.#setup;
+    const tensors = new Map<Slot, string>();
+    for (const port of trainedPorts(programs)) tensors.set(copySlot(copy, port.of), port.of);
+    this.#around.host.engine.read([...tensors.keys()], (outcome) => {
+      if (this.#isAbandoned) return;
+      if (!outcome.ok) return this.#around.fail(outcome.error);
+      const named = new Map<string, Tensor>();
+      for (const [slot, value] of outcome.value) named.set(present(tensors.get(slot), slot), value);
+      const loss =
+        programs.step === null || this.#lossSum === null ? null : this.#lossSum / this.#step;
+      this.#around.send(
+        {
+          type: "contribution",
+          id: `${this.#term}/${this.#round}/${copy}`,
+          term: this.#term,
+          round: this.#round,
+          chain: chain.id,
+          copy,
+          loss,
+          steps: this.#step,
+          computeMs: this.#computeMs,
+          busyMs: this.#busyMs,
+          peakRssBytes: this.#around.host.peakMemoryBytes(),
+        },
+        named,
+      );
+    });
+  }
+
+  /**
+   * Runs one of the stage's programs: trained tensors, saved activations and
+   * gradients of parameters stay in slots; what crosses a border is handed back.
+   */
+  #run(
+    program: Program,
+    use: (answer: EngineAnswer) => void,
+    given: ReadonlyMap<string, Tensor> = new Map(),
+  ): void {
+    const feeds = new Map<string, Slot | Tensor>();
+    for (const port of program.inputs) {
+      const value = given.get(port.name);
+      if (value !== undefined) feeds.set(port.name, value);
+      else if (port.role === "learningRate") feeds.set(port.name, scalar(this.#learningRate));
+      else feeds.set(port.name, this.#slotOf(port));
+    }
+    const keep = new Map<string, Slot>();
+    const fetch: string[] = [];
+    for (const port of program.outputs) {
+      if (stays.has(port.role)) keep.set(port.name, this.#slotOf(port));
+      else fetch.push(port.name);
+    }
+    this.#around.compute(
+      program,
+      { program: program.id, feeds, keep, fetch },
+      (outcome, busyMs) => {
+        if (this.#isAbandoned) return;
+        if (!outcome.ok) return this.#around.fail(outcome.error);
+        this.#computeMs += outcome.value.computeMs;
+        this.#busyMs += busyMs;
+        use(outcome.value);
+      },
+    );
+  }
+
+  #slotOf(port: Port): Slot {
+    switch (port.role) {
+      case "parameter":
+      case "state":
+        return copySlot(this.#setup.copy, port.of);
+      case "saved":
+      case "parameterGradient":
+        return this.#slot(port.role, port.of);
+      case "feature":
+        return this.#slot("in", port.of);
+      default:
+        throw new AssertionError(`a port of role ${port.role} has no slot`);
+    }
+  }
+
+  #slot(space: string, of: string): Slot {
+    return `${stageSlotPrefix}${this.#setup.copy}|${space}|${of}`;
+  }
+
+  #encode(codec: CodecName, name: string, value: Tensor): Map<string, Tensor> {
+    const parts = codecs[codec].encode(value);
+    return new Map(parts.map((part, i) => [`${name}.${i}`, part]));
+  }
+
+  /** Decodes received parts; what does not fit the port fails the node with the sender's chain named. */
+  #decode(codec: CodecName, name: string, tensors: Tensors, type: TensorType): Tensor | null {
+    const parts: Tensor[] = [];
+    for (let part = tensors.get(`${name}.0`); part !== undefined; ) {
+      parts.push(part);
+      part = tensors.get(`${name}.${parts.length}`);
+    }
+    if (fitsWire(codec, parts, type)) return codecs[codec].decode(parts, type);
+    this.#around.fail(`a ${name} of chain ${this.#setup.chain.id} does not fit its stage`);
+    return null;
+  }
+
+  #pass(type: "feature" | "gradient", to: NodeId, hop: 1 | -1, tensors: Tensors): void {
+    this.#around.send(
+      {
+        type,
+        to,
+        term: this.#term,
+        round: this.#round,
+        step: this.#step,
+        chain: this.#setup.chain.id,
+        stage: this.#setup.stage + hop,
+      },
+      tensors,
+    );
+  }
+
+  readonly #onWritten = (outcome: Outcome<null>): void => {
+    if (!outcome.ok && !this.#isAbandoned) this.#around.fail(outcome.error);
+  };
+}
+
+/** Roles of outputs that stay in the engine. */
+const stays: ReadonlySet<Port["role"]> = new Set([
+  "parameter",
+  "state",
+  "saved",
+  "parameterGradient",
+]);
+
+/** A fresh one each time: engines take over the memory of what they are fed. */
+const scalar = (value: number): Tensor => tensor("float32", [], Float32Array.of(value));
+
+/** Every slot of a stage starts with this, so that a change of plan can drop them all. */
+export const stageSlotPrefix = "stage|";
+
+/** The slot of a copy's trained tensor. */
+export const copySlot = (copy: CopyId, name: string): Slot =>
+  `${stageSlotPrefix}${copy}|trained|${name}`;
+
+/** Parameters and optimizer state of a stage, as the program that changes them takes them in. */
+export function trainedPorts(programs: StagePrograms): readonly Port[] {
+  const program = programs.step ?? programs.update;
+  if (program === null) return [];
+  return program.inputs.filter((port) => port.role === "parameter" || port.role === "state");
+}
+
+function portOf(ports: readonly Port[], role: Port["role"]): Port {
+  return present(
+    ports.find((port) => port.role === role),
+    `a port of role ${role}`,
+  );
+}

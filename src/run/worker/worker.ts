@@ -1,0 +1,360 @@
+/**
+ * The worker: a node that holds copies of segments and trains them. It does
+ * what the plan says and knows no scheme: a stage is a stage, whether its
+ * neighbours are a device, an edge server or nobody.
+ *
+ * Life: hello -> welcome -> (probe) -> plan -> ready -> begin, round after
+ * round -> stop. Invariants:
+ * 1. Nothing but `hello` and heartbeats is sent before `welcome`.
+ * 2. Messages of another term are void; a plan replaces all stages of the one before.
+ * 3. A worker keeps nothing between rounds that the next `begin` does not bring:
+ *    trained tensors come with `begin` and leave with `contribution`.
+ * 4. The end is reported to the owner exactly once.
+ */
+import { present } from "../../base/assert.ts";
+import { ModelError } from "../../base/errors.ts";
+import { type NodeId, nodeId } from "../../base/ids.ts";
+import { dense, type Tensor } from "../../base/tensor.ts";
+import type { Program } from "../../compile/program.ts";
+import { checkPlan } from "../../plan/check.ts";
+import type { ChainPlan, LinkPlan, Plan, Profile } from "../../plan/plan.ts";
+import { programMs } from "../../plan/program-time.ts";
+import type { Host, Link, Slot } from "../host.ts";
+import { Channel } from "../wire/channel.ts";
+import { type Decoded, decodeCoordinatorFrame, type Tensors } from "../wire/frame.ts";
+import {
+  type CoordinatorMessage,
+  type JobSpec,
+  protocolVersion,
+  type StopReason,
+  type WorkerMessage,
+} from "../wire/messages.ts";
+import { Evaluator } from "./evaluator.ts";
+import { probe } from "./prober.ts";
+import { Processor } from "./processor.ts";
+import {
+  copySlot,
+  StageRunner,
+  type StageSetup,
+  type StageSurroundings,
+  stageSlotPrefix,
+  trainedPorts,
+} from "./stage-runner.ts";
+import { WorkerModel } from "./worker-model.ts";
+
+/** What a worker says of itself when it joins. */
+export interface WorkerOptions {
+  readonly name: string;
+  readonly kind: "device" | "edge" | "cloud";
+  readonly token: string;
+  /** Names the physical machine; workers with the same name are probed in turn. */
+  readonly machine: string;
+  /** Share of one core, above 0 and at most 1. */
+  readonly duty: number;
+  readonly memoryBytes: number | null;
+  readonly ceilingBytesPerMs: number | null;
+}
+
+/** Why a worker ended. */
+export interface WorkerEnd {
+  readonly reason: StopReason | "refused" | "lost";
+  readonly text: string;
+}
+
+/** What a worker tells its owner while it lives, in order. */
+export type WorkerEvent =
+  | { readonly type: "welcomed"; readonly run: string }
+  | { readonly type: "planned"; readonly plan: Plan; readonly node: NodeId }
+  | { readonly type: "round"; readonly round: number };
+
+export interface WorkerOwner {
+  onEvent(event: WorkerEvent): void;
+  onEnd(end: WorkerEnd): void;
+}
+
+interface Stage {
+  readonly setup: StageSetup;
+  runner: StageRunner | null;
+}
+
+export class Worker {
+  readonly #host: Host;
+  readonly #options: WorkerOptions;
+  readonly #owner: WorkerOwner;
+  readonly #channel: Channel<CoordinatorMessage>;
+  readonly #processor: Processor;
+  readonly #surroundings: StageSurroundings;
+  #node: NodeId | null = null;
+  #job: JobSpec | null = null;
+  #model: WorkerModel | null = null;
+  #evaluator: Evaluator | null = null;
+  #profile: Profile | null = null;
+  #plan: Plan | null = null;
+  #stages = new Map<string, Stage>();
+  #end: WorkerEnd | null = null;
+
+  constructor(host: Host, link: Link, options: WorkerOptions, owner: WorkerOwner) {
+    this.#host = host;
+    this.#options = options;
+    this.#owner = owner;
+    this.#processor = new Processor(host);
+    this.#surroundings = {
+      host,
+      send: (message, tensors) => this.#channel.send(message, tensors),
+      compute: (program, run, done) => {
+        const profiledMs = this.#profile === null ? 0 : programMs(this.#profile, program);
+        this.#processor.run(run, profiledMs, done);
+      },
+      fail: (text) => this.#fail(text),
+    };
+    this.#channel = new Channel<CoordinatorMessage>(host, link, {
+      decode: decodeCoordinatorFrame,
+      onMessage: (decoded) => this.#receive(decoded),
+      onClose: (reason) => this.#closed(reason),
+    });
+    this.#send(this.#hello());
+  }
+
+  /** Says goodbye and ends; the coordinator goes on without this node. */
+  leave(text: string): void {
+    if (this.#end !== null) return;
+    this.#end = { reason: "interrupted", text };
+    this.#send({ type: "leave", text });
+    this.#channel.close(text);
+  }
+
+  #hello(): WorkerMessage {
+    const { train, test, engine } = this.#host;
+    const { name, kind, token, machine, duty, memoryBytes, ceilingBytesPerMs } = this.#options;
+    const data = train ?? test;
+    return {
+      type: "hello",
+      protocol: protocolVersion,
+      token,
+      name,
+      kind,
+      machine,
+      duty,
+      memoryBytes,
+      ceilingBytesPerMs,
+      samples: train?.samples ?? 0,
+      inputShape: data === null ? null : [...data.inputShape],
+      classes: data?.classes ?? null,
+      classNames: data?.classNames ?? null,
+      testSamples: test?.samples ?? 0,
+      engine: engine.description,
+    };
+  }
+
+  #send(message: WorkerMessage, tensors?: Tensors): void {
+    this.#channel.send(message, tensors);
+  }
+
+  #receive({ message, tensors }: Decoded<CoordinatorMessage>): void {
+    if (this.#end !== null) return;
+    switch (message.type) {
+      case "welcome":
+        return this.#welcome(nodeId(message.node), message.run, message.job, tensors);
+      case "refuse":
+        this.#end = { reason: "refused", text: message.text };
+        return this.#channel.close(message.text);
+      case "probe":
+        return this.#probe(message.repeats);
+      case "plan":
+        return this.#adopt(message.plan as Plan);
+      case "begin":
+        return this.#begin(message, tensors);
+      case "abandon":
+        return this.#abandon(message.term, message.chain);
+      case "feature":
+        return this.#runner(message)?.onFeature(message, tensors);
+      case "gradient":
+        return this.#runner(message)?.onGradient(message, tensors);
+      case "evaluate":
+        return this.#evaluate(message.round, message.samples, tensors);
+      case "stop":
+        this.#end = { reason: message.reason, text: message.text };
+        return this.#channel.close(message.text);
+      case "ping":
+      case "pong":
+        return;
+    }
+  }
+
+  #welcome(node: NodeId, run: string, job: JobSpec, tensors: Tensors): void {
+    this.#node = node;
+    this.#job = job;
+    try {
+      const structure = dense(present(tensors.get("model"), "the model's structure"));
+      this.#model = new WorkerModel(structure.data as Uint8Array, job);
+    } catch (error) {
+      if (!(error instanceof ModelError)) throw error;
+      return this.#fail(`cannot use the model: ${error.message}`);
+    }
+    this.#evaluator = new Evaluator(this.#host, this.#model);
+    this.#owner.onEvent({ type: "welcomed", run });
+  }
+
+  #probe(repeats: number): void {
+    const model = present(this.#model, "a model to probe");
+    probe(this.#host, model.probePrograms(), repeats, (outcome) => {
+      if (this.#end !== null) return;
+      if (!outcome.ok) return this.#fail(`the probe failed: ${outcome.error}`);
+      this.#profile = outcome.value;
+      const segments = outcome.value.segments.map((time) => ({ ...time }));
+      this.#send({ type: "profile", profile: { ...outcome.value, segments } });
+    });
+  }
+
+  /** Takes over a plan: drops every stage of the old one, loads the new one's programs. */
+  #adopt(plan: Plan): void {
+    const model = present(this.#model, "a model to plan for");
+    const node = present(this.#node, "a node id");
+    checkPlan(plan, model.segments.length);
+    this.#abandonAll();
+    this.#plan = plan;
+    this.#stages = new Map();
+    for (const chain of plan.chains) {
+      chain.stages.forEach((_, stage) => {
+        const setup = this.#stageSetup(plan, chain, stage, node);
+        if (setup !== null) this.#stages.set(stageKey(chain.id, stage), { setup, runner: null });
+      });
+    }
+    this.#processor.setDuty(plan.limits.find((limit) => limit.node === node)?.duty ?? 1);
+    this.#channel.setRate(outgoingRate(plan, node));
+    const programs = [...this.#stages.values()].flatMap(({ setup }) =>
+      Object.values(setup.programs).filter((program): program is Program => program !== null),
+    );
+    this.#host.engine.drop(stageSlotPrefix, () => {});
+    this.#host.engine.load(programs, (outcome) => {
+      if (this.#end !== null || this.#plan !== plan) return;
+      if (!outcome.ok) return this.#fail(`the engine refused a program: ${outcome.error}`);
+      this.#send({ type: "ready", term: plan.term });
+    });
+    this.#owner.onEvent({ type: "planned", plan, node });
+  }
+
+  #stageSetup(plan: Plan, chain: ChainPlan, stage: number, node: NodeId): StageSetup | null {
+    const copies = chain.stages.map(({ copy }) =>
+      present(
+        plan.copies.find((candidate) => candidate.id === copy),
+        copy,
+      ),
+    );
+    const own = present(copies[stage], "a copy");
+    if (own.node !== node) return null;
+    const before = copies[stage - 1]?.node ?? null;
+    const after = copies[stage + 1]?.node ?? null;
+    const linkIn = linkBetween(plan, chain, before, node);
+    const linkOut = linkBetween(plan, chain, node, after);
+    const job = present(this.#job, "a job");
+    return {
+      chain,
+      stage,
+      copy: own.id,
+      programs: present(this.#model, "a model").stage(own.from, own.to),
+      upstream: before,
+      downstream: after,
+      codecs: {
+        featureIn: linkIn?.codecUp ?? "float32",
+        gradientOut: linkIn?.codecDown ?? "float32",
+        featureOut: linkOut?.codecUp ?? "float32",
+        gradientIn: linkOut?.codecDown ?? "float32",
+      },
+      job,
+      sourceName: this.#options.name,
+    };
+  }
+
+  #begin(message: { term: number; round: number; learningRate: number }, tensors: Tensors): void {
+    if (this.#plan?.term !== message.term) return;
+    this.#abandonAll();
+    this.#host.engine.write(trainedSlots(this.#stages, tensors), (outcome) => {
+      if (!outcome.ok) this.#fail(outcome.error);
+    });
+    for (const stage of this.#stages.values()) {
+      stage.runner = new StageRunner(stage.setup, this.#surroundings, message);
+    }
+    for (const stage of this.#stages.values()) stage.runner?.start();
+    this.#owner.onEvent({ type: "round", round: message.round });
+  }
+
+  #evaluate(round: number, samples: number | null, tensors: Tensors): void {
+    const startedMs = this.#host.now();
+    present(this.#evaluator, "an evaluator").evaluate(tensors, samples, (outcome) => {
+      if (this.#end !== null) return;
+      if (!outcome.ok) return this.#fail(`the evaluation failed: ${outcome.error}`);
+      const ms = this.#host.now() - startedMs;
+      this.#send({ type: "evaluation", round, ms, ...outcome.value });
+    });
+  }
+
+  #runner(message: { chain: string; stage: number; term: number }): StageRunner | null {
+    return this.#stages.get(stageKey(message.chain, message.stage))?.runner ?? null;
+  }
+
+  #abandon(term: number, chain: string): void {
+    if (this.#plan?.term !== term) return;
+    for (const stage of this.#stages.values()) {
+      if (stage.setup.chain.id === chain) stage.runner?.abandon();
+    }
+  }
+
+  #abandonAll(): void {
+    for (const stage of this.#stages.values()) stage.runner?.abandon();
+  }
+
+  #fail(text: string): void {
+    if (this.#end !== null) return;
+    this.#end = { reason: "failed", text };
+    this.#send({ type: "failed", text });
+    this.#channel.close(text);
+  }
+
+  #closed(reason: string): void {
+    this.#abandonAll();
+    this.#end ??= { reason: "lost", text: `the coordinator is gone: ${reason}` };
+    this.#owner.onEnd(this.#end);
+  }
+}
+
+const stageKey = (chain: string, stage: number): string => `${stage} of ${chain}`;
+
+/** The planned link under a chain's border between two stages; null within a node or at an end. */
+function linkBetween(
+  plan: Plan,
+  chain: ChainPlan,
+  from: NodeId | null,
+  to: NodeId | null,
+): LinkPlan | null {
+  return (
+    plan.links.find((link) => link.chain === chain.id && link.from === from && link.to === to) ??
+    null
+  );
+}
+
+/** What a node may send in all: the sum of its chains' shares; null where one is unlimited. */
+function outgoingRate(plan: Plan, node: NodeId): number | null {
+  const shares = plan.links.filter((link) => link.from === node).map((link) => link.bytesPerMs);
+  if (shares.length === 0) return null;
+  let total = 0;
+  for (const share of shares) {
+    if (share === null) return null;
+    total += share;
+  }
+  return total;
+}
+
+/** Places the tensors of a round's start into the slots of every copy that needs them. */
+function trainedSlots(
+  stages: ReadonlyMap<string, Stage>,
+  tensors: Tensors,
+): ReadonlyMap<Slot, Tensor> {
+  const slots = new Map<Slot, Tensor>();
+  for (const { setup } of stages.values()) {
+    for (const port of trainedPorts(setup.programs)) {
+      slots.set(copySlot(setup.copy, port.of), present(tensors.get(port.of), port.of));
+    }
+  }
+  return slots;
+}

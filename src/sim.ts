@@ -1,0 +1,14 @@
+/**
+ * Edgeloom in virtual time: the same peers, no sockets and no waiting.
+ * @module
+ */
+export { interpreterEngine, nullEngine } from "./sim/engines.ts";
+export { type ReplayOptions, replay } from "./sim/replay.ts";
+export {
+  type SimCrash,
+  type SimNode,
+  type SimulationOptions,
+  type SimulationResult,
+  simulate,
+  type TimedRecord,
+} from "./sim/simulate.ts";

@@ -1,0 +1,133 @@
+/**
+ * One node's world in virtual time. Computation takes what the node's profile
+ * says, whatever engine computes the numbers and however long that really takes.
+ */
+import { present } from "../base/assert.ts";
+import { random } from "../base/random.ts";
+import { hollow, type Tensor } from "../base/tensor.ts";
+import type { Program } from "../compile/program.ts";
+import type { SampleSource } from "../data/source.ts";
+import type { Profile } from "../plan/plan.ts";
+import { programMs } from "../plan/program-time.ts";
+import type { Batch, DataSource, Done, Engine, Host, HostEngine, Store } from "../run/host.ts";
+import type { RunRecord } from "../run/metrics/record.ts";
+import type { World } from "./world.ts";
+
+/** Samples of a simulated node: real ones, or a count and a shape for the null engine. */
+export type SimSamples =
+  | SampleSource
+  | { readonly samples: number; readonly inputShape: readonly number[]; readonly classes: number };
+
+export interface SimHostOptions {
+  readonly name: string;
+  readonly seed: number;
+  readonly engine: Engine;
+  /** Null for a peer that computes nothing, such as the coordinator. */
+  readonly profile: Profile | null;
+  /** Batch size that the profile was measured at. */
+  readonly batch: number;
+  readonly train: SimSamples | null;
+  readonly test: SimSamples | null;
+  readonly files: Map<string, Uint8Array>;
+  record(record: RunRecord): void;
+}
+
+export function simHost(world: World, options: SimHostOptions): Host {
+  return {
+    now: () => world.now(),
+    after: (delayMs, fire) => world.at(world.now() + Math.max(0, delayMs), fire),
+    random: random(options.seed).fork(options.name),
+    engine: simEngine(world, options),
+    train: options.train === null ? null : simData(world, options.train),
+    test: options.test === null ? null : simData(world, options.test),
+    store: simStore(world, options.files),
+    peakMemoryBytes: () => null,
+    record: (record) => options.record(record),
+  };
+}
+
+/** The node computes one thing at a time; calls queue in order. */
+function simEngine(world: World, { engine, profile, batch }: SimHostOptions): HostEngine {
+  const programs = new Map<string, Program>();
+  let freeAtMs = 0;
+  const inTurn = (durationMs: number): number => {
+    freeAtMs = Math.max(world.now(), freeAtMs) + durationMs;
+    return freeAtMs;
+  };
+  return {
+    description: engine.description,
+    load(list, done) {
+      for (const program of list) programs.set(program.id, program);
+      world.complete(
+        inTurn(0),
+        engine.load(list).then(() => null),
+        done,
+      );
+    },
+    write(values, done) {
+      world.complete(
+        inTurn(0),
+        engine.write(values).then(() => null),
+        done,
+      );
+    },
+    read(slots, done) {
+      world.complete(inTurn(0), engine.read(slots), done);
+    },
+    drop(prefix, done) {
+      world.complete(
+        inTurn(0),
+        engine.drop(prefix).then(() => null),
+        done,
+      );
+    },
+    run(run, done) {
+      const own = present(profile, "a profile of a node that computes");
+      const program = present(programs.get(run.program), "a loaded program");
+      const computeMs = scaled(program, batch) * (programMs(own, program) - own.callMs);
+      const answer = engine.run(run).then(({ outputs }) => ({ outputs, computeMs }));
+      world.complete(inTurn(computeMs + own.callMs), answer, done);
+    },
+  };
+}
+
+/** Evaluation runs larger batches than the profile was measured at. */
+function scaled(program: Program, batch: number): number {
+  if (program.kind !== "evaluate") return 1;
+  const feature = program.inputs.find((port) => port.role === "feature");
+  return (feature?.shape[0] ?? batch) / batch;
+}
+
+function simData(world: World, samples: SimSamples): DataSource {
+  const answer = (size: number, done: Done<Batch>, gather: (source: SampleSource) => Batch) => {
+    const value = "batch" in samples ? gather(samples) : hollowBatch(samples.inputShape, size);
+    world.at(world.now(), () => done({ ok: true, value }));
+  };
+  return {
+    samples: samples.samples,
+    inputShape: samples.inputShape,
+    classes: samples.classes,
+    classNames: "classNames" in samples ? samples.classNames : null,
+    batch: (key, done) => answer(key.size, done, (source) => source.batch(key)),
+    slice: (from, to, done) => answer(to - from, done, (source) => source.slice(from, to)),
+  };
+}
+
+function hollowBatch(
+  inputShape: readonly number[],
+  size: number,
+): { features: Tensor; labels: Tensor } {
+  return {
+    features: hollow({ dtype: "float32", shape: [size, ...inputShape] }),
+    labels: hollow({ dtype: "int64", shape: [size] }),
+  };
+}
+
+function simStore(world: World, files: Map<string, Uint8Array>): Store {
+  return {
+    write(name, bytes, done) {
+      files.set(name, bytes);
+      world.at(world.now(), () => done({ ok: true, value: null }));
+    },
+  };
+}

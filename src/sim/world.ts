@@ -1,0 +1,73 @@
+/**
+ * Virtual time: a queue of events ordered by time, then by order of creation.
+ * Nothing happens between events, so a run is a function of its inputs and takes
+ * as long as its events take to compute, not as long as it claims.
+ *
+ * An event may carry a promise: a computation that is under way for real while
+ * its duration is virtual. The driver awaits it when its virtual time has come;
+ * the order of events never depends on when a promise settles.
+ */
+import { assert } from "../base/assert.ts";
+import { messageOf } from "../base/errors.ts";
+import { Heap } from "../base/heap.ts";
+import type { Cancel, Done, Outcome } from "../run/host.ts";
+
+interface Event {
+  readonly atMs: number;
+  readonly id: number;
+  readonly pending: Promise<void> | null;
+  fire: (() => void) | null;
+}
+
+export class World {
+  #nowMs = 0;
+  #nextId = 0;
+  readonly #events = new Heap<Event>((a, b) => a.atMs - b.atMs || a.id - b.id);
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  /** Calls `fire` at a virtual time that is not in the past. */
+  at(atMs: number, fire: () => void): Cancel {
+    return this.#push(atMs, null, fire);
+  }
+
+  /** Hands over the result of a real computation at a virtual time. */
+  complete<T>(atMs: number, result: Promise<T>, done: Done<T>): void {
+    let outcome: Outcome<T> | null = null;
+    const settled = result.then(
+      (value) => {
+        outcome = { ok: true, value };
+      },
+      (error: unknown) => {
+        outcome = { ok: false, error: messageOf(error) };
+      },
+    );
+    this.#push(atMs, settled, () => {
+      assert(outcome !== null, "a completion fired before its result was there");
+      done(outcome);
+    });
+  }
+
+  /** The driver: fires events in order until `isOver` or nothing is left. */
+  async run(isOver: () => boolean): Promise<void> {
+    while (!isOver()) {
+      const event = this.#events.pop();
+      if (event === undefined) return;
+      if (event.fire === null) continue;
+      if (event.pending !== null) await event.pending;
+      this.#nowMs = event.atMs;
+      event.fire();
+    }
+  }
+
+  #push(atMs: number, pending: Promise<void> | null, fire: () => void): Cancel {
+    assert(atMs >= this.#nowMs, `an event at ${atMs} ms, but it is ${this.#nowMs} ms already`);
+    const event: Event = { atMs, id: this.#nextId++, pending, fire };
+    this.#events.push(event);
+    return () => {
+      event.fire = null;
+    };
+  }
+}

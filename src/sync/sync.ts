@@ -1,0 +1,61 @@
+/**
+ * Replica group policies: how copies of the same segments' weights agree. A
+ * policy is a pure function over contributions; the coordinator applies it and
+ * knows nothing of its inside.
+ */
+import { assert } from "../base/assert.ts";
+import { dense, hollow, sameShape, type Tensor, tensor } from "../base/tensor.ts";
+
+/** What one copy brings: its tensors (parameters and optimizer state) and its weight. */
+export interface Contribution {
+  /** Samples that the copy stands for: its weight in an average. */
+  readonly samples: number;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+}
+
+/** Merges contributions, given in node order, into the tensors that all copies go on with. */
+export type SyncPolicy = (contributions: readonly Contribution[]) => Map<string, Tensor>;
+
+/**
+ * Federated averaging (McMahan et al. 2017) per tensor: the mean over the copies
+ * that hold the tensor, weighted by samples. Copies may hold different segments,
+ * so parts trained on devices meet the same parts trained on the server.
+ * Sums in float64 and in the order given, so the result does not depend on arrival.
+ */
+const average: SyncPolicy = (contributions) => {
+  const holders = new Map<string, { tensor: Tensor; samples: number }[]>();
+  for (const { samples, tensors } of contributions) {
+    assert(samples > 0, `a contribution stands for at least one sample, got ${samples}`);
+    for (const [name, value] of tensors) {
+      const list = holders.get(name);
+      if (list === undefined) holders.set(name, [{ tensor: value, samples }]);
+      else list.push({ tensor: value, samples });
+    }
+  }
+  const merged = new Map<string, Tensor>();
+  for (const [name, list] of holders) merged.set(name, weightedMean(name, list));
+  return merged;
+};
+
+function weightedMean(name: string, parts: readonly { tensor: Tensor; samples: number }[]): Tensor {
+  const first = (parts[0] as { tensor: Tensor }).tensor;
+  if (parts.some((part) => part.tensor.data === null)) return hollow(first);
+  let total = 0;
+  for (const part of parts) total += part.samples;
+  const sum = new Float64Array((first.data as Float32Array).length);
+  for (const part of parts) {
+    assert(sameShape(part.tensor.shape, first.shape), `copies of ${name} differ in shape`);
+    const data = dense(part.tensor).data as Float32Array;
+    for (let i = 0; i < sum.length; i++) {
+      sum[i] = (sum[i] as number) + part.samples * (data[i] as number);
+    }
+  }
+  for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) / total;
+  return tensor("float32", first.shape, new Float32Array(sum));
+}
+
+/** Every policy by name. */
+export const syncPolicies = { average } as const satisfies Record<string, SyncPolicy>;
+
+export type SyncPolicyName = keyof typeof syncPolicies;
+export const syncPolicyNames = Object.keys(syncPolicies) as SyncPolicyName[];
