@@ -24,9 +24,9 @@ export function segmentCost(
 }
 
 /** A profile in which every segment takes the same time, split 1:2:0 over its programs. */
-export function evenProfile(segments: number, segmentMs: number, callMs = 0): Profile {
+export function evenProfile(segments: number, segmentMs: number, runMs = 0): Profile {
   const time = { forwardMs: segmentMs / 3, backwardMs: (2 * segmentMs) / 3, updateMs: 0 };
-  return { segments: Array.from({ length: segments }, () => time), callMs };
+  return { segments: Array.from({ length: segments }, () => time), runMs, callMs: 0 };
 }
 
 export function fleetNode(
@@ -118,6 +118,7 @@ const anyProfile = (segments: number, segmentMs: number): fc.Arbitrary<Profile> 
       }),
       { minLength: segments, maxLength: segments },
     ),
+    runMs: positive(0.1),
     callMs: positive(0.1),
   });
 

@@ -49,6 +49,13 @@ Examples:
 Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted.`,
     );
 
+  addRuns(root);
+  addTools(root);
+  return root;
+}
+
+/** Commands that train. */
+function addRuns(root: Command): void {
   root
     .command("demo")
     .description("train LeNet-5 on MNIST across an edge server and four device processes")
@@ -98,7 +105,10 @@ Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrup
     .option("--threads <n>", "threads of the engine", count, 1)
     .option("--json", "print one JSON object as the last line")
     .action(async (job, options) => (await import("./commands/train.ts")).trainJob(job, options));
+}
 
+/** Commands around a run: planning, models, data. */
+function addTools(root: Command): void {
   root
     .command("plan")
     .description(
@@ -147,8 +157,6 @@ Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrup
     .action(async (data, options) =>
       (await import("./commands/partition.ts")).partition(data, options),
     );
-
-  return root;
 }
 
 async function main(): Promise<void> {

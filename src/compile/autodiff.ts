@@ -82,7 +82,6 @@ function backward(
       gradient: (index) => gradients.get(node.outputs[index] ?? "") ?? null,
       wanted: (index) => dependent.has(node.inputs[index] ?? ""),
       emit: (op, inputs, given) => builder.emit(op, inputs, given),
-      emitAll: (op, inputs, given, outputs) => builder.emitAll(op, inputs, given, outputs),
       constant: (value) => builder.constant(value),
     };
     return gradient(context);

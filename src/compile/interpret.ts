@@ -24,7 +24,7 @@ export function interpret(
 ): Map<string, DenseTensor> {
   const values = new Map<string, DenseTensor>(graph.constants);
   for (const [name, value] of feeds) values.set(name, value);
-  const valueOf = (name: string): DenseTensor => {
+  const valueAt = (name: string): DenseTensor => {
     const value = values.get(name);
     if (value === undefined) throw new ModelError(`no value for "${name}"`, { node: name });
     return value;
@@ -35,22 +35,22 @@ export function interpret(
     resolved.set(graph, nodes);
   }
   for (const step of nodes) {
-    const results = evaluate(step, valueOf, (name) => graph.constants.get(name) ?? null);
+    const results = evaluate(step, valueAt, (name) => graph.constants.get(name) ?? null);
     step.node.outputs.forEach((name, i) => {
       if (name !== "") values.set(name, results[i] as DenseTensor);
     });
   }
-  return new Map(graph.outputs.map((name) => [name, valueOf(name)]));
+  return new Map(graph.outputs.map((name) => [name, valueAt(name)]));
 }
 
 /** Evaluates one node by its reference kernel. */
 export function evaluate(
   step: Resolved,
-  valueOf: (name: string) => DenseTensor,
+  valueAt: (name: string) => DenseTensor,
   constantOf: (name: string) => DenseTensor | null,
 ): DenseTensor[] {
   const { node, rule, attributes } = step;
-  const inputs = node.inputs.map((name) => (name === "" ? null : valueOf(name)));
-  const types: TensorType[] = nodeTypes(step, valueOf, constantOf);
+  const inputs = node.inputs.map((name) => (name === "" ? null : valueAt(name)));
+  const types: TensorType[] = nodeTypes(step, valueAt, constantOf);
   return atNode(node, () => rule.compute(inputs, attributes, types));
 }

@@ -339,6 +339,8 @@ function finish(
     ...graph,
     inputs: ports.inputs.filter((input) => !isParameter(input)),
     parameters: ports.inputs.filter(isParameter),
+    // One value may leave by two ports: a sum passes one gradient to both of its terms.
+    outputs: [...new Set(graph.outputs)],
   };
   verify(exact);
   const hasher = new Hasher().text(kind).text(print(exact));

@@ -47,7 +47,11 @@ export interface Segment {
 export function segmentModel(graph: Graph): Segment[] {
   const [input] = graph.inputs;
   const [output] = graph.outputs;
-  if (input === undefined || output === undefined || graph.inputs.length + graph.outputs.length > 2) {
+  if (
+    input === undefined ||
+    output === undefined ||
+    graph.inputs.length + graph.outputs.length > 2
+  ) {
     throw new ModelError(
       `a model to train has one input and one output, got ${graph.inputs.length} and ${graph.outputs.length}`,
     );

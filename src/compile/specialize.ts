@@ -64,7 +64,9 @@ function foldedValues(
 function withBatch(graph: Graph, bindings: Bindings): Bindings {
   const first = graph.inputs[0]?.shape[0];
   const { batch } = bindings;
-  return typeof first === "string" && batch !== undefined ? { ...bindings, [first]: batch } : bindings;
+  return typeof first === "string" && batch !== undefined
+    ? { ...bindings, [first]: batch }
+    : bindings;
 }
 
 function bind(input: Value, bindings: Bindings): Value {

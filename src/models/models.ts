@@ -55,11 +55,7 @@ function vggSmall({ seed, classes = 10 }: ModelOptions): Model {
       .maxPool(`pool${i + 1}`)
       .relu(`relu${second}`);
   });
-  return model
-    .globalAveragePool("average")
-    .flatten("flatten")
-    .linear("fc", classes)
-    .model();
+  return model.globalAveragePool("average").flatten("flatten").linear("fc", classes).model();
 }
 
 const models = { lenet5, mlp, "vgg-small": vggSmall } as const satisfies Record<

@@ -72,7 +72,8 @@ class EngineThread {
       executionProviders: ["cpu"],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
-      graphOptimizationLevel: "all",
+      // Beyond this come memory layouts for constant weights, which ours are not.
+      graphOptimizationLevel: "extended",
       // Failures come as exceptions; the log on stderr would only repeat them.
       logSeverityLevel: 4,
       // Many engines share a machine: a waiting thread must leave its core to the others.

@@ -66,7 +66,6 @@ export class NativeEngine implements Engine {
     // The process's own flags are not the thread's business (--input-type would even end it).
     const options = { workerData, execArgv: [] };
     this.#worker = new Worker(new URL("./engine-thread.ts", import.meta.url), options);
-    this.#worker.unref();
     this.#worker.on("message", (reply: EngineReply) => this.#onReply(reply));
     let failure = "";
     this.#worker.on("error", (error) => {
@@ -78,6 +77,8 @@ export class NativeEngine implements Engine {
         resolve();
       });
     });
+    // Listening to a worker holds the process as well, so this comes last.
+    this.#worker.unref();
   }
 
   async load(programs: readonly Program[]): Promise<void> {

@@ -14,11 +14,13 @@ const request = planRequest(
 );
 const good = parallelSplit(request);
 
-type Loose<T> = T extends readonly (infer E)[]
-  ? Loose<E>[]
-  : T extends object
-    ? { -readonly [K in keyof T]: Loose<T[K]> }
-    : T;
+type Loose<T> = T extends string | number
+  ? T
+  : T extends readonly (infer E)[]
+    ? Loose<E>[]
+    : T extends object
+      ? { -readonly [K in keyof T]: Loose<T[K]> }
+      : T;
 
 /** The good plan with one thing changed. */
 function broken(change: (plan: Loose<Plan>) => void): Plan {

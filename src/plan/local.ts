@@ -8,7 +8,7 @@ import { chainId, copyId } from "../base/ids.ts";
 import { formatBytes, formatMs } from "../base/units.ts";
 import { trainingBytes } from "./memory.ts";
 import type { FleetNode, Plan, PlanRequest } from "./plan.ts";
-import { programMs } from "./program-time.ts";
+import { heldMs } from "./program-time.ts";
 
 /**
  * Plans one chain of one stage. Its copy is a group of its own: averaging one
@@ -29,7 +29,7 @@ export function local(request: PlanRequest): Plan {
   const copy = copyId(`copy:${node.id}`);
   const chain = chainId(`chain:${node.id}`);
   const whole = { kind: "step", from: 0, to: segments.length } as const;
-  const roundMs = (work * programMs(node.profile, whole)) / node.duty;
+  const roundMs = work * heldMs(node.profile, whole, node.duty);
   const reason = `${node.name} holds all data and trains all segments, ${formatMs(roundMs)} a round`;
   return {
     term,

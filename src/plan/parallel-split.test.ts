@@ -40,14 +40,14 @@ describe("parallel-split", () => {
     const serverTime = { forwardMs: 2, backwardMs: 3, updateMs: 1 };
     const device = fleetNode(
       "phone",
-      { segments: [time, time], callMs: 1 },
+      { segments: [time, time], runMs: 0.75, callMs: 0.25 },
       {
         duty: 0.5,
         latencyMs: 2,
         ceilingBytesPerMs: 34.8,
       },
     );
-    const server = edgeServer({ segments: [serverTime, serverTime], callMs: 0.5 });
+    const server = edgeServer({ segments: [serverTime, serverTime], runMs: 0.25, callMs: 0.25 });
     const plan = parallelSplit(
       planRequest(segments, [device, server], null, {
         work: 2,
@@ -55,11 +55,12 @@ describe("parallel-split", () => {
         codecUp: "float16",
       }),
     );
-    // Device (4 + 6 + 2) / 0.5, server 0.5 + 6, two batches; six one-way delays of 2 ms.
-    expect(plan.forecasts[0]?.computeMs).toBeCloseTo(2 * (24 + 6.5), 9);
+    // Device (3.75 + 5.75 + 1.75) / 0.5 + 3 * 0.25, server 0.5 + 6, two batches;
+    // six one-way delays of 2 ms.
+    expect(plan.forecasts[0]?.computeMs).toBeCloseTo(2 * (23.25 + 6.5), 9);
     // 2 (500 + 40 + 1000) + 2 (100 + 100) = 3480 bytes at 34.8 bytes per ms.
     expect(plan.forecasts[0]?.transferMs).toBeCloseTo(6 * 2 + 100, 9);
-    expect(plan.forecasts[0]?.roundMs).toBeCloseTo(173, 9);
+    expect(plan.forecasts[0]?.roundMs).toBeCloseTo(171.5, 9);
   });
 
   test("lays out one chain of two stages per device, in the order of the fleet", () => {

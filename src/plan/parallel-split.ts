@@ -27,7 +27,7 @@ import type { SegmentCost } from "../compile/segment.ts";
 import { chooseJointly, type JointChoice, type SplitOption, splitMs } from "./joint-choice.ts";
 import { trainingBytes } from "./memory.ts";
 import type { ChainPlan, CopyPlan, FleetNode, LinkPlan, Plan, PlanRequest } from "./plan.ts";
-import { programMs } from "./program-time.ts";
+import { heldMs } from "./program-time.ts";
 import { type SplitPart, splitReasons } from "./split-reasons.ts";
 
 /**
@@ -172,13 +172,13 @@ function deviceBytes({ segments }: PlanRequest, cut: number): number {
 function batchComputeMs(device: FleetNode, server: FleetNode, cut: number): number {
   let ms = serverBatchMs(server, cut);
   for (const kind of ["forward", "backward", "update"] as const) {
-    ms += programMs(device.profile, { kind, from: 0, to: cut }) / device.duty;
+    ms += heldMs(device.profile, { kind, from: 0, to: cut }, device.duty);
   }
   return ms;
 }
 
 function serverBatchMs({ profile, duty }: FleetNode, cut: number): number {
-  return programMs(profile, { kind: "step", from: cut, to: profile.segments.length }) / duty;
+  return heldMs(profile, { kind: "step", from: cut, to: profile.segments.length }, duty);
 }
 
 /** Bytes of one batch on the link, both ways. */

@@ -99,7 +99,9 @@ export interface SegmentTime {
 /** How fast a node runs the model, measured by a probe. */
 export interface Profile {
   readonly segments: readonly SegmentTime[];
-  /** Fixed cost of handing one run to the engine and back. */
+  /** What any run computes beside its segments: starting a program, binding its tensors. */
+  readonly runMs: number;
+  /** Handing a run over to the engine and back; it waits rather than computes. */
   readonly callMs: number;
 }
 

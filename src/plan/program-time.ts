@@ -9,14 +9,21 @@ export interface TimedProgram {
   readonly to: number;
 }
 
-/** Milliseconds of one run at full speed, the call included. */
-export function programMs(profile: Profile, program: TimedProgram): number {
-  let ms = profile.callMs;
+/** Milliseconds that one run computes at full speed. */
+export function computeMs(profile: Profile, program: TimedProgram): number {
+  let ms = profile.runMs;
   for (const segment of profile.segments.slice(program.from, program.to)) {
     ms += segmentMs(segment, program.kind);
   }
   return ms;
 }
+
+/**
+ * Milliseconds that one run holds a processor of the given duty: computing
+ * stretches by 1 / duty, handing over to the engine and back does not.
+ */
+export const heldMs = (profile: Profile, program: TimedProgram, duty: number): number =>
+  computeMs(profile, program) / duty + profile.callMs;
 
 function segmentMs(time: SegmentTime, kind: ProgramKind): number {
   switch (kind) {

@@ -106,10 +106,13 @@ export type DataSpec = Job["data"];
 
 /**
  * Checks a job and fills in defaults.
- * @param locate says where a field stands ("job.yaml:7"), for the message
+ * @param locate says where a field stands ("job.yaml:7"), for the message; "job" where absent
  * @throws InputError naming the field, what was received and what is allowed
  */
-export function parseJob(raw: unknown, locate: (path: readonly PropertyKey[]) => string): Job {
+export function parseJob(
+  raw: unknown,
+  locate: (path: readonly PropertyKey[]) => string = () => "job",
+): Job {
   const result = jobSchema.safeParse(raw);
   if (!result.success) throw problemOf(raw, present(result.error.issues[0], "an issue"), locate);
   const { fleet, ...rest } = result.data;
@@ -181,4 +184,11 @@ export function learningRateAt(job: Job, round: number): number {
     case "cosine":
       return (learningRate * (1 + Math.cos((Math.PI * round) / job.rounds))) / 2;
   }
+}
+
+/** Whether to measure on held-out data after `committed` rounds: at the asked interval and at the end. */
+export function evaluationIsDue(job: Job, committed: number, evaluatedAt: number): boolean {
+  if (evaluatedAt === committed) return false;
+  if (committed === job.rounds) return true;
+  return committed > 0 && committed % job.evaluate.every === 0;
 }

@@ -4,7 +4,15 @@
  * none. The interpreter computes real numbers, slowly, for small models.
  */
 import { EdgeloomError } from "../base/errors.ts";
-import { cloneTensor, type DenseTensor, dense, hollow, type Tensor } from "../base/tensor.ts";
+import {
+  cloneTensor,
+  type DenseTensor,
+  dense,
+  formatType,
+  hollow,
+  sameType,
+  type Tensor,
+} from "../base/tensor.ts";
 import { interpret } from "../compile/interpret.ts";
 import type { Program } from "../compile/program.ts";
 import type { Engine, EngineAnswer, EngineRun, Slot } from "../run/host.ts";
@@ -45,7 +53,7 @@ class SlotEngine implements Engine {
       const copies = new Map<Slot, Tensor>();
       for (const slot of slots) {
         const value = this.#slot(slot);
-        copies.set(slot, value.data === null ? value : cloneTensor(dense(value)));
+        copies.set(slot, ownCopy(value));
       }
       return copies;
     });
@@ -59,7 +67,13 @@ class SlotEngine implements Engine {
       for (const port of program.inputs) {
         const given = run.feeds.get(port.name);
         if (given === undefined) throw new EdgeloomError(`input "${port.name}" is not fed`);
-        feeds.set(port.name, typeof given === "string" ? this.#slot(given) : given);
+        const value = typeof given === "string" ? this.#slot(given) : given;
+        if (!sameType(value, port)) {
+          throw new EdgeloomError(
+            `input "${port.name}" is ${formatType(port)}, fed with ${formatType(value)}`,
+          );
+        }
+        feeds.set(port.name, value);
       }
       const results = this.#compute(program, feeds);
       const output = (name: string): Tensor => {
@@ -67,8 +81,9 @@ class SlotEngine implements Engine {
         if (value === undefined) throw new EdgeloomError(`the program has no output "${name}"`);
         return value;
       };
-      const outputs = new Map(run.fetch.map((name) => [name, output(name)]));
-      for (const [name, slot] of run.keep) this.#slots.set(slot, output(name));
+      const outputs = new Map(run.fetch.map((name) => [name, ownCopy(output(name))]));
+      const kept = [...run.keep].map(([name, slot]) => [slot, output(name)] as const);
+      for (const [slot, value] of kept) this.#slots.set(slot, value);
       return { outputs, computeMs: 0 };
     });
   }
@@ -104,6 +119,10 @@ class SlotEngine implements Engine {
     }
   }
 }
+
+/** What leaves an engine shares no memory with what stays in it. */
+const ownCopy = (value: Tensor): Tensor =>
+  value.data === null ? value : cloneTensor(dense(value));
 
 /** Tensors without values, at once. */
 export const nullEngine = (): Engine =>

@@ -8,7 +8,7 @@ import { hollow, type Tensor } from "../base/tensor.ts";
 import type { Program } from "../compile/program.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { Profile } from "../plan/plan.ts";
-import { programMs } from "../plan/program-time.ts";
+import { computeMs } from "../plan/program-time.ts";
 import type { Batch, DataSource, Done, Engine, Host, HostEngine, Store } from "../run/host.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
 import type { World } from "./world.ts";
@@ -84,9 +84,9 @@ function simEngine(world: World, { engine, profile, batch }: SimHostOptions): Ho
     run(run, done) {
       const own = present(profile, "a profile of a node that computes");
       const program = present(programs.get(run.program), "a loaded program");
-      const computeMs = scaled(program, batch) * (programMs(own, program) - own.callMs);
-      const answer = engine.run(run).then(({ outputs }) => ({ outputs, computeMs }));
-      world.complete(inTurn(computeMs + own.callMs), answer, done);
+      const ownMs = scaled(program, batch) * computeMs(own, program);
+      const answer = engine.run(run).then(({ outputs }) => ({ outputs, computeMs: ownMs }));
+      world.complete(inTurn(ownMs + own.callMs), answer, done);
     },
   };
 }

@@ -65,7 +65,7 @@ interface Drawn {
 
 interface Listed {
   readonly shape: readonly number[];
-  readonly dtype: "int64";
+  readonly dtype: "int64" | "float32";
   readonly values: readonly number[];
 }
 
@@ -171,8 +171,13 @@ describe.each(Object.keys(engines))("on %s", (name) => {
     const feeds = new Map<string, DenseTensor>();
     for (const [input, spec] of Object.entries(entry.inputs)) {
       if ("values" in spec) {
-        const values = BigInt64Array.from(spec.values, BigInt);
-        builder.constant(tensor("int64", spec.shape, values), input);
+        const { shape, values } = spec;
+        builder.constant(
+          spec.dtype === "int64"
+            ? tensor("int64", shape, BigInt64Array.from(values, BigInt))
+            : float32(shape, values),
+          input,
+        );
       } else {
         const value = draw(spec);
         builder.input(input, value);

@@ -64,6 +64,11 @@ def ints(*values, shape=None):
     }
 
 
+def floats(*values):
+    """A constant of type float32."""
+    return {"shape": [len(values)], "dtype": "float32", "values": list(values)}
+
+
 # ------------------------------------------------------------------ operators
 
 
@@ -187,7 +192,6 @@ OPERATORS = {
     "Exp": lambda a, x: x.exp(),
     "Expand": lambda a, x, shape: x.expand(torch.broadcast_shapes(x.shape, tuple(shape.tolist()))),
     "Flatten": lambda a, x: x.reshape(math.prod(x.shape[: a.get("axis", 1)]), -1),
-    "Dropout": lambda a, x: x,
     "Gather": lambda a, x, indices: gather(x, indices, a["axis"]),
     "Gemm": gemm,
     "GlobalAveragePool": lambda a, x: x.mean(list(range(2, x.dim())), keepdim=True),
@@ -204,6 +208,9 @@ OPERATORS = {
     "ReduceSum": reduced(lambda x, dims, keep: x.sum(dims, keep)),
     "Relu": lambda a, x: x.relu(),
     "Reshape": reshape,
+    "Resize": lambda a, x, roi, scales: F.interpolate(
+        x, scale_factor=scales[2:].tolist(), mode="nearest"
+    ),
     "Sigmoid": lambda a, x: x.sigmoid(),
     "Sign": lambda a, x: x.sign(),
     "Slice": slice_,
@@ -533,7 +540,9 @@ def cases():
     case("Gather of rows, some repeatedly", "Gather", rows, {"axis": 0})
     columns = {"x": given(2, 4, 3, seed=1), "indices": ints(2, 2, 0)}
     case("Gather along a middle axis", "Gather", columns, {"axis": 1})
-    case("Dropout", "Dropout", {"x": given(2, 3, seed=1)})
+    enlarged = {"x": given(2, 2, 3, 4, seed=1), "roi": floats(), "scales": floats(1, 1, 2, 3)}
+    modes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    case("Resize by whole factors", "Resize", enlarged, {"mode": "nearest", **modes})
 
     for op in ["Softmax", "LogSoftmax"]:
         case(f"{op} over the last axis", op, {"x": given(3, 5, seed=1, scale=2.0**-9)})
@@ -577,8 +586,9 @@ def run_nodes(nodes, values):
 def record_case(entry):
     values = {}
     for name, spec in entry["inputs"].items():
-        if spec.get("dtype") == "int64":
-            values[name] = torch.tensor(spec["values"], dtype=torch.int64).reshape(spec["shape"])
+        if "values" in spec:
+            kind = {"int64": torch.int64, "float32": torch.float64}[spec["dtype"]]
+            values[name] = torch.tensor(spec["values"], dtype=kind).reshape(spec["shape"])
         else:
             values[name] = draw(spec).requires_grad_(name in entry["wanted"])
     run_nodes(entry["nodes"], values)

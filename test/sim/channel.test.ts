@@ -3,7 +3,7 @@ import { present } from "../../src/base/assert.ts";
 import { float32, hollow } from "../../src/base/tensor.ts";
 import type { Host, Link } from "../../src/run/host.ts";
 import { Channel, leaseMs } from "../../src/run/wire/channel.ts";
-import { decodeWorkerFrame, frameBytes, encodeFrame } from "../../src/run/wire/frame.ts";
+import { decodeWorkerFrame, encodeFrame, frameBytes } from "../../src/run/wire/frame.ts";
 import type { WorkerMessage } from "../../src/run/wire/messages.ts";
 import { simLinks } from "../../src/sim/link.ts";
 import { World } from "../../src/sim/world.ts";

@@ -6,16 +6,24 @@ import type { Job } from "../../src/run/job.ts";
 import type { RunRecord } from "../../src/run/metrics/record.ts";
 import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
 import { replay } from "../../src/sim/replay.ts";
-import { type SimCrash, type SimNode, type SimulationResult, simulate } from "../../src/sim/simulate.ts";
+import {
+  type SimCrash,
+  type SimNode,
+  type SimulationResult,
+  simulate,
+} from "../../src/sim/simulate.ts";
 import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 const run = (job: Job, crashes: SimCrash[] = [], nodes: SimNode[] = smallFleet(job)) =>
   simulate({ job, model: smallModel(), nodes, engine: interpreterEngine, crashes });
 
-const recordsOf = ({ records }: SimulationResult): RunRecord[] => records.map(({ record }) => record);
+const recordsOf = ({ records }: SimulationResult): RunRecord[] =>
+  records.map(({ record }) => record);
 
 const ofType = <T extends RunRecord["type"]>(result: SimulationResult, type: T) =>
-  recordsOf(result).filter((record): record is Extract<RunRecord, { type: T }> => record.type === type);
+  recordsOf(result).filter(
+    (record): record is Extract<RunRecord, { type: T }> => record.type === type,
+  );
 
 const savedWeights = (result: SimulationResult): ReadonlyMap<string, DenseTensor> =>
   readSafetensors(present(result.files.get("weights.safetensors"), "saved weights")).tensors;
@@ -39,9 +47,10 @@ function expectEqualBits(
 ): void {
   expect(saved.size).toBeGreaterThan(0);
   for (const [name, value] of saved) {
-    expect(Buffer.from(value.data.buffer, value.data.byteOffset, value.data.byteLength), name).toEqual(
-      Buffer.from(present(expected.get(name), name).data.buffer),
-    );
+    expect(
+      Buffer.from(value.data.buffer, value.data.byteOffset, value.data.byteLength),
+      name,
+    ).toEqual(Buffer.from(present(expected.get(name), name).data.buffer));
   }
 }
 
@@ -55,13 +64,16 @@ describe("a simulated run", () => {
   it.each([
     ["float32", "float32"],
     ["float16", "float16"],
-  ])("gives the weights of its single-process replay, bit for bit, with %s links", async (up, down) => {
-    const job = smallJob({ codec: { up, down } });
-    const result = await run(job);
-    expect(result.end.reason).toBe("finished");
-    expect(ofType(result, "round")).toHaveLength(job.rounds);
-    expectEqualBits(savedWeights(result), await replayed(job, result));
-  });
+  ])(
+    "gives the weights of its single-process replay, bit for bit, with %s links",
+    async (up, down) => {
+      const job = smallJob({ codec: { up, down } });
+      const result = await run(job);
+      expect(result.end.reason).toBe("finished");
+      expect(ofType(result, "round")).toHaveLength(job.rounds);
+      expectEqualBits(savedWeights(result), await replayed(job, result));
+    },
+  );
 
   it("is a function of its options: the same again gives the same records and weights", async () => {
     const [first, second] = [await run(smallJob()), await run(smallJob())];
@@ -105,7 +117,12 @@ describe("a simulated run", () => {
   it("takes the same virtual time with the null engine, which computes nothing", async () => {
     const job = smallJob();
     const real = await run(job);
-    const hollow = await simulate({ job, model: smallModel(), nodes: smallFleet(job), engine: nullEngine });
+    const hollow = await simulate({
+      job,
+      model: smallModel(),
+      nodes: smallFleet(job),
+      engine: nullEngine,
+    });
     const times = (result: SimulationResult) => ofType(result, "round").map((round) => round.ms);
     const close = times(hollow).map((ms, i) => ms / present(times(real)[i], "a round's time"));
     for (const ratio of close) expect(Math.abs(ratio - 1)).toBeLessThan(0.01);

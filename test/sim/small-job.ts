@@ -38,7 +38,8 @@ export const flatProfile = (forwardMs: number): Profile => ({
     backwardMs: 2 * forwardMs,
     updateMs: forwardMs / 10,
   })),
-  callMs: 0.05,
+  runMs: 0.02,
+  callMs: 0.03,
 });
 
 export const smallJob = (change: object = {}): Job =>

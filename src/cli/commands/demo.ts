@@ -21,11 +21,12 @@ export interface DemoFlags {
   readonly json?: true;
 }
 
-const entry = new URL("../main.ts", import.meta.url).pathname;
+/** The command line itself, as it was started. */
+const entry = process.argv[1] ?? "";
 
 export async function demo(flags: DemoFlags): Promise<void> {
   const job = { ...demoJob, seed: flags.seed };
-  const { fleet, partition } = parseJob(job, () => "demo job");
+  const { fleet, partition } = parseJob(job);
   const folder = mkdtempSync(join(tmpdir(), "edgeloom-demo-"));
   const children: ChildProcess[] = [];
   const start = (args: readonly string[], withChannel: boolean): ChildProcess => {

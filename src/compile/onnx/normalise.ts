@@ -82,12 +82,32 @@ const reduction: Rule = (node, context) => {
   else if (keepsAll) become(node, "Identity");
 };
 
-const rules: { readonly [Op in OpName | "Clip" | "Dropout" | "Scatter"]?: Rule } = {
+const resize: Rule = (node, context) => {
+  if (context.opset < 11) {
+    const mode = node.attributes.get("mode") ?? "nearest";
+    become(node, "Resize");
+    node.attributes.set("mode", mode);
+    node.attributes.set("coordinate_transformation_mode", "asymmetric");
+    node.attributes.set("nearest_mode", "floor");
+    node.inputs = [node.inputs[0] ?? "", "", node.inputs[1] ?? ""];
+    return;
+  }
+  // Sets 11 and 12 write an absent region or scale as an empty tensor.
+  node.inputs = node.inputs.map((name, index) =>
+    index > 0 && context.stored(name)?.data.length === 0 ? "" : name,
+  );
+  // Exporters write these out also where the mode does not look at them.
+  if (node.attributes.get("mode") !== "cubic") node.attributes.delete("cubic_coeff_a");
+  dropDefault(node, "antialias", 0);
+  dropDefault(node, "keep_aspect_ratio_policy", "stretch");
+};
+
+const rules: { readonly [Op in OpName | "Clip" | "Dropout" | "Scatter" | "Upsample"]?: Rule } = {
   AveragePool(node) {
-    const dilations = node.attributes.get("dilations");
-    if (Array.isArray(dilations) && dilations.every((dilation) => dilation === 1)) {
-      node.attributes.delete("dilations");
-    }
+    const dilations = node.attributes.get("dilations") ?? [];
+    node.attributes.delete("dilations");
+    if (Array.isArray(dilations) && dilations.every((dilation) => dilation === 1)) return;
+    throw new ModelError(`dilations [${dilations}] of operator set 19; allowed: 1`, at(node));
   },
   Clip(node, context) {
     for (const [index, bound] of [
@@ -118,6 +138,7 @@ const rules: { readonly [Op in OpName | "Clip" | "Dropout" | "Scatter"]?: Rule }
   ReduceMax: reduction,
   ReduceMean: reduction,
   ReduceSum: integersToInput("axes", 1),
+  Resize: resize,
   Scatter(node) {
     node.op = "ScatterElements";
   },
@@ -129,6 +150,7 @@ const rules: { readonly [Op in OpName | "Clip" | "Dropout" | "Scatter"]?: Rule }
   Softmax: softmax,
   Squeeze: integersToInput("axes", 1),
   Unsqueeze: integersToInput("axes", 1),
+  Upsample: resize,
 };
 
 function become(node: RawNode, op: string): void {
@@ -139,6 +161,10 @@ function become(node: RawNode, op: string): void {
 function setInput(node: RawNode, index: number, name: string): void {
   while (node.inputs.length < index) node.inputs.push("");
   node.inputs[index] = name;
+}
+
+function dropDefault(node: RawNode, attribute: string, standard: Attribute): void {
+  if (node.attributes.get(attribute) === standard) node.attributes.delete(attribute);
 }
 
 function integers(node: RawNode, value: Attribute): DenseTensor {

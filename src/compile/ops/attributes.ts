@@ -76,4 +76,5 @@ export const word =
 
 /** For operators without attributes. */
 export type NoAttributes = Record<never, never>;
-export const noAttributes = (raw: Attributes): NoAttributes => readAttributes<NoAttributes>(raw, {});
+export const noAttributes = (raw: Attributes): NoAttributes =>
+  readAttributes<NoAttributes>(raw, {});

@@ -119,7 +119,11 @@ const windowAttributes = (c: Convolution): Attributes => ({
  * The transposed convolution with the same weight. What the forward windows left over at
  * the end of an axis comes back as `output_padding`.
  */
-function inputGradient(context: GradientContext<ConvAttributes>, g: string, c: Convolution): string {
+function inputGradient(
+  context: GradientContext<ConvAttributes>,
+  g: string,
+  c: Convolution,
+): string {
   const outputPadding = c.input.map((size, axis) => {
     const reach = ((c.kernel[axis] as number) - 1) * (c.dilations[axis] as number) + 1;
     const covered = ((c.output[axis] as number) - 1) * (c.strides[axis] as number) + reach;
@@ -131,7 +135,7 @@ function inputGradient(context: GradientContext<ConvAttributes>, g: string, c: C
   });
 }
 
-export const Conv: OpRule<ConvAttributes> = {
+const Conv: OpRule<ConvAttributes> = {
   inputs: [2, 3],
   outputs: [1, 1],
   attributes: (raw) => readAttributes<ConvAttributes>(raw, windowReaders),
@@ -224,7 +228,7 @@ function transposedConvolution(
   };
 }
 
-export const ConvTranspose: OpRule<ConvTransposeAttributes> = {
+const ConvTranspose: OpRule<ConvTransposeAttributes> = {
   inputs: [2, 3],
   outputs: [1, 1],
   attributes: (raw) => {

@@ -4,7 +4,13 @@
  */
 import { ModelError } from "../../base/errors.ts";
 import { type DType, elementCount, type TensorType } from "../../base/tensor.ts";
-import { flag, type NoAttributes, noAttributes, optionalInteger, readAttributes } from "./attributes.ts";
+import {
+  flag,
+  type NoAttributes,
+  noAttributes,
+  optionalInteger,
+  readAttributes,
+} from "./attributes.ts";
 import { broadcastNumbers, broadcastShape, numbers, pack } from "./elements.ts";
 import { scalar, summedTo, zerosLike } from "./gradients.ts";
 import {
@@ -57,26 +63,26 @@ const vanishes: Gradient = () => [null];
 const input = (context: Context, index = 0): string => context.inputs[index] as string;
 const output = (context: Context): string => context.output(0);
 
-export const Neg = unary(
+const Neg = unary(
   1,
   (x) => -x,
   through((c, g) => c.emit("Neg", [g])),
   (type) => type,
 );
 
-export const Sqrt = unary(
+const Sqrt = unary(
   1,
   Math.sqrt,
   through((c, g) => c.emit("Div", [c.emit("Mul", [g, scalar(c, g, 0.5)]), output(c)])),
 );
 
-export const Exp = unary(
+const Exp = unary(
   1,
   Math.exp,
   through((c, g) => c.emit("Mul", [g, output(c)])),
 );
 
-export const Log = unary(
+const Log = unary(
   1,
   Math.log,
   through((c, g) => c.emit("Div", [g, input(c)])),
@@ -86,9 +92,9 @@ export const Log = unary(
  * The output is 0 or positive, so the mask is its truth value; at 0 the gradient is 0, as in
  * PyTorch. Two casts take half the time of Sign in onnxruntime.
  */
-export const Relu = unary(
+const Relu = unary(
   1,
-  (x) => (x > 0 ? x : 0),
+  (x) => Math.max(x, 0),
   through((c, g) => {
     const positive = c.emit("Cast", [output(c)], { to: castCode("bool") });
     const mask = c.emit("Cast", [positive], { to: castCode(c.type(g).dtype) });
@@ -96,7 +102,7 @@ export const Relu = unary(
   }),
 );
 
-export const Sigmoid = unary(
+const Sigmoid = unary(
   4,
   (x) => 1 / (1 + Math.exp(-x)),
   through((c, g) => {
@@ -105,7 +111,7 @@ export const Sigmoid = unary(
   }),
 );
 
-export const Tanh = unary(
+const Tanh = unary(
   4,
   Math.tanh,
   through((c, g) => {
@@ -115,7 +121,7 @@ export const Tanh = unary(
 );
 
 /** Flat almost everywhere: no gradient flows. */
-export const Sign = unary(1, Math.sign, vanishes, (type) => type);
+const Sign = unary(1, Math.sign, vanishes, (type) => type);
 
 /** An operator of two inputs that broadcast. */
 function binary(
@@ -160,7 +166,7 @@ const throughBoth =
     });
   };
 
-export const Add = binary(
+const Add = binary(
   (a, b) => a + b,
   throughBoth(
     (_, g) => g,
@@ -168,7 +174,7 @@ export const Add = binary(
   ),
 );
 
-export const Sub = binary(
+const Sub = binary(
   (a, b) => a - b,
   throughBoth(
     (_, g) => g,
@@ -176,7 +182,7 @@ export const Sub = binary(
   ),
 );
 
-export const Mul = binary(
+const Mul = binary(
   (a, b) => a * b,
   throughBoth(
     (c, g) => c.emit("Mul", [g, input(c, 1)]),
@@ -184,7 +190,7 @@ export const Mul = binary(
   ),
 );
 
-export const Div = binary(
+const Div = binary(
   (a, b) => a / b,
   throughBoth(
     (c, g) => c.emit("Div", [g, input(c, 1)]),
@@ -193,12 +199,12 @@ export const Div = binary(
 );
 
 /** Emitted for gradients, where one side is a constant; a tie would be split. */
-export const Max = binary(Math.max, "it is made for gradients only so far");
+const Max = binary(Math.max, "it is made for gradients only so far");
 
 const truth = "its output is true or false and has no gradient";
 
-export const Equal = binary((a, b) => (a === b ? 1 : 0), truth, "bool");
-export const Greater = binary((a, b) => (a > b ? 1 : 0), truth, "bool");
+const Equal = binary((a, b) => (a === b ? 1 : 0), truth, "bool");
+const Greater = binary((a, b) => (a > b ? 1 : 0), truth, "bool");
 
 /** Element types by their code in ONNX files (`TensorProto.DataType`), as `to` holds them. */
 const dtypesByCode: ReadonlyMap<number, DType> = new Map<number, DType>([
@@ -218,7 +224,7 @@ export function castCode(dtype: DType): number {
   throw new ModelError(`element type ${dtype} has no code in ONNX`);
 }
 
-export const Cast: OpRule<{ readonly to: DType }> = {
+const Cast: OpRule<{ readonly to: DType }> = {
   inputs: [1, 1],
   outputs: [1, 1],
   attributes: (raw) => {
@@ -247,7 +253,7 @@ export const Cast: OpRule<{ readonly to: DType }> = {
   },
 };
 
-export const Where: OpRule<NoAttributes> = {
+const Where: OpRule<NoAttributes> = {
   inputs: [3, 3],
   outputs: [1, 1],
   attributes: noAttributes,

@@ -57,7 +57,7 @@ function gemmGradients(context: GradientContext<GemmAttributes>): (string | null
 }
 
 /** Y = alpha * A' * B' + beta * C, where a prime transposes if its flag says so. */
-export const Gemm: OpRule<GemmAttributes> = {
+const Gemm: OpRule<GemmAttributes> = {
   inputs: [2, 3],
   outputs: [1, 1],
   attributes: (raw) =>
@@ -167,7 +167,7 @@ function matMulGradients(context: GradientContext<NoAttributes>): (string | null
   ];
 }
 
-export const MatMul: OpRule<NoAttributes> = {
+const MatMul: OpRule<NoAttributes> = {
   inputs: [2, 2],
   outputs: [1, 1],
   attributes: noAttributes,

@@ -8,7 +8,13 @@
  * that tile the input exactly, the usual kind, find their winners by cheaper means.
  */
 import { ModelError } from "../../base/errors.ts";
-import { type DenseTensor, elementCount, float32, sameType, type TensorType } from "../../base/tensor.ts";
+import {
+  type DenseTensor,
+  elementCount,
+  float32,
+  sameType,
+  type TensorType,
+} from "../../base/tensor.ts";
 import {
   flag,
   integer,
@@ -21,7 +27,14 @@ import {
 import { gathered, numbers, pack, strides } from "./elements.ts";
 import { castCode } from "./elementwise.ts";
 import { type Emitter, expanded, integerList, reshaped, scalar, zerosLike } from "./gradients.ts";
-import { inputType, inputValue, knownIntegers, requireDType, requireFloat, requireRank } from "./inputs.ts";
+import {
+  inputType,
+  inputValue,
+  knownIntegers,
+  requireDType,
+  requireFloat,
+  requireRank,
+} from "./inputs.ts";
 import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
 import {
   eachTap,
@@ -168,13 +181,17 @@ function winnersOfTiles(context: GradientContext<MaxPoolAttributes>): string {
 
 /** Repeats every element `scales` times along the spatial axes. */
 const resized = (context: Emitter, value: string, scales: readonly number[]): string =>
-  context.emit("Resize", [value, "", context.constant(float32([scales.length + 2], [1, 1, ...scales]))], {
-    mode: "nearest",
-    coordinate_transformation_mode: "asymmetric",
-    nearest_mode: "floor",
-  });
+  context.emit(
+    "Resize",
+    [value, "", context.constant(float32([scales.length + 2], [1, 1, ...scales]))],
+    {
+      mode: "nearest",
+      coordinate_transformation_mode: "asymmetric",
+      nearest_mode: "floor",
+    },
+  );
 
-export const MaxPool: OpRule<MaxPoolAttributes> = {
+const MaxPool: OpRule<MaxPoolAttributes> = {
   inputs: [1, 1],
   outputs: [1, 2],
   attributes: (raw) =>
@@ -271,7 +288,7 @@ function averagePoolGradient(context: GradientContext<AveragePoolAttributes>): (
   return [reshaped(context, spread, type.shape)];
 }
 
-export const AveragePool: OpRule<AveragePoolAttributes> = {
+const AveragePool: OpRule<AveragePoolAttributes> = {
   inputs: [1, 1],
   outputs: [1, 1],
   // Dilations came with operator set 19, later than the one that we write.
@@ -309,10 +326,9 @@ export const AveragePool: OpRule<AveragePoolAttributes> = {
 };
 
 /** Elements per channel of [N, C, ...]. */
-const planeSize = (inputs: InputTypes): number =>
-  elementCount(inputType(inputs, 0).shape.slice(2));
+const planeSize = (inputs: InputTypes): number => elementCount(inputType(inputs, 0).shape.slice(2));
 
-export const GlobalAveragePool: OpRule<NoAttributes> = {
+const GlobalAveragePool: OpRule<NoAttributes> = {
   inputs: [1, 1],
   outputs: [1, 1],
   attributes: noAttributes,
@@ -356,7 +372,7 @@ interface MaxUnpoolAttributes {
  * Puts each value at its index in a tensor of zeros. Emitted for MaxPool's gradient, always
  * with the output's shape as third input.
  */
-export const MaxUnpool: OpRule<MaxUnpoolAttributes> = {
+const MaxUnpool: OpRule<MaxUnpoolAttributes> = {
   inputs: [3, 3],
   outputs: [1, 1],
   attributes: (raw) =>
@@ -408,7 +424,7 @@ function resizeScales(inputs: InputTypes, known: readonly (DenseTensor | null)[]
 }
 
 /** Repeats elements by whole factors: nearest neighbour, the only mode that is supported. */
-export const Resize: OpRule<ResizeAttributes> = {
+const Resize: OpRule<ResizeAttributes> = {
   inputs: [3, 3],
   outputs: [1, 1],
   attributes: (raw) => {

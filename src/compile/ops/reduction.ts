@@ -101,14 +101,14 @@ function reduction(
 
 const plus = (sum: number, x: number): number => sum + x;
 
-export const ReduceSum = reduction(
+const ReduceSum = reduction(
   0,
   plus,
   (sum) => sum,
   (context, { g, type }) => expanded(context, g, type.shape),
 );
 
-export const ReduceMean = reduction(
+const ReduceMean = reduction(
   0,
   plus,
   (sum, count) => sum / count,
@@ -120,7 +120,7 @@ export const ReduceMean = reduction(
 );
 
 /** Elements that tie for the maximum share its gradient equally, as in PyTorch's amax. */
-export const ReduceMax = reduction(
+const ReduceMax = reduction(
   -Infinity,
   Math.max,
   (max) => max,
@@ -140,7 +140,7 @@ interface ArgMaxAttributes {
 }
 
 /** The index of the first maximum along an axis. */
-export const ArgMax: OpRule<ArgMaxAttributes> = {
+const ArgMax: OpRule<ArgMaxAttributes> = {
   inputs: [1, 1],
   outputs: [1, 1],
   attributes: (raw) =>
@@ -206,7 +206,9 @@ function alongAxis(
       const line = new Float64Array(size);
       for (let i = 0; i < outer * inner; i++) {
         const first = Math.floor(i / inner) * size * inner + (i % inner);
-        const max = line.map((_, j) => x[first + j * inner] as number).reduce((a, b) => Math.max(a, b));
+        const max = line
+          .map((_, j) => x[first + j * inner] as number)
+          .reduce((a, b) => Math.max(a, b));
         f(line.map((_, j) => (x[first + j * inner] as number) - max)).forEach((y, j) => {
           result[first + j * inner] = y;
         });
@@ -219,7 +221,7 @@ function alongAxis(
 const sumOfExp = (values: Float64Array): number =>
   values.reduce((sum, value) => sum + Math.exp(value), 0);
 
-export const Softmax = alongAxis(
+const Softmax = alongAxis(
   (shifted) => {
     const sum = sumOfExp(shifted);
     return shifted.map((value) => Math.exp(value) / sum);
@@ -231,7 +233,7 @@ export const Softmax = alongAxis(
   },
 );
 
-export const LogSoftmax = alongAxis(
+const LogSoftmax = alongAxis(
   (shifted) => {
     const log = Math.log(sumOfExp(shifted));
     return shifted.map((value) => value - log);

@@ -33,13 +33,6 @@ export interface GradientContext<A> {
   wanted(index: number): boolean;
   /** Emits a node with one output and returns the output's name. */
   emit(op: OpName, inputs: readonly string[], attributes?: Attributes): string;
-  /** Emits a node with several outputs and returns their names. */
-  emitAll(
-    op: OpName,
-    inputs: readonly string[],
-    attributes: Attributes,
-    outputs: number,
-  ): readonly string[];
   /** Adds a constant (shared by content) and returns its name. */
   constant(value: DenseTensor): string;
 }
@@ -63,7 +56,12 @@ export interface OpRule<A = never> {
    * they are constant (Reshape's shape, Slice's bounds), else null.
    * @throws ModelError when the inputs do not fit.
    */
-  types(inputs: InputTypes, attributes: A, known: readonly (DenseTensor | null)[], outputs: number): TensorType[];
+  types(
+    inputs: InputTypes,
+    attributes: A,
+    known: readonly (DenseTensor | null)[],
+    outputs: number,
+  ): TensorType[];
   /** Floating-point operations of one evaluation; a multiply-add counts two. Data movement counts 0. */
   flops(inputs: InputTypes, outputs: readonly TensorType[], attributes: A): number;
   /**
@@ -75,7 +73,11 @@ export interface OpRule<A = never> {
    * Reference kernel: slow, synchronous, obvious. It folds constants and
    * defines what engines must give.
    */
-  compute(inputs: readonly (DenseTensor | null)[], attributes: A, outputs: readonly TensorType[]): DenseTensor[];
+  compute(
+    inputs: readonly (DenseTensor | null)[],
+    attributes: A,
+    outputs: readonly TensorType[],
+  ): DenseTensor[];
   /** The outputs' values, for operators that read only the types of their inputs (Shape). */
   fold?(inputs: InputTypes, attributes: A): DenseTensor[];
 }

@@ -13,13 +13,7 @@ import {
   type TensorType,
   zeros,
 } from "../../base/tensor.ts";
-import {
-  integer,
-  type NoAttributes,
-  noAttributes,
-  readAttributes,
-  word,
-} from "./attributes.ts";
+import { integer, type NoAttributes, noAttributes, readAttributes, word } from "./attributes.ts";
 import {
   axesOf,
   axisOf,
@@ -39,11 +33,11 @@ interface AxisAttributes {
   readonly axis: number;
 }
 
-export const Concat: OpRule<AxisAttributes> = {
+const Concat: OpRule<AxisAttributes> = {
   inputs: [1, Infinity],
   outputs: [1, 1],
   attributes: (raw) => {
-    if (raw["axis"] === undefined) throw new ModelError("attribute axis is missing");
+    if (raw.axis === undefined) throw new ModelError("attribute axis is missing");
     return readAttributes(raw, { axis: integer(0) });
   },
   types: (inputs, attributes) => {
@@ -170,7 +164,7 @@ function sliceGradient(context: GradientContext<NoAttributes>): (string | null)[
   return [context.emit("Pad", [result, integerList(context, pads)])];
 }
 
-export const Slice: OpRule<NoAttributes> = {
+const Slice: OpRule<NoAttributes> = {
   inputs: [3, 5],
   outputs: [1, 1],
   attributes: noAttributes,
@@ -218,7 +212,7 @@ function padSizes(
   return { begin, end };
 }
 
-export const Pad: OpRule<PadAttributes> = {
+const Pad: OpRule<PadAttributes> = {
   inputs: [2, 4],
   outputs: [1, 1],
   attributes: (raw) => readAttributes<PadAttributes>(raw, { mode: word("constant") }),
@@ -301,7 +295,7 @@ function gatherGradient(context: GradientContext<AxisAttributes>): (string | nul
   return [context.emit("ScatterElements", inputs, { axis, reduction: "add" }), null];
 }
 
-export const Gather: OpRule<AxisAttributes> = {
+const Gather: OpRule<AxisAttributes> = {
   inputs: [2, 2],
   outputs: [1, 1],
   attributes: (raw) => readAttributes(raw, { axis: integer(0) }),
@@ -310,7 +304,9 @@ export const Gather: OpRule<AxisAttributes> = {
     const indices = inputType(inputs, 1);
     requireDType(indices, ["int64", "int32"], "the indices");
     const axis = axisOf(attributes.axis, shape.length);
-    return [{ dtype, shape: [...shape.slice(0, axis), ...indices.shape, ...shape.slice(axis + 1)] }];
+    return [
+      { dtype, shape: [...shape.slice(0, axis), ...indices.shape, ...shape.slice(axis + 1)] },
+    ];
   },
   flops: () => 0,
   gradient: gatherGradient,
@@ -332,7 +328,7 @@ interface ScatterAttributes extends AxisAttributes {
 }
 
 /** Copies input 0 and writes (or adds) updates at indices along one axis. Emitted for gradients. */
-export const ScatterElements: OpRule<ScatterAttributes> = {
+const ScatterElements: OpRule<ScatterAttributes> = {
   inputs: [3, 3],
   outputs: [1, 1],
   attributes: (raw) =>
@@ -380,36 +376,5 @@ export const ScatterElements: OpRule<ScatterAttributes> = {
   },
 };
 
-/** One-hot rows along a new axis; indices outside the depth give rows of "off". */
-export const OneHot: OpRule<AxisAttributes> = {
-  inputs: [3, 3],
-  outputs: [1, 1],
-  attributes: (raw) => readAttributes(raw, { axis: integer(-1) }),
-  types: (inputs, attributes, known) => {
-    const { shape } = inputType(inputs, 0);
-    const depth = known[1] ? numbers(known[1])[0] : undefined;
-    if (depth === undefined) throw new ModelError("the depth (input 1) must be a constant");
-    const result = [...shape];
-    result.splice(axisOf(attributes.axis, shape.length + 1), 0, depth);
-    return [{ dtype: inputType(inputs, 2).dtype, shape: result }];
-  },
-  flops: () => 0,
-  gradient: "its input is a list of classes and has no gradient",
-  compute: (values, attributes, [type]) => {
-    const indices = numbers(inputValue(values, 0));
-    const [off, on] = Array.from(numbers(inputValue(values, 2))) as [number, number];
-    const { shape } = type as TensorType;
-    const { size, inner } = loopsAlong(shape, axisOf(attributes.axis, shape.length));
-    const result = new Float64Array(elementCount(shape)).fill(off);
-    for (let i = 0; i < indices.length; i++) {
-      const index = indices[i] as number;
-      const hot = index < 0 ? index + size : index;
-      if (hot < 0 || hot >= size) continue;
-      result[(Math.floor(i / inner) * size + hot) * inner + (i % inner)] = on;
-    }
-    return [pack(type as TensorType, result)];
-  },
-};
-
 /** Operators of this family. */
-export const selectionOps = { Concat, Slice, Pad, Gather, ScatterElements, OneHot };
+export const selectionOps = { Concat, Slice, Pad, Gather, ScatterElements };

@@ -19,7 +19,15 @@ import {
   optionalInteger,
   readAttributes,
 } from "./attributes.ts";
-import { axesOf, axisOf, broadcastIndices, broadcastShape, gathered, strides, walk } from "./elements.ts";
+import {
+  axesOf,
+  axisOf,
+  broadcastIndices,
+  broadcastShape,
+  gathered,
+  strides,
+  walk,
+} from "./elements.ts";
 import { reshaped, summedTo, transposed } from "./gradients.ts";
 import { inputType, inputValue, knownIntegers } from "./inputs.ts";
 import type { GradientContext, Gradients, InputTypes, OpRule } from "./rule.ts";
@@ -60,7 +68,7 @@ function regroup<A>(
 }
 
 /** Size 0 copies the input's size (unless `allowzero`), one size -1 takes what is left. */
-export const Reshape: OpRule<{ readonly allowzero: boolean }> = regroup(
+const Reshape: OpRule<{ readonly allowzero: boolean }> = regroup(
   [2, 2],
   (raw) => readAttributes(raw, { allowzero: flag(false) }),
   (type, { allowzero }, given) => {
@@ -81,7 +89,7 @@ export const Reshape: OpRule<{ readonly allowzero: boolean }> = regroup(
   },
 );
 
-export const Flatten: OpRule<{ readonly axis: number }> = regroup(
+const Flatten: OpRule<{ readonly axis: number }> = regroup(
   [1, 1],
   (raw) => readAttributes(raw, { axis: integer(1) }),
   ({ shape }, { axis }) => {
@@ -90,7 +98,7 @@ export const Flatten: OpRule<{ readonly axis: number }> = regroup(
   },
 );
 
-export const Squeeze: OpRule<NoAttributes> = regroup([1, 2], noAttributes, (type, _, given) => {
+const Squeeze: OpRule<NoAttributes> = regroup([1, 2], noAttributes, (type, _, given) => {
   const { shape } = type;
   const chosen = given() ?? shape.flatMap((size, axis) => (size === 1 ? [axis] : []));
   const axes = axesOf(chosen, shape.length);
@@ -100,7 +108,7 @@ export const Squeeze: OpRule<NoAttributes> = regroup([1, 2], noAttributes, (type
   return shape.filter((_, axis) => !axes.includes(axis));
 });
 
-export const Unsqueeze: OpRule<NoAttributes> = regroup([2, 2], noAttributes, ({ shape }, _, given) => {
+const Unsqueeze: OpRule<NoAttributes> = regroup([2, 2], noAttributes, ({ shape }, _, given) => {
   const chosen = given();
   if (chosen === null) throw new ModelError("the axes (input 1) are missing");
   const result = [...shape];
@@ -108,7 +116,7 @@ export const Unsqueeze: OpRule<NoAttributes> = regroup([2, 2], noAttributes, ({ 
   return result;
 });
 
-export const Identity: OpRule<NoAttributes> = regroup([1, 1], noAttributes, ({ shape }) => shape);
+const Identity: OpRule<NoAttributes> = regroup([1, 1], noAttributes, ({ shape }) => shape);
 
 interface ShapeAttributes {
   readonly start: number;
@@ -119,7 +127,7 @@ const shapePart = ({ shape }: TensorType, { start, end }: ShapeAttributes): read
   shape.slice(start, end ?? shape.length);
 
 /** The sizes of a tensor; known without running anything, so it disappears when a graph is folded. */
-export const Shape: OpRule<ShapeAttributes> = {
+const Shape: OpRule<ShapeAttributes> = {
   inputs: [1, 1],
   outputs: [1, 1],
   attributes: (raw) => readAttributes(raw, { start: integer(0), end: optionalInteger }),
@@ -152,7 +160,7 @@ function permutation(inputs: InputTypes, { perm }: TransposeAttributes): readonl
   );
 }
 
-export const Transpose: OpRule<TransposeAttributes> = {
+const Transpose: OpRule<TransposeAttributes> = {
   inputs: [1, 1],
   outputs: [1, 1],
   attributes: (raw) => readAttributes(raw, { perm: integers }),
@@ -178,7 +186,7 @@ export const Transpose: OpRule<TransposeAttributes> = {
 };
 
 /** Broadcasts to a shape; a size 1 in the wanted shape keeps the input's size. */
-export const Expand: OpRule<NoAttributes> = {
+const Expand: OpRule<NoAttributes> = {
   inputs: [2, 2],
   outputs: [1, 1],
   attributes: noAttributes,

@@ -1,7 +1,7 @@
 /**
  * The gradient of a convolution's weight, as standard operators. It is the dearest
- * piece of a training step, so it has four forms; which one is fastest in
- * onnxruntime was measured (docs/parts say how), what they compute is the same.
+ * piece of a training step, so it has four forms. All compute the same; which one is
+ * taken where is what was fastest in onnxruntime on a CPU.
  *
  * - a 1x1 kernel: a batch of matrix products, summed over the images
  * - few channels: one product of the output's gradient with all shifted copies of the
@@ -44,7 +44,9 @@ export function weightGradient(context: Context, x: string, g: string, c: Convol
       ? product(allShifts(context, image, c), positions * c.channelsIn)
       : joined(
           context,
-          kernelPositions(c.kernel).map((at) => product(shift(context, image, at, c), c.channelsIn)),
+          kernelPositions(c.kernel).map((at) =>
+            product(shift(context, image, at, c), c.channelsIn),
+          ),
           1,
         );
   const split = reshaped(context, flat, [c.channelsOut, positions, c.channelsIn]);
@@ -86,7 +88,8 @@ function shift(
   const starts = at.map((offset, i) => offset * (c.dilations[axes[i] as number] as number));
   const steps = axes.map((axis) => c.strides[axis] as number);
   const ends = axes.map(
-    (axis, i) => (starts[i] as number) + ((c.output[axis] as number) - 1) * (steps[i] as number) + 1,
+    (axis, i) =>
+      (starts[i] as number) + ((c.output[axis] as number) - 1) * (steps[i] as number) + 1,
   );
   const bounds = [starts, ends, axes.map((axis) => axis + 2), steps];
   return context.emit("Slice", [image, ...bounds.map((list) => integerList(context, list))]);

@@ -49,8 +49,8 @@ export function perAxis(
 }
 
 /**
- * Settles a window over an input. `ceil` rounds output sizes up, yet no window may
- * start beyond the input and its padding at the beginning (ONNX, PyTorch).
+ * Settles a window over an input. `ceil` rounds output sizes up. Where that makes a window
+ * start beyond the input, PyTorch drops it while onnxruntime contradicts itself: refused.
  * @throws ModelError when a list has a wrong length or the window does not fit.
  */
 export function windowOver(
@@ -77,13 +77,19 @@ export function windowOver(
   const output = input.map((size, axis) => {
     const [stride, begin] = [strides[axis] as number, padsBegin[axis] as number];
     const room = size + begin + (padsEnd[axis] as number) - (reach[axis] as number);
-    if (room < 0) {
+    const count = (ceil ? Math.ceil(room / stride) : Math.floor(room / stride)) + 1;
+    if (count < 1) {
       throw new ModelError(
         `a window of ${reach[axis]} does not fit into size ${size} with padding`,
       );
     }
-    const count = (ceil ? Math.ceil(room / stride) : Math.floor(room / stride)) + 1;
-    return ceil && (count - 1) * stride >= size + begin ? count - 1 : count;
+    if (ceil && (count - 1) * stride >= size + begin) {
+      throw new ModelError(
+        `ceil_mode: a window would start in the padding at the end of size ${size}; ` +
+          "engines differ on whether it counts. Allowed: windows that start before",
+      );
+    }
+    return count;
   });
   return { kernel, strides, dilations, padsBegin, padsEnd, input, output };
 }

@@ -8,6 +8,7 @@ import { writeOnnx } from "../../compile/onnx/write.ts";
 import type { OptimizerSpec } from "../../compile/optimizer.ts";
 import { type Segment, type SegmentCost, segmentModel } from "../../compile/segment.ts";
 import { specialize } from "../../compile/specialize.ts";
+import type { FleetNode, PlanRequest } from "../../plan/plan.ts";
 import type { Job } from "../job.ts";
 
 /** Bytes of one int64 label. */
@@ -22,13 +23,14 @@ export class CompiledJob {
   /** One sample's shape. */
   readonly inputShape: readonly number[];
   readonly classes: number;
-  readonly labelBytes: number;
   readonly parameterCount: number;
   readonly #graph: Graph;
+  readonly #job: Job;
 
   /** @throws ModelError when the model cannot be trained as the job says. */
   constructor(job: Job, model: Model) {
     this.#graph = model.graph;
+    this.#job = job;
     this.optimizer = job.optimizer;
     const graph = specialize(model.graph, { batch: job.batch });
     this.segments = segmentModel(graph);
@@ -43,11 +45,24 @@ export class CompiledJob {
     }
     this.inputShape = input.shape.slice(1) as number[];
     this.classes = output.shape[1] as number;
-    this.labelBytes = job.batch * labelWidth;
     this.parameterCount = model.graph.parameters.reduce(
       (sum, parameter) => sum + elementCount(parameter.shape),
       0,
     );
+  }
+
+  /** What a planner is asked for these nodes. */
+  planRequest(term: number, nodes: readonly FleetNode[]): PlanRequest {
+    const { fleet, localBatches, batch, codec } = this.#job;
+    return {
+      term,
+      segments: this.costs,
+      fleet: { nodes, cellBytesPerMs: fleet.cellBytesPerMs },
+      work: localBatches,
+      labelBytes: batch * labelWidth,
+      codecUp: codec.up,
+      codecDown: codec.down,
+    };
   }
 
   /** A plain inference model: initializers hold the weights, the batch dimension stays open. */

@@ -15,14 +15,13 @@
 import { present } from "../../base/assert.ts";
 import { messageOf, PlanError } from "../../base/errors.ts";
 import { type ChainId, type NodeId, nodeId, type RunId } from "../../base/ids.ts";
-import { writeSafetensors } from "../../base/safetensors.ts";
 import { tensor } from "../../base/tensor.ts";
 import type { Model } from "../../compile/graph.ts";
-import type { FleetNode, Plan, Profile } from "../../plan/plan.ts";
+import type { Plan, Profile } from "../../plan/plan.ts";
 import { planners } from "../../plan/planners.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
-import { type Job, jobSpecOf, learningRateAt } from "../job.ts";
-import type { NodeRound, Participant, RunRecord } from "../metrics/record.ts";
+import { evaluationIsDue, type Job, jobSpecOf, learningRateAt } from "../job.ts";
+import type { RunRecord } from "../metrics/record.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeWorkerFrame } from "../wire/frame.ts";
 import type {
@@ -35,7 +34,17 @@ import type {
 } from "../wire/messages.ts";
 import { admit, type Ticket } from "./admission.ts";
 import { CompiledJob } from "./compiled-job.ts";
-import { decideRound, Round } from "./round.ts";
+import { Keeper } from "./keeper.ts";
+import {
+  fleetNode,
+  incomingRate,
+  latencyOf,
+  type Member,
+  newMember,
+  nextToProbe,
+  roundCosts,
+} from "./members.ts";
+import { decideRound, evaluated, meanLoss, Round } from "./round.ts";
 import { TrainingState } from "./training-state.ts";
 
 export interface CoordinatorOptions {
@@ -52,19 +61,6 @@ export interface CoordinatorOptions {
 export interface CoordinatorEnd {
   readonly reason: "finished" | "interrupted" | "failed";
   readonly text: string;
-}
-
-interface Member {
-  readonly id: NodeId;
-  readonly hello: Hello;
-  readonly channel: Channel<WorkerMessage>;
-  isProbing: boolean;
-  probeStartedMs: number;
-  profile: Profile | null;
-  /** Term for which it has loaded its programs. */
-  readyTerm: number;
-  /** Bytes received from and sent to it when the round began. */
-  mark: { up: number; down: number };
 }
 
 type Phase =
@@ -88,6 +84,7 @@ export class Coordinator {
   readonly #options: CoordinatorOptions;
   readonly #compiled: CompiledJob;
   readonly #state: TrainingState;
+  readonly #keeper: Keeper;
   readonly #onEnd: (end: CoordinatorEnd) => void;
   /** In node order: the order of joining. */
   readonly #members = new Map<NodeId, Member>();
@@ -101,9 +98,6 @@ export class Coordinator {
   #committed = 0;
   #evaluatedAt = -1;
   #answer: EvaluationMessage | null = null;
-  /** Writes under way in the store. */
-  #writing = 0;
-  #writeError: string | null = null;
   #end: CoordinatorEnd | null = null;
   #isReported = false;
   #report: () => void = () => {};
@@ -127,7 +121,8 @@ export class Coordinator {
       parameters: this.#compiled.parameterCount,
       segments: segments.map((segment) => segment.name),
     });
-    this.#saveModel();
+    this.#keeper = new Keeper(host.store, this.#compiled, this.#state, () => this.#decide());
+    this.#keeper.saveModel();
   }
 
   /** Takes a new connection; the worker on it says hello first. */
@@ -169,16 +164,7 @@ export class Coordinator {
       return null;
     }
     this.#visitors.delete(channel);
-    const member: Member = {
-      id: nodeId(hello.name),
-      hello,
-      channel,
-      isProbing: false,
-      probeStartedMs: 0,
-      profile: null,
-      readyTerm: -1,
-      mark: { up: 0, down: 0 },
-    };
+    const member = newMember(hello, channel);
     this.#members.set(member.id, member);
     this.#samples.set(member.id, hello.samples);
     const { name, kind, duty, memoryBytes, ceilingBytesPerMs, samples, engine } = hello;
@@ -260,18 +246,16 @@ export class Coordinator {
   /** Passes a data message on between two nodes of one chain; anything else is void. */
   #relay(from: Member, message: FeatureMessage | GradientMessage, frame: Frame): void {
     if (this.#phase.kind !== "round" || message.term !== this.#plan?.term) return;
-    const target = this.#members.get(nodeId(message.to));
-    const chain = this.#plan.chains.find((candidate) => candidate.id === message.chain);
-    if (target === undefined || chain === undefined) return;
-    const nodes = this.#phase.round.nodesOf(chain.id);
-    if (nodes.includes(from.id) && nodes[message.stage] === target.id)
-      target.channel.forward(frame);
+    const target = nodeId(message.to);
+    if (!this.#phase.round.passes(message.chain, from.id, message.stage, target)) return;
+    this.#members.get(target)?.channel.forward(frame);
   }
 
   #left(member: Member, reason: string): void {
     this.#members.delete(member.id);
     const phase = this.#phase;
-    if (phase.kind === "ended") return this.#decide();
+    // After the end everybody leaves, as told.
+    if (this.#end !== null) return this.#decide();
     const round = phase.kind === "round" ? phase.round : null;
     const { name } = member.hello;
     this.#record({
@@ -329,10 +313,7 @@ export class Coordinator {
   #probeNext(): boolean {
     const members = [...this.#members.values()];
     if (members.every((member) => member.profile !== null)) return this.#makePlan();
-    const busy = new Set(members.filter((m) => m.isProbing).map((m) => m.hello.machine));
-    for (const member of members) {
-      if (member.profile !== null || busy.has(member.hello.machine)) continue;
-      busy.add(member.hello.machine);
+    for (const member of nextToProbe(members)) {
       member.isProbing = true;
       member.probeStartedMs = this.#host.now();
       member.channel.send({ type: "probe", repeats: probeRepeats });
@@ -341,20 +322,11 @@ export class Coordinator {
   }
 
   #makePlan(): boolean {
-    const { job } = this.#options;
     const term = (this.#plan?.term ?? 0) + 1;
     const nodes = [...this.#members.values()].map(fleetNode);
     let plan: Plan;
     try {
-      plan = planners[job.planner]({
-        term,
-        segments: this.#compiled.costs,
-        fleet: { nodes, cellBytesPerMs: job.fleet.cellBytesPerMs },
-        work: job.localBatches,
-        labelBytes: this.#compiled.labelBytes,
-        codecUp: job.codec.up,
-        codecDown: job.codec.down,
-      });
+      plan = planners[this.#options.job.planner](this.#compiled.planRequest(term, nodes));
     } catch (error) {
       if (!(error instanceof PlanError)) throw error;
       this.#finish({ reason: "failed", text: `no plan: ${messageOf(error)}` });
@@ -365,7 +337,7 @@ export class Coordinator {
     this.#planIsStale = null;
     this.#phase = { kind: "planned" };
     this.#record({ type: "planned", plan, round: this.#committed, reason });
-    this.#write("plan.json", new TextEncoder().encode(`${JSON.stringify(plan, null, 2)}\n`));
+    this.#keeper.savePlan(plan);
     for (const member of this.#members.values()) {
       member.channel.setRate(incomingRate(plan, member.id));
       member.channel.send({ type: "plan", plan });
@@ -379,7 +351,9 @@ export class Coordinator {
     for (const member of this.#members.values()) {
       if (member.readyTerm !== plan.term) return false;
     }
-    if (this.#evaluationIsDue()) return this.#startEvaluation();
+    if (evaluationIsDue(this.#options.job, this.#committed, this.#evaluatedAt)) {
+      return this.#startEvaluation();
+    }
     return this.#beginRound(plan);
   }
 
@@ -444,44 +418,16 @@ export class Coordinator {
       term: present(this.#plan, "a plan").term,
       learningRate: round.learningRate,
       ms: this.#host.now() - round.startedMs,
-      loss: weightedLoss(participants),
+      loss: meanLoss(participants),
       participants,
       dropped: round.dropped(),
-      nodes: this.#roundCosts(round),
+      nodes: roundCosts(this.#members.values(), round.costs()),
     });
-    this.#saveWeights();
+    this.#keeper.saveWeights(this.#committed, false);
     this.#phase = { kind: "planned" };
   }
 
-  #roundCosts(round: Round): NodeRound[] {
-    const costs = round.costs();
-    return [...this.#members.values()].map(({ id, channel, mark }) => {
-      const own = costs.filter((cost) => cost.node === id).map((cost) => cost.message);
-      const computeMs = own.reduce((sum, message) => sum + message.computeMs, 0);
-      const busyMs = own.reduce((sum, message) => sum + message.busyMs, 0);
-      return {
-        node: id,
-        computeMs,
-        busyMs,
-        dutyAchieved: busyMs > 0 ? computeMs / busyMs : null,
-        bytesUp: channel.bytesReceived - mark.up,
-        bytesDown: channel.bytesSent - mark.down,
-        peakRssBytes: own.reduce<number | null>((most, message) => {
-          const { peakRssBytes } = message;
-          return peakRssBytes === null ? most : Math.max(most ?? 0, peakRssBytes);
-        }, null),
-      };
-    });
-  }
-
   // -- Evaluation and the end.
-
-  #evaluationIsDue(): boolean {
-    const { job } = this.#options;
-    if (this.#evaluatedAt === this.#committed) return false;
-    if (this.#committed === job.rounds) return true;
-    return this.#committed > 0 && this.#committed % job.evaluate.every === 0;
-  }
 
   #startEvaluation(): boolean {
     const { job } = this.#options;
@@ -506,19 +452,7 @@ export class Coordinator {
     const answer = this.#answer;
     const isGone = !this.#members.has(phase.node);
     if (answer?.round !== this.#committed && !isGone) return false;
-    if (answer?.round === this.#committed) {
-      const { round, samples, correct, loss, ms } = answer;
-      const accuracy = correct === null ? null : correct / samples;
-      this.#record({
-        type: "evaluation",
-        round,
-        samples,
-        accuracy,
-        loss,
-        ms,
-        final: phase.isFinal,
-      });
-    }
+    if (answer?.round === this.#committed) this.#record(evaluated(answer, phase.isFinal));
     this.#phase = { kind: "planned" };
     if (!phase.isFinal) return true;
     this.#finish({ reason: "finished", text: `${this.#committed} rounds` });
@@ -531,8 +465,8 @@ export class Coordinator {
     this.#end = end;
     if (this.#phase.kind === "round") this.#phase.timer();
     this.#phase = { kind: "saving" };
-    this.#saveModel();
-    this.#saveWeights();
+    this.#keeper.saveModel();
+    this.#keeper.saveWeights(this.#committed, true);
     for (const { channel } of this.#members.values()) {
       channel.setRate(null);
       channel.send({ type: "stop", reason: end.reason, text: end.text });
@@ -543,11 +477,10 @@ export class Coordinator {
   }
 
   #reportEnd(): boolean {
-    if (this.#writing > 0) return false;
+    if (this.#keeper.isBusy) return false;
+    const { failure } = this.#keeper;
     let end = present(this.#end, "an end");
-    if (this.#writeError !== null) {
-      end = { reason: "failed", text: `${end.text}; cannot save: ${this.#writeError}` };
-    }
+    if (failure !== null) end = { reason: "failed", text: `${end.text}; cannot save ${failure}` };
     this.#record({ type: "ended", ...end, rounds: this.#committed });
     this.#phase = { kind: "ended" };
     // Peers close when they have read the farewell; who does not is cut off.
@@ -562,70 +495,7 @@ export class Coordinator {
     return true;
   }
 
-  #saveModel(): void {
-    const weights = this.#state.weights();
-    if (weights !== null) this.#write("model.onnx", this.#compiled.inferenceModel(weights));
-  }
-
-  /** Every commit is saved, but never two at a time: a slow disk skips rounds, not time. */
-  #saveWeights(): void {
-    const weights = this.#state.weights();
-    if (weights === null || (this.#writing > 0 && this.#end === null)) return;
-    const metadata = { run: this.#options.run, rounds: String(this.#committed) };
-    this.#write("weights.safetensors", writeSafetensors(weights, metadata));
-  }
-
-  #write(name: string, bytes: Uint8Array): void {
-    this.#writing++;
-    this.#host.store.write(name, bytes, (outcome) => {
-      this.#writing--;
-      if (!outcome.ok) this.#writeError = `${name}: ${outcome.error}`;
-      this.#decide();
-    });
-  }
-
   #record(record: RunRecord): void {
     this.#host.record(record);
   }
-}
-
-const latencyOf = (member: Member): number => (member.channel.rttMs ?? 0) / 2;
-
-function fleetNode(member: Member): FleetNode {
-  const { name, kind, duty, memoryBytes, samples, ceilingBytesPerMs } = member.hello;
-  const profile = present(member.profile, "a profile");
-  const latencyMs = latencyOf(member);
-  return {
-    id: member.id,
-    name,
-    kind,
-    duty,
-    memoryBytes,
-    samples,
-    profile,
-    ceilingBytesPerMs,
-    latencyMs,
-  };
-}
-
-/** Rate at which a node may be sent to: its chains' shares together; null where nothing limits it. */
-function incomingRate(plan: Plan, node: NodeId): number | null {
-  const shares = plan.links.filter((link) => link.from === node).map((link) => link.bytesPerMs);
-  if (shares.length === 0) return null;
-  return shares.reduce<number | null>(
-    (sum, share) => (sum === null || share === null ? null : sum + share),
-    0,
-  );
-}
-
-/** Mean loss over chains, weighted as their weights are. */
-function weightedLoss(participants: readonly Participant[]): number | null {
-  let sum = 0;
-  let samples = 0;
-  for (const participant of participants) {
-    if (participant.loss === null) return null;
-    sum += participant.samples * participant.loss;
-    samples += participant.samples;
-  }
-  return samples === 0 ? null : sum / samples;
 }

@@ -7,9 +7,9 @@ import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { ChainPlan, Plan } from "../../plan/plan.ts";
 import { type Contribution, syncPolicies } from "../../sync/sync.ts";
-import type { Participant } from "../metrics/record.ts";
+import type { Evaluated, Participant } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
-import type { ContributionMessage } from "../wire/messages.ts";
+import type { ContributionMessage, EvaluationMessage } from "../wire/messages.ts";
 
 /** One chain's standing in a round. */
 interface ChainState {
@@ -107,6 +107,13 @@ export class Round {
     );
   }
 
+  /** Whether a message of this chain may go from one node to the one that holds `stage`. */
+  passes(chain: string, from: NodeId, stage: number, to: NodeId): boolean {
+    if (!this.#chains.has(chain as ChainId)) return false;
+    const nodes = this.nodesOf(chain as ChainId);
+    return nodes.includes(from) && nodes[stage] === to;
+  }
+
   standing(): RoundStanding {
     let complete = 0;
     let pending = 0;
@@ -191,3 +198,22 @@ export function mergeGroups(
 
 const isComplete = (chain: ChainState): boolean =>
   chain.contributions.size === chain.plan.stages.length;
+
+/** The record of an evaluation. */
+export function evaluated(answer: EvaluationMessage, final: boolean): Evaluated {
+  const { round, samples, correct, loss, ms } = answer;
+  const accuracy = correct === null ? null : correct / samples;
+  return { type: "evaluation", round, samples, accuracy, loss, ms, final };
+}
+
+/** Mean loss over chains, weighted as their tensors are; null where nothing was computed. */
+export function meanLoss(participants: readonly Participant[]): number | null {
+  let sum = 0;
+  let samples = 0;
+  for (const participant of participants) {
+    if (participant.loss === null) return null;
+    sum += participant.samples * participant.loss;
+    samples += participant.samples;
+  }
+  return samples === 0 ? null : sum / samples;
+}

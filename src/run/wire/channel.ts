@@ -14,7 +14,10 @@ import { type Decoded, encodeFrame, frameBytes, type Tensors } from "./frame.ts"
 import type { Message } from "./messages.ts";
 
 /** How often a channel shows that it lives. */
-export const heartbeatMs = 1_000;
+const heartbeatMs = 1_000;
+/** The first beats come faster, so that the round trip is known before a plan needs it. */
+const firstBeats = 10;
+const firstBeatMs = 100;
 /** A peer that is silent for so long has left. Ten heartbeats: a busy machine is not a dead one. */
 export const leaseMs = 10_000;
 
@@ -38,6 +41,7 @@ export class Channel<M extends Message> {
   #clearAtMs = 0;
   #heardMs: number;
   #beat: Cancel;
+  #beats = 0;
   #rttMs: number | null = null;
   #bytesSent = 0;
   #bytesReceived = 0;
@@ -156,7 +160,9 @@ export class Channel<M extends Message> {
       return;
     }
     this.#transmit(encodeFrame({ type: "ping", sentMs: this.#host.now() }));
-    this.#beat = this.#host.after(heartbeatMs, () => this.#heartbeat());
+    this.#beats++;
+    const waitMs = this.#beats < firstBeats ? firstBeatMs : heartbeatMs;
+    this.#beat = this.#host.after(waitMs, () => this.#heartbeat());
   }
 
   #closed(reason: string): void {

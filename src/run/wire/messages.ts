@@ -32,6 +32,7 @@ const segmentTime = z.strictObject({
 
 export const profileSchema = z.strictObject({
   segments: z.array(segmentTime),
+  runMs: duration,
   callMs: duration,
 });
 

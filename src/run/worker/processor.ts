@@ -4,20 +4,23 @@
  * held by sleeping; runs then take turns. With duty 1 nothing is held back and
  * the engine keeps the order.
  */
+import type { Profile } from "../../plan/plan.ts";
+import { heldMs, type TimedProgram } from "../../plan/program-time.ts";
 import type { EngineAnswer, EngineRun, Host, Outcome } from "../host.ts";
 
 /** What a run gave, and how long it held the processor, sleep included. */
 export type ProcessorDone = (outcome: Outcome<EngineAnswer>, busyMs: number) => void;
 
 interface Job {
+  readonly program: TimedProgram;
   readonly run: EngineRun;
-  readonly profiledMs: number;
   readonly done: ProcessorDone;
 }
 
 export class Processor {
   readonly #host: Host;
   #duty = 1;
+  #profile: Profile | null = null;
   readonly #waiting: Job[] = [];
   #isBusy = false;
 
@@ -30,9 +33,13 @@ export class Processor {
     this.#duty = duty;
   }
 
-  /** Runs a program whose profiled time at full speed is `profiledMs`. */
-  run(run: EngineRun, profiledMs: number, done: ProcessorDone): void {
-    const job = { run, profiledMs, done };
+  /** Takes over how fast the node is; before, nothing is held back. */
+  setProfile(profile: Profile): void {
+    this.#profile = profile;
+  }
+
+  run(program: TimedProgram, run: EngineRun, done: ProcessorDone): void {
+    const job = { program, run, done };
     if (this.#duty === 1) this.#start(job, () => {});
     else {
       this.#waiting.push(job);
@@ -53,7 +60,10 @@ export class Processor {
 
   #start(job: Job, after: () => void): void {
     const startedMs = this.#host.now();
-    const leastMs = this.#duty === 1 ? 0 : job.profiledMs / this.#duty;
+    const leastMs =
+      this.#duty === 1 || this.#profile === null
+        ? 0
+        : heldMs(this.#profile, job.program, this.#duty);
     this.#host.engine.run(job.run, (outcome) => {
       const restMs = startedMs + leastMs - this.#host.now();
       const finish = (): void => {

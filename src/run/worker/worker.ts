@@ -17,8 +17,7 @@ import { type NodeId, nodeId } from "../../base/ids.ts";
 import { dense, type Tensor } from "../../base/tensor.ts";
 import type { Program } from "../../compile/program.ts";
 import { checkPlan } from "../../plan/check.ts";
-import type { ChainPlan, LinkPlan, Plan, Profile } from "../../plan/plan.ts";
-import { programMs } from "../../plan/program-time.ts";
+import type { ChainPlan, LinkPlan, Plan } from "../../plan/plan.ts";
 import type { Host, Link, Slot } from "../host.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeCoordinatorFrame, type Tensors } from "../wire/frame.ts";
@@ -88,7 +87,6 @@ export class Worker {
   #job: JobSpec | null = null;
   #model: WorkerModel | null = null;
   #evaluator: Evaluator | null = null;
-  #profile: Profile | null = null;
   #plan: Plan | null = null;
   #stages = new Map<string, Stage>();
   #end: WorkerEnd | null = null;
@@ -102,8 +100,7 @@ export class Worker {
       host,
       send: (message, tensors) => this.#channel.send(message, tensors),
       compute: (program, run, done) => {
-        const profiledMs = this.#profile === null ? 0 : programMs(this.#profile, program);
-        this.#processor.run(run, profiledMs, done);
+        this.#processor.run(program, run, done);
       },
       fail: (text) => this.#fail(text),
     };
@@ -200,7 +197,7 @@ export class Worker {
     probe(this.#host, model.probePrograms(), repeats, (outcome) => {
       if (this.#end !== null) return;
       if (!outcome.ok) return this.#fail(`the probe failed: ${outcome.error}`);
-      this.#profile = outcome.value;
+      this.#processor.setProfile(outcome.value);
       const segments = outcome.value.segments.map((time) => ({ ...time }));
       this.#send({ type: "profile", profile: { ...outcome.value, segments } });
     });

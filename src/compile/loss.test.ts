@@ -1,0 +1,62 @@
+import { expect, test } from "vitest";
+import { float32, int64 } from "../base/tensor.ts";
+import { GraphBuilder } from "./builder.ts";
+import { interpret } from "./interpret.ts";
+import { losses } from "./loss.ts";
+
+const rule = losses["softmax-cross-entropy"];
+
+/** Runs the loss on logits [N, C] given as rows. */
+function evaluate(rows: number[][], classes: number[]) {
+  const builder = new GraphBuilder("loss");
+  const logits = float32([rows.length, rows[0]?.length ?? 0], rows.flat());
+  const labels = int64([classes.length], classes);
+  builder.input("logits", logits);
+  builder.input("labels", labels);
+  const { loss, gradient } = rule.loss(builder, "logits", "labels");
+  const correct = rule.correct(builder, "logits", "labels");
+  const feeds = new Map([
+    ["logits", logits],
+    ["labels", labels],
+  ]);
+  const results = interpret(builder.graph([loss, gradient, correct]), feeds);
+  const values = (name: string): number[] => Array.from(results.get(name)?.data ?? [], Number);
+  return {
+    loss: values(loss)[0],
+    gradient: values(gradient),
+    correct: values(correct)[0],
+    shape: results.get(loss)?.shape,
+  };
+}
+
+test("the loss is the mean of -log(share), its gradient (share - truth) / N", () => {
+  // Shares of row one: 1/2, 1/4, 1/4; of row two: 1/10, 1/10, 8/10.
+  const { loss, gradient, correct, shape } = evaluate(
+    [
+      [Math.log(2), 0, 0],
+      [0, 0, Math.log(8)],
+    ],
+    [1, 2],
+  );
+  expect(shape).toEqual([]);
+  expect(loss).toBeCloseTo((Math.log(4) - Math.log(0.8)) / 2, 6);
+  [0.25, -0.375, 0.125, 0.05, 0.05, -0.1].forEach((value, i) => {
+    expect(gradient[i]).toBeCloseTo(value, 6);
+  });
+  expect(correct).toBe(1);
+});
+
+test("logits far apart neither overflow nor vanish", () => {
+  const { loss, gradient } = evaluate([[1000, 0, -1000]], [1]);
+  expect(loss).toBeCloseTo(1000, 3);
+  expect(gradient).toEqual([1, -1, 0]);
+});
+
+test("a tie counts for the first class", () => {
+  expect(evaluate([[3, 3, 1]], [0]).correct).toBe(1);
+  expect(evaluate([[3, 3, 1]], [1]).correct).toBe(0);
+});
+
+test("an output that is not [batch, classes] is refused", () => {
+  expect(() => rule.labels({ dtype: "float32", shape: [2, 3, 4] })).toThrow(/got float32\[2,3,4\]/);
+});

@@ -1,0 +1,77 @@
+import { describe, expect, test } from "vitest";
+import type { TensorType } from "../base/tensor.ts";
+import { GraphBuilder } from "./builder.ts";
+import type { Graph } from "./graph.ts";
+import { segmentModel } from "./segment.ts";
+
+const matrix: TensorType = { dtype: "float32", shape: [4, 4] };
+const names = (graph: Graph): string[] => segmentModel(graph).map(({ name }) => name);
+
+function builderOf(...parameters: string[]): GraphBuilder {
+  const builder = new GraphBuilder("model");
+  builder.input("x", matrix);
+  for (const parameter of parameters) builder.parameter(parameter, matrix);
+  return builder;
+}
+
+describe("cuts are where one activation is live", () => {
+  test("a chain is cut after every node", () => {
+    const builder = builderOf("w", "v");
+    builder.emit("MatMul", ["x", "w"], {}, "first");
+    builder.emit("Relu", ["first"], {}, "active");
+    builder.emit("MatMul", ["active", "v"], {}, "last");
+    const segments = segmentModel(builder.graph(["last"]));
+    expect(
+      segments.map(({ index, name, parameters, input, output }) => [
+        index,
+        name,
+        parameters.map((parameter) => parameter.name),
+        input.name,
+        output.name,
+      ]),
+    ).toEqual([
+      [0, "first", ["w"], "x", "first"],
+      [1, "active", [], "first", "active"],
+      [2, "last", ["v"], "active", "last"],
+    ]);
+    expect(segments[0]?.output).toEqual({ name: "first", ...matrix });
+  });
+
+  test("a branch around a block keeps the block whole", () => {
+    const builder = builderOf("w");
+    builder.emit("Relu", ["x"], {}, "before");
+    builder.emit("MatMul", ["before", "w"], {}, "inner");
+    builder.emit("Add", ["before", "inner"], {}, "joined");
+    builder.emit("Tanh", ["joined"], {}, "after");
+    expect(names(builder.graph(["after"]))).toEqual(["before", "inner+joined", "after"]);
+  });
+
+  test("a parameter that is used twice keeps its users together", () => {
+    const builder = builderOf("w", "v");
+    builder.emit("MatMul", ["x", "w"], {}, "first");
+    builder.emit("MatMul", ["first", "v"], {}, "between");
+    builder.emit("MatMul", ["between", "w"], {}, "again");
+    builder.emit("Relu", ["again"], {}, "after");
+    expect(names(builder.graph(["after"]))).toEqual(["first+between+again", "after"]);
+  });
+
+  test("what depends on parameters alone is not live and goes where it is used", () => {
+    const builder = builderOf("w", "v");
+    builder.emit("Transpose", ["v"], {}, "turned");
+    builder.emit("MatMul", ["x", "w"], {}, "first");
+    builder.emit("MatMul", ["first", "turned"], {}, "last");
+    const segments = segmentModel(builder.graph(["last"]));
+    expect(segments.map(({ nodes }) => nodes.map((node) => node.name))).toEqual([
+      ["first"],
+      ["turned", "last"],
+    ]);
+    expect(segments[1]?.parameters.map(({ name }) => name)).toEqual(["v"]);
+  });
+});
+
+test("a model with several inputs or outputs is refused", () => {
+  const builder = builderOf("w");
+  builder.emit("MatMul", ["x", "w"], {}, "first");
+  builder.emit("Relu", ["first"], {}, "second");
+  expect(() => segmentModel(builder.graph(["first", "second"]))).toThrow(/got 1 and 2/);
+});

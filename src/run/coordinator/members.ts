@@ -1,0 +1,93 @@
+/** Workers that have joined, as the coordinator and its planner see them. */
+import { present } from "../../base/assert.ts";
+import { type NodeId, nodeId } from "../../base/ids.ts";
+import type { FleetNode, Plan, Profile } from "../../plan/plan.ts";
+import type { NodeRound } from "../metrics/record.ts";
+import type { Channel } from "../wire/channel.ts";
+import type { ContributionMessage, Hello, WorkerMessage } from "../wire/messages.ts";
+
+export interface Member {
+  readonly id: NodeId;
+  readonly hello: Hello;
+  readonly channel: Channel<WorkerMessage>;
+  isProbing: boolean;
+  probeStartedMs: number;
+  profile: Profile | null;
+  /** Term for which it has loaded its programs. */
+  readyTerm: number;
+  /** Bytes received from and sent to it when the round began. */
+  mark: { up: number; down: number };
+}
+
+export const newMember = (hello: Hello, channel: Channel<WorkerMessage>): Member => ({
+  id: nodeId(hello.name),
+  hello,
+  channel,
+  isProbing: false,
+  probeStartedMs: 0,
+  profile: null,
+  readyTerm: -1,
+  mark: { up: 0, down: 0 },
+});
+
+/** Members to probe now: one per machine at a time, so that they do not slow each other. */
+export function nextToProbe(members: readonly Member[]): Member[] {
+  const busy = new Set(members.filter((m) => m.isProbing).map((m) => m.hello.machine));
+  return members.filter(({ profile, hello }) => {
+    if (profile !== null || busy.has(hello.machine)) return false;
+    busy.add(hello.machine);
+    return true;
+  });
+}
+
+/** One-way delay to a member: half the smallest round trip seen. */
+export const latencyOf = ({ channel }: Member): number => (channel.rttMs ?? 0) / 2;
+
+/** A member as planners see it; it has been probed. */
+export function fleetNode(member: Member): FleetNode {
+  const { name, kind, duty, memoryBytes, samples, ceilingBytesPerMs } = member.hello;
+  return {
+    id: member.id,
+    name,
+    kind,
+    duty,
+    memoryBytes,
+    samples,
+    profile: present(member.profile, "a profile"),
+    ceilingBytesPerMs,
+    latencyMs: latencyOf(member),
+  };
+}
+
+/** Rate at which a node may be sent to: its chains' shares together; null where nothing limits it. */
+export function incomingRate(plan: Plan, node: NodeId): number | null {
+  const shares = plan.links.filter((link) => link.from === node).map((link) => link.bytesPerMs);
+  if (shares.length === 0) return null;
+  return shares.reduce<number | null>(
+    (sum, share) => (sum === null || share === null ? null : sum + share),
+    0,
+  );
+}
+
+/** What a round cost each member, from its contributions and its link's counters. */
+export function roundCosts(
+  members: Iterable<Member>,
+  contributions: readonly { node: NodeId; message: ContributionMessage }[],
+): NodeRound[] {
+  return [...members].map(({ id, channel, mark }) => {
+    const own = contributions.filter(({ node }) => node === id).map(({ message }) => message);
+    const computeMs = own.reduce((sum, message) => sum + message.computeMs, 0);
+    const busyMs = own.reduce((sum, message) => sum + message.busyMs, 0);
+    return {
+      node: id,
+      computeMs,
+      busyMs,
+      dutyAchieved: busyMs > 0 ? computeMs / busyMs : null,
+      bytesUp: channel.bytesReceived - mark.up,
+      bytesDown: channel.bytesSent - mark.down,
+      peakRssBytes: own.reduce<number | null>((most, { peakRssBytes }) => {
+        return peakRssBytes === null ? most : Math.max(most ?? 0, peakRssBytes);
+      }, null),
+    };
+  });
+}

@@ -1,0 +1,167 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { edgeloom, start } from "./processes.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "edgeloom-cli-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+const runs = join(folder, "runs");
+
+describe("wrong input ends with exit code 2 and one message that says where and what", () => {
+  const jobFile = (text: string): string => file("job.yaml", text);
+  const train = (text: string) => () => ["train", jobFile(text), "--runs", runs];
+
+  it.each<[what: string, args: () => string[], message: RegExp]>([
+    ["a flag that does not exist", () => ["demo", "--sed", "3"], /unknown option '--sed'/],
+    [
+      "a flag of a wrong value",
+      () => ["demo", "--seed", "many"],
+      /'many' is invalid.*whole number/,
+    ],
+    [
+      "a duty above 1",
+      () => ["join", "ws://127.0.0.1:1", "--token", "t", "--data", "mnist", "--duty", "2"],
+      /'2' is invalid.*0\.001 to 1/,
+    ],
+    ["a command that does not exist", () => ["trian"], /unknown command 'trian'/],
+    [
+      "a job file that is not there",
+      () => ["train", join(folder, "none.yaml")],
+      /none\.yaml.*ENOENT/,
+    ],
+    ["a job file that is no YAML", train("model: [lenet5\ndata: mnist"), /job\.yaml:\d+: job file/],
+    [
+      "a job field of a wrong type, with its line",
+      train("model: lenet5\ndata: mnist\nbatch: many\n"),
+      /job\.yaml:3: batch: got "many"/,
+    ],
+    [
+      "a job field that does not exist",
+      train("model: lenet5\ndata: mnist\nbtach: 3\n"),
+      /job\.yaml:3: btach: got 3; allowed: no such field/,
+    ],
+    [
+      "a nested job field out of range",
+      train("model: lenet5\ndata: mnist\noptimizer:\n  momentum: 2\n"),
+      /job\.yaml:4: optimizer\.momentum: got 2/,
+    ],
+    ["a job without a model", train("data: mnist\n"), /job\.yaml:1: model: got nothing/],
+    [
+      "a model that does not exist",
+      train("model: lenet6\ndata: mnist\n"),
+      /model: got "lenet6"; allowed: lenet5, mlp/,
+    ],
+    [
+      "a model file that is no ONNX",
+      () => ["inspect", file("bad.onnx", "this is no model")],
+      /not an ONNX file/,
+    ],
+    [
+      "a data folder that is not there",
+      train("model: lenet5\ndata: { idx: nowhere }\n"),
+      /nowhere: data: got no train-images/,
+    ],
+    [
+      "data at a path that is not there",
+      () => ["eval", join(folder, "none.onnx"), "--data", "mnist"],
+      /run: got .*none\.onnx/,
+    ],
+    [
+      "a run folder that is not there",
+      () => ["export", join(folder, "none"), "--out", "x.onnx"],
+      /run: got .*none/,
+    ],
+  ])("%s", async (_what, args, message) => {
+    const { code, stdout, stderr } = await edgeloom(args());
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(code, stdout + stderr).toBe(2);
+  });
+
+  it("a broken data file, named", async () => {
+    file("train-images-idx3-ubyte", "short");
+    file("train-labels-idx1-ubyte", "short");
+    const { code, stderr } = await edgeloom([
+      "join",
+      "ws://127.0.0.1:1",
+      "--token",
+      "t",
+      "--data",
+      folder,
+    ]);
+    expect(stderr).toMatch(/train-images-idx3-ubyte/);
+    expect(code).toBe(2);
+  });
+
+  it("a coordinator that does not answer", async () => {
+    const args = [
+      "join",
+      "ws://127.0.0.1:9",
+      "--token",
+      "t",
+      "--data",
+      file("points.csv", "1,2,0\n3,4,1\n"),
+    ];
+    const { code, stderr } = await edgeloom(args);
+    expect(stderr).toMatch(/coordinator URL: got ws:\/\/127\.0\.0\.1:9/);
+    expect(code).toBe(2);
+  });
+});
+
+describe("help", () => {
+  it("lists every command, and each command explains its flags", async () => {
+    const { code, stdout } = await edgeloom(["--help"]);
+    expect(code).toBe(0);
+    for (const name of ["demo", "serve", "join", "train", "plan", "eval", "export", "inspect"]) {
+      expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
+    }
+    const join = await edgeloom(["join", "--help"]);
+    expect(join.stdout).toMatch(/--duty <share>/);
+    expect(join.code).toBe(0);
+  });
+});
+
+describe("the port", () => {
+  const job = () => file("serve.yaml", "model: lenet5\ndata: mnist\nfleet: { devices: 1 }\n");
+
+  it("given by --port and in use ends with exit code 2", async () => {
+    const [server, port] = await listening();
+    const { code, stderr } = await edgeloom(["serve", job(), "--runs", runs, "--port", `${port}`]);
+    server.close();
+    expect(stderr).toMatch(new RegExp(`--port: got ${port}, which is in use`));
+    expect(code).toBe(2);
+  });
+
+  it("left open is the next free one, and that is said", async () => {
+    const holder = await listening(7070).catch(() => null);
+    const server = start(["serve", job(), "--runs", runs]);
+    await server.says(/port 7070 is in use; listening on (\d+)/);
+    await server.says(
+      /edgeloom join ws:\/\/127\.0\.0\.1:\d+ --token \S+ --name device-1 --data PATH/,
+    );
+    server.child.kill("SIGINT");
+    const { code } = await server.finished;
+    holder?.[0].close();
+    expect(code).toBe(130);
+  });
+});
+
+/** A plain server that holds a port: any free one, or exactly the one asked for. */
+function listening(port = 0): Promise<[Server, number]> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", () => {
+      resolve([server, (server.address() as { port: number }).port]);
+    });
+  });
+}
