@@ -15,5 +15,5 @@ export { type Joined, type JoinOptions, join } from "./nodejs/join.ts";
 export { evaluateModel, profileModel } from "./nodejs/measure.ts";
 export { loadModel } from "./nodejs/model-files.ts";
 export { createRunFolder, openRun, type RunFolder, runFiles } from "./nodejs/run-folder.ts";
-export { type ServeOptions, type Serving, serve } from "./nodejs/serve.ts";
+export { defaultPort, type ServeOptions, type Serving, serve } from "./nodejs/serve.ts";
 export { startTraining, type Training, type TrainOptions } from "./nodejs/train.ts";

@@ -16,7 +16,7 @@ export function segmentCost(
     forwardFlops: 100,
     backwardFlops: 200,
     output: { dtype: "float32", shape: [outputValues] },
-    parameterBytes: 0,
+    parameterBytes: index === 0 ? 4 : 0,
     stateBytes: 0,
     savedBytes: 0,
     ...more,
@@ -96,7 +96,10 @@ export function anyRequest(devices: number, segments: number): fc.Arbitrary<Plan
       })
       .map(({ costs, devices: some, server, cell, work, codecUp }) =>
         planRequest(
-          costs.map(({ values, ...more }, i) => segmentCost(i, values, more)),
+          costs.map(({ values, parameterBytes, ...more }, i) =>
+            // The first segment is always trained, so that every cut is legal.
+            segmentCost(i, values, { ...more, parameterBytes: parameterBytes + (i === 0 ? 4 : 0) }),
+          ),
           [
             edgeServer(server),
             ...some.map(({ profile, ...more }, i) => fleetNode(`device ${i}`, profile, more)),

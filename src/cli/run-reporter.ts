@@ -90,7 +90,7 @@ export class RunReporter {
 }
 
 /** "1/4" for 0.25, "0.3" for what is no unit fraction. */
-export function formatDuty(duty: number): string {
+function formatDuty(duty: number): string {
   const inverse = 1 / duty;
   return inverse > 1 && Math.abs(inverse - Math.round(inverse)) < 1e-9
     ? `1/${Math.round(inverse)}`

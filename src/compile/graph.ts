@@ -10,9 +10,6 @@
 import type { DenseTensor, DType, TensorType } from "../base/tensor.ts";
 import type { OpName } from "./ops/table.ts";
 
-/** ONNX operator set in whose forms nodes are written, here and in every file we emit. */
-export const emitOpset = 17;
-
 /** An ONNX attribute value. Integers, floats, strings, their lists, or a tensor. */
 export type Attribute = number | string | readonly number[] | readonly string[] | DenseTensor;
 export type Attributes = Readonly<Record<string, Attribute>>;

@@ -67,8 +67,18 @@ class LocalLink implements Link {
     const received = splitFrame(joinFrame(frame));
     const peer = this.#peer;
     setImmediate(() => {
-      if (peer !== null && peer.#isOpen) peer.onFrame(received);
+      peer?.deliver(received);
     });
+  }
+
+  deliver(frame: Frame): void {
+    if (this.#isOpen) this.onFrame(frame);
+  }
+
+  hangUp(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.onClose("the other side closed");
   }
 
   close(): void {
@@ -77,9 +87,7 @@ class LocalLink implements Link {
     const peer = this.#peer;
     setImmediate(() => {
       this.onClose("closed");
-      if (peer === null || !peer.#isOpen) return;
-      peer.#isOpen = false;
-      peer.onClose("the other side closed");
+      peer?.hangUp();
     });
   }
 }

@@ -122,13 +122,23 @@ describe("parallel-split", () => {
 
   test("float16 features cost half the transfer of float32 ones", () => {
     const nodes = [fleetNode("a", quick), edgeServer(quick)];
-    const segments = narrowing.slice(0, 2).map((s) => ({ ...s, parameterBytes: 0, stateBytes: 0 }));
+    const segments = narrowing.slice(0, 2).map((s) => ({ ...s, parameterBytes: 5, stateBytes: 0 }));
     const small = nodes.map((node) => ({ ...node, profile: evenProfile(2, 0.1) }));
     const transferMs = (codec: "float32" | "float16") =>
       parallelSplit(planRequest(segments, small, 10, { codecUp: codec, codecDown: codec }))
         .forecasts[0]?.transferMs;
-    expect(transferMs("float32")).toBeCloseTo(8000 / 10, 6);
-    expect(transferMs("float16")).toBeCloseTo(4000 / 10, 6);
+    expect(transferMs("float32")).toBeCloseTo((8000 + 10) / 10, 6);
+    expect(transferMs("float16")).toBeCloseTo((4000 + 10) / 10, 6);
+  });
+
+  test("keeps raw data on the device: no cut before the first trained segment", () => {
+    const untrained = { parameterBytes: 0, stateBytes: 0 };
+    const segments = narrowing.map((cost, i) => (i < 2 ? { ...cost, ...untrained } : cost));
+    const slow = evenProfile(4, 1000);
+    const plan = parallelSplit(
+      planRequest(segments, [fleetNode("a", slow), edgeServer(quick)], null),
+    );
+    expect(cutsOf(plan)).toEqual([3]);
   });
 
   test("is a plan that holds together, for any fleet, and the same plan each time", () => {
@@ -301,7 +311,7 @@ describe("parallel-split refuses", () => {
 
   test("a model without a cut", () => {
     const nodes = [device, server].map((node) => ({ ...node, profile: evenProfile(1, 1) }));
-    expect(refusal(narrowing.slice(0, 1), nodes, 100)).toContain("a model with a legal cut");
+    expect(refusal(narrowing.slice(0, 1), nodes, 100)).toContain("needs a legal cut");
   });
 
   test("a cell that carries nothing and a round without work", () => {

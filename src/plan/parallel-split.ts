@@ -90,15 +90,10 @@ function serverOf({ fleet }: PlanRequest): FleetNode {
   throw new PlanError("parallel-split needs an edge server, and the fleet has none");
 }
 
-function devicesOf({ fleet, segments }: PlanRequest): readonly FleetNode[] {
+function devicesOf({ fleet }: PlanRequest): readonly FleetNode[] {
   const devices = fleet.nodes.filter((node) => node.kind === "device" && node.samples > 0);
   if (devices.length === 0) {
     throw new PlanError("parallel-split needs a device with training data, and the fleet has none");
-  }
-  if (segments.length < 2) {
-    throw new PlanError(
-      `parallel-split needs a model with a legal cut, and this one has ${segments.length} segment`,
-    );
   }
   return devices;
 }
@@ -133,11 +128,22 @@ function cellOf({ fleet }: PlanRequest, server: FleetNode): number {
   );
 }
 
-/** Every cut of the model for one device, shallowest first. */
+/**
+ * Every cut of the model for one device, shallowest first. A device keeps at least
+ * one trained segment: before the first, features are the raw data in another shape,
+ * and raw data stay at home.
+ */
 function everyOption(request: PlanRequest, device: FleetNode, server: FleetNode): SplitOption[] {
   const { segments, work } = request;
-  return segments.slice(1).map((_, i) => {
-    const cut = i + 1;
+  const firstTrained = segments.findIndex(({ parameterBytes }) => parameterBytes > 0);
+  const cuts = segments.map((_, i) => i).filter((cut) => firstTrained >= 0 && cut > firstTrained);
+  if (cuts.length === 0) {
+    throw new PlanError(
+      "parallel-split needs a legal cut behind the model's first trained segment, so that raw " +
+        "data stay on the device; this model has none",
+    );
+  }
+  return cuts.map((cut) => {
     const batchMs = batchComputeMs(device, server, cut) + 2 * device.latencyMs;
     return {
       cut,

@@ -40,8 +40,18 @@ class SimLink implements Link {
     const received = detached(frame);
     const peer = this.#peer;
     this.#world.at(this.#clearAtMs + latencyMs, () => {
-      if (peer !== null && peer.#isOpen) peer.onFrame(received);
+      peer?.deliver(received);
     });
+  }
+
+  deliver(frame: Frame): void {
+    if (this.#isOpen) this.onFrame(frame);
+  }
+
+  hangUp(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.onClose("the other side closed");
   }
 
   close(): void {
@@ -52,9 +62,7 @@ class SimLink implements Link {
     this.#world.at(now, () => this.onClose("closed"));
     // What was sent before arrives before the end does.
     this.#world.at(Math.max(now, this.#clearAtMs) + this.#options.latencyMs, () => {
-      if (peer === null || !peer.#isOpen) return;
-      peer.#isOpen = false;
-      peer.onClose("the other side closed");
+      peer?.hangUp();
     });
   }
 }

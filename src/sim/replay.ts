@@ -141,8 +141,10 @@ class ChainReplay {
     let out = await this.#run(last, present(last.programs.step, "a step"), feature, labels);
     for (let i = this.#stages.length - 2; i >= 0; i--) {
       const stage = present(this.#stages[i], "a stage");
+      const { backward } = stage.programs;
+      if (backward === null) break;
       const gradient = this.#carry(i, "codecDown", present(out.get("gradient"), "a gradient"));
-      out = await this.#run(stage, present(stage.programs.backward, "backward"), gradient, null);
+      out = await this.#run(stage, backward, gradient, null);
       if (stage.programs.update !== null) await this.#run(stage, stage.programs.update, null, null);
     }
   }

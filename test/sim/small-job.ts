@@ -16,10 +16,10 @@ export const smallModel = (seed = 3) =>
     .linear("fc3", 3)
     .model();
 
-export const segmentCount = 5;
+const segmentCount = 5;
 
 /** Three clouds of points, unevenly mixed by `seed`. */
-export function clouds(samples: number, seed: number): SampleSource {
+function clouds(samples: number, seed: number): SampleSource {
   const draw = random(seed);
   const centre = (label: number, i: number): number => Math.sin(5 * label + i);
   const rows = Array.from({ length: samples }, (_, i) => {
@@ -32,7 +32,7 @@ export function clouds(samples: number, seed: number): SampleSource {
   return new SampleSource(csvDataset(new TextEncoder().encode(rows.join("\n")), { header: false }));
 }
 
-export const flatProfile = (forwardMs: number): Profile => ({
+const flatProfile = (forwardMs: number): Profile => ({
   segments: Array.from({ length: segmentCount }, () => ({
     forwardMs,
     backwardMs: 2 * forwardMs,

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { stringify } from "yaml";
 import { mbitOfBytesPerMs, parseJob } from "../../index.ts";
 import { writePartition } from "../../nodejs.ts";
@@ -104,5 +105,5 @@ function settle(children: readonly ChildProcess[]): Promise<unknown> {
       child.exitCode === null && child.signalCode === null ? exited(child) : null,
     ),
   );
-  return Promise.race([all, new Promise((resolve) => setTimeout(resolve, 3000))]);
+  return Promise.race([all, sleep(3000, null, { ref: false })]);
 }

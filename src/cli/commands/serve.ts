@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { formatBytes, formatMs, type Job, type Model, type RunRecord } from "../../index.ts";
 import {
   createRunFolder,
+  defaultPort,
   loadHeldOut,
   loadModel,
   NativeEngine,
@@ -55,14 +56,14 @@ export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
       if (record.type === "planned") prediction ??= predictRound(job, model, reporter.summary);
     },
   });
-  if (flags.port === undefined && serving.port !== 7070) {
-    say(`port 7070 is in use; listening on ${serving.port}`);
+  if (flags.port === undefined && serving.port !== defaultPort) {
+    say(`port ${defaultPort} is in use; listening on ${serving.port}`);
   }
-  announce(job, serving.url, serving.tokens, runFolder.path);
   const stop = (): void => serving.interrupt("interrupted at the server");
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   process.on("disconnect", stop);
+  announce(job, serving.url, serving.tokens, runFolder.path);
   const end = await serving.ended;
   await runFolder.close();
   const predicted = await prediction;
@@ -110,7 +111,7 @@ export function conclude({ reporter, predicted, wallMs, folder }: Report): void 
         ` after ${rounds} of ${roundsAsked} rounds, ${formatMs(wallMs)} in all`,
     );
   } else {
-    say(bold(`${rounds} of ${roundsAsked} rounds`) + `, ${formatMs(wallMs)} in all`);
+    say(`${bold(`${rounds} of ${roundsAsked} rounds`)}, ${formatMs(wallMs)} in all`);
   }
   if (medianRoundMs !== null && predicted !== null) {
     const error = 100 * (predicted.roundMs / medianRoundMs - 1);
@@ -124,10 +125,9 @@ export function conclude({ reporter, predicted, wallMs, folder }: Report): void 
   );
   for (const node of summary.nodes) {
     if (node.kind !== "device" || node.dutyAchieved === null) continue;
-    const left = node.left === null || summary.end === null ? "" : "";
     say(
       `  ${node.name}: duty ${(100 * node.dutyAchieved).toFixed(1)} % achieved, ` +
-        `${(100 * node.dutyAsked).toFixed(1)} % asked${left}`,
+        `${(100 * node.dutyAsked).toFixed(1)} % asked`,
     );
   }
   say(`Written to ${folder}/: ${Object.values(runFiles).join(", ")}`);

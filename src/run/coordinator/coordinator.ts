@@ -21,7 +21,7 @@ import type { Plan, Profile } from "../../plan/plan.ts";
 import { planners } from "../../plan/planners.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
 import { evaluationIsDue, type Job, jobSpecOf, learningRateAt } from "../job.ts";
-import type { RunRecord } from "../metrics/record.ts";
+import { type RunRecord, recordVersion } from "../metrics/record.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeWorkerFrame } from "../wire/frame.ts";
 import type {
@@ -44,7 +44,7 @@ import {
   nextToProbe,
   roundCosts,
 } from "./members.ts";
-import { decideRound, evaluated, meanLoss, Round } from "./round.ts";
+import { decideRound, evaluated, meanLoss, Round, roundDeadlineMs } from "./round.ts";
 import { TrainingState } from "./training-state.ts";
 
 export interface CoordinatorOptions {
@@ -73,9 +73,6 @@ type Phase =
   | { readonly kind: "ended" };
 
 const probeRepeats = 5;
-/** A round may take so many times the planner's forecast, and at least the second figure. */
-const deadlineFactor = 10;
-const deadlineMsMin = 30_000;
 /** Time for the last messages to leave before links are cut. */
 const farewellMs = 3_000;
 
@@ -113,7 +110,7 @@ export class Coordinator {
     const { job, run } = options;
     this.#record({
       type: "run",
-      version: 1,
+      version: recordVersion,
       run,
       seed: job.seed,
       rounds: job.rounds,
@@ -360,8 +357,7 @@ export class Coordinator {
   #beginRound(plan: Plan): boolean {
     const { job } = this.#options;
     const now = this.#host.now();
-    const forecastMs = Math.max(...plan.forecasts.map((forecast) => forecast.roundMs));
-    const deadlineMs = Math.max(deadlineMsMin, deadlineFactor * forecastMs);
+    const deadlineMs = roundDeadlineMs(plan);
     const learningRate = learningRateAt(job, this.#committed);
     const round = new Round(plan, {
       number: this.#committed,

@@ -51,6 +51,16 @@ export function decideRound(nowMs: number, standing: RoundStanding): RoundDecisi
   return { decision: "wait", reason: `${pending} of ${all} chains are still at work` };
 }
 
+/** A round may take so many times the planner's forecast, and at least the second figure. */
+const deadlineFactor = 10;
+const deadlineMsMin = 30_000;
+
+/** How long a round waits for its last chains, from its start. */
+export function roundDeadlineMs(plan: Plan): number {
+  const forecastMs = Math.max(...plan.forecasts.map((forecast) => forecast.roundMs));
+  return Math.max(deadlineMsMin, deadlineFactor * forecastMs);
+}
+
 export class Round {
   readonly number: number;
   readonly startedMs: number;

@@ -30,7 +30,7 @@ import {
 /** Tensors beside a message, by name. Order is kept. */
 export type Tensors = ReadonlyMap<string, Tensor>;
 
-export const noTensors: Tensors = new Map();
+const noTensors: Tensors = new Map();
 
 /** Largest header accepted: a table of a few ten thousand tensors. */
 const headerBytesMax = 8 * 1024 * 1024;

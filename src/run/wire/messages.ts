@@ -30,13 +30,13 @@ const segmentTime = z.strictObject({
   updateMs: duration,
 });
 
-export const profileSchema = z.strictObject({
+const profileSchema = z.strictObject({
   segments: z.array(segmentTime),
   runMs: duration,
   callMs: duration,
 });
 
-export const planSchema = z.strictObject({
+const planSchema = z.strictObject({
   term: count,
   planner: text,
   objective: z.literal("round time"),

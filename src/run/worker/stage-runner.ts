@@ -103,7 +103,9 @@ export class StageRunner {
   /** A gradient from the stage after. */
   onGradient(message: GradientMessage, tensors: Tensors): void {
     if (!this.#expects(message)) return;
-    const backward = present(this.#setup.programs.backward, "a backward program");
+    const { backward } = this.#setup.programs;
+    // A first stage without parameters (Flatten, say) has nothing to go back through.
+    if (backward === null) return this.#stepDone();
     const port = portOf(backward.inputs, "gradient");
     const gradient = this.#decode(this.#setup.codecs.gradientIn, "gradient", tensors, port);
     if (gradient !== null) this.#backward(backward, gradient);
