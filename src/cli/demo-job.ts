@@ -5,7 +5,7 @@ export const demoJob = {
   data: "mnist",
   optimizer: { kind: "sgd", learningRate: 0.05, momentum: 0.9, schedule: "cosine" },
   batch: 32,
-  rounds: 50,
+  rounds: 45,
   localBatches: 12,
   planner: "parallel-split",
   codec: { up: "float16", down: "float16" },

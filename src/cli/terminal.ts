@@ -3,6 +3,11 @@ import { styleText } from "node:util";
 
 const out = process.stdout;
 
+// Whoever read our output has gone (`| head`): nobody is left to tell, and a run goes on.
+out.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
 /** True when a person watches: lines may be rewritten in place. */
 export const isInteractive = out.isTTY === true;
 

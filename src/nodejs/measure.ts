@@ -1,4 +1,5 @@
 /** Measurements outside a run: this machine's profile of a model, a model's accuracy. */
+import { cloneTensor } from "../base/tensor.ts";
 import type { Model } from "../compile/graph.ts";
 import { writeOnnx } from "../compile/onnx/write.ts";
 import type { SampleSource } from "../data/source.ts";
@@ -33,7 +34,9 @@ export function evaluateModel(
     seed: 0,
   });
   const evaluator = new Evaluator(hostOf(engine, test), worker);
-  return promised((done) => evaluator.evaluate(model.weights, null, done));
+  // The engine takes over what it is given; the caller's model stays whole.
+  const weights = new Map([...model.weights].map(([name, value]) => [name, cloneTensor(value)]));
+  return promised((done) => evaluator.evaluate(weights, null, done));
 }
 
 const hostOf = (engine: Engine, test: SampleSource | null): Host =>
