@@ -63,8 +63,7 @@ export class RunReporter {
   #planned(plan: Plan, reason: string): void {
     say();
     say(bold(`Plan, term ${plan.term} (${plan.planner}; ${reason})`));
-    for (const line of planTable(plan, this.summary)) say(`  ${line}`);
-    say(`  ${plan.reason}`);
+    for (const line of planLines(plan, this.summary)) say(`  ${line}`);
     say();
   }
 
@@ -97,8 +96,8 @@ function formatDuty(duty: number): string {
     : String(duty);
 }
 
-/** The plan as lines of a table, one row per chain. */
-export function planTable(plan: Plan, summary: Pick<RunSummary, "nodes" | "segments">): string[] {
+/** The plan as lines: a table with a row per chain, then the reason for each. */
+export function planLines(plan: Plan, summary: Pick<RunSummary, "nodes" | "segments">): string[] {
   const columns = [
     { title: "device" },
     { title: "duty", align: "right" },
@@ -106,8 +105,8 @@ export function planTable(plan: Plan, summary: Pick<RunSummary, "nodes" | "segme
     { title: "keeps on the device" },
     { title: "link share", align: "right" },
     { title: "round", align: "right" },
-    { title: "why" },
   ] as const;
+
   const rows = plan.chains.map((chain) => {
     const node = summary.nodes.find((candidate) => candidate.node === chain.source);
     const copy = plan.copies.find((candidate) => candidate.id === chain.stages[0]?.copy);
@@ -121,8 +120,13 @@ export function planTable(plan: Plan, summary: Pick<RunSummary, "nodes" | "segme
       copy === undefined ? "?" : `${copy.to} of ${summary.segments.length}, to ${last}`,
       link === undefined ? "none" : formatRate(link.bytesPerMs ?? Number.POSITIVE_INFINITY),
       formatMs(forecast?.roundMs ?? Number.NaN),
-      forecast?.reason ?? "",
     ];
   });
-  return table(columns, rows);
+  const names = rows.map(([name = ""]) => name);
+  const width = Math.max(...names.map((name) => name.length));
+  const reasons = plan.chains.map((chain, i) => {
+    const forecast = plan.forecasts.find((candidate) => candidate.chain === chain.id);
+    return `${(names[i] ?? "").padEnd(width)}  ${forecast?.reason}`;
+  });
+  return [...table(columns, rows), "", ...reasons, "", plan.reason];
 }

@@ -3,7 +3,7 @@ import { formatMs, type Plan, PlanError, RunFold } from "../../index.ts";
 import { loadModel, NativeEngine, profileModel } from "../../nodejs.ts";
 import { nullEngine, type SimNode, simulate } from "../../sim.ts";
 import { readJobFile } from "../job-file.ts";
-import { planTable } from "../run-reporter.ts";
+import { planLines } from "../run-reporter.ts";
 import { bold, say } from "../terminal.ts";
 
 /** Rounds simulated for the prediction. */
@@ -48,8 +48,7 @@ export async function planJob(path: string, options: { json?: true }): Promise<v
 
 function show(plan: Plan, fold: RunFold, roundMs: number): void {
   say(bold(`Plan for this machine's profile (${plan.planner})`));
-  for (const line of planTable(plan, fold.summary)) say(`  ${line}`);
-  say(`  ${plan.reason}`);
+  for (const line of planLines(plan, fold.summary)) say(`  ${line}`);
   say();
   say(`Predicted round: ${formatMs(roundMs)} (simulator, ${rounds} rounds, median)`);
 }

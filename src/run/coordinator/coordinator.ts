@@ -38,6 +38,7 @@ import { Keeper } from "./keeper.ts";
 import {
   fleetNode,
   incomingRate,
+  inNodeOrder,
   latencyOf,
   type Member,
   newMember,
@@ -83,7 +84,6 @@ export class Coordinator {
   readonly #state: TrainingState;
   readonly #keeper: Keeper;
   readonly #onEnd: (end: CoordinatorEnd) => void;
-  /** In node order: the order of joining. */
   readonly #members = new Map<NodeId, Member>();
   /** Training samples of every node that ever joined. */
   readonly #samples = new Map<NodeId, number>();
@@ -320,7 +320,7 @@ export class Coordinator {
 
   #makePlan(): boolean {
     const term = (this.#plan?.term ?? 0) + 1;
-    const nodes = [...this.#members.values()].map(fleetNode);
+    const nodes = inNodeOrder(this.#members.values()).map(fleetNode);
     let plan: Plan;
     try {
       plan = planners[this.#options.job.planner](this.#compiled.planRequest(term, nodes));

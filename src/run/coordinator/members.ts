@@ -40,6 +40,13 @@ export function nextToProbe(members: readonly Member[]): Member[] {
   });
 }
 
+/**
+ * Members by id. Plans list chains in this order and merges follow it, so the same
+ * nodes give the same weights in whatever order they arrived.
+ */
+export const inNodeOrder = (members: Iterable<Member>): Member[] =>
+  [...members].sort((a, b) => (a.id < b.id ? -1 : 1));
+
 /** One-way delay to a member: half the smallest round trip seen. */
 export const latencyOf = ({ channel }: Member): number => (channel.rttMs ?? 0) / 2;
 
