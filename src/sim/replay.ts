@@ -10,7 +10,7 @@ import type { CopyId, NodeId } from "../base/ids.ts";
 import { type DenseTensor, dense, type Tensor, tensor, zeros } from "../base/tensor.ts";
 import { codecs } from "../codec/codec.ts";
 import type { Graph, Model } from "../compile/graph.ts";
-import { type OptimizerSpec, optimizerState } from "../compile/optimizer.ts";
+import { optimizerState } from "../compile/optimizer.ts";
 import { type Port, type Program, type StagePrograms, stagePrograms } from "../compile/program.ts";
 import { type Segment, segmentModel } from "../compile/segment.ts";
 import { specialize } from "../compile/specialize.ts";
@@ -34,7 +34,7 @@ export interface ReplayOptions {
 /** Parameters and optimizer state after the last committed round. */
 export async function replay(options: ReplayOptions): Promise<Map<string, DenseTensor>> {
   const { job, model, records } = options;
-  const optimizer = jobSpecOf(job).optimizer as OptimizerSpec;
+  const optimizer = jobSpecOf(job).optimizer;
   const graph = specialize(model.graph, { batch: job.batch });
   const trained = new Map<string, Tensor>(model.weights);
   for (const parameter of graph.parameters) {
@@ -90,8 +90,8 @@ class ChainReplay {
         id,
       );
       const programs = stagePrograms(at.graph, at.segments, copy.from, copy.to, {
-        loss: loss as Job["loss"],
-        optimizer: optimizer as OptimizerSpec,
+        loss: loss,
+        optimizer: optimizer,
       });
       return { copy, programs, held: new Map() };
     });

@@ -23,8 +23,9 @@ import type { Cancel, Frame, Host, Link } from "../host.ts";
 import { evaluationIsDue, type Job, jobSpecOf, learningRateAt } from "../job.ts";
 import { type RunRecord, recordVersion } from "../metrics/record.ts";
 import { Channel } from "../wire/channel.ts";
-import { type Decoded, decodeWorkerFrame } from "../wire/frame.ts";
+import { type Decoded, decodeWorkerFrame, type Tensors } from "../wire/frame.ts";
 import type {
+  ContributionMessage,
   EvaluationMessage,
   FeatureMessage,
   GradientMessage,
@@ -37,8 +38,10 @@ import { CompiledJob } from "./compiled-job.ts";
 import { Keeper } from "./keeper.ts";
 import {
   fleetNode,
+  hasGathered,
   incomingRate,
   inNodeOrder,
+  joined,
   latencyOf,
   type Member,
   newMember,
@@ -164,18 +167,7 @@ export class Coordinator {
     const member = newMember(hello, channel);
     this.#members.set(member.id, member);
     this.#samples.set(member.id, hello.samples);
-    const { name, kind, duty, memoryBytes, ceilingBytesPerMs, samples, engine } = hello;
-    this.#record({
-      type: "joined",
-      node: member.id,
-      name,
-      kind,
-      duty,
-      memoryBytes,
-      ceilingBytesPerMs,
-      samples,
-      engine,
-    });
+    this.#record(joined(member));
     const structure = this.#compiled.structure.slice();
     channel.send(
       {
@@ -206,10 +198,11 @@ export class Coordinator {
       case "gradient":
         return this.#relay(member, message, frame);
       case "contribution":
-        if (this.#phase.kind === "round") this.#phase.round.take(message, tensors);
-        return this.#decide();
+        return this.#contributed(member, message, tensors);
       case "evaluation":
-        this.#answer = message;
+        if (this.#phase.kind === "evaluating" && this.#phase.node === member.id) {
+          this.#answer = message;
+        }
         return this.#decide();
       case "failed":
         return member.channel.close(`it failed: ${message.text}`);
@@ -223,7 +216,15 @@ export class Coordinator {
     }
   }
 
+  #contributed(member: Member, message: ContributionMessage, tensors: Tensors): void {
+    if (this.#phase.kind !== "round") return;
+    const problem = this.#phase.round.take(member.id, message, tensors, this.#state);
+    if (problem !== null) member.channel.close(`sent a contribution with ${problem}`);
+    this.#decide();
+  }
+
   #profiled(member: Member, profile: Profile): void {
+    if (!member.isProbing) return;
     if (profile.segments.length !== this.#compiled.segments.length) {
       return member.channel.close("sent a profile of another model");
     }
@@ -299,9 +300,7 @@ export class Coordinator {
 
   #startProbing(): boolean {
     const { job, edges } = this.#options;
-    const kinds = [...this.#members.values()].map((member) => member.hello.kind);
-    const devices = kinds.filter((kind) => kind === "device").length;
-    if (devices < job.fleet.devices.length || kinds.length - devices < edges) return false;
+    if (!hasGathered(this.#members.values(), job.fleet.devices.length, edges)) return false;
     this.#phase = { kind: "probing" };
     return true;
   }

@@ -2,7 +2,7 @@
 import { present } from "../../base/assert.ts";
 import { type NodeId, nodeId } from "../../base/ids.ts";
 import type { FleetNode, Plan, Profile } from "../../plan/plan.ts";
-import type { NodeRound } from "../metrics/record.ts";
+import type { NodeJoined, NodeRound } from "../metrics/record.ts";
 import type { Channel } from "../wire/channel.ts";
 import type { ContributionMessage, Hello, WorkerMessage } from "../wire/messages.ts";
 
@@ -29,6 +29,29 @@ export const newMember = (hello: Hello, channel: Channel<WorkerMessage>): Member
   readyTerm: -1,
   mark: { up: 0, down: 0 },
 });
+
+/** The record of a member's joining. */
+export function joined({ id: node, hello }: Member): NodeJoined {
+  const { name, kind, duty, memoryBytes, ceilingBytesPerMs, samples, engine } = hello;
+  return {
+    type: "joined",
+    node,
+    name,
+    kind,
+    duty,
+    memoryBytes,
+    ceilingBytesPerMs,
+    samples,
+    engine,
+  };
+}
+
+/** Whether everybody whom the run waits for is there. */
+export function hasGathered(members: Iterable<Member>, devices: number, others: number): boolean {
+  const kinds = [...members].map(({ hello }) => hello.kind);
+  const present = kinds.filter((kind) => kind === "device").length;
+  return present >= devices && kinds.length - present >= others;
+}
 
 /** Members to probe now: one per machine at a time, so that they do not slow each other. */
 export function nextToProbe(members: readonly Member[]): Member[] {

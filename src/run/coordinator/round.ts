@@ -5,11 +5,12 @@
 import { present } from "../../base/assert.ts";
 import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
-import type { ChainPlan, Plan } from "../../plan/plan.ts";
+import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
 import { type Contribution, syncPolicies } from "../../sync/sync.ts";
 import type { Evaluated, Participant } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage, EvaluationMessage } from "../wire/messages.ts";
+import type { TrainingState } from "./training-state.ts";
 
 /** One chain's standing in a round. */
 interface ChainState {
@@ -86,17 +87,27 @@ export class Round {
     );
   }
 
-  /** Takes one copy's contribution; false where it is void (other round, dropped chain, known id). */
-  take(message: ContributionMessage, tensors: Tensors): boolean {
+  /**
+   * Takes a contribution of this round, for a chain that is in, from the node that holds the copy.
+   * Any other is void, and so is a second one: taking it twice is taking it once.
+   * @returns what is wrong with its tensors, in words; null where nothing is
+   */
+  take(
+    from: NodeId,
+    message: ContributionMessage,
+    tensors: Tensors,
+    state: TrainingState,
+  ): string | null {
     const chain = this.#chains.get(message.chain as ChainId);
-    const copy = message.copy as CopyId;
-    if (message.term !== this.#plan.term || message.round !== this.number) return false;
-    if (chain === undefined || chain.dropped !== null || chain.contributions.has(copy)) {
-      return false;
-    }
-    if (!chain.plan.stages.some((stage) => stage.copy === copy)) return false;
-    chain.contributions.set(copy, { message, tensors });
-    return true;
+    const id = message.copy as CopyId;
+    if (message.term !== this.#plan.term || message.round !== this.number) return null;
+    if (chain === undefined || chain.dropped !== null || chain.contributions.has(id)) return null;
+    if (!chain.plan.stages.some((stage) => stage.copy === id)) return null;
+    const copy = this.#copy(id);
+    if (copy.node !== from) return null;
+    const problem = state.misfit(copy, tensors);
+    if (problem === null) chain.contributions.set(id, { message, tensors });
+    return problem;
   }
 
   /** Chains that are in, incomplete and pass through `node`; all of them where `node` is null. */
@@ -111,9 +122,16 @@ export class Round {
     present(this.#chains.get(chain), chain).dropped = reason;
   }
 
+  #copy(id: CopyId): CopyPlan {
+    return present(
+      this.#plan.copies.find((candidate) => candidate.id === id),
+      id,
+    );
+  }
+
   nodesOf(chain: ChainId): NodeId[] {
-    return present(this.#chains.get(chain), chain).plan.stages.map((stage) =>
-      this.#nodeOf(stage.copy),
+    return present(this.#chains.get(chain), chain).plan.stages.map(
+      (stage) => this.#copy(stage.copy).node,
     );
   }
 
@@ -159,7 +177,7 @@ export class Round {
   /** Contributions that reached the merge, with the node that sent each. */
   costs(): { node: NodeId; message: ContributionMessage }[] {
     return this.#completed().flatMap(({ contributions }) =>
-      [...contributions].map(([copy, { message }]) => ({ node: this.#nodeOf(copy), message })),
+      [...contributions].map(([copy, { message }]) => ({ node: this.#copy(copy).node, message })),
     );
   }
 
@@ -180,13 +198,6 @@ export class Round {
     return [...this.#chains.values()].filter(
       (chain) => chain.dropped === null && isComplete(chain),
     );
-  }
-
-  #nodeOf(copy: CopyId): NodeId {
-    return present(
-      this.#plan.copies.find((candidate) => candidate.id === copy),
-      copy,
-    ).node;
   }
 }
 

@@ -5,11 +5,11 @@
  */
 import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
-import { type DenseTensor, type Tensor, zeros } from "../../base/tensor.ts";
+import { type DenseTensor, formatType, sameType, type Tensor, zeros } from "../../base/tensor.ts";
 import type { Graph, Model } from "../../compile/graph.ts";
 import { type OptimizerSpec, optimizerState } from "../../compile/optimizer.ts";
 import type { Segment } from "../../compile/segment.ts";
-import type { Plan } from "../../plan/plan.ts";
+import type { CopyPlan, Plan } from "../../plan/plan.ts";
 
 export class TrainingState {
   readonly #graph: Graph;
@@ -45,13 +45,31 @@ export class TrainingState {
     const tensors = new Map<string, Tensor>();
     for (const copy of plan.copies) {
       if (copy.node !== node) continue;
-      for (let segment = copy.from; segment < copy.to; segment++) {
-        for (const name of present(this.#namesOf.get(segment), `segment ${segment}`)) {
-          tensors.set(name, present(this.#tensors.get(name), name));
-        }
+      for (const name of this.#namesIn(copy)) {
+        tensors.set(name, present(this.#tensors.get(name), name));
       }
     }
     return tensors;
+  }
+
+  /** What is wrong with tensors that a copy brings, in words; null where nothing is. */
+  misfit(copy: CopyPlan, tensors: ReadonlyMap<string, Tensor>): string | null {
+    const names = this.#namesIn(copy);
+    for (const name of names) {
+      const expected = present(this.#tensors.get(name), name);
+      const given = tensors.get(name);
+      if (given === undefined) return `no ${name}`;
+      if (!sameType(given, expected)) return `${name} as ${formatType(given)}`;
+    }
+    return tensors.size === names.length ? null : "tensors of other segments";
+  }
+
+  #namesIn(copy: CopyPlan): string[] {
+    const names: string[] = [];
+    for (let segment = copy.from; segment < copy.to; segment++) {
+      names.push(...present(this.#namesOf.get(segment), `segment ${segment}`));
+    }
+    return names;
   }
 
   /** Parameters alone, for evaluation and export. */

@@ -9,6 +9,8 @@
  */
 import * as z from "zod/mini";
 import { codecNames } from "../../codec/codec.ts";
+import { lossNames } from "../../compile/loss.ts";
+import { optimizerNames } from "../../compile/optimizer.ts";
 import { syncPolicyNames } from "../../sync/sync.ts";
 
 /** Peers that speak different versions refuse each other. */
@@ -85,9 +87,9 @@ const planSchema = z.strictObject({
 /** What a worker must know of the job; the model's structure travels beside it as ONNX bytes. */
 export const jobSpecSchema = z.strictObject({
   batch: z.int().check(z.positive()),
-  loss: z.string(),
+  loss: z.enum(lossNames),
   optimizer: z.strictObject({
-    kind: z.string(),
+    kind: z.enum(optimizerNames),
     momentum: z.number(),
     weightDecay: z.number(),
   }),

@@ -30,8 +30,8 @@ export class WorkerModel {
     this.#structure = readOnnx(structure).graph;
     this.#graph = specialize(this.#structure, { batch: job.batch });
     this.segments = segmentModel(this.#graph);
-    this.#loss = job.loss as LossName;
-    this.#optimizer = job.optimizer as OptimizerSpec;
+    this.#loss = job.loss;
+    this.#optimizer = job.optimizer;
   }
 
   /** Programs of the stage [from, to). */

@@ -12,9 +12,9 @@
  * 4. The end is reported to the owner exactly once.
  */
 import { present } from "../../base/assert.ts";
-import { ModelError } from "../../base/errors.ts";
+import { ModelError, PlanError } from "../../base/errors.ts";
 import { type NodeId, nodeId } from "../../base/ids.ts";
-import { dense, type Tensor } from "../../base/tensor.ts";
+import { sameType, type Tensor } from "../../base/tensor.ts";
 import type { Program } from "../../compile/program.ts";
 import { checkPlan } from "../../plan/check.ts";
 import type { ChainPlan, LinkPlan, Plan } from "../../plan/plan.ts";
@@ -149,6 +149,9 @@ export class Worker {
 
   #receive({ message, tensors }: Decoded<CoordinatorMessage>): void {
     if (this.#end !== null) return;
+    if (this.#model === null && !beforeWelcome.has(message.type)) {
+      return this.#fail(`the coordinator sent "${message.type}" before "welcome"`);
+    }
     switch (message.type) {
       case "welcome":
         return this.#welcome(nodeId(message.node), message.run, message.job, tensors);
@@ -182,8 +185,9 @@ export class Worker {
     this.#node = node;
     this.#job = job;
     try {
-      const structure = dense(present(tensors.get("model"), "the model's structure"));
-      this.#model = new WorkerModel(structure.data as Uint8Array, job);
+      const structure = tensors.get("model")?.data;
+      if (!(structure instanceof Uint8Array)) throw new ModelError("no structure came with it");
+      this.#model = new WorkerModel(structure, job);
     } catch (error) {
       if (!(error instanceof ModelError)) throw error;
       return this.#fail(`cannot use the model: ${error.message}`);
@@ -207,7 +211,12 @@ export class Worker {
   #adopt(plan: Plan): void {
     const model = present(this.#model, "a model to plan for");
     const node = present(this.#node, "a node id");
-    checkPlan(plan, model.segments.length);
+    try {
+      checkPlan(plan, model.segments.length);
+    } catch (error) {
+      if (!(error instanceof PlanError)) throw error;
+      return this.#fail(`cannot follow the plan: ${error.message}`);
+    }
     this.#abandonAll();
     this.#plan = plan;
     this.#stages = new Map();
@@ -266,7 +275,9 @@ export class Worker {
   #begin(message: { term: number; round: number; learningRate: number }, tensors: Tensors): void {
     if (this.#plan?.term !== message.term) return;
     this.#abandonAll();
-    this.#host.engine.write(trainedSlots(this.#stages, tensors), (outcome) => {
+    const slots = trainedSlots(this.#stages, tensors);
+    if (typeof slots === "string") return this.#fail(`the round came without ${slots}`);
+    this.#host.engine.write(slots, (outcome) => {
       if (!outcome.ok) this.#fail(outcome.error);
     });
     for (const stage of this.#stages.values()) {
@@ -315,6 +326,9 @@ export class Worker {
   }
 }
 
+/** Messages that make sense before the model is known. */
+const beforeWelcome: ReadonlySet<string> = new Set(["welcome", "refuse", "stop"]);
+
 const stageKey = (chain: string, stage: number): string => `${stage} of ${chain}`;
 
 /** The planned link under a chain's border between two stages; null within a node or at an end. */
@@ -342,15 +356,20 @@ function outgoingRate(plan: Plan, node: NodeId): number | null {
   return total;
 }
 
-/** Places the tensors of a round's start into the slots of every copy that needs them. */
+/**
+ * Places the tensors of a round's start into the slots of every copy that needs
+ * them; names the first one that is missing or of a wrong type.
+ */
 function trainedSlots(
   stages: ReadonlyMap<string, Stage>,
   tensors: Tensors,
-): ReadonlyMap<Slot, Tensor> {
+): ReadonlyMap<Slot, Tensor> | string {
   const slots = new Map<Slot, Tensor>();
   for (const { setup } of stages.values()) {
     for (const port of trainedPorts(setup.programs)) {
-      slots.set(copySlot(setup.copy, port.of), present(tensors.get(port.of), port.of));
+      const value = tensors.get(port.of);
+      if (value === undefined || !sameType(value, port)) return port.of;
+      slots.set(copySlot(setup.copy, port.of), value);
     }
   }
   return slots;
