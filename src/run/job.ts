@@ -185,10 +185,3 @@ export function learningRateAt(job: Job, round: number): number {
       return (learningRate * (1 + Math.cos((Math.PI * round) / job.rounds))) / 2;
   }
 }
-
-/** Whether to measure on held-out data after `committed` rounds: at the asked interval and at the end. */
-export function evaluationIsDue(job: Job, committed: number, evaluatedAt: number): boolean {
-  if (evaluatedAt === committed) return false;
-  if (committed === job.rounds) return true;
-  return committed > 0 && committed % job.evaluate.every === 0;
-}

@@ -140,6 +140,14 @@ describe("a device that does not keep to the protocol is dropped with the reason
       /sent a contribution with no fc1\.weight/,
     ],
     [
+      "features of a wrong shape",
+      untilRound(({ term, round }, send) => {
+        const at = { to: "edge", term, round, step: 0, chain: "chain:c", stage: 1 };
+        send({ type: "feature", ...at }, new Map([["feature.0", float32([1], [0])]]));
+      }),
+      /a feature does not fit the stage it was sent to/,
+    ],
+    [
       "a profile of another model",
       (message, send) => {
         if (message.type !== "probe") return;

@@ -20,21 +20,22 @@ import type { Model } from "../../compile/graph.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
 import { planners } from "../../plan/planners.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
-import { evaluationIsDue, type Job, jobSpecOf, learningRateAt } from "../job.ts";
+import { type Job, jobSpecOf, learningRateAt } from "../job.ts";
 import { type RunRecord, recordVersion } from "../metrics/record.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeWorkerFrame, type Tensors } from "../wire/frame.ts";
 import type {
   ContributionMessage,
-  EvaluationMessage,
   FeatureMessage,
   GradientMessage,
   Hello,
   RefusalReason,
+  RejectMessage,
   WorkerMessage,
 } from "../wire/messages.ts";
 import { admit, type Ticket } from "./admission.ts";
 import { CompiledJob } from "./compiled-job.ts";
+import { Examiner } from "./examiner.ts";
 import { Keeper } from "./keeper.ts";
 import {
   fleetNode,
@@ -48,7 +49,7 @@ import {
   nextToProbe,
   roundCosts,
 } from "./members.ts";
-import { decideRound, evaluated, meanLoss, Round, roundDeadlineMs } from "./round.ts";
+import { decideRound, meanLoss, Round, roundDeadlineMs } from "./round.ts";
 import { TrainingState } from "./training-state.ts";
 
 export interface CoordinatorOptions {
@@ -72,7 +73,7 @@ type Phase =
   | { readonly kind: "probing" }
   | { readonly kind: "planned" }
   | { readonly kind: "round"; readonly round: Round; readonly timer: Cancel }
-  | { readonly kind: "evaluating"; readonly node: NodeId; readonly isFinal: boolean }
+  | { readonly kind: "evaluating"; readonly isFinal: boolean }
   | { readonly kind: "saving" }
   | { readonly kind: "ended" };
 
@@ -86,6 +87,7 @@ export class Coordinator {
   readonly #compiled: CompiledJob;
   readonly #state: TrainingState;
   readonly #keeper: Keeper;
+  readonly #examiner: Examiner;
   readonly #onEnd: (end: CoordinatorEnd) => void;
   readonly #members = new Map<NodeId, Member>();
   /** Training samples of every node that ever joined. */
@@ -96,8 +98,6 @@ export class Coordinator {
   #planIsStale: string | null = null;
   /** Rounds committed so far; also the number of the next one. */
   #committed = 0;
-  #evaluatedAt = -1;
-  #answer: EvaluationMessage | null = null;
   #end: CoordinatorEnd | null = null;
   #isReported = false;
   #report: () => void = () => {};
@@ -121,6 +121,7 @@ export class Coordinator {
       parameters: this.#compiled.parameterCount,
       segments: segments.map((segment) => segment.name),
     });
+    this.#examiner = new Examiner(options.job);
     this.#keeper = new Keeper(host.store, this.#compiled, this.#state, () => this.#decide());
     this.#keeper.saveModel();
   }
@@ -200,10 +201,10 @@ export class Coordinator {
       case "contribution":
         return this.#contributed(member, message, tensors);
       case "evaluation":
-        if (this.#phase.kind === "evaluating" && this.#phase.node === member.id) {
-          this.#answer = message;
-        }
+        this.#examiner.take(member.id, message);
         return this.#decide();
+      case "reject":
+        return this.#rejected(member, message);
       case "failed":
         return member.channel.close(`it failed: ${message.text}`);
       case "leave":
@@ -221,6 +222,16 @@ export class Coordinator {
     const problem = this.#phase.round.take(member.id, message, tensors, this.#state);
     if (problem !== null) member.channel.close(`sent a contribution with ${problem}`);
     this.#decide();
+  }
+
+  /** A chain whose messages do not fit is at an end, and with it its source, which began it. */
+  #rejected(member: Member, { term, round: number, chain, text }: RejectMessage): void {
+    const plan = this.#plan?.term === term ? this.#plan : null;
+    const source = plan?.chains.find(({ id }) => id === chain)?.source;
+    if (this.#phase.kind !== "round" || this.#phase.round.number !== number) return;
+    if (source === undefined || !this.#phase.round.nodesOf(chain as ChainId).includes(member.id))
+      return;
+    this.#members.get(source)?.channel.close(text);
   }
 
   #profiled(member: Member, profile: Profile): void {
@@ -289,7 +300,7 @@ export class Coordinator {
       case "round":
         return this.#driveRound(phase.round, phase.timer);
       case "evaluating":
-        return this.#takeEvaluation(phase);
+        return this.#takeEvaluation(phase.isFinal);
       case "saving":
         return this.#reportEnd();
       case "ended":
@@ -347,9 +358,7 @@ export class Coordinator {
     for (const member of this.#members.values()) {
       if (member.readyTerm !== plan.term) return false;
     }
-    if (evaluationIsDue(this.#options.job, this.#committed, this.#evaluatedAt)) {
-      return this.#startEvaluation();
-    }
+    if (this.#examiner.isDue(this.#committed)) return this.#startEvaluation();
     return this.#beginRound(plan);
   }
 
@@ -425,31 +434,21 @@ export class Coordinator {
   // -- Evaluation and the end.
 
   #startEvaluation(): boolean {
-    const { job } = this.#options;
-    const isFinal = this.#committed === job.rounds;
-    this.#evaluatedAt = this.#committed;
-    const judge = [...this.#members.values()].find((member) => member.hello.testSamples > 0);
-    if (judge === undefined) {
-      if (isFinal) this.#finish({ reason: "finished", text: `${job.rounds} rounds` });
-      return !isFinal;
-    }
-    this.#answer = null;
-    this.#phase = { kind: "evaluating", node: judge.id, isFinal };
-    const samples = isFinal ? null : job.evaluate.samples;
-    judge.channel.send(
-      { type: "evaluate", round: this.#committed, samples },
-      this.#state.parameters(),
-    );
+    const isFinal = this.#committed === this.#options.job.rounds;
+    if (this.#examiner.ask(this.#members.values(), this.#committed, this.#state.parameters())) {
+      this.#phase = { kind: "evaluating", isFinal };
+    } else if (isFinal) {
+      this.#finish({ reason: "finished", text: `${this.#committed} rounds` });
+    } else return true;
     return false;
   }
 
-  #takeEvaluation(phase: { readonly node: NodeId; readonly isFinal: boolean }): boolean {
-    const answer = this.#answer;
-    const isGone = !this.#members.has(phase.node);
-    if (answer?.round !== this.#committed && !isGone) return false;
-    if (answer?.round === this.#committed) this.#record(evaluated(answer, phase.isFinal));
+  #takeEvaluation(isFinal: boolean): boolean {
+    if (this.#examiner.isAwaited(this.#members)) return false;
+    const record = this.#examiner.result(isFinal);
+    if (record !== null) this.#record(record);
     this.#phase = { kind: "planned" };
-    if (!phase.isFinal) return true;
+    if (!isFinal) return true;
     this.#finish({ reason: "finished", text: `${this.#committed} rounds` });
     return false;
   }

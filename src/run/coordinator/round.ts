@@ -7,9 +7,9 @@ import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
 import { type Contribution, syncPolicies } from "../../sync/sync.ts";
-import type { Evaluated, Participant } from "../metrics/record.ts";
+import type { Participant } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
-import type { ContributionMessage, EvaluationMessage } from "../wire/messages.ts";
+import type { ContributionMessage } from "../wire/messages.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** One chain's standing in a round. */
@@ -219,13 +219,6 @@ export function mergeGroups(
 
 const isComplete = (chain: ChainState): boolean =>
   chain.contributions.size === chain.plan.stages.length;
-
-/** The record of an evaluation. */
-export function evaluated(answer: EvaluationMessage, final: boolean): Evaluated {
-  const { round, samples, correct, loss, ms } = answer;
-  const accuracy = correct === null ? null : correct / samples;
-  return { type: "evaluation", round, samples, accuracy, loss, ms, final };
-}
 
 /** Mean loss over chains, weighted as their tensors are; null where nothing was computed. */
 export function meanLoss(participants: readonly Participant[]): number | null {

@@ -190,6 +190,15 @@ const evaluation = z.strictObject({
   ms: duration,
 });
 
+/** What came along a chain does not fit the stage it came to; the receiver itself is well. */
+const reject = z.strictObject({
+  type: z.literal("reject"),
+  term: count,
+  round: count,
+  chain: id,
+  text,
+});
+
 /** The worker cannot go on: engine error, unreadable data. */
 const failed = z.strictObject({ type: z.literal("failed"), text });
 const leave = z.strictObject({ type: z.literal("leave"), text });
@@ -242,6 +251,7 @@ const workerMessage = z.discriminatedUnion("type", [
   gradient,
   contribution,
   evaluation,
+  reject,
   failed,
   leave,
   ping,
@@ -282,5 +292,6 @@ export type Hello = Immutable<z.infer<typeof hello>>;
 export type FeatureMessage = Immutable<z.infer<typeof feature>>;
 export type GradientMessage = Immutable<z.infer<typeof gradient>>;
 export type ContributionMessage = Immutable<z.infer<typeof contribution>>;
+export type RejectMessage = Immutable<z.infer<typeof reject>>;
 export type EvaluationMessage = Immutable<z.infer<typeof evaluation>>;
 export type JobSpec = Immutable<z.infer<typeof jobSpecSchema>>;

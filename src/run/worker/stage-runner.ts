@@ -155,8 +155,7 @@ export class StageRunner {
     const labelPort = portOf(program.inputs, "labels");
     const { labels } = batch;
     if (labels === null || !sameType(labels, labelPort)) {
-      this.#around.fail(`labels of chain ${this.#setup.chain.id} are missing or of a wrong type`);
-      return;
+      return this.#reject("labels are missing or of a wrong type");
     }
     const given = new Map<string, Tensor>([
       [portOf(program.inputs, "feature").name, batch.features],
@@ -293,7 +292,14 @@ export class StageRunner {
     return new Map(parts.map((part, i) => [`${name}.${i}`, part]));
   }
 
-  /** Decodes received parts; what does not fit the port fails the node with the sender's chain named. */
+  /** Gives up the chain, because of what came along it; the node and its other chains go on. */
+  #reject(text: string): void {
+    this.#isAbandoned = true;
+    const chain = this.#setup.chain.id;
+    this.#around.send({ type: "reject", term: this.#term, round: this.#round, chain, text });
+  }
+
+  /** Decodes received parts; what does not fit the port ends the chain's round. */
   #decode(codec: CodecName, name: string, tensors: Tensors, type: TensorType): Tensor | null {
     const parts: Tensor[] = [];
     for (let part = tensors.get(`${name}.0`); part !== undefined; ) {
@@ -301,7 +307,7 @@ export class StageRunner {
       part = tensors.get(`${name}.${parts.length}`);
     }
     if (fitsWire(codec, parts, type)) return codecs[codec].decode(parts, type);
-    this.#around.fail(`a ${name} of chain ${this.#setup.chain.id} does not fit its stage`);
+    this.#reject(`a ${name} does not fit the stage it was sent to`);
     return null;
   }
 
