@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { float32, int64 } from "../base/tensor.ts";
 import { GraphBuilder } from "./builder.ts";
 import { interpret } from "./interpret.ts";
-import { losses } from "./loss.ts";
+import { losses, requireEnding } from "./loss.ts";
 
 const rule = losses["softmax-cross-entropy"];
 
@@ -59,4 +59,15 @@ test("a tie counts for the first class", () => {
 
 test("an output that is not [batch, classes] is refused", () => {
   expect(() => rule.labels({ dtype: "float32", shape: [2, 3, 4] })).toThrow(/got float32\[2,3,4\]/);
+});
+
+test("a model that ends in what the loss does itself is refused, one that ends in logits is not", () => {
+  const builder = new GraphBuilder("ending");
+  const x = builder.input("x", { dtype: "float32", shape: [2, 3] });
+  const y = builder.emit("Relu", [x], {}, "logits");
+  const p = builder.emit("Softmax", [y], { axis: 1 }, "probabilities");
+  requireEnding(builder.graph([y]), "softmax-cross-entropy");
+  expect(() => requireEnding(builder.graph([p]), "softmax-cross-entropy")).toThrow(
+    /Softmax "probabilities": the model ends in Softmax/,
+  );
 });

@@ -2,11 +2,15 @@
 import { ModelError } from "../base/errors.ts";
 import { formatType, int64, type TensorType } from "../base/tensor.ts";
 import type { GraphBuilder } from "./builder.ts";
+import type { Graph } from "./graph.ts";
 import { castCode } from "./ops/elementwise.ts";
 import { integerList, scalar } from "./ops/gradients.ts";
+import type { OpName } from "./ops/table.ts";
 
 /** One loss. Gradients are written in closed form where that is shorter than differentiating. */
 export interface LossRule {
+  /** Operators that a model must not end in, because the loss does their work itself. */
+  readonly includes: readonly OpName[];
   /** Type of the labels for an output of this type. @throws ModelError when the output does not fit */
   labels(output: TensorType): TensorType;
   /** Emits the loss, float32 scalar, mean over the batch, and its gradient in the output. */
@@ -20,6 +24,7 @@ export interface LossRule {
  * over N: -log softmax(x)[label]; its gradient is (softmax(x) - onehot(label)) / N.
  */
 const softmaxCrossEntropy: LossRule = {
+  includes: ["Softmax", "LogSoftmax"],
   labels(output) {
     const [batch] = output.shape;
     if (output.shape.length !== 2 || batch === undefined) {
@@ -64,3 +69,16 @@ export const losses = {
 
 export type LossName = keyof typeof losses;
 export const lossNames = Object.keys(losses) as LossName[];
+
+/**
+ * Checks that a model ends where the loss begins.
+ * @throws ModelError when the model's last operator is part of the loss already
+ */
+export function requireEnding(graph: Graph, loss: LossName): void {
+  const last = graph.nodes.find((node) => node.outputs.includes(graph.outputs[0] ?? ""));
+  if (last === undefined || !losses[loss].includes.includes(last.op)) return;
+  throw new ModelError(
+    `the model ends in ${last.op}, which ${loss} does itself: export it without its last operator`,
+    { node: last.name, operator: last.op },
+  );
+}

@@ -16,9 +16,9 @@ import { Coordinator, type CoordinatorEnd } from "../run/coordinator/coordinator
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
-import { Worker } from "../run/worker/worker.ts";
-import { machineName, nodeHost, noStore } from "./host.ts";
-import { frameBytesMax, localLinks, webSocketLink } from "./link.ts";
+import { nodeHost } from "./host.ts";
+import { frameBytesMax, webSocketLink } from "./link.ts";
+import { startOwnWorker } from "./own-worker.ts";
 import { folderStore } from "./store.ts";
 
 /** First port tried when none is asked for. */
@@ -68,7 +68,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     perMessageDeflate: false,
     maxPayload: frameBytesMax,
   });
-  const { promise: ended, resolve } = Promise.withResolvers<CoordinatorEnd>();
+  const { promise: ended, resolve, reject } = Promise.withResolvers<CoordinatorEnd>();
   const coordinator = new Coordinator(
     nodeHost({
       engine: options.engine,
@@ -81,7 +81,12 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     resolve,
   );
   sockets.on("connection", (socket) => coordinator.accept(webSocketLink(socket)));
-  startEdge(coordinator, options, edgeToken);
+  const { engine, test } = options;
+  startOwnWorker(
+    coordinator,
+    { name: "edge", kind: "edge", token: edgeToken, engine, train: null, test },
+    reject,
+  );
   const closed = ended.finally(() => {
     sockets.close();
     for (const socket of sockets.clients) socket.terminate();
@@ -95,32 +100,6 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     ended: closed,
     interrupt: (text) => coordinator.interrupt(text),
   };
-}
-
-/** The edge server is a worker like any other, on a link that stays in this process. */
-function startEdge(coordinator: Coordinator, options: ServeOptions, token: string): void {
-  const [near, far] = localLinks();
-  coordinator.accept(far);
-  new Worker(
-    nodeHost({
-      engine: options.engine,
-      train: null,
-      test: options.test,
-      store: noStore,
-      record: () => {},
-    }),
-    near,
-    {
-      name: "edge",
-      kind: "edge",
-      token,
-      machine: machineName(),
-      duty: 1,
-      memoryBytes: null,
-      ceilingBytesPerMs: null,
-    },
-    { onEvent: () => {}, onEnd: () => {} },
-  );
 }
 
 /** 128 random bits, in characters that survive any shell. */

@@ -6,9 +6,8 @@ import { Coordinator, type CoordinatorEnd } from "../run/coordinator/coordinator
 import type { Engine, Store } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
-import { Worker } from "../run/worker/worker.ts";
-import { machineName, nodeHost, noStore } from "./host.ts";
-import { localLinks } from "./link.ts";
+import { nodeHost, noStore } from "./host.ts";
+import { startOwnWorker } from "./own-worker.ts";
 import { folderStore } from "./store.ts";
 
 export interface TrainOptions {
@@ -43,7 +42,7 @@ export function startTraining(options: TrainOptions): Training {
     },
   };
   const store: Store = options.folder === null ? noStore : folderStore(options.folder);
-  const { promise, resolve } = Promise.withResolvers<CoordinatorEnd>();
+  const { promise, resolve, reject } = Promise.withResolvers<CoordinatorEnd>();
   const token = "local";
   const coordinator = new Coordinator(
     nodeHost({
@@ -62,21 +61,10 @@ export function startTraining(options: TrainOptions): Training {
     },
     resolve,
   );
-  const [near, far] = localLinks();
-  coordinator.accept(far);
-  new Worker(
-    nodeHost({ engine, train, test, store: noStore, record: () => {} }),
-    near,
-    {
-      name: "local",
-      kind: "device",
-      token,
-      machine: machineName(),
-      duty: 1,
-      memoryBytes: null,
-      ceilingBytesPerMs: null,
-    },
-    { onEvent: () => {}, onEnd: () => {} },
+  startOwnWorker(
+    coordinator,
+    { name: "local", kind: "device", token, engine, train, test },
+    reject,
   );
   return {
     ended: promise.finally(() => engine.close()),

@@ -15,6 +15,7 @@ function file(name: string, text: string): string {
 }
 
 const runs = join(folder, "runs");
+const points = file("points.csv", "1,2,0\n3,4,1\n");
 
 describe("wrong input ends with exit code 2 and one message that says where and what", () => {
   const jobFile = (text: string): string => file("job.yaml", text);
@@ -66,6 +67,11 @@ describe("wrong input ends with exit code 2 and one message that says where and 
       /not an ONNX file/,
     ],
     [
+      "data that do not fit the model",
+      train("model: lenet5\ndata: { csv: points.csv }\n"),
+      /the job's data: got samples of shape \[2\] do not fit the model, which takes \[1,28,28\]/,
+    ],
+    [
       "a data folder that is not there",
       train("model: lenet5\ndata: { idx: nowhere }\n"),
       /nowhere: data: got no train-images/,
@@ -103,14 +109,7 @@ describe("wrong input ends with exit code 2 and one message that says where and 
   });
 
   it("a coordinator that does not answer", async () => {
-    const args = [
-      "join",
-      "ws://127.0.0.1:9",
-      "--token",
-      "t",
-      "--data",
-      file("points.csv", "1,2,0\n3,4,1\n"),
-    ];
+    const args = ["join", "ws://127.0.0.1:9", "--token", "t", "--data", points];
     const { code, stderr } = await edgeloom(args);
     expect(stderr).toMatch(/coordinator URL: got ws:\/\/127\.0\.0\.1:9/);
     expect(code).toBe(2);

@@ -12,6 +12,10 @@ import {
 import { loadModel } from "../../nodejs.ts";
 import { say, table } from "../terminal.ts";
 
+/** "7.7 Mflop", "480 flop". */
+const flops = (count: number): string =>
+  `${formatCount(count)} flop`.replace(/ (\D) flop$/, " $1flop");
+
 export function inspect(name: string, options: { batch: number; json?: true }): void {
   const model = loadModel(name, 1, process.cwd());
   const graph = specialize(model.graph, { batch: options.batch });
@@ -24,7 +28,7 @@ export function inspect(name: string, options: { batch: number; json?: true }): 
     costs.reduce((sum, cost) => sum + of(cost), 0);
   say(
     `${graph.name}: ${formatCount(total((cost) => cost.parameterBytes) / 4)} parameters, ` +
-      `${formatCount(total((cost) => cost.forwardFlops) / options.batch)}flop forward per sample, ` +
+      `${flops(total((cost) => cost.forwardFlops) / options.batch)} forward per sample, ` +
       `${costs.length} segments, ${costs.length - 1} cuts; batch ${options.batch}`,
   );
   say();
@@ -41,8 +45,8 @@ export function inspect(name: string, options: { batch: number; json?: true }): 
   const rows = costs.map((cost) => [
     cost.index === costs.length - 1 ? "" : String(cost.index + 1),
     cost.name,
-    `${formatCount(cost.forwardFlops)}flop`,
-    `${formatCount(cost.backwardFlops)}flop`,
+    flops(cost.forwardFlops),
+    flops(cost.backwardFlops),
     formatBytes(cost.parameterBytes),
     formatBytes(cost.savedBytes),
     formatBytes(byteLength(cost.output)),

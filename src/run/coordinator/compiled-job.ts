@@ -4,6 +4,7 @@ import { ModelError } from "../../base/errors.ts";
 import { elementCount } from "../../base/tensor.ts";
 import { segmentCosts } from "../../compile/cost.ts";
 import type { Graph, Model, Weights } from "../../compile/graph.ts";
+import { requireEnding } from "../../compile/loss.ts";
 import { writeOnnx } from "../../compile/onnx/write.ts";
 import type { OptimizerSpec } from "../../compile/optimizer.ts";
 import { type Segment, type SegmentCost, segmentModel } from "../../compile/segment.ts";
@@ -33,6 +34,7 @@ export class CompiledJob {
     this.#job = job;
     this.optimizer = job.optimizer;
     const graph = specialize(model.graph, { batch: job.batch });
+    requireEnding(graph, job.loss);
     this.segments = segmentModel(graph);
     this.costs = segmentCosts(graph, this.segments, job);
     this.structure = writeOnnx(model.graph);
