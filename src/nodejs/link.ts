@@ -2,6 +2,7 @@
 import type { WebSocket } from "ws";
 import type { Frame, Link } from "../run/host.ts";
 import { joinFrame, splitFrame } from "../run/wire/frame.ts";
+import { memoryLinks } from "../run/wire/memory-link.ts";
 
 /** Largest frame accepted. */
 export const frameBytesMax = 1024 * 1024 * 1024;
@@ -48,49 +49,9 @@ function receivedFrame(data: Buffer): Frame {
   }
 }
 
-class LocalLink implements Link {
-  onFrame: (frame: Frame) => void = () => {};
-  onClose: (reason: string) => void = () => {};
-  #peer: LocalLink | null = null;
-  #isOpen = true;
-
-  static pair(): [Link, Link] {
-    const a = new LocalLink();
-    const b = new LocalLink();
-    a.#peer = b;
-    b.#peer = a;
-    return [a, b];
-  }
-
-  send(frame: Frame): void {
-    if (!this.#isOpen) return;
-    const received = splitFrame(joinFrame(frame));
-    const peer = this.#peer;
-    setImmediate(() => {
-      peer?.deliver(received);
-    });
-  }
-
-  deliver(frame: Frame): void {
-    if (this.#isOpen) this.onFrame(frame);
-  }
-
-  hangUp(): void {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    this.onClose("the other side closed");
-  }
-
-  close(): void {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    const peer = this.#peer;
-    setImmediate(() => {
-      this.onClose("closed");
-      peer?.hangUp();
-    });
-  }
-}
-
-/** Two ends of a link within this process. Frames are copied once, as a socket would. */
-export const localLinks = (): [Link, Link] => LocalLink.pair();
+/** Two ends of a link within this process. */
+export const localLinks = (): [Link, Link] =>
+  memoryLinks(() => ({
+    carry: (_bytes, arrive) => setImmediate(arrive),
+    soon: (fire) => setImmediate(fire),
+  }));
