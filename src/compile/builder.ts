@@ -17,6 +17,7 @@ export class GraphBuilder {
   readonly #constantNames = new Map<string, string>();
   readonly #nodes: GraphNode[] = [];
   readonly #types = new Map<string, TensorType>();
+  readonly #nodeNames = new Set<string>();
   readonly #counts = new Map<string, number>();
 
   constructor(name: string) {
@@ -60,6 +61,7 @@ export class GraphBuilder {
       if (output !== "") this.#define(output, present(types[i], "an output type"));
     });
     this.#nodes.push(node);
+    this.#nodeNames.add(node.name);
   }
 
   /** Adds a node with fresh names and returns its outputs. */
@@ -110,6 +112,11 @@ export class GraphBuilder {
     return present(this.#types.get(name), `the type of "${name}"`);
   }
 
+  /** This name, or one like it where a model has taken it already. */
+  free(name: string): string {
+    return this.#isTaken(name) ? this.#fresh(name) : name;
+  }
+
   /** Values of a constant; null for anything else. */
   constantValue(name: string): DenseTensor | null {
     return this.#constants.get(name) ?? null;
@@ -139,8 +146,12 @@ export class GraphBuilder {
       const count = (this.#counts.get(stem) ?? 0) + 1;
       this.#counts.set(stem, count);
       name = `${stem}_${count}`;
-    } while (this.#types.has(name));
+    } while (this.#isTaken(name));
     return name;
+  }
+
+  #isTaken(name: string): boolean {
+    return this.#types.has(name) || this.#nodeNames.has(name);
   }
 }
 

@@ -41,7 +41,12 @@ export function nodeTypes(
   return atNode(node, () => {
     const types = node.inputs.map((name) => (name === "" ? null : typeOf(name)));
     const known = node.inputs.map((name) => (name === "" ? null : constantOf(name)));
-    return rule.types(types, attributes, known, node.outputs.length);
+    const outputs = rule.types(types, attributes, known, node.outputs.length);
+    for (const { shape } of outputs) {
+      if (shape.every((size) => Number.isSafeInteger(size) && size >= 0)) continue;
+      throw new ModelError(`it would give shape [${shape.join(",")}]`);
+    }
+    return outputs;
   });
 }
 

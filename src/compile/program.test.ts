@@ -378,3 +378,16 @@ test("evaluation gives the mean loss and the number of right answers", () => {
   const correct = [...slots].find(([name]) => name.startsWith("correct "));
   expect(correct?.[1].data[0]).toBe(1);
 });
+
+test("a model may use any names: ours give way", () => {
+  const builder = new GraphBuilder("names");
+  const x = builder.input("labels", { dtype: "float32", shape: [2, 3] });
+  const weight = builder.parameter("learning_rate", { dtype: "float32", shape: [3, 3] });
+  const product = builder.emit("MatMul", [x, weight], {}, "mul_1");
+  const graph = builder.graph([builder.emit("Relu", [product], {}, "logsoftmax_1")]);
+  const { step } = stagePrograms(graph, segmentModel(graph), 0, 2, {
+    loss: "softmax-cross-entropy",
+    optimizer: { kind: "sgd", momentum: 0.9, weightDecay: 0 },
+  });
+  expect(step?.inputs.map(({ role }) => role)).toContain("labels");
+});

@@ -122,7 +122,7 @@ export function evaluateProgram(graph: Graph, spec: Pick<TrainingSpec, "loss">):
   for (const node of graph.nodes) builder.add(node);
   const rule = losses[spec.loss];
   const labels = rule.labels(builder.type(output));
-  builder.input(labelsName, labels);
+  const labelsName = builder.input(builder.free("labels"), labels);
   const { loss } = rule.loss(builder, output, labelsName);
   const correct = rule.correct(builder, output, labelsName);
   return finish("evaluate", 0, segmentModel(graph).length, builder.graph([loss, correct]), {
@@ -138,8 +138,6 @@ export function evaluateProgram(graph: Graph, spec: Pick<TrainingSpec, "loss">):
   });
 }
 
-const labelsName = "labels";
-const learningRateName = "learning_rate";
 const scalarType: TensorType = { dtype: "float32", shape: [] };
 
 const port = (name: string, role: PortRole, type: TensorType, of = name): Port => ({
@@ -235,7 +233,7 @@ class StageBuilder {
     const builder = this.#withForward("step");
     const rule = losses[this.#spec.loss];
     const labels = rule.labels(builder.type(this.#output.name));
-    builder.input(labelsName, labels);
+    const labelsName = builder.input(builder.free("labels"), labels);
     const { loss, gradient } = rule.loss(builder, this.#output.name, labelsName);
     const gradients = this.#differentiate(builder, this.#output.name, gradient);
     const borders = this.#gradientPorts(builder, gradients).filter(
@@ -259,7 +257,12 @@ class StageBuilder {
     const builder = new GraphBuilder(`${this.#name} ${purpose}`);
     builder.input(this.#input.name, this.#input);
     for (const parameter of this.#parameters) builder.parameter(parameter.name, parameter);
-    for (const [name, value] of this.#graph.constants) builder.constant(value, name);
+    const used = new Set(
+      this.#segments.flatMap(({ nodes }) => nodes.flatMap(({ inputs }) => inputs)),
+    );
+    for (const [name, value] of this.#graph.constants) {
+      if (used.has(name)) builder.constant(value, name);
+    }
     for (const segment of this.#segments) for (const node of segment.nodes) builder.add(node);
     return builder;
   }
@@ -293,7 +296,7 @@ class StageBuilder {
     builder: GraphBuilder,
     gradientOf: (parameter: string) => string,
   ): { arriving: Port[]; leaving: Port[] } {
-    builder.input(learningRateName, scalarType);
+    const learningRateName = builder.input(builder.free("learning_rate"), scalarType);
     const arriving = [port(learningRateName, "learningRate", scalarType)];
     const leaving: Port[] = [];
     for (const parameter of this.#parameters) {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { TensorType } from "../base/tensor.ts";
+import { float32, type TensorType } from "../base/tensor.ts";
 import { GraphBuilder } from "./builder.ts";
 import type { Graph } from "./graph.ts";
 import { segmentModel } from "./segment.ts";
@@ -74,4 +74,27 @@ test("a model with several inputs or outputs is refused", () => {
   builder.emit("MatMul", ["x", "w"], {}, "first");
   builder.emit("Relu", ["first"], {}, "second");
   expect(() => segmentModel(builder.graph(["first", "second"]))).toThrow(/got 1 and 2/);
+});
+
+test("a constant that several segments share forbids no cut; a shared parameter does", () => {
+  const chain = (shared: "constant" | "parameter") => {
+    const builder = new GraphBuilder("shared");
+    const scale =
+      shared === "constant"
+        ? builder.constant(float32([], [2]))
+        : builder.parameter("scale", { dtype: "float32", shape: [] });
+    let at = builder.input("x", { dtype: "float32", shape: [2, 3] });
+    for (let i = 0; i < 3; i++) at = builder.emit("Mul", [at, scale]);
+    return segmentModel(builder.graph([at])).length;
+  };
+  expect(chain("constant")).toBe(3);
+  expect(chain("parameter")).toBe(1);
+});
+
+test("an output that does not depend on the input is refused", () => {
+  const builder = new GraphBuilder("apart");
+  builder.input("x", { dtype: "float32", shape: [2, 3] });
+  const weight = builder.parameter("weight", { dtype: "float32", shape: [3] });
+  const graph = builder.graph([builder.emit("Neg", [weight])]);
+  expect(() => segmentModel(graph)).toThrow(/does not depend on the input/);
 });

@@ -58,7 +58,11 @@ export function segmentModel(graph: Graph): Segment[] {
   }
   const types = inferTypes(graph);
   const { flow, fixed } = splitFixed(graph, input.name);
-  const borders = legalCuts(flow, fixed, input.name, output);
+  const names = graph.parameters.map(({ name }) => name);
+  const borders = legalCuts(flow, fixed, input.name, output, names);
+  if (borders.length === 0) {
+    throw new ModelError("the output does not depend on the input", { node: output });
+  }
   const parameters = new Map(graph.parameters.map((parameter) => [parameter.name, parameter]));
   let start = 0;
   let entering = input.name;
@@ -134,6 +138,7 @@ function legalCuts(
   fixed: ReadonlyMap<string, GraphNode>,
   input: string,
   output: string,
+  parameters: readonly string[],
 ): Cut[] {
   const uses = flow.map((node) => new Set(withFixed([node], fixed).flatMap((n) => n.inputs)));
   const lastUse = new Map<string, number>([[output, flow.length]]);
@@ -149,10 +154,8 @@ function legalCuts(
     for (const name of node.outputs) if (name !== "") produced.set(name, i);
   });
   const isShared = (name: string, at: number): boolean =>
-    !produced.has(name) && (firstUse.get(name) ?? at) <= at && (lastUse.get(name) ?? 0) > at;
-  const sharedNames = [...lastUse.keys()].filter(
-    (name) => !produced.has(name) && firstUse.get(name) !== lastUse.get(name),
-  );
+    (firstUse.get(name) ?? at) <= at && (lastUse.get(name) ?? 0) > at;
+  const sharedNames = parameters.filter((name) => firstUse.get(name) !== lastUse.get(name));
   const cuts: Cut[] = [];
   flow.forEach((_, i) => {
     const live = [...produced].filter(([name, at]) => at <= i && (lastUse.get(name) ?? -1) > i);

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { float32, int64 } from "../base/tensor.ts";
+import { GraphBuilder } from "./builder.ts";
 import type { Graph, GraphNode } from "./graph.ts";
 import { specialize } from "./specialize.ts";
 import { verify } from "./verify.ts";
@@ -63,5 +64,15 @@ test("a node that does not fit the bound sizes is named", () => {
   const inputs = [{ name: "x", dtype: "float32" as const, shape: ["N", "height", 3] }];
   expect(() => specialize({ ...exported, inputs }, { batch: 1, height: 4 })).toThrow(
     /MatMul "product": .*inner sizes 12 and 6/,
+  );
+});
+
+test("a model whose batch is fixed is refused for any other batch", () => {
+  const builder = new GraphBuilder("fixed");
+  const x = builder.input("x", { dtype: "float32", shape: [4, 2] });
+  const graph = builder.graph([builder.emit("Relu", [x])]);
+  expect(specialize(graph, { batch: 4 }).inputs[0]?.shape).toEqual([4, 2]);
+  expect(() => specialize(graph, { batch: 8 })).toThrow(
+    /the batch is fixed at 4, and 8 is asked for/,
   );
 });

@@ -64,6 +64,12 @@ function foldedValues(
 function withBatch(graph: Graph, bindings: Bindings): Bindings {
   const first = graph.inputs[0]?.shape[0];
   const { batch } = bindings;
+  if (typeof first === "number" && batch !== undefined && first !== batch) {
+    throw new ModelError(
+      `the batch is fixed at ${first}, and ${batch} is asked for: export the model with an open first dimension`,
+      { node: graph.inputs[0]?.name ?? "input" },
+    );
+  }
   return typeof first === "string" && batch !== undefined
     ? { ...bindings, [first]: batch }
     : bindings;

@@ -151,7 +151,9 @@ function quotedField(
   return { value, lineBreaks: value.split("\n").length - 1, end: at };
 }
 
-const isNumber = (text: string): boolean => text.trim() !== "" && Number.isFinite(Number(text));
+/** A number that float32 holds as a number. */
+const isNumber = (text: string): boolean =>
+  text.trim() !== "" && Number.isFinite(Math.fround(Number(text)));
 
 /** A header is a first row with a name in it: the label's, or one where features have numbers. */
 function looksLikeHeader(first: Row, options: CsvOptions): boolean {

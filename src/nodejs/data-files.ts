@@ -9,6 +9,7 @@ import { basename, dirname, extname, join, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import jpeg from "jpeg-js";
 import { PNG } from "pngjs";
+import { present } from "../base/assert.ts";
 import { InputError, messageOf } from "../base/errors.ts";
 import { csvDataset } from "../data/csv.ts";
 import type { Dataset } from "../data/dataset.ts";
@@ -36,7 +37,7 @@ export const loadHeldOutPath = (path: string, options: PathOptions = {}): Sample
 
 /** Training samples of a job; paths are relative to `folder`. @throws InputError */
 export const loadTraining = (data: DataSpec, folder: string): SampleSource =>
-  new SampleSource(present(loadPart(data, "train", folder)));
+  new SampleSource(present(loadPart(data, "train", folder), "training data"));
 
 /** Held-out samples of a job; null where it names none. @throws InputError */
 export function loadHeldOut(data: DataSpec, folder: string): SampleSource | null {
@@ -47,11 +48,6 @@ export function loadHeldOut(data: DataSpec, folder: string): SampleSource | null
 type Part = "train" | "test";
 
 const idxPrefix = { train: "train", test: "t10k" } as const;
-
-function present(dataset: Dataset | null): Dataset {
-  if (dataset === null) throw new Error("a job always has training data");
-  return dataset;
-}
 
 function loadPart(data: DataSpec, part: Part, folder: string): Dataset | null {
   if (data === "mnist") return loadIdx(mnistFolder(), part);
@@ -110,10 +106,15 @@ function problem(path: string, received: string, cause?: unknown): InputError {
   );
 }
 
+/** Largest file that a .gz may unpack to. */
+const unpackedBytesMax = 2 ** 31 - 1;
+
 function readFile(path: string): Uint8Array {
   try {
     const bytes = readFileSync(path);
-    return new Uint8Array(path.endsWith(".gz") ? gunzipSync(bytes) : bytes);
+    return new Uint8Array(
+      path.endsWith(".gz") ? gunzipSync(bytes, { maxOutputLength: unpackedBytesMax }) : bytes,
+    );
   } catch (error) {
     throw problem(path, messageOf(error), error);
   }

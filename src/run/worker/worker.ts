@@ -211,21 +211,22 @@ export class Worker {
   #adopt(plan: Plan): void {
     const model = present(this.#model, "a model to plan for");
     const node = present(this.#node, "a node id");
+    const stages = new Map<string, Stage>();
     try {
       checkPlan(plan, model.segments.length);
+      for (const chain of plan.chains) {
+        chain.stages.forEach((_, stage) => {
+          const setup = this.#stageSetup(plan, chain, stage, node);
+          if (setup !== null) stages.set(stageKey(chain.id, stage), { setup, runner: null });
+        });
+      }
     } catch (error) {
-      if (!(error instanceof PlanError)) throw error;
+      if (!(error instanceof PlanError || error instanceof ModelError)) throw error;
       return this.#fail(`cannot follow the plan: ${error.message}`);
     }
     this.#abandonAll();
     this.#plan = plan;
-    this.#stages = new Map();
-    for (const chain of plan.chains) {
-      chain.stages.forEach((_, stage) => {
-        const setup = this.#stageSetup(plan, chain, stage, node);
-        if (setup !== null) this.#stages.set(stageKey(chain.id, stage), { setup, runner: null });
-      });
-    }
+    this.#stages = stages;
     this.#processor.setDuty(plan.limits.find((limit) => limit.node === node)?.duty ?? 1);
     this.#channel.setRate(outgoingRate(plan, node));
     const programs = [...this.#stages.values()].flatMap(({ setup }) =>
