@@ -1,6 +1,6 @@
 /** From a model's graph with named dimensions to a static one that every later pass takes. */
 import { ModelError } from "../base/errors.ts";
-import type { DenseTensor, TensorType } from "../base/tensor.ts";
+import { type DenseTensor, elementCount, type TensorType } from "../base/tensor.ts";
 import { pruned } from "./builder.ts";
 import type { Graph, GraphNode, Value } from "./graph.ts";
 import { nodeTypes, type Resolved, resolve, staticType } from "./infer.ts";
@@ -54,11 +54,17 @@ function foldedValues(
 ): DenseTensor[] | null {
   const { inputs } = step.node;
   if (inputs.every((name) => name === "" || constantOf(name) !== null)) {
+    // A small file may describe a huge constant; the engine makes it when it must.
+    const outputs = nodeTypes(step, typeOf, constantOf);
+    if (outputs.some(({ shape }) => elementCount(shape) > foldedElementsMax)) return null;
     return evaluate(step, (name) => constantOf(name) as DenseTensor, constantOf);
   }
   const types = inputs.map((name) => (name === "" ? null : typeOf(name)));
   return step.rule.fold?.(types, step.attributes) ?? null;
 }
+
+/** Elements of the largest tensor that is computed ahead of time. */
+const foldedElementsMax = 2 ** 24;
 
 /** The batch dimension under the name that this graph has for it. */
 function withBatch(graph: Graph, bindings: Bindings): Bindings {
