@@ -1,6 +1,6 @@
 /** `edgeloom serve`: a coordinator and edge server for a job file. */
 import { join } from "node:path";
-import { formatBytes, formatMs, type Job, type Model, type RunRecord } from "../../index.ts";
+import { formatBytes, formatMs, type Job, type RunRecord } from "../../index.ts";
 import {
   createRunFolder,
   defaultPort,
@@ -67,7 +67,7 @@ export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
   const end = await serving.ended;
   await runFolder.close();
   const predicted = await prediction;
-  const report = { reporter, predicted, wallMs: sinceStart(), folder: runFolder.path, model };
+  const report = { reporter, predicted, wallMs: sinceStart(), folder: runFolder.path };
   if (end.reason === "failed") fail(end.text);
   conclude(report);
   if (flags.json) say(JSON.stringify(jsonOf(report)));
@@ -96,7 +96,6 @@ interface Report {
   readonly predicted: RoundPrediction | null;
   readonly wallMs: number;
   readonly folder: string;
-  readonly model: Model;
 }
 
 /** The last lines: what was reached, how long it took, where it lies. */

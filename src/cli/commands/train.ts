@@ -50,7 +50,6 @@ export async function trainJob(path: string, flags: TrainFlags): Promise<void> {
     predicted: null,
     wallMs: performance.now(),
     folder: runFolder.path,
-    model,
   };
   if (end.reason === "failed") fail(end.text);
   conclude(report);

@@ -17,6 +17,7 @@ import { messageOf, PlanError } from "../../base/errors.ts";
 import { type ChainId, type NodeId, nodeId, type RunId } from "../../base/ids.ts";
 import { tensor } from "../../base/tensor.ts";
 import type { Model } from "../../compile/graph.ts";
+import { linkRate } from "../../plan/link-rate.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
 import { planners } from "../../plan/planners.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
@@ -40,7 +41,6 @@ import { Keeper } from "./keeper.ts";
 import {
   fleetNode,
   hasGathered,
-  incomingRate,
   inNodeOrder,
   joined,
   latencyOf,
@@ -346,7 +346,7 @@ export class Coordinator {
     this.#record({ type: "planned", plan, round: this.#committed, reason });
     this.#keeper.savePlan(plan);
     for (const member of this.#members.values()) {
-      member.channel.setRate(incomingRate(plan, member.id));
+      member.channel.setRate(linkRate(plan, member.id));
       member.channel.send({ type: "plan", plan });
     }
     return true;

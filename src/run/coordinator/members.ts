@@ -1,7 +1,7 @@
 /** Workers that have joined, as the coordinator and its planner see them. */
 import { present } from "../../base/assert.ts";
 import { type NodeId, nodeId } from "../../base/ids.ts";
-import type { FleetNode, Plan, Profile } from "../../plan/plan.ts";
+import type { FleetNode, Profile } from "../../plan/plan.ts";
 import type { NodeJoined, NodeRound } from "../metrics/record.ts";
 import type { Channel } from "../wire/channel.ts";
 import type { ContributionMessage, Hello, WorkerMessage } from "../wire/messages.ts";
@@ -87,16 +87,6 @@ export function fleetNode(member: Member): FleetNode {
     ceilingBytesPerMs,
     latencyMs: latencyOf(member),
   };
-}
-
-/** Rate at which a node may be sent to: its chains' shares together; null where nothing limits it. */
-export function incomingRate(plan: Plan, node: NodeId): number | null {
-  const shares = plan.links.filter((link) => link.from === node).map((link) => link.bytesPerMs);
-  if (shares.length === 0) return null;
-  return shares.reduce<number | null>(
-    (sum, share) => (sum === null || share === null ? null : sum + share),
-    0,
-  );
 }
 
 /** What a round cost each member, from its contributions and its link's counters. */

@@ -17,6 +17,7 @@ import { type NodeId, nodeId } from "../../base/ids.ts";
 import { sameType, type Tensor } from "../../base/tensor.ts";
 import type { Program } from "../../compile/program.ts";
 import { checkPlan } from "../../plan/check.ts";
+import { linkRate } from "../../plan/link-rate.ts";
 import type { ChainPlan, LinkPlan, Plan } from "../../plan/plan.ts";
 import type { Host, Link, Slot } from "../host.ts";
 import { Channel } from "../wire/channel.ts";
@@ -228,7 +229,7 @@ export class Worker {
     this.#plan = plan;
     this.#stages = stages;
     this.#processor.setDuty(plan.limits.find((limit) => limit.node === node)?.duty ?? 1);
-    this.#channel.setRate(outgoingRate(plan, node));
+    this.#channel.setRate(linkRate(plan, node));
     const programs = [...this.#stages.values()].flatMap(({ setup }) =>
       Object.values(setup.programs).filter((program): program is Program => program !== null),
     );
@@ -343,18 +344,6 @@ function linkBetween(
     plan.links.find((link) => link.chain === chain.id && link.from === from && link.to === to) ??
     null
   );
-}
-
-/** What a node may send in all: the sum of its chains' shares; null where one is unlimited. */
-function outgoingRate(plan: Plan, node: NodeId): number | null {
-  const shares = plan.links.filter((link) => link.from === node).map((link) => link.bytesPerMs);
-  if (shares.length === 0) return null;
-  let total = 0;
-  for (const share of shares) {
-    if (share === null) return null;
-    total += share;
-  }
-  return total;
 }
 
 /**
