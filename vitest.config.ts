@@ -1,12 +1,15 @@
 /**
- * Two projects, run one after the other: tests that only compute (beside the
+ * Projects, run one after the other: tests that only compute (beside the
  * sources, and everything in virtual time), then tests that start real
- * processes and sockets, one file at a time so that they do not steal each
- * other's cores.
+ * processes and sockets, then those that drive a real browser, then tests of the
+ * package as it is published. All but the first run one file at a time, so that
+ * they do not steal each other's cores, and on a fresh `dist`.
  */
 import { defineConfig } from "vitest/config";
 
 const processTests = "test/nodejs/**/*.test.ts";
+const browserTests = "test/browser/**/*.test.ts";
+const packageTests = "test/package/**/*.test.ts";
 
 export default defineConfig({
   test: {
@@ -15,7 +18,7 @@ export default defineConfig({
         test: {
           name: "core",
           include: ["src/**/*.test.ts", "test/**/*.test.ts"],
-          exclude: [processTests],
+          exclude: [processTests, browserTests, packageTests],
           pool: "forks",
           testTimeout: 20_000,
           sequence: { groupOrder: 0 },
@@ -25,11 +28,36 @@ export default defineConfig({
         test: {
           name: "processes",
           include: [processTests],
+          globalSetup: "scripts/setup.ts",
           pool: "forks",
           maxWorkers: 1,
           testTimeout: 180_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: "browser",
+          include: [browserTests],
+          globalSetup: ["scripts/setup.ts", "scripts/chromium.ts"],
+          pool: "forks",
+          maxWorkers: 1,
+          testTimeout: 60_000,
+          hookTimeout: 180_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          name: "package",
+          include: [packageTests],
+          globalSetup: "scripts/setup.ts",
+          pool: "forks",
+          maxWorkers: 1,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 3 },
         },
       },
     ],

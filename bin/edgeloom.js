@@ -2,15 +2,20 @@
 // Starts the command line on Node.js 24. Run by an older Node.js, it hands over to
 // the Node.js 24 that Edgeloom depends on; scripts of this package already use that one.
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 const oldest = 24;
-const entry = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
+const entry = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 
+if (!existsSync(entry)) {
+  console.error("error: Edgeloom is not built yet: run npm run setup");
+  process.exit(2);
+}
 if (Number.parseInt(process.versions.node, 10) >= oldest) {
   process.argv[1] = entry;
-  await import(entry);
+  await import(new URL("../dist/cli/main.js", import.meta.url).href);
 } else {
   const name = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}`;
   let node;

@@ -1,7 +1,8 @@
 /**
  * `npm test`: every check of the repository, then every test, and at the very
- * end one line `N passed, N failed`. A check (types, style, unused code) counts
- * as one test. Exits with 1 when anything failed.
+ * end one line `N passed, N failed`. A check (types, style, unused code, the
+ * package as it would be published) counts as one test. Exits with 1 when
+ * anything failed.
  *
  *   node scripts/test.ts            everything
  *   node scripts/test.ts --checks   the checks alone
@@ -14,16 +15,33 @@ import type { Tally } from "./tally.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 
+const folder = mkdtempSync(path.join(tmpdir(), "edgeloom-test-"));
+const { name, version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"));
+/** What stands in commands for paths, which may hold spaces. */
+const places = { FOLDER: folder, TARBALL: path.join(folder, `${name}-${version}.tgz`) };
+
 const checks = [
+  { name: "setup", command: "node scripts/setup.ts" },
   { name: "types of the core", command: "tsc -p tsconfig.core.json" },
   { name: "types of everything else", command: "tsc -p tsconfig.json" },
   { name: "style", command: "biome check --error-on-warnings ." },
   { name: "unused code", command: "knip --no-progress" },
+  { name: "package", command: "npm pack --silent --pack-destination FOLDER" },
+  { name: "entry points of the package", command: "publint run --strict TARBALL" },
+  {
+    name: "types of the package",
+    command:
+      "attw TARBALL --profile esm-only --format table-flipped --no-summary --no-color --no-emoji",
+  },
+  { name: "size for browsers", command: "size-limit --highlight-less" },
+  { name: "API reference", command: "npm run --silent reference -- -- --emit none" },
 ] as const;
 
 /** Runs one of the repository's tools with its output shown; gives the exit status. */
 function run(command: string, env: NodeJS.ProcessEnv = {}): Promise<number> {
-  const [tool = "", ...args] = command.split(" ");
+  const [tool = "", ...args] = command
+    .split(" ")
+    .map((word) => (word in places ? places[word as keyof typeof places] : word));
   const tools = path.join(root, "node_modules", ".bin");
   const child = spawn(tool, args, {
     cwd: root,
@@ -38,22 +56,16 @@ function run(command: string, env: NodeJS.ProcessEnv = {}): Promise<number> {
 }
 
 async function runTests(): Promise<Tally> {
-  const folder = mkdtempSync(path.join(tmpdir(), "edgeloom-test-"));
   const file = path.join(folder, "tally.json");
-  try {
-    const status = await run("vitest run --reporter=default --reporter=./scripts/tally.ts", {
-      EDGELOOM_TALLY: file,
-    });
-    const tally = readTally(file);
-    if (tally === null)
-      return { passed: 0, failed: ["vitest ended without a result"], skipped: [] };
-    if (status !== 0 && tally.failed.length === 0) {
-      return { ...tally, failed: [`vitest ended with status ${status}`] };
-    }
-    return tally;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
+  const status = await run("vitest run --reporter=default --reporter=./scripts/tally.ts", {
+    EDGELOOM_TALLY: file,
+  });
+  const tally = readTally(file);
+  if (tally === null) return { passed: 0, failed: ["vitest ended without a result"], skipped: [] };
+  if (status !== 0 && tally.failed.length === 0) {
+    return { ...tally, failed: [`vitest ended with status ${status}`] };
   }
+  return tally;
 }
 
 function readTally(file: string): Tally | null {
@@ -83,6 +95,7 @@ if (!process.argv.includes("--checks")) {
     else console.log(`skipped: ${name}: ${reason}`);
   }
 }
+rmSync(folder, { recursive: true, force: true });
 for (const name of failed) console.log(`failed: ${name}`);
 console.log(`${passed} passed, ${failed.length} failed`);
 process.exitCode = failed.length === 0 ? 0 : 1;

@@ -7,17 +7,22 @@
 export {
   EdgeloomError,
   InputError,
+  type InputProblem,
   ModelError,
   messageOf,
   PlanError,
   ProtocolError,
 } from "./base/errors.ts";
-export { readSafetensors, writeSafetensors } from "./base/safetensors.ts";
+export { type ChainId, type CopyId, type NodeId, namePattern, type RunId } from "./base/ids.ts";
+export { readSafetensors, type Safetensors, writeSafetensors } from "./base/safetensors.ts";
 export {
   byteLength,
+  type DataOf,
   type DenseTensor,
+  type DType,
   formatType,
   type Tensor,
+  type TensorData,
   type TensorType,
 } from "./base/tensor.ts";
 export {
@@ -25,18 +30,96 @@ export {
   formatBytes,
   formatCount,
   formatMs,
+  formatPercent,
   formatRate,
+  formatShare,
   mbitOfBytesPerMs,
 } from "./base/units.ts";
 export { segmentCosts } from "./compile/cost.ts";
-export type { Graph, Model, Weights } from "./compile/graph.ts";
+export type {
+  Attribute,
+  Attributes,
+  Dimension,
+  Graph,
+  GraphNode,
+  Model,
+  Parameter,
+  Value,
+  Weights,
+} from "./compile/graph.ts";
 export { readOnnx } from "./compile/onnx/read.ts";
-export { writeOnnx } from "./compile/onnx/write.ts";
+export { type WriteOptions, writeOnnx } from "./compile/onnx/write.ts";
+export type { OptimizerSpec } from "./compile/optimizer.ts";
+export type { Port, PortRole, Program, ProgramKind, TrainingSpec } from "./compile/program.ts";
 export { type Segment, type SegmentCost, segmentModel } from "./compile/segment.ts";
-export { specialize } from "./compile/specialize.ts";
-export { builtInModel, builtInModelNames } from "./models/models.ts";
-export type { Fleet, FleetNode, Plan, Planner, PlanRequest, Profile } from "./plan/plan.ts";
+export { type Bindings, specialize } from "./compile/specialize.ts";
+export { type ArrayOptions, arrayDataset } from "./data/arrays.ts";
+export { type CsvOptions, csvDataset } from "./data/csv.ts";
+export { type Batch, type Dataset, type Labels, subset } from "./data/dataset.ts";
+export { type BatchKey, SampleSource } from "./data/source.ts";
+export { type ConvOptions, Sequential } from "./models/layers.ts";
+export { builtInModel, builtInModelNames, type ModelOptions } from "./models/models.ts";
+export type {
+  ChainPlan,
+  CopyPlan,
+  Fleet,
+  FleetNode,
+  Forecast,
+  GroupPlan,
+  LimitPlan,
+  LinkPlan,
+  Plan,
+  Planner,
+  PlanRequest,
+  Profile,
+  SegmentTime,
+  StagePlan,
+} from "./plan/plan.ts";
 export { planners } from "./plan/planners.ts";
-export { type Job, parseJob } from "./run/job.ts";
-export type { RunRecord } from "./run/metrics/record.ts";
-export { RunFold, type RunSummary } from "./run/metrics/summary.ts";
+export type { CoordinatorEnd } from "./run/coordinator/coordinator.ts";
+export type { Engine, EngineAnswer, EngineRun, Slot } from "./run/host.ts";
+export { type DataSpec, type DeviceSpec, type Job, parseJob } from "./run/job.ts";
+export type { DeviceFields, FleetFields, JobFields } from "./run/job-fields.ts";
+export { roundsCsv } from "./run/metrics/csv.ts";
+export { type EventKind, eventsOf, type RunEvent } from "./run/metrics/events.ts";
+export {
+  activityKeptMs,
+  type EvaluationPoint,
+  type PlanPoint,
+  type RoundPoint,
+  RunHistory,
+  type TimedEvent,
+  type TimedSpan,
+} from "./run/metrics/history.ts";
+export type { RunListing } from "./run/metrics/listing.ts";
+export { type PlacedStage, type PlanRow, planRows } from "./run/metrics/plan-rows.ts";
+export { RecordReader } from "./run/metrics/read.ts";
+export {
+  type Activity,
+  type Environment,
+  type Evaluated,
+  type HeldMs,
+  type NodeJoined,
+  type NodeLeft,
+  type NodeProfiled,
+  type NodeRound,
+  type PacedTraffic,
+  type Participant,
+  type Planned,
+  type RoundCommitted,
+  type RunEnded,
+  type RunRecord,
+  type RunStarted,
+  type Span,
+  type SpanKind,
+  spanKinds,
+  type TimedRecord,
+} from "./run/metrics/record.ts";
+export { type NodeSummary, RunFold, type RunSummary } from "./run/metrics/summary.ts";
+export {
+  Observer,
+  type ObserverOwner,
+  type ObserverState,
+  type ObserverWorld,
+  type TextLink,
+} from "./run/observe/observer.ts";

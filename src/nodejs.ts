@@ -1,19 +1,39 @@
 /**
- * Edgeloom in Node.js: files, sockets and the native engine.
+ * Edgeloom in Node.js: the core, and beside it files, sockets and the native engine.
  * @module
  */
+export * from "./index.ts";
+export { type OpenedRun, RunArchive } from "./nodejs/archive.ts";
 export {
   loadHeldOut,
   loadHeldOutPath,
   loadShard,
   loadTraining,
-  writePartition,
+  type PartitionOptions,
+  type PathOptions,
+  partition,
+  type Shard,
 } from "./nodejs/data-files.ts";
-export { NativeEngine } from "./nodejs/engine.ts";
+export { defaultPort } from "./nodejs/default-port.ts";
+export { NativeEngine, type NativeEngineOptions } from "./nodejs/engine.ts";
+export { version } from "./nodejs/environment.ts";
 export { peakMemoryBytes } from "./nodejs/host.ts";
 export { type Joined, type JoinOptions, join } from "./nodejs/join.ts";
-export { evaluateModel, profileModel } from "./nodejs/measure.ts";
+export { type Accuracy, type EvaluateOptions, evaluate, profileModel } from "./nodejs/measure.ts";
 export { loadModel } from "./nodejs/model-files.ts";
-export { createRunFolder, openRun, type RunFolder, runFiles } from "./nodejs/run-folder.ts";
-export { defaultPort, type ServeOptions, type Serving, serve } from "./nodejs/serve.ts";
-export { startTraining, type Training, type TrainOptions } from "./nodejs/train.ts";
+export { type PageOptions, type PageServing, servePage } from "./nodejs/page.ts";
+export { type PlanOptions, type PlanResult, plan } from "./nodejs/plan.ts";
+export type { RecordListener } from "./nodejs/recording.ts";
+export {
+  createRunFolder,
+  existingRunFiles,
+  openRun,
+  type RunFolder,
+  runFiles,
+  runFolderAt,
+} from "./nodejs/run-folder.ts";
+export type { RunLog } from "./nodejs/run-log.ts";
+export { type ServeOptions, type Serving, serve } from "./nodejs/serve.ts";
+export { type TrainOptions, type TrainResult, train } from "./nodejs/train.ts";
+export { watch } from "./nodejs/watch.ts";
+export type { WorkerEnd, WorkerEvent } from "./run/worker/worker.ts";

@@ -3,6 +3,7 @@
  * @module
  */
 export { interpreterEngine, nullEngine } from "./sim/engines.ts";
+export type { SimSamples } from "./sim/host.ts";
 export { type ReplayOptions, replay } from "./sim/replay.ts";
 export {
   type SimCrash,
@@ -10,5 +11,4 @@ export {
   type SimulationOptions,
   type SimulationResult,
   simulate,
-  type TimedRecord,
 } from "./sim/simulate.ts";

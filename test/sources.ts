@@ -69,11 +69,11 @@ export interface Source {
   readonly calls: ReadonlySet<string>;
 }
 
-/** Facts of every file that the project `tsconfig.json` under `root` includes. */
-export function readSources(root: string, fs?: FileSystem): Source[] {
+/** Facts of every file that a project under `root` includes; the main one where none is named. */
+export function readSources(root: string, fs?: FileSystem, config = "tsconfig.json"): Source[] {
   const api = new API(fs === undefined ? { cwd: root } : { cwd: root, fs });
   try {
-    const snapshot = api.updateSnapshot({ openProject: path.posix.join(root, "tsconfig.json") });
+    const snapshot = api.updateSnapshot({ openProject: path.posix.join(root, config) });
     const sources: Source[] = [];
     for (const project of snapshot.getProjects()) {
       for (const file of project.rootFiles) {
@@ -90,11 +90,16 @@ export function readSources(root: string, fs?: FileSystem): Source[] {
 
 /** Paths of all files of the repository that are not installed, built or left by a run. */
 export function repositoryFiles(root: string): string[] {
-  const ignored = ["node_modules", ".git", "runs", "coverage"];
+  const ignored = [".git", "runs", "coverage", "dist"];
   return readdirSync(root, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile())
     .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)))
-    .filter((file) => !ignored.includes(file.split(path.sep)[0] ?? ""))
+    .filter((file) => {
+      const folders = file.split(path.sep);
+      const [top = ""] = folders;
+      if (ignored.includes(top) || top.startsWith(".dist-")) return false;
+      return !folders.includes("node_modules");
+    })
     .map((file) => file.replaceAll("\\", "/"));
 }
 

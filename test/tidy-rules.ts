@@ -24,7 +24,8 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
   "run/coordinator": ["base", "compile", "codec", "sync", "plan", "run", "!run/worker"],
   "run/worker": ["base", "compile", "codec", "sync", "plan", "run", "!run/coordinator"],
   sim: ["base", "compile", "models", "data", "codec", "sync", "plan", "run"],
-  // Composition and platform only, no decisions: it reads files (models, images) and moves bytes.
+  // Composition and platform only, no decisions: it reads files (models, images), moves bytes, and
+  // lets the simulator say what a plan would come to.
   nodejs: [
     "base",
     "compile",
@@ -32,10 +33,12 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
     "data",
     "plan/plan.ts",
     "run",
+    "sim",
     "node:*",
     "jpeg-js",
     "onnxruntime-node",
     "pngjs",
+    "sirv",
     "ws",
   ],
   cli: ["*"],
@@ -45,7 +48,7 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
 const entryPoints = ["src/index.ts", "src/sim.ts", "src/nodejs.ts"];
 
 /** Folders outside src that see the library as its users do. */
-const publicOnly = ["bench/", "examples/"];
+const publicOnly = ["apps/", "bench/", "examples/"];
 
 /** Edges that close a cycle of types and are meant to. */
 export const typeCycles = [

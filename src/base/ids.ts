@@ -6,6 +6,9 @@
 declare const brand: unique symbol;
 type Id<Name extends string> = string & { readonly [brand]: Name };
 
+/** What nodes and jobs may be called: part of ids and paths, and printed on terminals. */
+export const namePattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
+
 /** A machine of the fleet. */
 export type NodeId = Id<"node">;
 /** One training run; also the name of its folder. */

@@ -20,6 +20,7 @@ export interface DataOf {
 
 /** Element types that the compiler handles; the names are numpy's and ONNX's. */
 export type DType = keyof DataOf;
+/** Values of a tensor, row-major. */
 export type TensorData = DataOf[DType];
 
 /** Element type and static shape; every dimension is a known integer of at least 0. */

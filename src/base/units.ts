@@ -36,6 +36,17 @@ export function formatRate(bytesPerMs: number): string {
   return `${mbit < 10 ? mbit.toFixed(2) : mbit.toFixed(1)} Mbit/s`;
 }
 
+/** "1/4" for 0.25, "0.3" for what is no unit fraction. */
+export function formatShare(share: number): string {
+  const inverse = 1 / share;
+  return inverse > 1 && Math.abs(inverse - Math.round(inverse)) < 1e-9
+    ? `1/${Math.round(inverse)}`
+    : String(share);
+}
+
+/** "97.66 %" from 0.9766. */
+export const formatPercent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+
 function scaled(value: number, units: readonly string[]): string {
   let unit = 0;
   let rest = value;

@@ -3,8 +3,9 @@
  * of `commands/`; exit codes are decided here and nowhere else:
  * 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted.
  */
-import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { EdgeloomError, messageOf } from "../index.ts";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { EdgeloomError, messageOf, namePattern } from "../index.ts";
+import { version } from "../nodejs/environment.ts";
 import { exitCodes } from "./exit.ts";
 import { fail } from "./terminal.ts";
 
@@ -12,6 +13,13 @@ const port = (text: string): number => numberBetween(text, 1, 65535, true);
 const duty = (text: string): number => numberBetween(text, 0.001, 1, false);
 const positive = (text: string): number => numberBetween(text, 1e-9, Number.MAX_VALUE, false);
 const count = (text: string): number => numberBetween(text, 1, 1e9, true);
+function nodeName(text: string): string {
+  if (namePattern.test(text)) return text;
+  throw new InvalidArgumentError(
+    "It must be 1 to 64 letters, digits, _ . - and begin with a letter or digit.",
+  );
+}
+
 const names = (text: string): string[] => text.split(",").map((name) => name.trim());
 const integer = (text: string): number => numberBetween(text, -(2 ** 31), 2 ** 32, true);
 
@@ -32,7 +40,7 @@ function numberBetween(text: string, min: number, max: number, isWhole: boolean)
 function program(): Command {
   const root = new Command("edgeloom")
     .description("Train one neural network across devices, edge servers and the cloud.")
-    .version("0.1.0", "-V, --version", "print the version")
+    .version(version, "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
     .showHelpAfterError("(add --help for what is allowed)")
     .exitOverride()
@@ -45,11 +53,13 @@ Examples:
   edgeloom join URL --token T --data DIR   take part with the data in DIR
   edgeloom train job.yaml              train in this process alone
   edgeloom eval RUN --data DIR         measure a finished run on held-out data
+  edgeloom page                        past runs in the browser; edgeloom runs lists them here
 
 Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted.`,
     );
 
   addRuns(root);
+  addViews(root);
   addTools(root);
   return root;
 }
@@ -72,7 +82,12 @@ function addRuns(root: Command): void {
     .option("--port <n>", "port of the coordinator (default: first free from 7070)", port)
     .option("--runs <dir>", "folder for runs", "runs")
     .option("--json", "print one JSON object as the last line")
-    .option("--since <ms>", "count the run's time from this Unix time", positive)
+    .addOption(
+      new Option("--since <ms>", "count the run's time from this Unix time")
+        .argParser(positive)
+        .hideHelp(),
+    )
+    .addOption(new Option("--command <line>", "the command that a person gave").hideHelp())
     .action(async (job, options) => (await import("./commands/serve.ts")).serveJob(job, options));
 
   root
@@ -90,7 +105,7 @@ function addRuns(root: Command): void {
       "class names in the run's order, where this device may lack some",
       names,
     )
-    .option("--name <name>", "name of this device (default: host name and process id)")
+    .option("--name <name>", "name of this device (default: host name and process id)", nodeName)
     .option("--duty <share>", "share of one core that may be used, above 0 to 1", duty, 1)
     .option("--memory <MB>", "memory that may be used, in MB", positive)
     .option("--ceiling <Mbit/s>", "limit of this device's link", positive)
@@ -105,6 +120,33 @@ function addRuns(root: Command): void {
     .option("--threads <n>", "threads of the engine", count, 1)
     .option("--json", "print one JSON object as the last line")
     .action(async (job, options) => (await import("./commands/train.ts")).trainJob(job, options));
+}
+
+/** Commands that look at runs. */
+function addViews(root: Command): void {
+  root
+    .command("watch")
+    .description("follow a run that is being served")
+    .argument("<address>", "address of the page that serve printed, http://...#token=...")
+    .action(async (address) => (await import("./commands/watch.ts")).watchRun(address));
+
+  root
+    .command("runs")
+    .description("list past runs, open one, or compare two")
+    .argument("[run...]", "none for the list, one to open it, two to compare them")
+    .option("--runs <dir>", "folder for runs", "runs")
+    .option("--csv", "print the rounds of one run as CSV")
+    .option("--json", "print one JSON object")
+    .action(async (names, options) =>
+      (await import("./commands/runs.ts")).showRuns(names, options),
+    );
+
+  root
+    .command("page")
+    .description("show past runs in the browser")
+    .option("--port <n>", "port of the page (default: first free from 7070)", port)
+    .option("--runs <dir>", "folder for runs", "runs")
+    .action(async (options) => (await import("./commands/page.ts")).showPage(options));
 }
 
 /** Commands around a run: planning, models, data. */
@@ -125,6 +167,12 @@ function addTools(root: Command): void {
     .requiredOption(
       "--data <path>",
       "mnist, a folder with idx files or with images by class, or a CSV file",
+    )
+    .option("--label <column>", "label column of a CSV (default: the last)")
+    .option(
+      "--classes <names>",
+      "class names in the run's order, where the data may lack some",
+      names,
     )
     .option("--json", "print one JSON object as the last line")
     .action(async (run, options) => (await import("./commands/eval.ts")).evaluateRun(run, options));

@@ -1,16 +1,18 @@
-/** Tells a run to the terminal, record by record: the same words for serve, demo and train. */
+/** Tells a run to the terminal, record by record: the same words for serve, demo, train and watch. */
 import {
+  eventsOf,
   formatBytes,
   formatMs,
+  formatPercent,
   formatRate,
+  formatShare,
   type Plan,
+  planRows,
   RunFold,
-  type RunRecord,
   type RunSummary,
+  type TimedRecord,
 } from "../index.ts";
 import { bold, dim, isInteractive, say, status, table } from "./terminal.ts";
-
-const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
 export class RunReporter {
   readonly #fold = new RunFold();
@@ -22,42 +24,32 @@ export class RunReporter {
   }
 
   /** Takes a record and says what a person would want to know of it. */
-  tell(atMs: number, record: RunRecord): void {
+  tell({ atMs, record }: TimedRecord): void {
+    const isOver = this.#fold.summary.end !== null;
     this.#fold.add(record);
     switch (record.type) {
       case "joined":
-        return this.#joined(record.name, record.kind, record.samples, record.duty);
       case "left":
-        return this.#left(record.name, record.reason);
       case "profiled":
-        return say(dim(`${record.name}: probed in ${formatMs(record.probeMs)}`));
+        for (const { kind, text } of isOver ? [] : eventsOf(record)) {
+          say(kind === "left" ? bold(text) : kind === "probed" ? dim(text) : text);
+        }
+        return;
       case "planned":
         this.#trainingSinceMs ??= atMs;
         return this.#planned(record.plan, record.reason);
       case "round":
-        for (const { chain, reason } of record.dropped) {
-          say(
-            `round ${record.round + 1}: went on without ${chain.replace("chain:", "")} (${reason})`,
-          );
-        }
+        for (const { text } of eventsOf(record)) say(text);
         return this.#progress(atMs);
       case "evaluation":
         if (record.final || !isInteractive) return;
         return this.#progress(atMs);
+      case "environment":
       case "run":
+      case "activity":
       case "ended":
         return;
     }
-  }
-
-  #joined(name: string, kind: string, samples: number, duty: number): void {
-    if (kind !== "device") return;
-    const share = duty === 1 ? "a whole core" : `duty ${formatDuty(duty)} of a core`;
-    say(`${name} joined: ${samples.toLocaleString("en")} private samples, ${share}`);
-  }
-
-  #left(name: string, reason: string): void {
-    if (this.summary.end === null) say(bold(`${name} left: ${reason}; the run goes on without it`));
   }
 
   #planned(plan: Plan, reason: string): void {
@@ -80,20 +72,14 @@ export class RunReporter {
     const parts = [
       `round ${String(rounds).padStart(String(roundsAsked).length)}/${roundsAsked}`,
       `loss ${loss === null ? "-" : loss.toFixed(4)}`,
-      accuracy === null ? "accuracy -" : `accuracy ${percent(accuracy)} (round ${accuracyRound})`,
+      accuracy === null
+        ? "accuracy -"
+        : `accuracy ${formatPercent(accuracy)} (round ${accuracyRound})`,
       `${formatBytes(bytesUp)} up, ${formatBytes(bytesDown)} down`,
       `${formatMs(leftMs)} left`,
     ];
     return parts.join("  ");
   }
-}
-
-/** "1/4" for 0.25, "0.3" for what is no unit fraction. */
-function formatDuty(duty: number): string {
-  const inverse = 1 / duty;
-  return inverse > 1 && Math.abs(inverse - Math.round(inverse)) < 1e-9
-    ? `1/${Math.round(inverse)}`
-    : String(duty);
 }
 
 /** The plan as lines: a table with a row per chain, then the reason for each. */
@@ -106,27 +92,16 @@ export function planLines(plan: Plan, summary: Pick<RunSummary, "nodes" | "segme
     { title: "link share", align: "right" },
     { title: "round", align: "right" },
   ] as const;
-
-  const rows = plan.chains.map((chain) => {
-    const node = summary.nodes.find((candidate) => candidate.node === chain.source);
-    const copy = plan.copies.find((candidate) => candidate.id === chain.stages[0]?.copy);
-    const link = plan.links.find((candidate) => candidate.chain === chain.id);
-    const forecast = plan.forecasts.find((candidate) => candidate.chain === chain.id);
-    const last = copy === undefined ? undefined : summary.segments[copy.to - 1];
-    return [
-      node?.name ?? chain.source,
-      formatDuty(node?.dutyAsked ?? 1),
-      (node?.samples ?? 0).toLocaleString("en"),
-      copy === undefined ? "?" : `${copy.to} of ${summary.segments.length}, to ${last}`,
-      link === undefined ? "none" : formatRate(link.bytesPerMs ?? Number.POSITIVE_INFINITY),
-      formatMs(forecast?.roundMs ?? Number.NaN),
-    ];
-  });
-  const names = rows.map(([name = ""]) => name);
-  const width = Math.max(...names.map((name) => name.length));
-  const reasons = plan.chains.map((chain, i) => {
-    const forecast = plan.forecasts.find((candidate) => candidate.chain === chain.id);
-    return `${(names[i] ?? "").padEnd(width)}  ${forecast?.reason}`;
-  });
-  return [...table(columns, rows), "", ...reasons, "", plan.reason];
+  const rows = planRows(plan, summary);
+  const cells = rows.map((row) => [
+    row.name,
+    formatShare(row.duty),
+    row.samples.toLocaleString("en"),
+    `${row.stages[0]?.to} of ${summary.segments.length}, to ${row.keeps}`,
+    row.bytesPerMs === null ? "none" : formatRate(row.bytesPerMs),
+    formatMs(row.roundMs),
+  ]);
+  const width = Math.max(...rows.map(({ name }) => name.length));
+  const reasons = rows.map(({ name, reason }) => `${name.padEnd(width)}  ${reason}`);
+  return [...table(columns, cells), "", ...reasons, "", plan.reason];
 }

@@ -12,6 +12,7 @@ import type { OpName } from "./ops/table.ts";
 
 /** An ONNX attribute value. Integers, floats, strings, their lists, or a tensor. */
 export type Attribute = number | string | readonly number[] | readonly string[] | DenseTensor;
+/** Attributes of a node by name. */
 export type Attributes = Readonly<Record<string, Attribute>>;
 
 /** A dimension before `specialize`: a number, or a name such as "batch" bound later. */

@@ -12,6 +12,9 @@ export interface BatchKey {
   readonly size: number;
 }
 
+/**
+ * Labelled samples that training and evaluation draw from. The same key gives the same batch on any machine.
+ */
 export class SampleSource {
   readonly samples: number;
   readonly inputShape: readonly number[];
@@ -28,7 +31,7 @@ export class SampleSource {
     this.classNames = dataset.classNames ?? null;
   }
 
-  /** The training batch of a key; see {@link BatchSampler} for which samples those are. */
+  /** The training batch of a key; see `data/batches.ts` for which samples those are. */
   batch({ seed, node, step, size }: BatchKey): Batch {
     const name = `${seed} ${node}`;
     let sampler = this.#samplers.get(name);

@@ -13,12 +13,24 @@ import type { Model } from "../compile/graph.ts";
 /** Name of the open first dimension of a model's input. */
 const batchDimension = "batch";
 
+/** Kernel size, stride and padding of a convolution, the same in both directions. */
 export interface ConvOptions {
   readonly kernel: number;
   readonly stride?: number;
   readonly pad?: number;
 }
 
+/**
+ * A model layer by layer; names of layers become names of nodes and weights.
+ * @example
+ * const model = new Sequential("digits", [1, 28, 28], 1)
+ *   .conv("conv1", 8, { kernel: 3 })
+ *   .maxPool("pool1")
+ *   .relu("relu1")
+ *   .flatten("flatten")
+ *   .linear("answer", 10)
+ *   .model();
+ */
 export class Sequential {
   readonly #name: string;
   readonly #seed: number;
@@ -55,6 +67,7 @@ export class Sequential {
     return this.#add("Gemm", name, [weight, bias], { transB: 1 });
   }
 
+  /** The larger of 0 and the value. */
   relu(name: string): this {
     return this.#add("Relu", name);
   }
@@ -69,10 +82,12 @@ export class Sequential {
     return this.#add("GlobalAveragePool", name);
   }
 
+  /** One row of features per sample, for {@link linear}. */
   flatten(name: string): this {
     return this.#add("Flatten", name, [], { axis: 1 });
   }
 
+  /** The model of the layers so far, with its first dimension open. */
   model(): Model {
     const graph = this.#builder.graph([this.#at]);
     const inputs = graph.inputs.map((input) => ({

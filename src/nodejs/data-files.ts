@@ -219,17 +219,22 @@ function decodePicture(bytes: Uint8Array, name: string): Picture {
 
 // -- shards
 
+/** How to split samples among devices. */
 export interface PartitionOptions {
+  /** Number of shards. */
   readonly parts: number;
   /** Folder for the shards `part-1`, `part-2`, ... */
   readonly out: string;
+  /** Concentration: small is unequal, large is equal. */
   readonly alpha: number;
   readonly seed: number;
 }
 
+/** One part, as it was written. */
 export interface Shard {
   readonly folder: string;
   readonly samples: number;
+  /** Samples of each class. */
   readonly perClass: readonly number[];
 }
 
@@ -238,7 +243,7 @@ export interface Shard {
  * files per part. The partition is drawn here, once: devices read files, they
  * never draw it again. @throws InputError
  */
-export function writePartition(data: string, options: PartitionOptions): Shard[] {
+export function partition(data: string, options: PartitionOptions): Shard[] {
   const source = data === "mnist" ? mnistFolder() : data;
   const { images, labels, where } = readIdxFiles(source, "train");
   const dataset = idxDataset(images, labels, { classes: idxClasses, where });

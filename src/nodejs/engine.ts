@@ -21,6 +21,7 @@ import type {
   EngineValue,
 } from "./engine-thread.ts";
 
+/** How a native engine computes. */
 export interface NativeEngineOptions {
   /** Threads that one operator may use, from 1; 1 where absent. Results depend on it in the last bits. */
   readonly threads?: number;
@@ -97,6 +98,7 @@ export class NativeEngine implements Engine {
     return values as ReadonlyMap<Slot, Tensor>;
   }
 
+  /** Evaluates a loaded program once; the tensors that are fed are handed over. */
   async run({ program, feeds, keep, fetch }: EngineRun): Promise<EngineAnswer> {
     const moved = new Set<ArrayBuffer>();
     const given = new Map<string, Slot | Tensor>();

@@ -5,7 +5,16 @@ import { hostname } from "node:os";
 import { messageOf } from "../base/errors.ts";
 import { random } from "../base/random.ts";
 import type { SampleSource } from "../data/source.ts";
-import type { Batch, DataSource, Done, Engine, Host, HostEngine, Store } from "../run/host.ts";
+import type {
+  Batch,
+  Cancel,
+  DataSource,
+  Done,
+  Engine,
+  Host,
+  HostEngine,
+  Store,
+} from "../run/host.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
 
 export interface NodeHostOptions {
@@ -19,11 +28,7 @@ export interface NodeHostOptions {
 export function nodeHost(options: NodeHostOptions): Host {
   return {
     now: () => performance.now(),
-    after(delayMs, fire) {
-      // setTimeout rounds down, and a host never fires early.
-      const timer = setTimeout(fire, Math.ceil(delayMs));
-      return () => clearTimeout(timer);
-    },
+    after,
     random: random(randomInt(0x1_0000_0000)),
     engine: callbackEngine(options.engine),
     train: options.train === null ? null : callbackData(options.train),
@@ -32,6 +37,13 @@ export function nodeHost(options: NodeHostOptions): Host {
     peakMemoryBytes,
     record: options.record,
   };
+}
+
+/** Calls `fire` once after so many milliseconds; the answer cancels it. */
+export function after(delayMs: number, fire: () => void): Cancel {
+  // setTimeout rounds down and takes a delay beyond 31 bits for none; a host never fires early.
+  const timer = setTimeout(fire, Math.min(Math.ceil(delayMs), 2 ** 31 - 1));
+  return () => clearTimeout(timer);
 }
 
 /** A store for peers that keep nothing. */

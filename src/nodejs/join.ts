@@ -7,6 +7,7 @@ import { Worker, type WorkerEnd, type WorkerEvent } from "../run/worker/worker.t
 import { machineName, nodeHost, noStore } from "./host.ts";
 import { frameBytesMax, webSocketLink } from "./link.ts";
 
+/** Which run to join, as what, and with which data. */
 export interface JoinOptions {
   readonly url: string;
   readonly token: string;
@@ -16,6 +17,7 @@ export interface JoinOptions {
   readonly ceilingBytesPerMs: number | null;
   readonly train: SampleSource;
   readonly engine: Engine;
+  /** Told how the run goes from where this worker stands. */
   onEvent(event: WorkerEvent): void;
 }
 

@@ -1,8 +1,12 @@
 /** Links over WebSockets (ws), and a pair within one process for the server's own worker. */
 import type { WebSocket } from "ws";
 import type { Frame, Link } from "../run/host.ts";
+import type { TextLink } from "../run/observe/observer.ts";
 import { joinFrame, splitFrame } from "../run/wire/frame.ts";
 import { memoryLinks } from "../run/wire/memory-link.ts";
+
+/** Time for the other side to take leave, after what was sent has gone. */
+const farewellMs = 3_000;
 
 /** Largest frame accepted. */
 export const frameBytesMax = 1024 * 1024 * 1024;
@@ -13,9 +17,7 @@ export function webSocketLink(socket: WebSocket): Link {
     send(frame) {
       if (socket.readyState === socket.OPEN) socket.send(joinFrame(frame), { binary: true });
     },
-    close() {
-      socket.close();
-    },
+    close: () => closeSoon(socket),
     onFrame: () => {},
     onClose: () => {},
   };
@@ -35,6 +37,12 @@ export function webSocketLink(socket: WebSocket): Link {
   return link;
 }
 
+/** Closes politely; a peer that does not answer within a moment is cut off. */
+function closeSoon(socket: WebSocket): void {
+  socket.close();
+  setTimeout(() => socket.terminate(), farewellMs).unref();
+}
+
 /** ws may hand over a slice of its pool; tensors need memory that is aligned and theirs alone. */
 function receivedFrame(data: Buffer): Frame {
   const bytes =
@@ -47,6 +55,26 @@ function receivedFrame(data: Buffer): Frame {
     // Too short to be a frame: the decoder above refuses it with its own words.
     return { head: bytes, body: [] };
   }
+}
+
+/** A WebSocket to an observer, or to the server that it observes, as a link for texts. */
+export function observerLink(socket: WebSocket): TextLink {
+  const link: TextLink = {
+    send(text) {
+      if (socket.readyState === socket.OPEN) socket.send(text);
+    },
+    close: () => closeSoon(socket),
+    get pendingBytes() {
+      return socket.bufferedAmount;
+    },
+    onText: () => {},
+    onClose: () => {},
+  };
+  socket.on("message", (data, isBinary) => link.onText(isBinary ? "" : String(data)));
+  // An error is always followed by "close", which says all that is needed.
+  socket.on("error", () => {});
+  socket.on("close", () => link.onClose());
+  return link;
 }
 
 /** Two ends of a link within this process. */

@@ -1,7 +1,12 @@
 /** Measurements outside a run: this machine's profile of a model, a model's accuracy. */
+import { present } from "../base/assert.ts";
+import { InputError } from "../base/errors.ts";
 import { cloneTensor } from "../base/tensor.ts";
 import type { Model } from "../compile/graph.ts";
+import { requireEnding } from "../compile/loss.ts";
 import { writeOnnx } from "../compile/onnx/write.ts";
+import { segmentModel } from "../compile/segment.ts";
+import { specialize } from "../compile/specialize.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { Profile } from "../plan/plan.ts";
 import type { Done, Engine, Host } from "../run/host.ts";
@@ -9,9 +14,12 @@ import { type Job, jobSpecOf } from "../run/job.ts";
 import { type Evaluation, Evaluator } from "../run/worker/evaluator.ts";
 import { probe } from "../run/worker/prober.ts";
 import { WorkerModel } from "../run/worker/worker-model.ts";
+import { NativeEngine } from "./engine.ts";
 import { nodeHost, noStore } from "./host.ts";
 
 const probeRepeats = 5;
+/** The one that classifiers are measured by. */
+const loss = "softmax-cross-entropy";
 
 /** How fast this machine runs each segment of the job's model, at the job's batch size. */
 export function profileModel(job: Job, model: Model, engine: Engine): Promise<Profile> {
@@ -21,22 +29,70 @@ export function profileModel(job: Job, model: Model, engine: Engine): Promise<Pr
   );
 }
 
-/** Loss and right answers of a classifier on held-out samples. */
-export function evaluateModel(
-  model: Model,
-  test: SampleSource,
-  engine: Engine,
-): Promise<Evaluation> {
+/** Which model to measure, and on what. */
+export interface EvaluateOptions {
+  readonly model: Model;
+  /** Held-out samples. */
+  readonly test: SampleSource;
+  /** Computes the numbers and stays open; a native engine of its own where absent. */
+  readonly engine?: Engine;
+}
+
+/** How good a model's answers are. */
+export interface Accuracy {
+  readonly samples: number;
+  readonly correct: number;
+  /** correct / samples. */
+  readonly accuracy: number;
+  /** Mean cross-entropy per sample. */
+  readonly loss: number;
+}
+
+/**
+ * Measures a classifier on held-out samples.
+ * @example
+ * const { accuracy } = await evaluate({ model: openRun("runs/ID"), test: loadHeldOutPath("mnist") });
+ * @throws InputError where the samples do not fit the model, ModelError where it is no classifier
+ */
+export async function evaluate({ model, test, engine }: EvaluateOptions): Promise<Accuracy> {
+  checkFit(model, test);
   const worker = new WorkerModel(writeOnnx(model.graph), {
     batch: 1,
-    loss: "softmax-cross-entropy",
+    loss,
     optimizer: { kind: "sgd", momentum: 0, weightDecay: 0 },
     seed: 0,
   });
-  const evaluator = new Evaluator(hostOf(engine, test), worker);
   // The engine takes over what it is given; the caller's model stays whole.
   const weights = new Map([...model.weights].map(([name, value]) => [name, cloneTensor(value)]));
-  return promised((done) => evaluator.evaluate(weights, null, done));
+  const own = engine ?? new NativeEngine();
+  try {
+    const evaluator = new Evaluator(hostOf(own, test), worker);
+    const measured = await promised<Evaluation>((done) => evaluator.evaluate(weights, null, done));
+    const { samples } = measured;
+    const correct = present(measured.correct, "what only an engine that computes can tell");
+    const mean = present(measured.loss, "what only an engine that computes can tell");
+    return { samples, correct, accuracy: correct / samples, loss: mean };
+  } finally {
+    if (engine === undefined) await own.close();
+  }
+}
+
+/**
+ * Refuses held-out samples that the model does not take.
+ * @throws InputError naming shapes or classes, ModelError where the model is no classifier
+ */
+export function checkFit(model: Model, test: SampleSource): void {
+  const graph = specialize(model.graph, { batch: 1 });
+  requireEnding(graph, loss);
+  const takes = (graph.inputs[0]?.shape ?? []).slice(1);
+  const classes = segmentModel(graph).at(-1)?.output.shape[1] ?? 0;
+  const isFit = takes.join() === test.inputShape.join() && test.classes <= classes;
+  if (isFit) return;
+  throw new InputError({
+    what: "held-out data",
+    received: `samples of shape [${test.inputShape}] with ${test.classes} classes`,
+    allowed: `what the model takes: shape [${takes}], at most ${classes} classes`,
+  });
 }
 
 const hostOf = (engine: Engine, test: SampleSource | null): Host =>

@@ -1,19 +1,20 @@
-/** The folder of a run: `runs/<id>/` with plan, records, weights and model. */
+/** The folder of a run: `runs/<id>/` with job, plan, records, weights, model, summary and report. */
 import {
-  createWriteStream,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
-  type WriteStream,
+  rmdirSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { InputError, messageOf } from "../base/errors.ts";
 import { type RunId, runId } from "../base/ids.ts";
 import { readSafetensors } from "../base/safetensors.ts";
 import type { Model } from "../compile/graph.ts";
 import { readOnnx } from "../compile/onnx/read.ts";
-import type { RunRecord } from "../run/metrics/record.ts";
+import { createRunLog, type RunLog } from "./run-log.ts";
 
 /** Files of a run folder. */
 export const runFiles = {
@@ -22,14 +23,15 @@ export const runFiles = {
   plan: "plan.json",
   records: "records.jsonl",
   job: "job.yaml",
+  summary: "summary.json",
+  report: "report.html",
 } as const;
 
+/** A folder that takes the files of one run. */
 export interface RunFolder {
   readonly run: RunId;
   readonly path: string;
-  /** Appends a record with the milliseconds since the run started. */
-  append(atMs: number, record: RunRecord): void;
-  close(): Promise<void>;
+  readonly log: RunLog;
 }
 
 /**
@@ -40,28 +42,38 @@ export function createRunFolder(root: string, name: string, jobText: string, now
   const stamp = now.toISOString().slice(0, 19).replace("T", "-").replaceAll(":", "");
   let id = `${stamp}-${name}`;
   for (let i = 2; existsSync(join(root, id)); i++) id = `${stamp}-${name}-${i}`;
-  const path = join(root, id);
-  let records: WriteStream;
+  return runFolderAt(join(root, id), jobText);
+}
+
+/**
+ * Makes a run folder at a path, named by its last part.
+ * @throws InputError where the folder cannot be made or holds a run already
+ */
+export function runFolderAt(path: string, jobText: string): RunFolder {
   try {
     mkdirSync(path, { recursive: true });
+    const log = createRunLog(join(path, runFiles.records));
     writeFileSync(join(path, runFiles.job), jobText);
-    records = createWriteStream(join(path, runFiles.records), { flags: "a" });
+    return { run: runId(basename(path)), path, log };
   } catch (error) {
     throw new InputError({
-      what: "folder for runs",
+      what: "folder of the run",
       received: `${path} (${messageOf(error)})`,
-      allowed: "a folder that can be written: see --runs",
+      allowed: "a folder that can be written and holds no run yet",
     });
   }
-  return {
-    run: runId(id),
-    path,
-    append: (atMs, record) => {
-      records.write(`${JSON.stringify({ atMs: Math.round(atMs), ...record })}\n`);
-    },
-    close: () => new Promise((resolve) => records.end(resolve)),
-  };
 }
+
+/** Takes back the folder of a run that has not come to start: what was made, and nothing else. */
+export function discardRunFolder({ path, log }: RunFolder): void {
+  log.close();
+  for (const name of Object.values(runFiles)) rmSync(join(path, name), { force: true });
+  if (readdirSync(path).length === 0) rmdirSync(path);
+}
+
+/** Names of the files that a run's folder holds by now. */
+export const existingRunFiles = (folder: string): string[] =>
+  Object.values(runFiles).filter((name) => existsSync(join(folder, name)));
 
 /**
  * The model of a run folder with its newest committed weights, or a model file.

@@ -74,6 +74,7 @@ export interface Forecast {
   readonly reason: string;
 }
 
+/** Who trains which layers on whose data, over which share of which link, and why. */
 export interface Plan {
   /** Version of the plan; grows by one with each change. */
   readonly term: number;
@@ -121,6 +122,7 @@ export interface FleetNode {
   readonly latencyMs: number;
 }
 
+/** Machines and what they share. */
 export interface Fleet {
   readonly nodes: readonly FleetNode[];
   /** The radio cell that all devices share, in bytes per millisecond; null where there is none. */

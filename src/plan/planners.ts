@@ -3,8 +3,11 @@ import { local } from "./local.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import type { Planner } from "./plan.ts";
 
+/** Planners by the name that a job gives them. */
 export const planners = {
+  /** Each device trains the first layers, the edge server the rest; its own cut and share of the link for each. */
   "parallel-split": parallelSplit,
+  /** One node trains everything. */
   local,
 } as const satisfies Record<string, Planner>;
 

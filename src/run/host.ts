@@ -100,6 +100,7 @@ export interface EngineRun {
   readonly fetch: readonly string[];
 }
 
+/** What a run of a program gave. */
 export interface EngineAnswer {
   readonly outputs: ReadonlyMap<string, Tensor>;
   /** Milliseconds the computation itself took, without queueing and hand-over. */
@@ -122,6 +123,7 @@ export interface Engine {
   write(values: ReadonlyMap<Slot, Tensor>): Promise<void>;
   /** Copies slots out. */
   read(slots: readonly Slot[]): Promise<ReadonlyMap<Slot, Tensor>>;
+  /** Evaluates a loaded program once. */
   run(run: EngineRun): Promise<EngineAnswer>;
   /** Frees every slot whose name starts with `prefix`. */
   drop(prefix: string): Promise<void>;

@@ -5,6 +5,7 @@
 import * as z from "zod/mini";
 import { present } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
+import { namePattern } from "../base/ids.ts";
 import { bytesPerMsOfMbit } from "../base/units.ts";
 import { type CodecName, codecNames } from "../codec/codec.ts";
 import { type LossName, lossNames } from "../compile/loss.ts";
@@ -27,7 +28,7 @@ const dataSchema = z.union([
 ]);
 
 const deviceSchema = z.strictObject({
-  name: z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, "letters, digits, _ . -")),
+  name: z.string().check(z.regex(namePattern, "letters, digits, _ . -")),
   duty: z._default(z.number().check(z.positive(), z.maximum(1)), 1),
   ceilingMbit: z.optional(positive),
   memoryMB: z.optional(positive),
@@ -36,7 +37,7 @@ const deviceSchema = z.strictObject({
 const codecField = z.enum(codecNames as [string, ...string[]]);
 
 const jobSchema = z.strictObject({
-  name: z._default(z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)), "job"),
+  name: z._default(z.string().check(z.regex(namePattern, "letters, digits, _ . -")), "job"),
   model: z.string().check(z.minLength(1)),
   data: dataSchema,
   loss: z._default(z.enum(lossNames as [string, ...string[]]), "softmax-cross-entropy"),
@@ -102,6 +103,7 @@ export interface Job extends Omit<Parsed, "loss" | "optimizer" | "planner" | "co
   };
 }
 
+/** Where the samples of a job come from; see `docs/jobs.md`. */
 export type DataSpec = Job["data"];
 
 /**
@@ -120,6 +122,7 @@ export function parseJob(
     typeof fleet.devices === "number"
       ? Array.from({ length: fleet.devices }, (_, i) => ({ name: `device-${i + 1}`, duty: 1 }))
       : fleet.devices;
+  refuseNames(devices, locate);
   return {
     ...(rest as Omit<Job, "fleet">),
     fleet: {
@@ -127,6 +130,24 @@ export function parseJob(
       devices: devices.map((device) => deviceSpec(device)),
     },
   };
+}
+
+/** The edge server that serve brings along has this name. */
+const reservedName = "edge";
+
+function refuseNames(
+  devices: readonly { readonly name: string }[],
+  locate: (path: readonly PropertyKey[]) => string,
+): void {
+  const names = devices.map(({ name }) => name);
+  const wrong = names.findIndex((name, i) => name === reservedName || names.indexOf(name) < i);
+  if (wrong < 0) return;
+  throw new InputError({
+    what: `fleet.devices.${wrong}.name`,
+    received: JSON.stringify(names[wrong]),
+    allowed: `a name of its own for each device, and not "${reservedName}", the server's`,
+    where: locate(["fleet", "devices", wrong, "name"]),
+  });
 }
 
 function deviceSpec(device: z.infer<typeof deviceSchema>): DeviceSpec {

@@ -22,6 +22,7 @@ import { type Job, jobSpecOf } from "../run/job.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
 import type { Contribution } from "../sync/sync.ts";
 
+/** A run to follow: its committed log, and the samples of its nodes. */
 export interface ReplayOptions {
   readonly job: Job;
   readonly model: Model;

@@ -4,13 +4,14 @@
  * milliseconds; with the interpreter or a native engine it trains for real.
  */
 import { present } from "../base/assert.ts";
+import { InputError } from "../base/errors.ts";
 import { runId } from "../base/ids.ts";
 import type { Model } from "../compile/graph.ts";
 import type { Profile } from "../plan/plan.ts";
 import { Coordinator, type CoordinatorEnd } from "../run/coordinator/coordinator.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
-import type { RunRecord } from "../run/metrics/record.ts";
+import type { TimedRecord } from "../run/metrics/record.ts";
 import { Worker, type WorkerEnd } from "../run/worker/worker.ts";
 import { type SimSamples, simHost } from "./host.ts";
 import { simLinks } from "./link.ts";
@@ -36,6 +37,7 @@ export interface SimCrash {
   readonly atMs: number;
 }
 
+/** A job, the machines that train it, and what goes wrong. */
 export interface SimulationOptions {
   readonly job: Job;
   readonly model: Model;
@@ -43,14 +45,11 @@ export interface SimulationOptions {
   /** Makes each node's engine. */
   readonly engine: () => Engine;
   readonly crashes?: readonly SimCrash[];
+  /** Nodes tell what they do all the time, as if somebody watched; it costs a little of their links. */
+  readonly isWatched?: boolean;
 }
 
-/** A record with the virtual time at which it was emitted. */
-export interface TimedRecord {
-  readonly atMs: number;
-  readonly record: RunRecord;
-}
-
+/** How a simulated run went and ended. */
 export interface SimulationResult {
   readonly end: CoordinatorEnd;
   readonly records: readonly TimedRecord[];
@@ -61,9 +60,13 @@ export interface SimulationResult {
   readonly virtualMs: number;
 }
 
-/** Runs a job to its end in virtual time. The same options give the same records. */
+/**
+ * Runs a job to its end in virtual time. The same options give the same records.
+ * @throws InputError when the nodes are not those that the job waits for
+ */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const { job, nodes } = options;
+  requireFleet(job, nodes);
   const world = new World();
   const records: TimedRecord[] = [];
   const files = new Map<string, Uint8Array>();
@@ -98,6 +101,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     },
     (end) => ends.push(end),
   );
+  coordinator.watch(options.isWatched ?? false);
   for (const node of nodes) {
     const [near, far] = simLinks(world, { latencyMs: node.latencyMs, bytesPerMs: null });
     const crash = options.crashes?.find((candidate) => candidate.node === node.name);
@@ -118,10 +122,32 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
       { onEvent: () => {}, onEnd: (value) => workers.set(node.name, value) },
     );
   }
-  await world.run(() => ends.length > 0 && workers.size === nodes.length);
+  // Who is refused leaves a place that nobody else will take: the run would never start.
+  const refused = () => [...workers].find(([, { reason }]) => reason === "refused");
+  await world.run(() => {
+    return (ends.length > 0 && workers.size === nodes.length) || refused() !== undefined;
+  });
   for (const engine of engines) await engine.close();
+  const [name, { text = "" } = {}] = refused() ?? [];
+  if (name !== undefined) throw fleetError(`${name}, refused: ${text}`);
   const end = present(ends[0], "the end of the run");
   return { end, records, files, workers, virtualMs: world.now() };
 }
+
+function requireFleet(job: Job, nodes: readonly SimNode[]): void {
+  const names = nodes.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined) throw fleetError(`two nodes named "${twice}"`);
+  const devices = nodes.filter(({ kind }) => kind === "device").length;
+  const asked = job.fleet.devices.length;
+  if (devices !== asked) throw fleetError(`${devices} devices for a job of ${asked}`);
+}
+
+const fleetError = (received: string): InputError =>
+  new InputError({
+    what: "nodes of the simulation",
+    received,
+    allowed: "a node for each device of the job, with data that fit its model, and servers",
+  });
 
 const tokenOf = (node: SimNode): string => `token of ${node.name}`;

@@ -1,15 +1,32 @@
 import { execFile } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 
 const run = promisify(execFile);
 
 /** What each example must print. */
 const prints: Readonly<Record<string, RegExp>> = {
-  "train-locally.ts": /^finished: (8|9)\d{3} of 10000 right, saved in /m,
+  "custom-data-and-model.ts":
+    /^finished: 1218 parameters answer (9[5-9]|100)\.\d % of new points right$/m,
+  "plan-and-simulate.ts":
+    /^gateway keeps .*\nphone keeps .*\nwatch keeps .*\npredicted round: .* m?s\nas planned: finished, 12 rounds in .* up, .* down\nthe watch dies: finished, 12 rounds in .* up, .* down\n$/,
+  "train-locally.ts": /^finished: (8|9)\d{3} of 10000 right, saved in runs\/digits-\d+$/m,
 };
+
+/** Where they run, so that what they save is not left in the repository. */
+const folder = mkdtempSync(join(tmpdir(), "edgeloom-examples-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("examples", () => {
   it("are all run here", () => {
@@ -17,7 +34,8 @@ describe("examples", () => {
   });
 
   it.each(Object.entries(prints))("%s runs and prints what it promises", async (name, expected) => {
-    const { stdout, stderr } = await run(process.execPath, [join("examples", name)]);
+    const path = resolve("examples", name);
+    const { stdout, stderr } = await run(process.execPath, [path], { cwd: folder });
     expect(stderr).toBe("");
     expect(stdout).toMatch(expected);
   });
@@ -26,6 +44,26 @@ describe("examples", () => {
     const readme = readFileSync("README.md", "utf8");
     const source = readFileSync("examples/train-locally.ts", "utf8");
     const code = source.slice(source.indexOf("import"));
-    expect(readme).toContain(`\`\`\`ts\n${code}\`\`\``);
+    // Not `expect(readme)`: a failure would print all of it.
+    expect(readme.includes(`\`\`\`ts\n${code}\`\`\``)).toBe(true);
+  });
+
+  it("in docs/library.md run one after the other", async () => {
+    const sections = readFileSync("docs/library.md", "utf8").split(/^## /m).slice(1);
+    const imports = new Set<string>();
+    const bodies = sections.map((section) => {
+      const code = [...section.matchAll(/^```ts\n(.*?)^```/gms)].map(([, text]) => text).join("");
+      const importLine = /^import \{ (.*) \} from (".*");\n/gm;
+      for (const [, names = "", from] of code.matchAll(importLine)) {
+        for (const name of names.split(", ")) imports.add(`import { ${name} } from ${from};`);
+      }
+      return `{\n${code.replace(importLine, "")}}`;
+    });
+    mkdirSync(join(folder, "node_modules"));
+    symlinkSync(resolve("."), join(folder, "node_modules/edgeloom"), "junction");
+    writeFileSync(join(folder, "library.ts"), [...imports, ...bodies].join("\n"));
+    const { stdout, stderr } = await run(process.execPath, ["library.ts"], { cwd: folder });
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(/^finished 0\.\d+\n0 [\d.]+\n.*\nphone .*\n[\d.]+ 5 \d+\n$/s);
   });
 });

@@ -1,42 +1,20 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
-import { loadModel, loadShard, NativeEngine, writePartition } from "../../src/nodejs.ts";
+import { loadModel, loadShard, NativeEngine } from "../../src/nodejs.ts";
 import { parseJob } from "../../src/run/job.ts";
 import type { RunRecord } from "../../src/run/metrics/record.ts";
 import { replay } from "../../src/sim/replay.ts";
-import { type Running, start } from "./processes.ts";
+import { type ShortRun, serveShortRun, shortJob } from "../short-run.ts";
+import type { Running } from "./processes.ts";
 
-/**
- * One short run over real processes, sockets and the native engine: an edge
- * server and three devices, one of which is killed in mid-round.
- */
+/** A short run whose server, devices and records the tests look at. */
 const folder = mkdtempSync(join(tmpdir(), "edgeloom-run-"));
-const runs = join(folder, "runs");
-const running: Running[] = [];
-
-const jobSource = {
-  name: "short",
-  model: "lenet5",
-  data: "mnist",
-  batch: 16,
-  rounds: 12,
-  localBatches: 8,
-  codec: { up: "float16", down: "float16" },
-  evaluate: { every: 100 },
-  fleet: {
-    cellMbit: 200,
-    devices: [
-      { name: "quick", duty: 1 },
-      { name: "slow", duty: 0.25 },
-      { name: "doomed", duty: 0.5 },
-    ],
-  },
-};
+let run: ShortRun | null = null;
 
 interface Result {
   readonly server: Awaited<Running["finished"]>;
@@ -46,47 +24,22 @@ interface Result {
 }
 
 let result: Result;
-const shards = new Map<string, string>();
 
 beforeAll(async () => {
-  const jobFile = join(folder, "job.yaml");
-  writeFileSync(jobFile, JSON.stringify(jobSource));
-  const parts = writePartition("mnist", {
-    parts: 3,
-    out: join(folder, "shards"),
-    alpha: 0.5,
-    seed: 7,
-  });
-  const server = launch(["serve", jobFile, "--runs", runs, "--json"]);
-  const devices = new Map<string, Running>();
-  for (const [i, { name, duty }] of jobSource.fleet.devices.entries()) {
-    const [, url, token] = await server.says(
-      new RegExp(`join (ws://\\S+) --token (\\S+) --name ${name} `),
-    );
-    const shard = present(parts[i], "a shard").folder;
-    shards.set(name, shard);
-    const args = ["join", url ?? "", "--token", token ?? "", "--name", name];
-    devices.set(name, launch([...args, "--duty", String(duty), "--data", shard]));
-  }
-  await present(devices.get("doomed"), "a device").says(/round 4/);
-  devices.get("doomed")?.child.kill("SIGKILL");
-  const ended = await server.finished;
+  run = await serveShortRun(folder);
+  await run.join();
+  await run.killDoomed();
+  const ended = await run.server.finished;
   const finished = new Map<string, Awaited<Running["finished"]>>();
-  for (const [name, device] of devices) finished.set(name, await device.finished);
-  const path = join(runs, present(readdirSync(runs)[0], "a run folder"));
+  for (const [name, device] of run.devices) finished.set(name, await device.finished);
+  const path = join(run.runs, present(readdirSync(run.runs)[0], "a run folder"));
   const lines = readFileSync(join(path, "records.jsonl"), "utf8").trim().split("\n");
   const records = lines.map((line) => JSON.parse(line) as RunRecord);
   result = { server: ended, devices: finished, path, records };
 }, 120_000);
 
-function launch(args: readonly string[]): Running {
-  const process = start(args, 110_000);
-  running.push(process);
-  return process;
-}
-
 afterAll(() => {
-  for (const { child } of running) child.kill("SIGKILL");
+  run?.end();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -104,7 +57,7 @@ describe("a run over processes", () => {
 
   it("goes on without the killed device, and says so", () => {
     const rounds = result.records.filter((record) => record.type === "round");
-    expect(rounds).toHaveLength(jobSource.rounds);
+    expect(rounds).toHaveLength(shortJob.rounds);
     expect(rounds[0]?.participants).toHaveLength(3);
     expect(
       rounds
@@ -150,13 +103,13 @@ describe("a run over processes", () => {
   });
 
   it("gives the weights of its single-process replay, bit for bit", async () => {
-    const job = parseJob(jobSource);
+    const job = parseJob(shortJob);
     const engine = new NativeEngine();
     const expected = await replay({
       job,
       model: loadModel(job.model, job.seed, "."),
       records: result.records,
-      samplesOf: (node) => loadShard(present(shards.get(node), node)),
+      samplesOf: (node) => loadShard(present(run?.shards.get(node), node)),
       engine,
     });
     await engine.close();

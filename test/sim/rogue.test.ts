@@ -120,7 +120,8 @@ const contribution = (copy: string, term: number, round: number) =>
     loss: null,
     steps: 3,
     computeMs: 1,
-    busyMs: 1,
+    held: { forward: 1, backward: 0, update: 0, step: 0 },
+    paced: { bytes: 0, ms: 0 },
     peakRssBytes: null,
   }) as const;
 
@@ -172,22 +173,22 @@ describe("a device that does not keep to the protocol is dropped with the reason
     expect(rounds.at(-1)?.participants.map(({ node }) => node)).toEqual(["a", "b"]);
   });
 
-  it("who contributes for another's copy, or to another round, changes nothing", async () => {
-    const script = untilRound(({ term, round }, send) => {
-      send(contribution("copy:a", term, round));
-      send(contribution("copy:c", term + 1, round));
-      send(contribution("copy:c", term, round + 1));
-      send({ type: "leave", text: "done" });
-    });
-    const { end, rounds } = await runWithRogue(script);
+  it("who falls silent in mid-round, its heart still beating, costs the round its deadline", async () => {
+    const { left, end, rounds } = await runWithRogue(untilRound(() => {}));
+    expect(left).toEqual([]);
     expect(end?.reason).toBe("finished");
-    expect(rounds[0]?.participants.map(({ node }) => node)).toEqual(["a", "b"]);
+    for (const round of rounds) {
+      expect(round.ms).toBeGreaterThanOrEqual(30_000);
+      expect(round.dropped.map(({ chain }) => chain)).toEqual(["chain:c"]);
+    }
   });
 
-  it("who falls silent in mid-round is dropped at its lease", async () => {
-    const { left, end } = await runWithRogue(untilRound(() => {}));
-    // Its heart still beats: only the round's deadline ends the wait.
-    expect(left).toEqual([]);
+  it("who answers pings that nobody sent does not look nearer than it is", async () => {
+    const { left, end } = await runWithRogue((message, send) => {
+      send({ type: "pong", sentMs: 1e12 });
+      untilRound(() => send({ type: "leave", text: "done" }))(message, send);
+    });
+    expect(left.map(({ reason }) => reason)).toEqual(["done"]);
     expect(end?.reason).toBe("finished");
   });
 });

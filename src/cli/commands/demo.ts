@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stringify } from "yaml";
 import { mbitOfBytesPerMs, parseJob } from "../../index.ts";
-import { writePartition } from "../../nodejs.ts";
+import { partition } from "../../nodejs.ts";
 import { demoJob } from "../demo-job.ts";
 import { exitCodes } from "../exit.ts";
 import { fail, say } from "../terminal.ts";
@@ -27,7 +27,7 @@ const entry = process.argv[1] ?? "";
 
 export async function demo(flags: DemoFlags): Promise<void> {
   const job = { ...demoJob, seed: flags.seed };
-  const { fleet, partition } = parseJob(job);
+  const { fleet, partition: split } = parseJob(job);
   const folder = mkdtempSync(join(tmpdir(), "edgeloom-demo-"));
   const children: ChildProcess[] = [];
   const start = (args: readonly string[], withChannel: boolean): ChildProcess => {
@@ -55,10 +55,10 @@ export async function demo(flags: DemoFlags): Promise<void> {
     process.on("SIGINT", stop);
     process.on("SIGTERM", stop);
     say("Splitting MNIST into a private shard per device ...");
-    const shards = writePartition("mnist", {
+    const shards = partition("mnist", {
       parts: fleet.devices.length,
       out: join(folder, "shards"),
-      alpha: partition.alpha,
+      alpha: split.alpha,
       seed: flags.seed,
     });
     const listening = await Promise.race([listeningOf(server), isOver.then(() => null)]);
@@ -89,6 +89,7 @@ function serveArguments(jobFile: string, flags: DemoFlags): string[] {
   args.push("--since", String(Math.round(performance.timeOrigin)));
   if (flags.port !== undefined) args.push("--port", String(flags.port));
   if (flags.json) args.push("--json");
+  args.push("--command", `edgeloom demo --seed ${flags.seed}`);
   return args;
 }
 

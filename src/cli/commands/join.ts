@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { bytesPerMsOfMbit, formatBytes, formatRate } from "../../index.ts";
 import { join, loadShard, NativeEngine, peakMemoryBytes } from "../../nodejs.ts";
 import { exitCodes } from "../exit.ts";
+import { pathOptions } from "../path-options.ts";
 import { fail, say } from "../terminal.ts";
 
 export interface JoinFlags {
@@ -23,11 +24,8 @@ export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
   const tell = (text: string): void => {
     if (!flags.quiet) say(text);
   };
-  const train = loadShard(flags.data, {
-    ...(flags.label === undefined ? {} : { label: flags.label }),
-    ...(flags.classes === undefined ? {} : { classNames: flags.classes }),
-  });
-  const name = flags.name ?? `${hostname().replace(/[^A-Za-z0-9_.-]/g, "-")}-${process.pid}`;
+  const train = loadShard(flags.data, pathOptions(flags));
+  const name = flags.name ?? machineLabel();
   tell(`${name}: ${train.samples.toLocaleString("en")} samples from ${flags.data}; they stay here`);
   const joined = await join({
     url,
@@ -77,3 +75,10 @@ export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
       break;
   }
 }
+
+/** A name for a device that was given none: the machine's own, as far as it is allowed, and the process. */
+const machineLabel = (): string =>
+  `${hostname()
+    .replace(/[^A-Za-z0-9_.-]/g, "-")
+    .replace(/^[^A-Za-z0-9]+/, "")
+    .slice(0, 40)}-${process.pid}`.replace(/^-/, "device-");

@@ -1,5 +1,5 @@
 /** `edgeloom partition`: private shards for the devices of an experiment. */
-import { writePartition } from "../../nodejs.ts";
+import { partition as writeShards } from "../../nodejs.ts";
 import { say, table } from "../terminal.ts";
 
 export interface PartitionFlags {
@@ -10,7 +10,7 @@ export interface PartitionFlags {
 }
 
 export function partition(data: string, flags: PartitionFlags): void {
-  const shards = writePartition(data, flags);
+  const shards = writeShards(data, flags);
   const columns = [
     { title: "shard" },
     { title: "samples", align: "right" },

@@ -1,19 +1,18 @@
 /** `edgeloom serve`: a coordinator and edge server for a job file. */
-import { join } from "node:path";
-import { formatBytes, formatMs, type Job, type RunRecord } from "../../index.ts";
+import { type Job, mbitOfBytesPerMs, type RunSummary } from "../../index.ts";
 import {
   createRunFolder,
   defaultPort,
   loadHeldOut,
   loadModel,
   NativeEngine,
-  peakMemoryBytes,
-  runFiles,
+  type Serving,
   serve,
 } from "../../nodejs.ts";
+import { conclude, jsonOf } from "../conclusion.ts";
 import { exitCodeOf } from "../exit.ts";
 import { readJobFile } from "../job-file.ts";
-import { predictRound, type RoundPrediction } from "../predict.ts";
+import { predictRound } from "../predict.ts";
 import { RunReporter } from "../run-reporter.ts";
 import { bold, fail, say } from "../terminal.ts";
 
@@ -23,6 +22,8 @@ export interface ServeFlags {
   readonly json?: true;
   /** Unix time from which the run's time counts; the start of this process where absent. */
   readonly since?: number;
+  /** The command that a person gave, where it was not this one. */
+  readonly command?: string;
 }
 
 /** What serve tells a parent process that asked for a channel. */
@@ -35,25 +36,24 @@ export interface Listening {
 
 export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
   const startedAt = flags.since ?? performance.timeOrigin;
-  const sinceStart = (): number => performance.timeOrigin + performance.now() - startedAt;
   const { job, text, folder } = readJobFile(path);
   const model = loadModel(job.model, job.seed, folder);
   const test = loadHeldOut(job.data, folder);
   const runFolder = createRunFolder(flags.runs, job.name, text, new Date());
   const reporter = new RunReporter();
-  let prediction: Promise<RoundPrediction> | null = null;
+  let planned: RunSummary | null = null;
   const serving = await serve({
-    run: runFolder.run,
     job,
     model,
-    folder: runFolder.path,
+    folder: runFolder,
     test,
     engine: new NativeEngine({ threads: 1 }),
     port: flags.port ?? null,
-    record(record: RunRecord) {
-      runFolder.append(sinceStart(), record);
-      reporter.tell(sinceStart(), record);
-      if (record.type === "planned") prediction ??= predictRound(job, model, reporter.summary);
+    command: flags.command ?? `edgeloom serve ${path}`,
+    startedAt,
+    record(record, atMs) {
+      reporter.tell({ record, atMs });
+      if (record.type === "planned") planned ??= reporter.summary;
     },
   });
   if (flags.port === undefined && serving.port !== defaultPort) {
@@ -63,19 +63,22 @@ export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   process.on("disconnect", stop);
-  announce(job, serving.url, serving.tokens, runFolder.path);
+  announce(job, serving, runFolder.path);
   const end = await serving.ended;
-  await runFolder.close();
-  const predicted = await prediction;
-  const report = { reporter, predicted, wallMs: sinceStart(), folder: runFolder.path };
+  const wallMs = performance.timeOrigin + performance.now() - startedAt;
+  // Only now: the simulator would hold up the coordinator, which runs in this thread.
+  const predicted = planned === null ? null : await predictRound(job, model, planned);
+  const { summary } = reporter;
+  const conclusion = { summary, predicted, wallMs, folder: runFolder.path };
   if (end.reason === "failed") fail(end.text);
-  conclude(report);
-  if (flags.json) say(JSON.stringify(jsonOf(report)));
+  conclude(conclusion);
+  if (flags.json) say(JSON.stringify(jsonOf(conclusion)));
   process.exitCode = exitCodeOf(end.reason);
   if (process.connected) process.disconnect();
 }
 
-function announce(job: Job, url: string, tokens: readonly string[], folder: string): void {
+function announce(job: Job, { url, pageUrl, tokens }: Serving, folder: string): void {
+  say(`${bold("Watch it at")} ${pageUrl}`);
   const listening: Listening = { type: "listening", url, tokens, folder };
   if (process.send !== undefined) {
     process.send(listening);
@@ -85,77 +88,13 @@ function announce(job: Job, url: string, tokens: readonly string[], folder: stri
     `Waiting for ${tokens.length} device${tokens.length === 1 ? "" : "s"}. On each, with its own data:`,
   );
   job.fleet.devices.forEach((device, i) => {
-    const duty = device.duty === 1 ? "" : ` --duty ${device.duty}`;
-    say(`  edgeloom join ${url} --token ${tokens[i]} --name ${device.name}${duty} --data PATH`);
+    const { name, duty, ceilingBytesPerMs, memoryBytes } = device;
+    const flags = [
+      duty === 1 ? "" : ` --duty ${duty}`,
+      ceilingBytesPerMs === null ? "" : ` --ceiling ${mbitOfBytesPerMs(ceilingBytesPerMs)}`,
+      memoryBytes === null ? "" : ` --memory ${memoryBytes / 1e6}`,
+    ];
+    say(`  edgeloom join ${url} --token ${tokens[i]} --name ${name}${flags.join("")} --data PATH`);
   });
   say();
-}
-
-interface Report {
-  readonly reporter: RunReporter;
-  readonly predicted: RoundPrediction | null;
-  readonly wallMs: number;
-  readonly folder: string;
-}
-
-/** The last lines: what was reached, how long it took, where it lies. */
-export function conclude({ reporter, predicted, wallMs, folder }: Report): void {
-  const { summary } = reporter;
-  const { accuracy, isFinal, rounds, roundsAsked, bytesUp, bytesDown, medianRoundMs } = summary;
-  say();
-  if (accuracy !== null) {
-    const what = isFinal ? "Test accuracy" : `Accuracy after round ${summary.accuracyRound}`;
-    say(
-      bold(`${what} ${(100 * accuracy).toFixed(2)} %`) +
-        ` after ${rounds} of ${roundsAsked} rounds, ${formatMs(wallMs)} in all`,
-    );
-  } else {
-    say(`${bold(`${rounds} of ${roundsAsked} rounds`)}, ${formatMs(wallMs)} in all`);
-  }
-  if (medianRoundMs !== null && predicted !== null) {
-    const error = 100 * (predicted.roundMs / medianRoundMs - 1);
-    say(
-      `A round took ${formatMs(medianRoundMs)} (median); the simulator predicted ` +
-        `${formatMs(predicted.roundMs)} (${error >= 0 ? "+" : ""}${error.toFixed(0)} %)`,
-    );
-  }
-  say(
-    `Devices sent ${formatBytes(bytesUp)} and received ${formatBytes(bytesDown)}; no raw data left them`,
-  );
-  for (const node of summary.nodes) {
-    if (node.kind !== "device" || node.dutyAchieved === null) continue;
-    say(
-      `  ${node.name}: duty ${(100 * node.dutyAchieved).toFixed(1)} % achieved, ` +
-        `${(100 * node.dutyAsked).toFixed(1)} % asked`,
-    );
-  }
-  say(`Written to ${folder}/: ${Object.values(runFiles).join(", ")}`);
-}
-
-/** The result for programs, one object. */
-export function jsonOf({ reporter, predicted, wallMs, folder }: Report): object {
-  const { summary } = reporter;
-  const megabytes = (bytes: number): number => Math.round(bytes / 1e5) / 10;
-  const peakRssMb: Record<string, number> = { serve: megabytes(peakMemoryBytes()) };
-  for (const node of summary.nodes) {
-    if (node.kind === "device" && node.peakRssBytes !== null) {
-      peakRssMb[node.name] = megabytes(node.peakRssBytes);
-    }
-  }
-  return {
-    accuracy: summary.accuracy,
-    rounds: summary.rounds,
-    wallMs: Math.round(wallMs),
-    predictedRoundMs: predicted?.roundMs ?? null,
-    measuredRoundMs: summary.medianRoundMs,
-    bytesUp: summary.bytesUp,
-    bytesDown: summary.bytesDown,
-    peakRssMb,
-    nodes: summary.nodes,
-    plan: summary.plan,
-    paths: Object.fromEntries(
-      Object.entries(runFiles).map(([name, file]) => [name, join(folder, file)]),
-    ),
-    end: summary.end,
-  };
 }

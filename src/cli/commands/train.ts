@@ -1,18 +1,10 @@
 /** `edgeloom train`: a job in one process. */
-import type { RunRecord } from "../../index.ts";
-import {
-  createRunFolder,
-  loadHeldOut,
-  loadModel,
-  loadTraining,
-  NativeEngine,
-  startTraining,
-} from "../../nodejs.ts";
+import { createRunFolder, loadHeldOut, loadModel, loadTraining, train } from "../../nodejs.ts";
+import { conclude, jsonOf } from "../conclusion.ts";
 import { exitCodeOf } from "../exit.ts";
 import { readJobFile } from "../job-file.ts";
 import { RunReporter } from "../run-reporter.ts";
 import { fail, say } from "../terminal.ts";
-import { conclude, jsonOf } from "./serve.ts";
 
 export interface TrainFlags {
   readonly runs: string;
@@ -23,36 +15,30 @@ export interface TrainFlags {
 export async function trainJob(path: string, flags: TrainFlags): Promise<void> {
   const { job, text, folder } = readJobFile(path);
   const model = loadModel(job.model, job.seed, folder);
-  const train = loadTraining(job.data, folder);
+  const samples = loadTraining(job.data, folder);
   const test = loadHeldOut(job.data, folder);
   const runFolder = createRunFolder(flags.runs, job.name, text, new Date());
   const reporter = new RunReporter();
-  const training = startTraining({
+  const stop = new AbortController();
+  process.on("SIGINT", () => stop.abort());
+  process.on("SIGTERM", () => stop.abort());
+  const { end } = await train({
     job,
     model,
-    train,
+    train: samples,
     test,
-    engine: new NativeEngine({ threads: flags.threads }),
-    folder: runFolder.path,
-    run: runFolder.run,
-    record(record: RunRecord) {
-      runFolder.append(performance.now(), record);
-      reporter.tell(performance.now(), record);
-    },
+    threads: flags.threads,
+    folder: runFolder,
+    command: `edgeloom train ${path}`,
+    startedAt: performance.timeOrigin,
+    signal: stop.signal,
+    record: (record, atMs) => reporter.tell({ record, atMs }),
   });
-  const stop = (): void => training.interrupt("interrupted");
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
-  const end = await training.ended;
-  await runFolder.close();
-  const report = {
-    reporter,
-    predicted: null,
-    wallMs: performance.now(),
-    folder: runFolder.path,
-  };
+  const { summary } = reporter;
+  const wallMs = performance.now();
+  const conclusion = { summary, predicted: null, wallMs, folder: runFolder.path };
   if (end.reason === "failed") fail(end.text);
-  conclude(report);
-  if (flags.json) say(JSON.stringify(jsonOf(report)));
+  conclude(conclusion);
+  if (flags.json) say(JSON.stringify(jsonOf(conclusion)));
   process.exitCode = exitCodeOf(end.reason);
 }

@@ -30,7 +30,7 @@ import { parametersKey } from "./write.ts";
  *
  * Which stored tensors are parameters: in files that Edgeloom wrote, those that
  * the metadata lists. In others, tensors of floating type that a weighted
- * operator takes as its weight (see {@link weightInputs}), directly or through
+ * operator takes as its weight (see `weightInputs`), directly or through
  * operators that only move data. All others are constants; those that nobody
  * reads are dropped. Dimensions without a name or size get a name of their own.
  *

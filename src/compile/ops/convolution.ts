@@ -26,7 +26,7 @@ import {
   windowOver,
 } from "./windows.ts";
 
-interface ConvAttributes extends WindowAttributes {
+export interface ConvAttributes extends WindowAttributes {
   readonly group: number;
 }
 
@@ -182,7 +182,7 @@ const Conv: OpRule<ConvAttributes> = {
   },
 };
 
-interface ConvTransposeAttributes extends ConvAttributes {
+export interface ConvTransposeAttributes extends ConvAttributes {
   readonly output_padding: readonly number[] | null;
 }
 

@@ -7,7 +7,7 @@ import { reshaped, scalar, summedTo, transposed } from "./gradients.ts";
 import { inputType, inputValue, requireFloat, requireRank, requireSameDType } from "./inputs.ts";
 import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
 
-interface GemmAttributes {
+export interface GemmAttributes {
   readonly alpha: number;
   readonly beta: number;
   readonly transA: boolean;

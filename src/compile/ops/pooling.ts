@@ -48,7 +48,7 @@ import {
   windowOver,
 } from "./windows.ts";
 
-interface PoolAttributes extends WindowAttributes {
+export interface PoolAttributes extends WindowAttributes {
   readonly ceil_mode: boolean;
 }
 
@@ -84,7 +84,7 @@ const poolFlops = (inputs: InputTypes, attributes: PoolAttributes): number => {
   return elementCount(poolType(inputs, window).shape) * elementCount(window.kernel);
 };
 
-interface MaxPoolAttributes extends PoolAttributes {
+export interface MaxPoolAttributes extends PoolAttributes {
   readonly storage_order: number;
 }
 
@@ -211,7 +211,7 @@ const MaxPool: OpRule<MaxPoolAttributes> = {
   },
 };
 
-interface AveragePoolAttributes extends PoolAttributes {
+export interface AveragePoolAttributes extends PoolAttributes {
   readonly count_include_pad: boolean;
 }
 
@@ -362,7 +362,7 @@ const GlobalAveragePool: OpRule<NoAttributes> = {
   },
 };
 
-interface MaxUnpoolAttributes {
+export interface MaxUnpoolAttributes {
   readonly kernel_shape: readonly number[] | null;
   readonly strides: readonly number[] | null;
   readonly pads: readonly number[] | null;
@@ -407,7 +407,7 @@ const MaxUnpool: OpRule<MaxUnpoolAttributes> = {
   },
 };
 
-interface ResizeAttributes {
+export interface ResizeAttributes {
   readonly mode: "nearest";
   readonly coordinate_transformation_mode: "asymmetric";
   readonly nearest_mode: "floor";

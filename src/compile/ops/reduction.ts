@@ -13,7 +13,7 @@ import { expanded, reshaped, scalar, summed } from "./gradients.ts";
 import { inputType, inputValue, knownIntegers, requireFloat } from "./inputs.ts";
 import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
 
-interface ReduceAttributes {
+export interface ReduceAttributes {
   readonly axes: readonly number[] | null;
   readonly keepdims: boolean;
   readonly noop_with_empty_axes: boolean;
@@ -133,7 +133,7 @@ const ReduceMax = reduction(
   },
 );
 
-interface ArgMaxAttributes {
+export interface ArgMaxAttributes {
   readonly axis: number;
   readonly keepdims: boolean;
   readonly select_last_index: number;
@@ -174,7 +174,7 @@ const ArgMax: OpRule<ArgMaxAttributes> = {
   },
 };
 
-interface SoftmaxAttributes {
+export interface SoftmaxAttributes {
   readonly axis: number;
 }
 

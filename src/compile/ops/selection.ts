@@ -29,7 +29,7 @@ import { expanded, integerList, reshaped, zerosLike } from "./gradients.ts";
 import { inputType, inputValue, knownIntegers, requireDType, requireSameDType } from "./inputs.ts";
 import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
 
-interface AxisAttributes {
+export interface AxisAttributes {
   readonly axis: number;
 }
 
@@ -187,7 +187,7 @@ const Slice: OpRule<NoAttributes> = {
   },
 };
 
-interface PadAttributes {
+export interface PadAttributes {
   readonly mode: "constant";
 }
 
@@ -323,7 +323,7 @@ const Gather: OpRule<AxisAttributes> = {
   },
 };
 
-interface ScatterAttributes extends AxisAttributes {
+export interface ScatterAttributes extends AxisAttributes {
   readonly reduction: "none" | "add";
 }
 

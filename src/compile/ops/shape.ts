@@ -118,7 +118,7 @@ const Unsqueeze: OpRule<NoAttributes> = regroup([2, 2], noAttributes, ({ shape }
 
 const Identity: OpRule<NoAttributes> = regroup([1, 1], noAttributes, ({ shape }) => shape);
 
-interface ShapeAttributes {
+export interface ShapeAttributes {
   readonly start: number;
   readonly end: number | null;
 }
@@ -145,7 +145,7 @@ function sizesTensor(type: TensorType, attributes: ShapeAttributes): DenseTensor
   return int64([sizes.length], sizes);
 }
 
-interface TransposeAttributes {
+export interface TransposeAttributes {
   readonly perm: readonly number[] | null;
 }
 

@@ -1,6 +1,7 @@
 /** What the coordinator derives from job and model once, before anybody joins. */
 import { present } from "../../base/assert.ts";
 import { ModelError } from "../../base/errors.ts";
+import type { RunId } from "../../base/ids.ts";
 import { elementCount } from "../../base/tensor.ts";
 import { segmentCosts } from "../../compile/cost.ts";
 import type { Graph, Model, Weights } from "../../compile/graph.ts";
@@ -11,6 +12,7 @@ import { type Segment, type SegmentCost, segmentModel } from "../../compile/segm
 import { specialize } from "../../compile/specialize.ts";
 import type { FleetNode, PlanRequest } from "../../plan/plan.ts";
 import type { Job } from "../job.ts";
+import { type RunStarted, recordVersion } from "../metrics/record.ts";
 
 /** Bytes of one int64 label. */
 const labelWidth = 8;
@@ -51,6 +53,25 @@ export class CompiledJob {
       (sum, parameter) => sum + elementCount(parameter.shape),
       0,
     );
+  }
+
+  /** The record that opens a run. */
+  started(run: RunId): RunStarted {
+    const { name, model, planner, seed, rounds, batch, localBatches } = this.#job;
+    return {
+      type: "run",
+      version: recordVersion,
+      run,
+      name,
+      model,
+      planner,
+      seed,
+      rounds,
+      batch,
+      localBatches,
+      parameters: this.parameterCount,
+      segments: this.segments.map((segment) => segment.name),
+    };
   }
 
   /** What a planner is asked for these nodes. */

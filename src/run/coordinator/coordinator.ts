@@ -22,7 +22,7 @@ import type { Plan, Profile } from "../../plan/plan.ts";
 import { planners } from "../../plan/planners.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
 import { type Job, jobSpecOf, learningRateAt } from "../job.ts";
-import { type RunRecord, recordVersion } from "../metrics/record.ts";
+import type { RunRecord } from "../metrics/record.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeWorkerFrame, type Tensors } from "../wire/frame.ts";
 import type {
@@ -39,6 +39,7 @@ import { CompiledJob } from "./compiled-job.ts";
 import { Examiner } from "./examiner.ts";
 import { Keeper } from "./keeper.ts";
 import {
+  activityOf,
   fleetNode,
   hasGathered,
   inNodeOrder,
@@ -48,6 +49,7 @@ import {
   newMember,
   nextToProbe,
   roundCosts,
+  watchMember,
 } from "./members.ts";
 import { decideRound, meanLoss, Round, roundDeadlineMs } from "./round.ts";
 import { TrainingState } from "./training-state.ts";
@@ -100,6 +102,7 @@ export class Coordinator {
   #committed = 0;
   #end: CoordinatorEnd | null = null;
   #isReported = false;
+  #isWatched = false;
   #report: () => void = () => {};
 
   /** @throws ModelError when the model cannot be trained as the job says. */
@@ -110,17 +113,7 @@ export class Coordinator {
     this.#compiled = new CompiledJob(options.job, options.model);
     const { segments, optimizer } = this.#compiled;
     this.#state = new TrainingState(options.model, segments, optimizer);
-    const { job, run } = options;
-    this.#record({
-      type: "run",
-      version: recordVersion,
-      run,
-      seed: job.seed,
-      rounds: job.rounds,
-      batch: job.batch,
-      parameters: this.#compiled.parameterCount,
-      segments: segments.map((segment) => segment.name),
-    });
+    this.#record(this.#compiled.started(options.run));
     this.#examiner = new Examiner(options.job);
     this.#keeper = new Keeper(host.store, this.#compiled, this.#state, () => this.#decide());
     this.#keeper.saveModel();
@@ -140,13 +133,21 @@ export class Coordinator {
         this.#visitors.delete(channel);
         if (member !== null) this.#left(member, reason);
       },
+      onPaced: (fromMs, ms) => member?.receiving.add("receiving", fromMs, ms),
     });
     this.#visitors.add(channel);
   }
 
   /** Ends the run after what is committed; weights are saved. */
   interrupt(text: string): void {
-    this.#finish({ reason: "interrupted", text });
+    // Whoever is told a record may ask for it, while the coordinator is in the middle of something.
+    this.#host.after(0, () => this.#finish({ reason: "interrupted", text }));
+  }
+
+  /** Somebody looks on, or nobody does any more: nodes tell what they do while they are watched. */
+  watch(isWatched: boolean): void {
+    this.#isWatched = isWatched;
+    for (const member of this.#members.values()) watchMember(member, isWatched);
   }
 
   // -- What happened: each handler notes it and decides.
@@ -179,6 +180,7 @@ export class Coordinator {
       },
       new Map([["model", tensor("uint8", [structure.length], structure)]]),
     );
+    if (this.#isWatched) watchMember(member, true);
     this.#decide();
     return member;
   }
@@ -205,6 +207,8 @@ export class Coordinator {
         return this.#decide();
       case "reject":
         return this.#rejected(member, message);
+      case "activity":
+        return this.#record(activityOf(member, message.spans, this.#host.now()));
       case "failed":
         return member.channel.close(`it failed: ${message.text}`);
       case "leave":

@@ -2,7 +2,15 @@
 import { present } from "../../base/assert.ts";
 import { type NodeId, nodeId } from "../../base/ids.ts";
 import type { FleetNode, Profile } from "../../plan/plan.ts";
-import type { NodeJoined, NodeRound } from "../metrics/record.ts";
+import type {
+  Activity,
+  HeldMs,
+  NodeJoined,
+  NodeRound,
+  PacedTraffic,
+  Span,
+} from "../metrics/record.ts";
+import { Timeline } from "../metrics/timeline.ts";
 import type { Channel } from "../wire/channel.ts";
 import type { ContributionMessage, Hello, WorkerMessage } from "../wire/messages.ts";
 
@@ -17,6 +25,10 @@ export interface Member {
   readyTerm: number;
   /** Bytes received from and sent to it when the round began. */
   mark: { up: number; down: number };
+  /** What its link had carried at its pace, each way, when its last round was counted. */
+  paced: { up: PacedTraffic; down: PacedTraffic };
+  /** When it was being sent paced frames. */
+  readonly receiving: Timeline;
 }
 
 export const newMember = (hello: Hello, channel: Channel<WorkerMessage>): Member => ({
@@ -28,7 +40,11 @@ export const newMember = (hello: Hello, channel: Channel<WorkerMessage>): Member
   profile: null,
   readyTerm: -1,
   mark: { up: 0, down: 0 },
+  paced: { up: noTraffic, down: noTraffic },
+  receiving: new Timeline(),
 });
+
+const noTraffic: PacedTraffic = { bytes: 0, ms: 0 };
 
 /** The record of a member's joining. */
 export function joined({ id: node, hello }: Member): NodeJoined {
@@ -45,6 +61,19 @@ export function joined({ id: node, hello }: Member): NodeJoined {
     engine,
   };
 }
+
+/** Asks a member to tell what it does, or to stop telling. */
+export function watchMember({ channel, receiving }: Member, isWatched: boolean): void {
+  receiving.watch(isWatched);
+  channel.send({ type: "watch", isWatched });
+}
+
+/** What a member says it did, with what it was being sent meanwhile. */
+export const activityOf = (
+  { id, receiving }: Member,
+  spans: readonly Span[],
+  nowMs: number,
+): Activity => ({ type: "activity", node: id, spans: [...spans, ...receiving.take(nowMs)] });
 
 /** Whether everybody whom the run waits for is there. */
 export function hasGathered(members: Iterable<Member>, devices: number, others: number): boolean {
@@ -89,25 +118,48 @@ export function fleetNode(member: Member): FleetNode {
   };
 }
 
-/** What a round cost each member, from its contributions and its link's counters. */
+/**
+ * What a round cost each member, from its contributions and its link's counters,
+ * which are read from here on for the next round.
+ */
 export function roundCosts(
   members: Iterable<Member>,
   contributions: readonly { node: NodeId; message: ContributionMessage }[],
 ): NodeRound[] {
-  return [...members].map(({ id, channel, mark }) => {
+  return [...members].map((member) => {
+    const { id, channel, mark } = member;
     const own = contributions.filter(({ node }) => node === id).map(({ message }) => message);
     const computeMs = own.reduce((sum, message) => sum + message.computeMs, 0);
-    const busyMs = own.reduce((sum, message) => sum + message.busyMs, 0);
+    const held = { forward: 0, backward: 0, update: 0, step: 0 };
+    for (const message of own) {
+      for (const kind of workKinds) held[kind] += message.held[kind];
+    }
+    const busyMs = workKinds.reduce((sum, kind) => sum + held[kind], 0);
+    const before = member.paced;
+    // Counters only grow, so the largest is the newest.
+    const up = own.reduce((most, { paced }) => (paced.ms > most.ms ? paced : most), before.up);
+    member.paced = { up, down: channel.paced };
     return {
       node: id,
       computeMs,
       busyMs,
       dutyAchieved: busyMs > 0 ? computeMs / busyMs : null,
+      held,
       bytesUp: channel.bytesReceived - mark.up,
       bytesDown: channel.bytesSent - mark.down,
+      sending: trafficSince(before.up, member.paced.up),
+      receiving: trafficSince(before.down, member.paced.down),
       peakRssBytes: own.reduce<number | null>((most, { peakRssBytes }) => {
         return peakRssBytes === null ? most : Math.max(most ?? 0, peakRssBytes);
       }, null),
     };
   });
+}
+
+const workKinds = ["forward", "backward", "update", "step"] as const satisfies (keyof HeldMs)[];
+
+/** What was carried between two readings; null where nothing was. */
+function trafficSince(before: PacedTraffic, now: PacedTraffic): PacedTraffic | null {
+  const ms = now.ms - before.ms;
+  return ms > 0 ? { bytes: now.bytes - before.bytes, ms } : null;
 }

@@ -31,6 +31,8 @@ export interface RoundStanding {
   readonly complete: number;
   readonly pending: number;
   readonly dropped: number;
+  /** Why the last one was dropped; null where none was. */
+  readonly lastDropped: string | null;
   readonly deadlineMs: number;
 }
 
@@ -42,7 +44,10 @@ export function decideRound(nowMs: number, standing: RoundStanding): RoundDecisi
   const { complete, pending, dropped, deadlineMs } = standing;
   const all = complete + pending + dropped;
   if (pending === 0) {
-    if (complete === 0) return { decision: "give up", reason: `all ${all} chains were dropped` };
+    if (complete === 0) {
+      const last = standing.lastDropped === null ? "" : `; the last one: ${standing.lastDropped}`;
+      return { decision: "give up", reason: `all ${all} chains were dropped${last}` };
+    }
     const rest = dropped === 0 ? "" : `, ${dropped} dropped`;
     return { decision: "commit", reason: `${complete} of ${all} chains complete${rest}` };
   }
@@ -90,6 +95,7 @@ export class Round {
   /**
    * Takes a contribution of this round, for a chain that is in, from the node that holds the copy.
    * Any other is void, and so is a second one: taking it twice is taking it once.
+   * Numbers that are not finite would spoil everybody's: their chain is dropped.
    * @returns what is wrong with its tensors, in words; null where nothing is
    */
   take(
@@ -106,8 +112,11 @@ export class Round {
     const copy = this.#copy(id);
     if (copy.node !== from) return null;
     const problem = state.misfit(copy, tensors);
-    if (problem === null) chain.contributions.set(id, { message, tensors });
-    return problem;
+    if (problem !== null) return problem;
+    const diverged = firstNotFinite(tensors);
+    if (diverged === null) chain.contributions.set(id, { message, tensors });
+    else chain.dropped = `it diverged: ${diverged} is not finite; a lower learning rate may help`;
+    return null;
   }
 
   /** Chains that are in, incomplete and pass through `node`; all of them where `node` is null. */
@@ -146,12 +155,15 @@ export class Round {
     let complete = 0;
     let pending = 0;
     let dropped = 0;
+    let lastDropped: string | null = null;
     for (const chain of this.#chains.values()) {
-      if (chain.dropped !== null) dropped++;
-      else if (isComplete(chain)) complete++;
+      if (chain.dropped !== null) {
+        dropped++;
+        lastDropped = chain.dropped;
+      } else if (isComplete(chain)) complete++;
       else pending++;
     }
-    return { complete, pending, dropped, deadlineMs: this.deadlineMs };
+    return { complete, pending, dropped, lastDropped, deadlineMs: this.deadlineMs };
   }
 
   /** The chains that made it, in plan order: what the log names and the merge takes. */
@@ -215,6 +227,16 @@ export function mergeGroups(
     for (const [name, value] of syncPolicies[group.policy](present)) merged.set(name, value);
   }
   return merged;
+}
+
+/** Name of a tensor with a value that is not finite; null where there is none. */
+function firstNotFinite(tensors: Tensors): string | null {
+  for (const [name, { dtype, data }] of tensors) {
+    if (data === null || (dtype !== "float32" && dtype !== "float64" && dtype !== "float16"))
+      continue;
+    for (const value of data as Float32Array) if (!Number.isFinite(value)) return name;
+  }
+  return null;
 }
 
 const isComplete = (chain: ChainState): boolean =>

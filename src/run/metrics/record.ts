@@ -7,20 +7,47 @@
 import type { ChainId, CopyId, NodeId, RunId } from "../../base/ids.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
 
-/** Version of the record format, written in the first record of a run. */
-export const recordVersion = 1;
+/**
+ * Version of the record format, written in the `run` record. Version 2 brought the
+ * `environment` record, the job's name, model, data and planner, and where each
+ * node's time went.
+ */
+export const recordVersion = 2;
 
+/** By what and with which versions a run was started; written before all others by its process. */
+export interface Environment {
+  readonly type: "environment";
+  /** Version of Edgeloom. */
+  readonly edgeloom: string;
+  /** "Node.js 24.1.0". */
+  readonly runtime: string;
+  /** "linux x64". */
+  readonly platform: string;
+  readonly cores: number;
+  /** ISO 8601, UTC. */
+  readonly startedAt: string;
+  /** The command line that starts the same run again. */
+  readonly command: string;
+}
+
+/** The run as the coordinator begins it. */
 export interface RunStarted {
   readonly type: "run";
   readonly version: number;
   readonly run: RunId;
+  /** Name of the job, its model and its planner. */
+  readonly name: string;
+  readonly model: string;
+  readonly planner: string;
   readonly seed: number;
   readonly rounds: number;
   readonly batch: number;
+  readonly localBatches: number;
   readonly parameters: number;
   readonly segments: readonly string[];
 }
 
+/** A node has become a member. */
 export interface NodeJoined {
   readonly type: "joined";
   readonly node: NodeId;
@@ -33,6 +60,7 @@ export interface NodeJoined {
   readonly engine: string;
 }
 
+/** A member is gone. */
 export interface NodeLeft {
   readonly type: "left";
   readonly node: NodeId;
@@ -42,6 +70,7 @@ export interface NodeLeft {
   readonly round: number | null;
 }
 
+/** How fast a node computes and how far away it is, measured. */
 export interface NodeProfiled {
   readonly type: "profiled";
   readonly node: NodeId;
@@ -52,6 +81,7 @@ export interface NodeProfiled {
   readonly probeMs: number;
 }
 
+/** A plan has come into force. */
 export interface Planned {
   readonly type: "planned";
   readonly plan: Plan;
@@ -70,6 +100,21 @@ export interface Participant {
   readonly loss: number | null;
 }
 
+/** Time that a node held its processor in a round, sleeping included, by kind of program. */
+export interface HeldMs {
+  readonly forward: number;
+  readonly backward: number;
+  readonly update: number;
+  /** Forward, backward and update in one program: the stage that ends with the loss. */
+  readonly step: number;
+}
+
+/** Traffic that left under a pace, and how long it took to leave. */
+export interface PacedTraffic {
+  readonly bytes: number;
+  readonly ms: number;
+}
+
 /** What a round cost one node. */
 export interface NodeRound {
   readonly node: NodeId;
@@ -78,8 +123,13 @@ export interface NodeRound {
   readonly busyMs: number;
   /** computeMs / busyMs, to compare with the duty asked; null where nothing was computed. */
   readonly dutyAchieved: number | null;
+  /** `busyMs` by kind of program; null in records of version 1. */
+  readonly held: HeldMs | null;
   readonly bytesUp: number;
   readonly bytesDown: number;
+  /** What its link carried up and down at its pace since the last round; null where none was set. */
+  readonly sending: PacedTraffic | null;
+  readonly receiving: PacedTraffic | null;
   readonly peakRssBytes: number | null;
 }
 
@@ -96,6 +146,7 @@ export interface RoundCommitted {
   readonly nodes: readonly NodeRound[];
 }
 
+/** A measurement on held-out samples. */
 export interface Evaluated {
   readonly type: "evaluation";
   /** Rounds committed before the measurement. */
@@ -108,6 +159,31 @@ export interface Evaluated {
   readonly final: boolean;
 }
 
+/** Work that a node can be seen at; what is none of it is waiting. */
+export const spanKinds = [
+  "forward",
+  "backward",
+  "update",
+  "step",
+  "evaluate",
+  "sending",
+  "receiving",
+] as const;
+/** A word of {@link spanKinds}. */
+export type SpanKind = (typeof spanKinds)[number];
+
+/** A stretch of work: what, how long before its record it began, how long it lasted. */
+export type Span = readonly [kind: SpanKind, agoMs: number, ms: number];
+
+/** What a node did lately, told while somebody watches; it is shown and never stored. */
+export interface Activity {
+  readonly type: "activity";
+  readonly node: NodeId;
+  /** In order of their ends; ages are by the node's own clock. */
+  readonly spans: readonly Span[];
+}
+
+/** The last record of a run. */
 export interface RunEnded {
   readonly type: "ended";
   readonly reason: "finished" | "interrupted" | "failed";
@@ -115,7 +191,9 @@ export interface RunEnded {
   readonly rounds: number;
 }
 
+/** Anything that a run tells of itself. */
 export type RunRecord =
+  | Environment
   | RunStarted
   | NodeJoined
   | NodeLeft
@@ -123,4 +201,11 @@ export type RunRecord =
   | Planned
   | RoundCommitted
   | Evaluated
+  | Activity
   | RunEnded;
+
+/** A record with the time at which it was emitted, in milliseconds since the run started. */
+export interface TimedRecord {
+  readonly atMs: number;
+  readonly record: RunRecord;
+}

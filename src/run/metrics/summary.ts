@@ -22,6 +22,7 @@ export interface NodeSummary {
   readonly left: string | null;
 }
 
+/** What a run came to so far. */
 export interface RunSummary {
   readonly rounds: number;
   /** Committed rounds asked for by the job. */
@@ -65,6 +66,7 @@ export class RunFold {
   #plan: Plan | null = null;
   #end: RunSummary["end"] = null;
 
+  /** Takes the next record. */
   add(record: RunRecord): void {
     switch (record.type) {
       case "run":
@@ -123,6 +125,9 @@ export class RunFold {
         return;
       case "ended":
         this.#end = { reason: record.reason, text: record.text };
+        return;
+      case "environment":
+      case "activity":
         return;
     }
   }

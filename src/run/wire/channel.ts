@@ -10,6 +10,7 @@
  */
 import { ProtocolError } from "../../base/errors.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
+import type { PacedTraffic } from "../metrics/record.ts";
 import { type Decoded, encodeFrame, frameBytes, type Tensors } from "./frame.ts";
 import type { Message } from "./messages.ts";
 
@@ -28,6 +29,8 @@ export interface ChannelHandlers<M extends Message> {
   onMessage(decoded: Decoded<M>, frame: Frame): void;
   /** Called once when the channel is gone, with the reason in words. */
   onClose(reason: string): void;
+  /** Called when a paced frame has left: from when on its bytes were leaving, and for how long. */
+  onPaced?(fromMs: number, ms: number): void;
 }
 
 export class Channel<M extends Message> {
@@ -43,8 +46,12 @@ export class Channel<M extends Message> {
   #beat: Cancel;
   #beats = 0;
   #rttMs: number | null = null;
+  /** Sending times of pings that wait for their answer. */
+  readonly #pings = new Set<number>();
   #bytesSent = 0;
   #bytesReceived = 0;
+  #pacedBytes = 0;
+  #pacedMs = 0;
   #isOpen = true;
   #closing: string | null = null;
 
@@ -64,6 +71,11 @@ export class Channel<M extends Message> {
 
   get bytesReceived(): number {
     return this.#bytesReceived;
+  }
+
+  /** Everything that left under a pace so far, and how long it took: the rate that was achieved. */
+  get paced(): PacedTraffic {
+    return { bytes: this.#pacedBytes, ms: this.#pacedMs };
   }
 
   /** Smallest round trip seen, in milliseconds; null before the first. */
@@ -107,12 +119,14 @@ export class Channel<M extends Message> {
       }
       const now = this.#host.now();
       const durationMs = this.#bytesPerMs === null ? 0 : frameBytes(frame) / this.#bytesPerMs;
-      this.#clearAtMs = Math.max(now, this.#clearAtMs) + durationMs;
+      const fromMs = Math.max(now, this.#clearAtMs);
+      this.#clearAtMs = fromMs + durationMs;
       if (this.#clearAtMs > now) {
         this.#leaving = this.#host.after(this.#clearAtMs - now, () => {
           this.#leaving = null;
           this.#queue.shift();
           this.#transmit(frame);
+          this.#notePaced(frame, fromMs);
           this.#startNext();
         });
         return;
@@ -122,6 +136,13 @@ export class Channel<M extends Message> {
     }
   }
 
+  #notePaced(frame: Frame, fromMs: number): void {
+    const ms = this.#host.now() - fromMs;
+    this.#pacedBytes += frameBytes(frame);
+    this.#pacedMs += ms;
+    this.#handlers.onPaced?.(fromMs, ms);
+  }
+
   #transmit(frame: Frame): void {
     if (!this.#isOpen) return;
     this.#bytesSent += frameBytes(frame);
@@ -129,7 +150,8 @@ export class Channel<M extends Message> {
   }
 
   #receive(frame: Frame): void {
-    if (!this.#isOpen) return;
+    // What comes after we have closed is void: a socket may still deliver it.
+    if (!this.#isOpen || this.#closing !== null) return;
     this.#heardMs = this.#host.now();
     this.#bytesReceived += frameBytes(frame);
     let decoded: Decoded<M>;
@@ -145,6 +167,7 @@ export class Channel<M extends Message> {
     if (message.type === "ping") {
       this.#transmit(encodeFrame({ type: "pong", sentMs: message.sentMs }));
     } else if (message.type === "pong") {
+      if (!this.#pings.delete(message.sentMs)) return;
       const rttMs = this.#host.now() - message.sentMs;
       this.#rttMs = this.#rttMs === null ? rttMs : Math.min(this.#rttMs, rttMs);
     } else {
@@ -159,7 +182,9 @@ export class Channel<M extends Message> {
       this.#link.close();
       return;
     }
-    this.#transmit(encodeFrame({ type: "ping", sentMs: this.#host.now() }));
+    const sentMs = this.#host.now();
+    this.#pings.add(sentMs);
+    this.#transmit(encodeFrame({ type: "ping", sentMs }));
     this.#beats++;
     const waitMs = this.#beats < firstBeats ? firstBeatMs : heartbeatMs;
     this.#beat = this.#host.after(waitMs, () => this.#heartbeat());

@@ -78,6 +78,24 @@ describe("frames", () => {
     expect(() => decodeWorkerFrame(splitFrame(longer))).toThrow(/follow the last tensor/);
   });
 
+  it("refuse a tensor larger than the body, also beyond 32 bits", () => {
+    for (const size of [8, 2 ** 31, 2 ** 32, 2 ** 40]) {
+      const entry = { name: "x", dtype: "uint8", shape: [size], begin: 0, end: size };
+      const header = JSON.stringify({ message: feature, tensors: [entry] });
+      const json = new TextEncoder().encode(header);
+      const bytes = new Uint8Array(Math.ceil((4 + json.length) / 8) * 8);
+      new DataView(bytes.buffer).setUint32(0, json.length, true);
+      bytes.set(json, 4);
+      expect(() => decodeWorkerFrame(splitFrame(bytes)), String(size)).toThrow(ProtocolError);
+    }
+  });
+
+  it("cut a reason in words that is longer than the receiver takes", () => {
+    const frame = encodeFrame({ type: "failed", text: "x".repeat(10_000) });
+    const { message } = decodeWorkerFrame(frame);
+    expect(message.type === "failed" ? message.text : "").toMatch(/^x{4095}…$/);
+  });
+
   it("answer any damaged bytes with a ProtocolError or a valid message, never a crash", () => {
     const bytes = joinFrame(encodeFrame(feature, tensors));
     fc.assert(

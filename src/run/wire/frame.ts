@@ -26,6 +26,7 @@ import {
   messageSchemas,
   type WorkerMessage,
 } from "./messages.ts";
+import { textLengthMax } from "./schemas.ts";
 
 /** Tensors beside a message, by name. Order is kept. */
 export type Tensors = ReadonlyMap<string, Tensor>;
@@ -50,7 +51,8 @@ const envelopes = {
   }),
 } as const;
 
-const padded = (length: number): number => (length + 7) & ~7;
+/** Rounded up to a multiple of 8; lengths may go beyond 32 bits. */
+const padded = (length: number): number => Math.ceil(length / 8) * 8;
 
 /** Encodes a message with its tensors. Tensor memory is referenced, not copied. */
 export function encodeFrame(message: Message, tensors: Tensors = noTensors): Frame {
@@ -66,12 +68,20 @@ export function encodeFrame(message: Message, tensors: Tensors = noTensors): Fra
     if (padding > 0) body.push({ byteLength: padding, bytes: new Uint8Array(padding) });
     offset += padded(length);
   }
-  const json = new TextEncoder().encode(JSON.stringify({ message, tensors: table }));
+  const json = new TextEncoder().encode(
+    JSON.stringify({ message: clipped(message), tensors: table }),
+  );
   const head = new Uint8Array(padded(4 + json.length));
   new DataView(head.buffer).setUint32(0, json.length, true);
   head.set(json, 4);
   return { head, body };
 }
+
+/** A message whose reason in words is no longer than receivers take; the end of a long one is dropped. */
+const clipped = (message: Message): Message =>
+  "text" in message && message.text.length > textLengthMax
+    ? { ...message, text: `${message.text.slice(0, textLengthMax - 1)}…` }
+    : message;
 
 /** Total bytes of a frame on the wire. */
 export function frameBytes(frame: Frame): number {

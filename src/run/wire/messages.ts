@@ -8,81 +8,28 @@
  * coordinator, which forwards them without looking inside.
  */
 import * as z from "zod/mini";
-import { codecNames } from "../../codec/codec.ts";
 import { lossNames } from "../../compile/loss.ts";
 import { optimizerNames } from "../../compile/optimizer.ts";
-import { syncPolicyNames } from "../../sync/sync.ts";
+import {
+  count,
+  duration,
+  duty,
+  heldSchema,
+  id,
+  nodeName,
+  pacedSchema,
+  planSchema,
+  positive,
+  profileSchema,
+  spanSchema,
+  text,
+} from "./schemas.ts";
 
 /** Peers that speak different versions refuse each other. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
-const text = z.string().check(z.maxLength(4096));
-const id = z.string().check(z.minLength(1), z.maxLength(256));
-const count = z.int().check(z.nonnegative());
-const duration = z.number().check(z.nonnegative());
-const positive = z.number().check(z.positive());
-const duty = z.number().check(z.positive(), z.maximum(1));
-const codec = z.enum(codecNames as [string, ...string[]]);
 /** A mean loss; null where the null engine computes nothing. */
 const loss = z.nullable(z.number());
-
-const segmentTime = z.strictObject({
-  forwardMs: duration,
-  backwardMs: duration,
-  updateMs: duration,
-});
-
-const profileSchema = z.strictObject({
-  segments: z.array(segmentTime),
-  runMs: duration,
-  callMs: duration,
-});
-
-const planSchema = z.strictObject({
-  term: count,
-  planner: text,
-  objective: z.literal("round time"),
-  copies: z.array(
-    z.strictObject({ id, node: id, from: count, to: count, mode: z.literal("train") }),
-  ),
-  chains: z.array(
-    z.strictObject({
-      id,
-      source: id,
-      stages: z.array(z.strictObject({ copy: id, backward: z.enum(["stored", "none"]) })),
-      schedule: z.literal("serial"),
-      work: count,
-    }),
-  ),
-  groups: z.array(
-    z.strictObject({
-      members: z.array(id),
-      policy: z.enum(syncPolicyNames as [string, ...string[]]),
-      when: z.literal("round"),
-    }),
-  ),
-  links: z.array(
-    z.strictObject({
-      from: id,
-      to: id,
-      chain: id,
-      bytesPerMs: z.nullable(positive),
-      codecUp: codec,
-      codecDown: codec,
-    }),
-  ),
-  limits: z.array(z.strictObject({ node: id, duty })),
-  forecasts: z.array(
-    z.strictObject({
-      chain: id,
-      roundMs: duration,
-      computeMs: duration,
-      transferMs: duration,
-      reason: text,
-    }),
-  ),
-  reason: text,
-});
 
 /** What a worker must know of the job; the model's structure travels beside it as ONNX bytes. */
 export const jobSpecSchema = z.strictObject({
@@ -118,7 +65,7 @@ const hello = z.strictObject({
   type: z.literal("hello"),
   protocol: z.int(),
   token: text,
-  name: id,
+  name: nodeName,
   kind: z.enum(["device", "edge", "cloud"]),
   /** Names the physical machine, so that probes on shared hardware take turns. */
   machine: id,
@@ -176,8 +123,10 @@ const contribution = z.strictObject({
   steps: count,
   /** What the round cost this copy. */
   computeMs: duration,
-  /** Time during which the node's duty allowed this copy to hold the processor. */
-  busyMs: duration,
+  /** Time that this copy held the processor, sleeping for the node's duty included, by kind of program. */
+  held: heldSchema,
+  /** What the node's link has carried at its pace since it was opened. */
+  paced: pacedSchema,
   peakRssBytes: z.nullable(count),
 });
 
@@ -197,6 +146,12 @@ const reject = z.strictObject({
   round: count,
   chain: id,
   text,
+});
+
+/** What the node did lately; sent while the coordinator asks for it. */
+const activity = z.strictObject({
+  type: z.literal("activity"),
+  spans: z.array(spanSchema).check(z.maxLength(1000)),
 });
 
 /** The worker cannot go on: engine error, unreadable data. */
@@ -225,7 +180,7 @@ const begin = z.strictObject({
   type: z.literal("begin"),
   term: count,
   round: count,
-  learningRate: duration,
+  learningRate: z.number().check(z.nonnegative()),
 });
 /** A chain is out of the round (a node left or missed the deadline); its messages are void. */
 const abandon = z.strictObject({
@@ -241,6 +196,8 @@ const evaluate = z.strictObject({
   /** At most so many samples, from the start; null for all. */
   samples: z.nullable(count),
 });
+/** Somebody looks on: report activity from now on, or stop doing so. */
+const watch = z.strictObject({ type: z.literal("watch"), isWatched: z.boolean() });
 const stop = z.strictObject({ type: z.literal("stop"), reason: z.enum(stopReasons), text });
 
 const workerMessage = z.discriminatedUnion("type", [
@@ -252,6 +209,7 @@ const workerMessage = z.discriminatedUnion("type", [
   contribution,
   evaluation,
   reject,
+  activity,
   failed,
   leave,
   ping,
@@ -266,6 +224,7 @@ const coordinatorMessage = z.discriminatedUnion("type", [
   begin,
   abandon,
   evaluate,
+  watch,
   stop,
   feature,
   gradient,
@@ -276,11 +235,7 @@ const coordinatorMessage = z.discriminatedUnion("type", [
 export const messageSchemas = { worker: workerMessage, coordinator: coordinatorMessage } as const;
 
 /** Messages are never changed once made, so senders may pass what they hold. */
-type Immutable<T> = T extends readonly (infer E)[]
-  ? readonly Immutable<E>[]
-  : T extends object
-    ? { readonly [K in keyof T]: Immutable<T[K]> }
-    : T;
+type Immutable<T> = T extends object ? { readonly [K in keyof T]: Immutable<T[K]> } : T;
 
 /** Sent by workers. */
 export type WorkerMessage = Immutable<z.infer<typeof workerMessage>>;

@@ -4,6 +4,7 @@
  * held by sleeping; runs then take turns. With duty 1 nothing is held back and
  * the engine keeps the order.
  */
+import type { ProgramKind } from "../../compile/program.ts";
 import type { Profile } from "../../plan/plan.ts";
 import { heldMs, type TimedProgram } from "../../plan/program-time.ts";
 import type { EngineAnswer, EngineRun, Host, Outcome } from "../host.ts";
@@ -19,13 +20,16 @@ interface Job {
 
 export class Processor {
   readonly #host: Host;
+  readonly #note: (kind: ProgramKind, fromMs: number, ms: number) => void;
   #duty = 1;
   #profile: Profile | null = null;
   readonly #waiting: Job[] = [];
   #isBusy = false;
 
-  constructor(host: Host) {
+  /** @param note told of each run when it is done: from when and for how long it held the processor */
+  constructor(host: Host, note: (kind: ProgramKind, fromMs: number, ms: number) => void) {
     this.#host = host;
+    this.#note = note;
   }
 
   /** Share of one core's time, above 0 and at most 1. Takes effect with the next run. */
@@ -67,9 +71,12 @@ export class Processor {
     this.#host.engine.run(job.run, (outcome) => {
       const restMs = startedMs + leastMs - this.#host.now();
       const finish = (): void => {
-        const heldMs = this.#host.now() - startedMs;
+        const now = this.#host.now();
         const computeMs = outcome.ok ? outcome.value.computeMs : 0;
-        job.done(outcome, this.#duty === 1 ? computeMs : heldMs);
+        // With a whole core, runs wait in the engine's queue: only the computing is theirs.
+        const busyMs = this.#duty === 1 ? computeMs : now - startedMs;
+        this.#note(job.program.kind, now - busyMs, busyMs);
+        job.done(outcome, busyMs);
         after();
       };
       if (restMs > 0) this.#host.after(restMs, finish);

@@ -15,6 +15,7 @@ import { type CodecName, codecs, fitsWire } from "../../codec/codec.ts";
 import type { Port, Program, StagePrograms } from "../../compile/program.ts";
 import type { ChainPlan } from "../../plan/plan.ts";
 import type { Batch, EngineAnswer, EngineRun, Host, Outcome, Slot } from "../host.ts";
+import type { PacedTraffic } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { FeatureMessage, GradientMessage, JobSpec, Message } from "../wire/messages.ts";
 
@@ -49,6 +50,8 @@ export interface StageSurroundings {
     run: EngineRun,
     done: (outcome: Outcome<EngineAnswer>, busyMs: number) => void,
   ): void;
+  /** What the node's link has carried at its pace so far. */
+  paced(): PacedTraffic;
   /** The node cannot go on. */
   fail(text: string): void;
 }
@@ -65,7 +68,7 @@ export class StageRunner {
   #isAbandoned = false;
   #lossSum: number | null = 0;
   #computeMs = 0;
-  #busyMs = 0;
+  readonly #held = { forward: 0, backward: 0, update: 0, step: 0 };
 
   constructor(
     setup: StageSetup,
@@ -225,7 +228,8 @@ export class StageRunner {
           loss,
           steps: this.#step,
           computeMs: this.#computeMs,
-          busyMs: this.#busyMs,
+          held: { ...this.#held },
+          paced: this.#around.paced(),
           peakRssBytes: this.#around.host.peakMemoryBytes(),
         },
         named,
@@ -262,7 +266,7 @@ export class StageRunner {
         if (this.#isAbandoned) return;
         if (!outcome.ok) return this.#around.fail(outcome.error);
         this.#computeMs += outcome.value.computeMs;
-        this.#busyMs += busyMs;
+        if (program.kind !== "evaluate") this.#held[program.kind] += busyMs;
         use(outcome.value);
       },
     );

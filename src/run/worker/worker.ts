@@ -19,7 +19,8 @@ import type { Program } from "../../compile/program.ts";
 import { checkPlan } from "../../plan/check.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import type { ChainPlan, LinkPlan, Plan } from "../../plan/plan.ts";
-import type { Host, Link, Slot } from "../host.ts";
+import type { Cancel, Host, Link, Slot } from "../host.ts";
+import { Timeline } from "../metrics/timeline.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeCoordinatorFrame, type Tensors } from "../wire/frame.ts";
 import {
@@ -84,6 +85,9 @@ export class Worker {
   readonly #channel: Channel<CoordinatorMessage>;
   readonly #processor: Processor;
   readonly #surroundings: StageSurroundings;
+  readonly #timeline = new Timeline();
+  /** Cancels the next report of activity; null while nobody watches. */
+  #reporting: Cancel | null = null;
   #node: NodeId | null = null;
   #job: JobSpec | null = null;
   #model: WorkerModel | null = null;
@@ -96,19 +100,23 @@ export class Worker {
     this.#host = host;
     this.#options = options;
     this.#owner = owner;
-    this.#processor = new Processor(host);
+    this.#processor = new Processor(host, (kind, fromMs, ms) => {
+      this.#timeline.add(kind, fromMs, ms);
+    });
     this.#surroundings = {
       host,
       send: (message, tensors) => this.#channel.send(message, tensors),
       compute: (program, run, done) => {
         this.#processor.run(program, run, done);
       },
+      paced: () => this.#channel.paced,
       fail: (text) => this.#fail(text),
     };
     this.#channel = new Channel<CoordinatorMessage>(host, link, {
       decode: decodeCoordinatorFrame,
       onMessage: (decoded) => this.#receive(decoded),
       onClose: (reason) => this.#closed(reason),
+      onPaced: (fromMs, ms) => this.#timeline.add("sending", fromMs, ms),
     });
     this.#send(this.#hello());
   }
@@ -173,6 +181,8 @@ export class Worker {
         return this.#runner(message)?.onGradient(message, tensors);
       case "evaluate":
         return this.#evaluate(message.round, message.samples, tensors);
+      case "watch":
+        return this.#watch(message.isWatched);
       case "stop":
         this.#end = { reason: message.reason, text: message.text };
         return this.#channel.close(message.text);
@@ -295,8 +305,21 @@ export class Worker {
       if (this.#end !== null) return;
       if (!outcome.ok) return this.#fail(`the evaluation failed: ${outcome.error}`);
       const ms = this.#host.now() - startedMs;
+      this.#timeline.add("evaluate", startedMs, ms);
       this.#send({ type: "evaluation", round, ms, ...outcome.value });
     });
+  }
+
+  #watch(isWatched: boolean): void {
+    this.#timeline.watch(isWatched);
+    this.#reporting?.();
+    this.#reporting = isWatched ? this.#host.after(activityMs, () => this.#report()) : null;
+  }
+
+  #report(): void {
+    const spans = this.#timeline.take(this.#host.now());
+    if (spans.length > 0) this.#send({ type: "activity", spans });
+    this.#reporting = this.#host.after(activityMs, () => this.#report());
   }
 
   #runner(message: { chain: string; stage: number; term: number }): StageRunner | null {
@@ -323,10 +346,14 @@ export class Worker {
 
   #closed(reason: string): void {
     this.#abandonAll();
+    this.#reporting?.();
     this.#end ??= { reason: "lost", text: `the coordinator is gone: ${reason}` };
     this.#owner.onEnd(this.#end);
   }
 }
+
+/** How often a watched worker tells what it did. */
+const activityMs = 250;
 
 /** Messages that make sense before the model is known. */
 const beforeWelcome: ReadonlySet<string> = new Set(["welcome", "refuse", "stop"]);

@@ -1,0 +1,12 @@
+/** The flags that say how data at a path are to be read. */
+import type { PathOptions } from "../nodejs.ts";
+
+export interface PathFlags {
+  readonly label?: string;
+  readonly classes?: readonly string[];
+}
+
+export const pathOptions = ({ label, classes }: PathFlags): PathOptions => ({
+  ...(label === undefined ? {} : { label }),
+  ...(classes === undefined ? {} : { classNames: classes }),
+});

@@ -1,0 +1,76 @@
+import { describe, expect, test } from "vitest";
+import { InputError } from "../base/errors.ts";
+import type { Model } from "../compile/graph.ts";
+import { parseJob } from "./job.ts";
+import { type JobFields, jobOf } from "./job-fields.ts";
+
+/** Every field that the type has, so that the schema must know them all. */
+const everything = {
+  name: "all",
+  model: "lenet5",
+  data: { csv: "a.csv", label: "kind", test: "b.csv" },
+  loss: "softmax-cross-entropy",
+  optimizer: {
+    kind: "sgd",
+    learningRate: 0.1,
+    momentum: 0.5,
+    weightDecay: 0.01,
+    schedule: "cosine",
+  },
+  batch: 8,
+  rounds: 3,
+  localBatches: 2,
+  planner: "local",
+  codec: { up: "float16", down: "float32" },
+  seed: 7,
+  evaluate: { every: 2, samples: null },
+  partition: { alpha: 1 },
+  fleet: {
+    cellMbit: null,
+    devices: [{ name: "phone", duty: 0.5, ceilingMbit: 8, memoryMB: 256 }],
+  },
+} satisfies Required<JobFields>;
+
+describe("a job that a program writes", () => {
+  test("may have every field of the type, and comes out as from a file", () => {
+    const job = jobOf(everything, { hasData: false });
+    expect(job).toEqual(parseJob(everything));
+    expect(job.fleet.devices[0]).toEqual({
+      name: "phone",
+      duty: 0.5,
+      ceilingBytesPerMs: 1000,
+      memoryBytes: 256e6,
+    });
+  });
+
+  test("is taken as it is once it is checked", () => {
+    const job = parseJob(everything);
+    expect(jobOf(job, { hasData: false })).toBe(job);
+  });
+
+  test("needs no model and no data where the program brings them", () => {
+    const graph = {
+      name: "own",
+      inputs: [],
+      parameters: [],
+      constants: new Map(),
+      nodes: [],
+      outputs: [],
+    };
+    const model: Model = { graph, weights: new Map() };
+    expect(jobOf({ rounds: 2 }, { model, hasData: true })).toMatchObject({
+      model: "own",
+      rounds: 2,
+    });
+    expect(jobOf({ model: "named" }, { model, hasData: true }).model).toBe("named");
+  });
+
+  test.each([
+    ["no model", {}, "model: got nothing"],
+    ["no data", { model: "mlp" }, "data: got nothing"],
+    ["a wrong number", { model: "mlp", data: "mnist", batch: 0 } as const, "batch: got 0"],
+  ])("is refused with %s", (_what, fields, message) => {
+    expect(() => jobOf(fields, { hasData: false })).toThrow(InputError);
+    expect(() => jobOf(fields, { hasData: false })).toThrow(message);
+  });
+});

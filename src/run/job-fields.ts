@@ -1,0 +1,61 @@
+/**
+ * Jobs as programs write them: the fields of a job file as a typed object, so
+ * that an editor completes and checks them. The types follow {@link Job}, so a
+ * field that the schema gains is here as well.
+ */
+import type { Model } from "../compile/graph.ts";
+import { type DataSpec, type Job, parseJob } from "./job.ts";
+
+/** A device of the fleet as a job file describes it. */
+export interface DeviceFields {
+  /** Letters, digits, _ . - */
+  readonly name: string;
+  /** Share of one core that may be used, above 0 to 1; 1 where absent. */
+  readonly duty?: number;
+  /** Limit of its own link in Mbit/s; none where absent. */
+  readonly ceilingMbit?: number;
+  /** Memory that may be used, in MB; unlimited where absent. */
+  readonly memoryMB?: number;
+}
+
+/** The fleet as a job file describes it. */
+export interface FleetFields {
+  /** Radio cell that all devices share, in Mbit/s; null or absent where there is none. */
+  readonly cellMbit?: number | null;
+  /** The devices, or how many of them at full duty; 1 where absent. */
+  readonly devices?: number | readonly DeviceFields[];
+}
+
+/**
+ * A job as a job file has it; what is absent gets its default. `model` and `data`
+ * have none: they are left out only where the program brings a model or samples itself.
+ */
+export interface JobFields
+  extends Partial<Omit<Job, "optimizer" | "codec" | "evaluate" | "fleet">> {
+  readonly optimizer?: Partial<Job["optimizer"]>;
+  readonly codec?: Partial<Job["codec"]>;
+  readonly evaluate?: Partial<Job["evaluate"]>;
+  readonly fleet?: FleetFields;
+}
+
+/** What a program hands over instead of naming it in the job. */
+interface Brought {
+  readonly model?: Model | undefined;
+  readonly hasData: boolean;
+}
+
+/** Stands in a job for samples that the program brings; nothing is read from there. */
+const broughtData: DataSpec = { csv: "samples of the program" };
+
+/** The checked job of what a program gives. @throws InputError as {@link parseJob} does */
+export function jobOf(job: Job | JobFields, { model, hasData }: Brought): Job {
+  if (isChecked(job)) return job;
+  return parseJob({
+    ...(model === undefined ? {} : { model: model.graph.name || "model" }),
+    ...(hasData ? { data: broughtData } : {}),
+    ...job,
+  });
+}
+
+const isChecked = (job: Job | JobFields): job is Job =>
+  job.fleet !== undefined && "cellBytesPerMs" in job.fleet;

@@ -1,0 +1,91 @@
+/** Fields that messages and stored records have in common: plan, profile, and the small ones. */
+import * as z from "zod/mini";
+import { namePattern } from "../../base/ids.ts";
+import { codecNames } from "../../codec/codec.ts";
+import { syncPolicyNames } from "../../sync/sync.ts";
+import { spanKinds } from "../metrics/record.ts";
+
+/** Longest text in a message, in UTF-16 units. */
+export const textLengthMax = 4096;
+export const text = z.string().check(z.maxLength(textLengthMax));
+export const nodeName = z.string().check(z.regex(namePattern));
+export const id = z.string().check(z.minLength(1), z.maxLength(256));
+export const count = z.int().check(z.nonnegative());
+/** Milliseconds. The maximum (over three years) keeps sums and quotients of them finite. */
+export const duration = z.number().check(z.nonnegative(), z.maximum(1e11));
+/** Sizes and rates. */
+export const positive = z.number().check(z.positive(), z.maximum(1e15));
+export const duty = z.number().check(z.positive(), z.maximum(1));
+const codec = z.enum(codecNames as [string, ...string[]]);
+
+const segmentTime = z.strictObject({
+  forwardMs: duration,
+  backwardMs: duration,
+  updateMs: duration,
+});
+
+export const profileSchema = z.strictObject({
+  segments: z.array(segmentTime),
+  runMs: duration,
+  callMs: duration,
+});
+
+/** See `HeldMs`. */
+export const heldSchema = z.strictObject({
+  forward: duration,
+  backward: duration,
+  update: duration,
+  step: duration,
+});
+
+/** See `PacedTraffic`. */
+export const pacedSchema = z.strictObject({ bytes: count, ms: duration });
+
+/** See `Span`; a clock that is read twice may give an age just below 0. */
+export const spanSchema = z.tuple([z.enum(spanKinds), z.number(), duration]);
+
+export const planSchema = z.strictObject({
+  term: count,
+  planner: text,
+  objective: z.literal("round time"),
+  copies: z.array(
+    z.strictObject({ id, node: id, from: count, to: count, mode: z.literal("train") }),
+  ),
+  chains: z.array(
+    z.strictObject({
+      id,
+      source: id,
+      stages: z.array(z.strictObject({ copy: id, backward: z.enum(["stored", "none"]) })),
+      schedule: z.literal("serial"),
+      work: count,
+    }),
+  ),
+  groups: z.array(
+    z.strictObject({
+      members: z.array(id),
+      policy: z.enum(syncPolicyNames as [string, ...string[]]),
+      when: z.literal("round"),
+    }),
+  ),
+  links: z.array(
+    z.strictObject({
+      from: id,
+      to: id,
+      chain: id,
+      bytesPerMs: z.nullable(positive),
+      codecUp: codec,
+      codecDown: codec,
+    }),
+  ),
+  limits: z.array(z.strictObject({ node: id, duty })),
+  forecasts: z.array(
+    z.strictObject({
+      chain: id,
+      roundMs: duration,
+      computeMs: duration,
+      transferMs: duration,
+      reason: text,
+    }),
+  ),
+  reason: text,
+});
