@@ -14,11 +14,12 @@ interface Heard {
 }
 
 /** Two channels over a simulated link; what arrives at the far one is noted with its time. */
-function channels(latencyMs = 0) {
+function channels(latencyMs = 0, timersLateMs = 0) {
   const world = new World();
   const host = {
     now: () => world.now(),
-    after: (delayMs: number, fire: () => void) => world.at(world.now() + delayMs, fire),
+    after: (delayMs: number, fire: () => void) =>
+      world.at(world.now() + delayMs + timersLateMs, fire),
   } as Host;
   const [nearLink, farLink] = simLinks(world, { latencyMs, bytesPerMs: null });
   const heard: Heard[] = [];
@@ -39,6 +40,21 @@ const ready = { type: "ready", term: 1 } as const;
 const payload = new Map([["x", hollow({ dtype: "float32", shape: [25_000] })]]);
 
 describe("a channel", () => {
+  it("reaches its share on average where timers fire late, and never much more", async () => {
+    const { near, heard, runUntil, world } = channels(0, 1.5);
+    const frame = encodeFrame(ready, payload);
+    const bytesPerMs = frameBytes(frame) / 8;
+    near.setRate(bytesPerMs);
+    const count = 50;
+    for (let i = 0; i < count; i++) world.at(20 * i, () => near.forward(frame));
+    await runUntil(20 * count + 100);
+    expect(heard).toHaveLength(count);
+    const { bytes, ms } = near.paced;
+    expect(bytes).toBe(count * frameBytes(frame));
+    expect(bytes / ms / bytesPerMs).toBeGreaterThan(0.95);
+    expect(bytes / ms / bytesPerMs).toBeLessThan(1.05);
+  });
+
   it("delivers a frame when a link of the given rate would have carried its last byte", async () => {
     const { near, heard, runUntil } = channels();
     near.setRate(1000);

@@ -5,7 +5,9 @@
  * same over sockets and in virtual time.
  *
  * Pacing is store-and-forward: a frame leaves when a link of the given rate
- * would have carried its last byte. Heartbeats are not paced, so a slow share
+ * would have carried its last byte. A real timer fires late, which would slow
+ * every frame a little; what one frame lost, the next ones may make up for, so
+ * that the share is reached on average. Heartbeats are not paced, so a slow share
  * never looks like a dead peer.
  */
 import { ProtocolError } from "../../base/errors.ts";
@@ -21,6 +23,9 @@ const firstBeats = 10;
 const firstBeatMs = 100;
 /** A peer that is silent for so long has left. Ten heartbeats: a busy machine is not a dead one. */
 export const leaseMs = 10_000;
+
+/** Lateness of timers that is made up for: enough for a busy machine, too little for a burst. */
+const lateMsMax = 10;
 
 export interface ChannelHandlers<M extends Message> {
   /** Decodes and checks a frame; throws ProtocolError on a bad one. */
@@ -42,6 +47,8 @@ export class Channel<M extends Message> {
   #leaving: Cancel | null = null;
   /** When the last byte of everything sent so far has left, by the pace. */
   #clearAtMs = 0;
+  /** By how much frames have left too late, and nobody has made up for it yet. */
+  #lateMs = 0;
   #heardMs: number;
   #beat: Cancel;
   #beats = 0;
@@ -120,10 +127,14 @@ export class Channel<M extends Message> {
       const now = this.#host.now();
       const durationMs = this.#bytesPerMs === null ? 0 : frameBytes(frame) / this.#bytesPerMs;
       const fromMs = Math.max(now, this.#clearAtMs);
-      this.#clearAtMs = fromMs + durationMs;
+      const savedMs = Math.min(this.#lateMs, durationMs);
+      this.#lateMs -= savedMs;
+      this.#clearAtMs = fromMs + durationMs - savedMs;
       if (this.#clearAtMs > now) {
         this.#leaving = this.#host.after(this.#clearAtMs - now, () => {
           this.#leaving = null;
+          const lateMs = this.#host.now() - this.#clearAtMs;
+          this.#lateMs = Math.min(this.#lateMs + lateMs, lateMsMax);
           this.#queue.shift();
           this.#transmit(frame);
           this.#notePaced(frame, fromMs);
@@ -133,6 +144,7 @@ export class Channel<M extends Message> {
       }
       this.#queue.shift();
       this.#transmit(frame);
+      if (this.#bytesPerMs !== null) this.#notePaced(frame, now);
     }
   }
 
