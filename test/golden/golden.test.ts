@@ -4,7 +4,7 @@
  * table below. Values agree when no element is off by more than
  * 1e-4 of the tensor's largest entry, plus 1e-6.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import * as ort from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
 import { present } from "../../src/base/assert.ts";
@@ -125,7 +125,7 @@ interface TrainingCase {
 const fixture = <T>(name: string): T[] =>
   JSON.parse(readFileSync(new URL(`fixtures/${name}.json`, import.meta.url), "utf8"));
 
-/** A well-mixed 32-bit integer; the same as `hash32` in record.py. */
+/** A well-mixed 32-bit integer; the same as `hash32` in recording.py. */
 function hash(index: number, seed: number): number {
   let x = Math.imul(index, 0x9e3779b1) + Math.imul(seed, 0x85ebca6b) + 0x27d4eb2f;
   x = Math.imul(x ^ ((x | 0) >>> 15), 0x2c1b3c6d);
@@ -161,7 +161,10 @@ function expectClose(actual: DenseTensor, expected: ArrayLike<number>, what: str
 const labelsOf = (values: readonly number[]): DenseTensor =>
   tensor("int64", [values.length], BigInt64Array.from(values, BigInt));
 
-const operatorCases = fixture<OperatorCase>("operators");
+/** The cases of every family of operators. */
+const operatorCases = readdirSync(new URL("fixtures", import.meta.url))
+  .filter((file) => file.startsWith("operators-"))
+  .flatMap((file) => fixture<OperatorCase>(file.replace(".json", "")));
 
 describe.each(Object.keys(engines))("on %s", (name) => {
   const prepare = present(engines[name], name);
