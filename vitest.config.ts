@@ -24,6 +24,12 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
+      // Its vite.config.ts says how the page finds the library.
+      {
+        extends: "apps/dashboard/vite.config.ts",
+        root: "apps/dashboard",
+        test: { name: "page", pool: "forks", sequence: { groupOrder: 0 } },
+      },
       {
         test: {
           name: "processes",

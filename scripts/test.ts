@@ -24,6 +24,8 @@ const checks = [
   { name: "setup", command: "node scripts/setup.ts" },
   { name: "types of the core", command: "tsc -p tsconfig.core.json" },
   { name: "types of everything else", command: "tsc -p tsconfig.json" },
+  { name: "types of the page", command: "tsc -p apps/dashboard/tsconfig.json" },
+  { name: "types of the page's tests", command: "tsc -p apps/dashboard/tsconfig.test.json" },
   { name: "style", command: "biome check --error-on-warnings ." },
   { name: "unused code", command: "knip --no-progress" },
   { name: "package", command: "npm pack --silent --pack-destination FOLDER" },

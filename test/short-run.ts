@@ -45,10 +45,10 @@ export interface ShortRun {
 }
 
 /** Starts the server of a short run in `folder`; `join` then starts its devices. */
-export async function serveShortRun(folder: string): Promise<ShortRun> {
+export async function serveShortRun(folder: string, change: object = {}): Promise<ShortRun> {
   const jobFile = join(folder, "job.yaml");
   const runs = join(folder, "runs");
-  writeFileSync(jobFile, JSON.stringify(shortJob));
+  writeFileSync(jobFile, JSON.stringify({ ...shortJob, ...change }));
   const parts = partition("mnist", { parts: 3, out: join(folder, "shards"), alpha: 0.5, seed: 7 });
   const shards = new Map(
     shortJob.fleet.devices.map(({ name }, i) => [name, present(parts[i], "a shard").folder]),

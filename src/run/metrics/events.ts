@@ -16,7 +16,9 @@ export function eventsOf(record: RunRecord): readonly RunEvent[] {
   switch (record.type) {
     case "run": {
       const size = `${record.parameters.toLocaleString("en")} parameters`;
-      const text = `run ${record.run} started: ${record.model}, ${size}, ${record.rounds} rounds`;
+      // Records of version 1 do not name the model.
+      const model = record.model === "?" ? "" : `${record.model}, `;
+      const text = `run ${record.run} started: ${model}${size}, ${record.rounds} rounds`;
       return [{ kind: "started", text }];
     }
     case "joined": {
