@@ -13,7 +13,7 @@ import { interpret } from "../../src/compile/interpret.ts";
 import { isFloat } from "../../src/compile/ops/inputs.ts";
 import type { OpName } from "../../src/compile/ops/table.ts";
 
-export const float64 = (shape: readonly number[], values: ArrayLike<number>): DenseTensor =>
+const float64 = (shape: readonly number[], values: ArrayLike<number>): DenseTensor =>
   tensor("float64", shape, Float64Array.from(values));
 
 /** Distinct values between -1 and 1 in a random order, none of them 0, plus a shift. */

@@ -12,7 +12,7 @@ import { elementCount, formatType, type TensorType } from "../../base/tensor.ts"
 import type { Attributes } from "../graph.ts";
 import { integer, integers, readAttributes, word } from "./attributes.ts";
 import { numbers, pack } from "./elements.ts";
-import { summed } from "./gradients.ts";
+import { integerList, summed } from "./gradients.ts";
 import { inputType, inputValue, requireFloat, requireRank, requireSameDType } from "./inputs.ts";
 import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
 import { weightGradient } from "./weight-gradient.ts";
@@ -22,6 +22,7 @@ import {
   flatWindow,
   padsOf,
   perAxis,
+  type Window,
   type WindowAttributes,
   windowOver,
 } from "./windows.ts";
@@ -184,6 +185,8 @@ const Conv: OpRule<ConvAttributes> = {
 
 export interface ConvTransposeAttributes extends ConvAttributes {
   readonly output_padding: readonly number[] | null;
+  /** Sizes that the output shall have; the pads follow from them. */
+  readonly output_shape: readonly number[] | null;
 }
 
 /**
@@ -208,37 +211,82 @@ function transposedConvolution(
         `allowed: ${channelsOut} channels, a number that ${group} divides`,
     );
   }
+  const given = perAxis("kernel_shape", attributes.kernel_shape ?? kernel, kernel.length, 1, 1);
+  if (given.some((size, axis) => size !== kernel[axis])) {
+    const sizes = `[${given.join(",")}] but the weight has [${kernel.join(",")}]`;
+    throw new ModelError(`attribute kernel_shape: got ${sizes}`);
+  }
+  const window = transposedWindow(output, kernel, attributes);
+  if (output.length > 2 || window.input.some((size) => size < 1)) {
+    throw new ModelError(`${formatType(x)}: the output would have sizes [${window.input}]`);
+  }
+  return { ...window, batch, group, channelsIn, channelsOut: channels / group };
+}
+
+/**
+ * Settles the window whose outputs are known and whose input sizes are asked for: by the pads,
+ * or the other way round where the sizes are given or follow from auto_pad.
+ */
+function transposedWindow(
+  output: readonly number[],
+  kernel: readonly number[],
+  attributes: ConvTransposeAttributes,
+): Window {
   const axes = output.length;
+  const { auto_pad, output_shape } = attributes;
   const strides = perAxis("strides", attributes.strides, axes, 1, 1);
   const dilations = perAxis("dilations", attributes.dilations, axes, 1, 1);
-  const pads = perAxis("pads", attributes.pads, 2 * axes, 0, 0);
   const extra = perAxis("output_padding", attributes.output_padding, axes, 0, 0);
-  const input = output.map((size, axis) => {
+  const full = output.map((size, axis) => {
     const reach = ((kernel[axis] as number) - 1) * (dilations[axis] as number) + 1;
-    const padding = (pads[axis] as number) + (pads[axis + axes] as number);
-    return (size - 1) * (strides[axis] as number) + reach + (extra[axis] as number) - padding;
+    return (size - 1) * (strides[axis] as number) + reach + (extra[axis] as number);
   });
-  if (axes > 2 || input.some((size) => size < 1)) {
-    throw new ModelError(`${formatType(x)}: the output would have sizes [${input.join(",")}]`);
+  const isSame = auto_pad === "SAME_UPPER" || auto_pad === "SAME_LOWER";
+  const sizes = isSame ? output.map((size, axis) => size * (strides[axis] as number)) : null;
+  const wanted = output_shape === null ? sizes : perAxis("output_shape", output_shape, axes, 1, 1);
+  if (wanted === null) {
+    const pads = perAxis("pads", attributes.pads, 2 * axes, 0, 0);
+    const [padsBegin, padsEnd] = [pads.slice(0, axes), pads.slice(axes)];
+    const input = full.map(
+      (size, axis) => size - (padsBegin[axis] as number) - (padsEnd[axis] as number),
+    );
+    return { kernel, strides, dilations, padsBegin, padsEnd, input, output };
   }
-  const [padsBegin, padsEnd] = [pads.slice(0, axes), pads.slice(axes)];
-  return {
-    ...{ kernel, strides, dilations, padsBegin, padsEnd, input, output },
-    ...{ batch, group, channelsIn, channelsOut: channels / group },
-  };
+  const totals = full.map((size, axis) => size - (wanted[axis] as number));
+  if (totals.some((total) => total < 0)) {
+    throw new ModelError(`output sizes [${wanted}]; allowed: at most [${full}] without padding`);
+  }
+  const small = totals.map((total) => Math.floor(total / 2));
+  const large = totals.map((total, axis) => total - (small[axis] as number));
+  // ONNX puts the odd one at the beginning, but for SAME_UPPER.
+  const isUpper = auto_pad === "SAME_UPPER";
+  const [padsBegin, padsEnd] = isUpper ? [small, large] : [large, small];
+  return { kernel, strides, dilations, padsBegin, padsEnd, input: wanted, output };
+}
+
+/** The convolution with the same weight; where it reaches into `output_padding`, that is cut off. */
+function transposedInputGradient(
+  context: GradientContext<ConvTransposeAttributes>,
+  g: string,
+  c: Convolution,
+): string {
+  const full = context.emit("Conv", [g, context.inputs[1] as string], windowAttributes(c));
+  const sizes = context.type(full).shape.slice(2);
+  if (sizes.every((size, axis) => size === c.output[axis])) return full;
+  const axes = sizes.map((_, axis) => axis + 2);
+  const bounds = [axes.map(() => 0), c.output, axes];
+  return context.emit("Slice", [full, ...bounds.map((list) => integerList(context, list))]);
 }
 
 const ConvTranspose: OpRule<ConvTransposeAttributes> = {
   inputs: [2, 3],
   outputs: [1, 1],
-  attributes: (raw) => {
-    const parsed = readAttributes<ConvTransposeAttributes>(raw, {
+  attributes: (raw) =>
+    readAttributes<ConvTransposeAttributes>(raw, {
       ...windowReaders,
       output_padding: integers,
-    });
-    if (parsed.auto_pad === "NOTSET") return parsed;
-    throw new ModelError(`attribute auto_pad: got ${parsed.auto_pad}; allowed: NOTSET`);
-  },
+      output_shape: integers,
+    }),
   types: (inputs, attributes) => {
     const { batch, group, channelsIn, input } = transposedConvolution(inputs, attributes);
     requireBias(inputs, group * channelsIn);
@@ -247,7 +295,19 @@ const ConvTranspose: OpRule<ConvTransposeAttributes> = {
   flops: (inputs, outputs, attributes) =>
     convolutionFlops(transposedConvolution(inputs, attributes)) +
     (inputs[2] === undefined || inputs[2] === null ? 0 : elementCount(outputs[0]?.shape ?? [])),
-  gradient: "training through a transposed convolution is not supported yet",
+  gradient: (context) => {
+    const g = context.gradient(0);
+    if (g === null) return [null, null, null];
+    const [x, weight, bias = ""] = context.inputs as [string, string, string?];
+    const c = transposedConvolution([context.type(x), context.type(weight)], context.attributes);
+    const spatialAxes = c.input.map((_, axis) => axis + 2);
+    return [
+      context.wanted(0) ? transposedInputGradient(context, g, c) : null,
+      // The roles of input and output's gradient change places with the direction.
+      context.wanted(1) ? weightGradient(context, g, x, c) : null,
+      bias !== "" && context.wanted(2) ? summed(context, g, [0, ...spatialAxes]) : null,
+    ];
+  },
   compute: (inputs, attributes, [type]) => {
     const [valueG, valueW] = [inputValue(inputs, 0), inputValue(inputs, 1)];
     const c = flat(transposedConvolution([valueG, valueW], attributes));

@@ -3,6 +3,7 @@
  * its attributes, then two whole models with their loss.
  */
 import { describe, expect, test } from "vitest";
+import { convolutionGradients } from "../../../test/contract/gradient-cases/convolution.ts";
 import { coreGradients } from "../../../test/contract/gradient-cases/core.ts";
 import {
   casesOf,
@@ -18,7 +19,7 @@ import { losses } from "../loss.ts";
 import { type OpName, ops } from "./table.ts";
 
 /** One entry per family of operators. */
-const cases = casesOf([coreGradients]);
+const cases = casesOf([coreGradients, convolutionGradients]);
 
 describe("operators agree with finite differences", () => {
   test.each(cases)("$name", (entry) => {
