@@ -50,7 +50,15 @@ export type {
 export { readOnnx } from "./compile/onnx/read.ts";
 export { type WriteOptions, writeOnnx } from "./compile/onnx/write.ts";
 export type { OptimizerSpec } from "./compile/optimizer.ts";
-export type { Port, PortRole, Program, ProgramKind, TrainingSpec } from "./compile/program.ts";
+export {
+  type Port,
+  type PortRole,
+  type Program,
+  type ProgramKind,
+  type StagePrograms,
+  stagePrograms,
+  type TrainingSpec,
+} from "./compile/program.ts";
 export { type Segment, type SegmentCost, segmentModel } from "./compile/segment.ts";
 export { type Bindings, specialize } from "./compile/specialize.ts";
 export { type ArrayOptions, arrayDataset } from "./data/arrays.ts";

@@ -1,0 +1,23 @@
+/**
+ * `npm run bench -- NAME [--json] [options]`: measures, and prints a table or one
+ * JSON object. A goal that is missed is printed as missed; the exit code says
+ * only whether the benchmark ran.
+ */
+import { type Bench, machine, printTable } from "./bench.ts";
+import { step } from "./step.ts";
+
+const benches: Readonly<Record<string, Bench>> = { step };
+
+const [name = "", ...rest] = process.argv.slice(2);
+const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
+if (bench === undefined) {
+  console.error(`usage: npm run bench -- NAME [--json] [options]; NAME is one of:`);
+  for (const [known, { summary }] of Object.entries(benches))
+    console.error(`  ${known}  ${summary}`);
+  process.exitCode = 2;
+} else {
+  const result = await bench.run(rest.filter((arg) => arg !== "--json"));
+  if (rest.includes("--json"))
+    console.log(JSON.stringify({ bench: name, machine: machine(), ...result }));
+  else printTable(result);
+}

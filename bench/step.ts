@@ -1,0 +1,189 @@
+/**
+ * Milliseconds of one whole training step (forward, backward, update) of built-in
+ * models: our native engine and PyTorch, in turns within one run, because
+ * machines are noisy. Times are of one call, hand-over to the engine included.
+ */
+import {
+  builtInModel,
+  type DenseTensor,
+  type Engine,
+  InputError,
+  type Model,
+  NativeEngine,
+  type Program,
+  segmentModel,
+  specialize,
+  stagePrograms,
+  type Tensor,
+} from "edgeloom";
+import { type Bench, type BenchResult, type Goal, type Row, tell } from "./bench.ts";
+import { type Torch, torch } from "./torch.ts";
+
+/** A model with the batch it is measured at, and the most that a step may take of PyTorch's time. */
+interface Subject {
+  readonly name: string;
+  readonly batch: number;
+  readonly classes: number;
+  readonly goal: number;
+}
+
+const subjects: readonly Subject[] = [
+  { name: "lenet5", batch: 32, classes: 10, goal: 1.3 },
+  { name: "vgg-small", batch: 32, classes: 10, goal: 1.3 },
+];
+
+/** Turns of each side, and steps in a turn; the first turn warms up and is not counted. */
+const turns = 6;
+const stepsInTurn = 5;
+const learningRate = 0.01;
+
+export const step: Bench = {
+  summary: "one training step of built-in models against PyTorch [--models a,b] [--threads 1,2]",
+  async run(args) {
+    const chosen = listOf(args, "--models") ?? subjects.map(({ name }) => name);
+    const threads = (listOf(args, "--threads") ?? ["1", "2"]).map(Number);
+    const peer = await torch();
+    const rows: Row[] = [];
+    const goals: Goal[] = [];
+    for (const name of chosen) {
+      const subject = subjects.find((candidate) => candidate.name === name);
+      if (subject === undefined) {
+        const allowed = subjects.map((known) => known.name).join(", ");
+        throw new InputError({ what: "--models", received: name, allowed });
+      }
+      for (const count of threads) {
+        tell(`${name}, ${count} thread${count === 1 ? "" : "s"} ...`);
+        const row = await measure(subject, count, peer);
+        rows.push(row.row);
+        goals.push(row.goal);
+      }
+    }
+    await peer?.close();
+    return resultOf(rows, goals, peer);
+  },
+};
+
+function resultOf(rows: readonly Row[], goals: readonly Goal[], peer: Torch | null): BenchResult {
+  const engine = new NativeEngine();
+  const versions = {
+    engine: engine.description.replace(/,.*/, ""),
+    ...(peer === null ? {} : { PyTorch: peer.version }),
+  };
+  void engine.close();
+  const notes =
+    peer === null ? ["PyTorch is not there: python3 -c 'import torch' fails; set PYTHON"] : [];
+  return { rows, goals, versions, seed: 1, notes };
+}
+
+function listOf(args: readonly string[], flag: string): string[] | null {
+  const at = args.indexOf(flag);
+  return at < 0 ? null : (args[at + 1] ?? "").split(",");
+}
+
+async function measure(
+  { name, batch, classes, goal }: Subject,
+  threads: number,
+  peer: Torch | null,
+): Promise<{ row: Row; goal: Goal }> {
+  const model = builtInModel(name, { seed: 1, classes });
+  const engine = new NativeEngine({ threads });
+  const started = performance.now();
+  const program = stepProgram(model, batch);
+  await engine.load([program]);
+  const compileMs = performance.now() - started;
+  const runStep = await stepper(engine, program, model, classes);
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  for (let turn = 0; turn < turns; turn++) {
+    const own: number[] = [];
+    for (let i = 0; i < stepsInTurn; i++) own.push(await runStep());
+    const other = (await peer?.steps(name, batch, threads, stepsInTurn)) ?? [];
+    if (turn === 0) continue;
+    ours.push(...own);
+    theirs.push(...other);
+  }
+  await engine.close();
+  const ratio = theirs.length === 0 ? null : middle(ours) / middle(theirs);
+  return {
+    row: {
+      model: name,
+      batch,
+      threads,
+      "ours, median ms": middle(ours),
+      "ours, least ms": Math.min(...ours),
+      "PyTorch, median ms": theirs.length === 0 ? null : middle(theirs),
+      "PyTorch, least ms": theirs.length === 0 ? null : Math.min(...theirs),
+      ratio,
+      "compile ms": compileMs,
+    },
+    goal: {
+      name: `${name}, ${threads} thread(s): step time over PyTorch's`,
+      value: ratio,
+      goal,
+      unit: "x, at most",
+      met: ratio !== null && ratio <= goal,
+    },
+  };
+}
+
+/** The whole model's step as one program. */
+function stepProgram(model: Model, batch: number): Program {
+  const graph = specialize(model.graph, { batch });
+  const segments = segmentModel(graph);
+  const { step: program } = stagePrograms(graph, segments, 0, segments.length, {
+    loss: "softmax-cross-entropy",
+    optimizer: { kind: "sgd", momentum: 0.9, weightDecay: 0 },
+  });
+  if (program === null) throw new Error("a whole model has a step");
+  return program;
+}
+
+/** Puts weights and state into the engine; each call of the result runs one step and times it. */
+async function stepper(
+  engine: Engine,
+  program: Program,
+  model: Model,
+  classes: number,
+): Promise<() => Promise<number>> {
+  const feeds = new Map<string, string | Tensor>();
+  const keep = new Map<string, string>();
+  const slots = new Map<string, Tensor>();
+  for (const { name, role, of, dtype, shape } of program.inputs) {
+    const size = shape.reduce((product, n) => product * n, 1);
+    if (role === "parameter" || role === "state") {
+      const weight = model.weights.get(of);
+      const data = weight === undefined ? new Float32Array(size) : copyOf(weight);
+      slots.set(of, { dtype: "float32", shape, data });
+      feeds.set(name, of);
+    } else if (role === "feature") {
+      const data = Float32Array.from({ length: size }, (_, i) => ((i * 7919) % 1000) / 500 - 1);
+      slots.set("feature", { dtype, shape, data } as Tensor);
+      feeds.set(name, "feature");
+    } else if (role === "labels") {
+      const data = BigInt64Array.from({ length: size }, (_, i) => BigInt(i % classes));
+      slots.set("labels", { dtype: "int64", shape, data });
+      feeds.set(name, "labels");
+    } else slots.set("rate", { dtype: "float32", shape: [], data: Float32Array.of(learningRate) });
+    if (role === "learningRate") feeds.set(name, "rate");
+  }
+  for (const { name, role, of } of program.outputs) {
+    if (role === "parameter" || role === "state") keep.set(name, of);
+  }
+  await engine.write(slots);
+  const fetch = program.outputs.filter(({ role }) => role === "loss").map(({ name }) => name);
+  return async () => {
+    const started = performance.now();
+    await engine.run({ program: program.id, feeds, keep, fetch });
+    return performance.now() - started;
+  };
+}
+
+const copyOf = ({ data }: DenseTensor): Float32Array<ArrayBuffer> =>
+  Float32Array.from(data as Float32Array);
+
+function middle(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const half = Math.floor(sorted.length / 2);
+  const upper = sorted[half] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[half - 1] ?? Number.NaN)) / 2;
+}
