@@ -5,13 +5,12 @@
  * same over sockets and in virtual time.
  *
  * Pacing is store-and-forward: a frame leaves when a link of the given rate
- * would have carried its last byte. A real timer fires late, which would slow
- * every frame a little; what one frame lost, the next ones may make up for, so
- * that the share is reached on average. Heartbeats are not paced, so a slow share
- * never looks like a dead peer.
+ * would have carried its last byte; what a late timer lost is made up for.
+ * Heartbeats are not paced, so a slow share never looks like a dead peer.
  */
 import { ProtocolError } from "../../base/errors.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
+import { Lateness } from "../lateness.ts";
 import type { PacedTraffic } from "../metrics/record.ts";
 import { type Decoded, encodeFrame, frameBytes, type Tensors } from "./frame.ts";
 import type { Message } from "./messages.ts";
@@ -23,9 +22,6 @@ const firstBeats = 10;
 const firstBeatMs = 100;
 /** A peer that is silent for so long has left. Ten heartbeats: a busy machine is not a dead one. */
 export const leaseMs = 10_000;
-
-/** Lateness of timers that is made up for: enough for a busy machine, too little for a burst. */
-const lateMsMax = 10;
 
 export interface ChannelHandlers<M extends Message> {
   /** Decodes and checks a frame; throws ProtocolError on a bad one. */
@@ -47,8 +43,7 @@ export class Channel<M extends Message> {
   #leaving: Cancel | null = null;
   /** When the last byte of everything sent so far has left, by the pace. */
   #clearAtMs = 0;
-  /** By how much frames have left too late, and nobody has made up for it yet. */
-  #lateMs = 0;
+  readonly #lateness = new Lateness();
   #heardMs: number;
   #beat: Cancel;
   #beats = 0;
@@ -127,14 +122,11 @@ export class Channel<M extends Message> {
       const now = this.#host.now();
       const durationMs = this.#bytesPerMs === null ? 0 : frameBytes(frame) / this.#bytesPerMs;
       const fromMs = Math.max(now, this.#clearAtMs);
-      const savedMs = Math.min(this.#lateMs, durationMs);
-      this.#lateMs -= savedMs;
-      this.#clearAtMs = fromMs + durationMs - savedMs;
+      this.#clearAtMs = fromMs + this.#lateness.shortened(durationMs);
       if (this.#clearAtMs > now) {
         this.#leaving = this.#host.after(this.#clearAtMs - now, () => {
           this.#leaving = null;
-          const lateMs = this.#host.now() - this.#clearAtMs;
-          this.#lateMs = Math.min(this.#lateMs + lateMs, lateMsMax);
+          this.#lateness.add(this.#host.now() - this.#clearAtMs);
           this.#queue.shift();
           this.#transmit(frame);
           this.#notePaced(frame, fromMs);

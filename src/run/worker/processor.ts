@@ -1,13 +1,14 @@
 /**
  * The node's processor as the plan sees it: a duty cycle of one core. With a
  * duty below 1, every run takes at least its profiled time divided by the duty,
- * held by sleeping; runs then take turns. With duty 1 nothing is held back and
- * the engine keeps the order.
+ * held by sleeping (what a late timer lost is made up for); runs then take turns.
+ * With duty 1 nothing is held back and the engine keeps the order.
  */
 import type { ProgramKind } from "../../compile/program.ts";
 import type { Profile } from "../../plan/plan.ts";
 import { heldMs, type TimedProgram } from "../../plan/program-time.ts";
 import type { EngineAnswer, EngineRun, Host, Outcome } from "../host.ts";
+import { Lateness } from "../lateness.ts";
 
 /** What a run gave, and how long it held the processor, sleep included. */
 export type ProcessorDone = (outcome: Outcome<EngineAnswer>, busyMs: number) => void;
@@ -25,6 +26,7 @@ export class Processor {
   #profile: Profile | null = null;
   readonly #waiting: Job[] = [];
   #isBusy = false;
+  readonly #lateness = new Lateness();
 
   /** @param note told of each run when it is done: from when and for how long it held the processor */
   constructor(host: Host, note: (kind: ProgramKind, fromMs: number, ms: number) => void) {
@@ -67,7 +69,7 @@ export class Processor {
     const leastMs =
       this.#duty === 1 || this.#profile === null
         ? 0
-        : heldMs(this.#profile, job.program, this.#duty);
+        : this.#lateness.shortened(heldMs(this.#profile, job.program, this.#duty));
     this.#host.engine.run(job.run, (outcome) => {
       const restMs = startedMs + leastMs - this.#host.now();
       const finish = (): void => {
@@ -79,8 +81,11 @@ export class Processor {
         job.done(outcome, busyMs);
         after();
       };
-      if (restMs > 0) this.#host.after(restMs, finish);
-      else finish();
+      if (restMs <= 0) return finish();
+      this.#host.after(restMs, () => {
+        this.#lateness.add(this.#host.now() - startedMs - leastMs);
+        finish();
+      });
     });
   }
 }
