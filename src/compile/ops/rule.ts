@@ -37,6 +37,29 @@ export interface GradientContext<A> {
   constant(value: DenseTensor): string;
 }
 
+/** What a rule may ask for and emit while its node is written out in other operators. */
+export interface LowerContext<A> {
+  readonly attributes: A;
+  /** Names of the node's inputs, "" where absent. */
+  readonly inputs: readonly string[];
+  /** Number of outputs that the node has; an unused one in between counts. */
+  readonly outputs: number;
+  type(name: string): TensorType;
+  /** Values of a constant, null for any other value. */
+  known(name: string): DenseTensor | null;
+  /** Emits a node with one output and returns the output's name. */
+  emit(op: OpName, inputs: readonly string[], attributes?: Attributes): string;
+  /** Emits a node with several outputs and returns their names. */
+  emitAll(
+    op: OpName,
+    inputs: readonly string[],
+    attributes: Attributes,
+    outputs: number,
+  ): readonly string[];
+  /** Adds a constant (shared by content) and returns its name. */
+  constant(value: DenseTensor): string;
+}
+
 /** Gradients per input, null where an input has none or it is not wanted. */
 export type Gradients = readonly (string | null)[];
 
@@ -78,6 +101,12 @@ export interface OpRule<A = never> {
     attributes: A,
     outputs: readonly TensorType[],
   ): DenseTensor[];
+  /**
+   * Writes the node out in other operators, once shapes are static: for operators that are newer
+   * than the set our graphs are written in, or that no engine trains through. Gives the names that
+   * stand for the outputs (an input's name where the node passes it on), or null to keep the node.
+   */
+  lower?(context: LowerContext<A>): readonly string[] | null;
   /** The outputs' values, for operators that read only the types of their inputs (Shape). */
   fold?(inputs: InputTypes, attributes: A): DenseTensor[];
 }
