@@ -12,6 +12,7 @@ import type { Attributes, Graph } from "../../src/compile/graph.ts";
 import { interpret } from "../../src/compile/interpret.ts";
 import { isFloat } from "../../src/compile/ops/inputs.ts";
 import type { OpName } from "../../src/compile/ops/table.ts";
+import { specialize } from "../../src/compile/specialize.ts";
 
 const float64 = (shape: readonly number[], values: ArrayLike<number>): DenseTensor =>
   tensor("float64", shape, Float64Array.from(values));
@@ -35,6 +36,8 @@ export interface GradientCase {
   /** Absent inputs are null; inputs that are not float are constants of the graph. */
   readonly inputs: readonly (DenseTensor | null)[];
   readonly attributes?: Attributes;
+  /** Outputs of the operator that are used; 1 where absent. */
+  readonly outputs?: number;
 }
 
 /** Lists one case. Shapes stand for spread values of that shape. */
@@ -43,17 +46,18 @@ export type Check = (
   form: string,
   inputs: readonly (readonly number[] | DenseTensor | null)[],
   attributes?: Attributes,
+  outputs?: number,
 ) => void;
 
 /** The cases of families of operators. */
 export function casesOf(families: readonly ((check: Check) => void)[]): GradientCase[] {
   const cases: GradientCase[] = [];
   for (const family of families) {
-    family((op, form, inputs, attributes = {}) => {
+    family((op, form, inputs, attributes = {}, outputs = 1) => {
       const values = inputs.map((input, i) =>
         Array.isArray(input) ? spread(input, i + 1) : (input as DenseTensor | null),
       );
-      cases.push({ name: `${op}: ${form}`, op, inputs: values, attributes });
+      cases.push({ name: `${op}: ${form}`, op, inputs: values, attributes, outputs });
     });
   }
   return cases;
@@ -105,21 +109,41 @@ export function expectGradients({ graph, output, gradients, feeds }: Scalar): vo
   }
 }
 
-/** The sum of an operator's output, each element with a weight of its own. */
-export function weightedSum({ op, inputs, attributes = {} }: GradientCase): Scalar {
-  const builder = new GraphBuilder("case");
+/** The sum of an operator's outputs, each element with a weight of its own. */
+export function weightedSum({ op, inputs, attributes = {}, outputs = 1 }: GradientCase): Scalar {
+  const written = new GraphBuilder("case");
   const feeds = new Map<string, DenseTensor>();
   const names = inputs.map((value, i) => {
     if (value === null) return "";
-    if (!isFloat(value.dtype) || value.dtype !== "float64") return builder.constant(value);
+    if (!isFloat(value.dtype) || value.dtype !== "float64") return written.constant(value);
     feeds.set(`input${i}`, value);
-    return builder.input(`input${i}`, value);
+    return written.input(`input${i}`, value);
   });
-  const y = builder.emit(op, names, attributes);
-  const weights = builder.constant(spread(builder.type(y).shape, 99));
-  const weighted = builder.emit("Mul", [y, weights]);
-  const sum = builder.emit("ReduceSum", [weighted], { keepdims: 0 });
-  const gradients = differentiate(builder, new Map([[y, weights]]), new Set(feeds.keys()));
-  const graph = builder.graph([sum, ...gradients.values()]);
-  return { graph, output: sum, gradients, feeds };
+  const results = written.emitAll(op, names, attributes, outputs);
+  const builder = specialized(written, results);
+  const seeds = new Map<string, string>();
+  let sum: string | null = null;
+  for (const [i, y] of results.entries()) {
+    const weights = builder.constant(spread(builder.type(y).shape, 99 + i));
+    seeds.set(y, weights);
+    const products = builder.emit("Mul", [y, weights]);
+    const part = builder.emit("ReduceSum", [products], { keepdims: 0 });
+    sum = sum === null ? part : builder.emit("Add", [sum, part]);
+  }
+  const output = sum ?? "";
+  const gradients = differentiate(builder, seeds, new Set(feeds.keys()));
+  const graph = builder.graph([output, ...gradients.values()]);
+  return { graph, output, gradients, feeds };
+}
+
+/** The same graph as training sees it: operators that are written out in others are. */
+export function specialized(builder: GraphBuilder, outputs: readonly string[]): GraphBuilder {
+  const graph = specialize(builder.graph(outputs), {});
+  const result = new GraphBuilder("case");
+  for (const { name, dtype, shape } of graph.inputs) {
+    result.input(name, { dtype, shape: shape as readonly number[] });
+  }
+  for (const [name, value] of graph.constants) result.constant(value, name);
+  for (const node of graph.nodes) result.add(node);
+  return result;
 }

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from recording import CASES, FOLDER, draw, given, hash32, record_case, rounded, run_nodes, save
 
-FAMILIES = ["core", "convolution"]
+FAMILIES = ["core", "convolution", "recurrent"]
 
 # ------------------------------------------------------------------ cross-entropy and training
 

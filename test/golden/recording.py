@@ -76,7 +76,10 @@ def rounded(tensor):
 def run_nodes(nodes, values):
     for node in nodes:
         inputs = [values[name] for name in node["inputs"]]
-        values[node["outputs"][0]] = OPERATORS[node["op"]](node["attributes"], *inputs)
+        results = OPERATORS[node["op"]](node["attributes"], *inputs)
+        # An operator of several outputs answers with a tuple.
+        results = results if isinstance(results, tuple) else (results,)
+        values.update(zip(node["outputs"], results))
 
 
 def record_case(entry):

@@ -148,6 +148,7 @@ const rules: { readonly [Op in OpName | "Clip" | "Dropout" | "Scatter" | "Upsamp
     integersToInput("axes", 3)(node, context);
   },
   Softmax: softmax,
+  Split: integersToInput("split", 1),
   Squeeze: integersToInput("axes", 1),
   Unsqueeze: integersToInput("axes", 1),
   Upsample: resize,

@@ -66,6 +66,13 @@ export const integers: Reader<readonly number[] | null> = (name, value) => {
     : refused(name, value, "a list of integers");
 };
 
+/** A list of words, or null where absent. */
+export const words: Reader<readonly string[] | null> = (name, value) => {
+  if (value === undefined) return null;
+  const isWords = Array.isArray(value) && value.every((item) => typeof item === "string");
+  return isWords ? (value as readonly string[]) : refused(name, value, "a list of words");
+};
+
 /** One of a few words; the first is the default. */
 export const word =
   <const T extends string>(...words: readonly [T, ...T[]]): Reader<T> =>

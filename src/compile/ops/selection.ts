@@ -13,7 +13,14 @@ import {
   type TensorType,
   zeros,
 } from "../../base/tensor.ts";
-import { integer, type NoAttributes, noAttributes, readAttributes, word } from "./attributes.ts";
+import {
+  integer,
+  type NoAttributes,
+  noAttributes,
+  optionalInteger,
+  readAttributes,
+  word,
+} from "./attributes.ts";
 import {
   axesOf,
   axisOf,
@@ -90,6 +97,102 @@ const Concat: OpRule<AxisAttributes> = {
       start += run;
     });
     return [result];
+  },
+};
+
+export interface SplitAttributes extends AxisAttributes {
+  /** Number of parts that operator set 18 names; it equals the number of outputs. */
+  readonly num_outputs: number | null;
+}
+
+/** Sizes of the parts along the axis: as listed in input 1, or as even as can be, the last one smallest. */
+function splitSizes(
+  inputs: InputTypes,
+  known: readonly (DenseTensor | null)[],
+  { axis, num_outputs }: SplitAttributes,
+  outputs: number,
+): number[] {
+  const x = inputType(inputs, 0);
+  const size = x.shape[axisOf(axis, x.shape.length)] as number;
+  const listed = knownIntegers(inputs, known, 1, "the sizes of the parts");
+  const part = Math.ceil(size / outputs);
+  const sizes =
+    listed ??
+    Array.from({ length: outputs }, (_, i) => Math.max(0, Math.min(part, size - i * part)));
+  const isWhole = sizes.reduce((sum, one) => sum + one, 0) === size && sizes.every((n) => n >= 0);
+  const isEven = listed !== null || num_outputs !== null || size % outputs === 0;
+  if (sizes.length === outputs && isWhole && isEven) return sizes;
+  throw new ModelError(
+    `${outputs} parts of sizes [${sizes}] of ${size} elements along axis ${axis}; ` +
+      "allowed: sizes that add up to it, one for each output, or equal ones",
+  );
+}
+
+const Split: OpRule<SplitAttributes> = {
+  inputs: [1, 2],
+  outputs: [1, Infinity],
+  attributes: (raw) => readAttributes(raw, { axis: integer(0), num_outputs: optionalInteger }),
+  types: (inputs, attributes, known, outputs) => {
+    const { dtype, shape } = inputType(inputs, 0);
+    const axis = axisOf(attributes.axis, shape.length);
+    return splitSizes(inputs, known, attributes, outputs).map((size) => ({
+      dtype,
+      shape: shape.map((own, i) => (i === axis ? size : own)),
+    }));
+  },
+  flops: () => 0,
+  gradient: (context) => {
+    const [x = "", sizes] = context.inputs;
+    const types = [context.type(x), sizes ? context.type(sizes) : null];
+    const parts = types[0]?.shape ?? [];
+    const axis = axisOf(context.attributes.axis, parts.length);
+    const gradients: (string | null)[] = [];
+    let covered = 0;
+    // Outputs are asked for until the axis is used up: unused ones count as well.
+    for (let i = 0; covered < (parts[axis] as number); i++) {
+      const gradient = context.gradient(i);
+      const { shape } = context.type(context.output(i));
+      covered += shape[axis] as number;
+      gradients.push(gradient);
+    }
+    if (gradients.every((gradient) => gradient === null)) return [null];
+    const like = gradients.find((gradient) => gradient !== null) as string;
+    const joined = gradients.map(
+      (gradient, i) => gradient ?? zerosLike(context, like, context.type(context.output(i)).shape),
+    );
+    return [joined.length === 1 ? like : context.emit("Concat", joined, { axis }), null].slice(
+      0,
+      context.inputs.length,
+    );
+  },
+  lower: (context) => {
+    // Operator set 17 has no num_outputs; equal parts need no list.
+    const { axis, num_outputs } = context.attributes;
+    if (num_outputs === null) return null;
+    const [x = "", listed] = context.inputs;
+    const types = [context.type(x), listed ? context.type(listed) : null];
+    const known = [null, listed ? context.known(listed) : null];
+    const sizes = splitSizes(types, known, context.attributes, context.outputs);
+    const list = context.constant(int64([sizes.length], sizes));
+    return context.emitAll("Split", [x, list], { axis }, context.outputs);
+  },
+  compute: (values, attributes, outputs) => {
+    const x = inputValue(values, 0);
+    const axis = axisOf(attributes.axis, x.shape.length);
+    const { outer, size, inner } = loopsAlong(x.shape, axis);
+    let start = 0;
+    return outputs.map((type) => {
+      const result = zeros(type);
+      const to: Elements = result.data;
+      const run = (type.shape[axis] as number) * inner;
+      for (let o = 0; o < outer; o++) {
+        for (let i = 0; i < run; i++) {
+          to[o * run + i] = x.data[o * size * inner + start + i] as number | bigint;
+        }
+      }
+      start += run;
+      return result;
+    });
   },
 };
 
@@ -377,4 +480,4 @@ const ScatterElements: OpRule<ScatterAttributes> = {
 };
 
 /** Operators of this family. */
-export const selectionOps = { Concat, Slice, Pad, Gather, ScatterElements };
+export const selectionOps = { Concat, Split, Slice, Pad, Gather, ScatterElements };

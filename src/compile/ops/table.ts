@@ -7,6 +7,7 @@ import { convolutionOps } from "./convolution.ts";
 import { elementwiseOps } from "./elementwise.ts";
 import { matrixOps } from "./matrix.ts";
 import { poolingOps } from "./pooling.ts";
+import { recurrentOps } from "./recurrent.ts";
 import { reductionOps } from "./reduction.ts";
 import type { OpRule } from "./rule.ts";
 import { selectionOps } from "./selection.ts";
@@ -17,6 +18,7 @@ export const ops = {
   ...elementwiseOps,
   ...matrixOps,
   ...poolingOps,
+  ...recurrentOps,
   ...reductionOps,
   ...selectionOps,
   ...shapeOps,
