@@ -258,9 +258,9 @@ function computing(
   batch: number,
   hidden: number,
   weights: {
-    readonly R: ArrayLike<number>;
-    readonly apart: ArrayLike<number> | null;
-    readonly P: ArrayLike<number> | null;
+    readonly R: readonly number[];
+    readonly apart: readonly number[];
+    readonly P: readonly number[] | null;
   },
 ): Algebra<Float64Array> {
   const pairwise =
@@ -282,7 +282,7 @@ function computing(
       const result = new Float64Array(batch * rows);
       for (let n = 0; n < batch; n++) {
         for (let row = 0; row < rows; row++) {
-          let sum = weights.apart?.[from * hidden + row] ?? 0;
+          let sum = weights.apart[from * hidden + row] as number;
           for (let k = 0; k < hidden; k++) {
             const weight = weights.R[(from * hidden + row) * hidden + k] as number;
             sum += weight * (state[n * hidden + k] as number);
@@ -308,6 +308,80 @@ function computing(
   };
 }
 
+/** Weights of one direction as the kernel takes them; the biases as they act on input and state. */
+function weightsOf(
+  cell: Cell,
+  values: readonly (DenseTensor | null)[],
+  attributes: RecurrentAttributes,
+  { forward, hidden }: Recurrence,
+  direction: number,
+) {
+  const rows = cell.gates * hidden;
+  const part = (index: number): readonly number[] | null => {
+    const value = values[index];
+    if (value === undefined || value === null) return null;
+    const size = elementCount(value.shape) / forward.length;
+    return Array.from(numbers(value)).slice(direction * size, (direction + 1) * size);
+  };
+  const B = part(at.B) ?? new Array<number>(2 * rows).fill(0);
+  const firstApart = rows - cell.apart(attributes) * hidden;
+  const ofState = B.slice(rows);
+  return {
+    W: part(at.W) ?? [],
+    R: part(at.R) ?? [],
+    P: part(at.P),
+    bias: B.slice(0, rows).map((value, i) => value + (i < firstApart ? (ofState[i] ?? 0) : 0)),
+    apart: ofState.map((value, i) => (i < firstApart ? 0 : value)),
+  };
+}
+
+/** Where sample n of a direction lies in a state, in vectors of the hidden size. */
+const placeOf = (r: Recurrence, layout: boolean, direction: number, n: number): number =>
+  layout ? n * r.forward.length + direction : direction * r.batch + n;
+
+/** Computes one direction: the hidden state of each step in order, and the last states. */
+function pass(
+  cell: Cell,
+  values: readonly (DenseTensor | null)[],
+  attributes: RecurrentAttributes,
+  r: Recurrence,
+  direction: number,
+): { readonly outputs: readonly Float64Array[]; readonly last: readonly Float64Array[] } {
+  const { steps, batch, hidden } = r;
+  const { layout } = attributes;
+  const rows = cell.gates * hidden;
+  const x = numbers(inputValue(values, at.X));
+  const weights = weightsOf(cell, values, attributes, r, direction);
+  const algebra = computing(batch, hidden, weights);
+  const start = (index: number): Float64Array => {
+    const value = values[index];
+    const from = value ? numbers(value) : null;
+    return Float64Array.from({ length: batch * hidden }, (_, i) => {
+      const place = placeOf(r, layout, direction, Math.floor(i / hidden));
+      return from === null ? 0 : (from[place * hidden + (i % hidden)] as number);
+    });
+  };
+  const projected = (step: number): Float64Array =>
+    Float64Array.from({ length: batch * rows }, (_, i) => {
+      const [n, row] = [Math.floor(i / rows), i % rows];
+      const from = (layout ? n * steps + step : step * batch + n) * r.inputs;
+      let sum = weights.bias[row] as number;
+      for (let k = 0; k < r.inputs; k++) {
+        sum += (x[from + k] as number) * (weights.W[row * r.inputs + k] as number);
+      }
+      return sum;
+    });
+  let state = cell.states === 1 ? [start(at.h)] : [start(at.h), start(at.c)];
+  const outputs = new Array<Float64Array>(steps);
+  for (let i = 0; i < steps; i++) {
+    const step = r.forward[direction] ? i : steps - 1 - i;
+    const functions = r.functions[direction] ?? cell.activations;
+    state = cell.step(algebra, projected(step), state, functions, attributes);
+    outputs[step] = state[0] as Float64Array;
+  }
+  return { outputs, last: state };
+}
+
 /** The reference kernel: the cell's own equations, one direction and one step after the other. */
 function compute(
   cell: Cell,
@@ -317,69 +391,28 @@ function compute(
 ): DenseTensor[] {
   const r = recurrence(cell, values, attributes);
   const { steps, batch, hidden } = r;
-  const rows = cell.gates * hidden;
-  const x = numbers(inputValue(values, at.X));
-  const part = (index: number, direction: number): ArrayLike<number> | null => {
-    const value = values[index];
-    if (value === undefined || value === null) return null;
-    const size = elementCount(value.shape) / r.forward.length;
-    return Array.from(numbers(value)).slice(direction * size, (direction + 1) * size);
-  };
   const { layout } = attributes;
-  const stateAt = (direction: number, n: number): number =>
-    (layout ? n * r.forward.length + direction : direction * batch + n) * hidden;
-  const apartRows = cell.apart(attributes) * hidden;
-  const y = new Float64Array(steps * r.forward.length * batch * hidden);
+  const directions = r.forward.length;
+  const y = new Float64Array(steps * directions * batch * hidden);
   const last = Array.from(
     { length: cell.states },
-    () => new Float64Array(r.forward.length * batch * hidden),
+    () => new Float64Array(directions * batch * hidden),
   );
-  r.forward.forEach((isForward, direction) => {
-    const W = part(at.W, direction) as ArrayLike<number>;
-    const B = part(at.B, direction);
-    const isApart = (row: number): boolean => row >= rows - apartRows;
-    const biasOf = (row: number): number =>
-      B === null ? 0 : (B[row] as number) + (isApart(row) ? 0 : (B[rows + row] as number));
-    const apart =
-      B === null || apartRows === 0
-        ? null
-        : Float64Array.from({ length: rows }, (_, row) =>
-            isApart(row) ? (B[rows + row] as number) : 0,
-          );
-    const R = part(at.R, direction) as ArrayLike<number>;
-    const algebra = computing(batch, hidden, { R, apart, P: part(at.P, direction) });
-    const start = (index: number): Float64Array => {
-      const value = values[index];
-      const from = value ? numbers(value) : null;
-      return Float64Array.from({ length: batch * hidden }, (_, i) => {
-        const [n, k] = [Math.floor(i / hidden), i % hidden];
-        return from === null ? 0 : (from[stateAt(direction, n) + k] as number);
+  r.forward.forEach((_, direction) => {
+    const { outputs, last: states } = pass(cell, values, attributes, r, direction);
+    for (let n = 0; n < batch; n++) {
+      const vector = (value: Float64Array) => value.subarray(n * hidden, (n + 1) * hidden);
+      outputs.forEach((output, step) => {
+        const place = layout
+          ? (n * steps + step) * directions + direction
+          : (step * directions + direction) * batch + n;
+        y.set(vector(output), place * hidden);
       });
-    };
-    let state = cell.states === 1 ? [start(at.h)] : [start(at.h), start(at.c)];
-    for (let i = 0; i < steps; i++) {
-      const step = isForward ? i : steps - 1 - i;
-      const projected = Float64Array.from({ length: batch * rows }, (_, j) => {
-        const [n, row] = [Math.floor(j / rows), j % rows];
-        const from = (layout ? n * steps + step : step * batch + n) * r.inputs;
-        let sum = biasOf(row);
-        for (let k = 0; k < r.inputs; k++)
-          sum += (x[from + k] as number) * (W[row * r.inputs + k] as number);
-        return sum;
+      const place = placeOf(r, layout, direction, n);
+      states.forEach((state, i) => {
+        last[i]?.set(vector(state), place * hidden);
       });
-      state = cell.step(algebra, projected, state, r.functions[direction] ?? [], attributes);
-      for (let n = 0; n < batch; n++) {
-        const to = layout
-          ? ((n * steps + step) * r.forward.length + direction) * hidden
-          : ((step * r.forward.length + direction) * batch + n) * hidden;
-        y.set((state[0] as Float64Array).subarray(n * hidden, (n + 1) * hidden), to);
-      }
     }
-    state.forEach((value, i) => {
-      for (let n = 0; n < batch; n++) {
-        last[i]?.set(value.subarray(n * hidden, (n + 1) * hidden), stateAt(direction, n));
-      }
-    });
   });
   return [y, ...last].slice(0, types.length).map((data, i) => pack(types[i] as TensorType, data));
 }

@@ -6,16 +6,16 @@
 import { readFileSync } from "node:fs";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import { ModelError } from "../../base/errors.ts";
-import { type Random, random } from "../../base/random.ts";
-import { builtInModel } from "../../models/models.ts";
-import { ops } from "../ops/table.ts";
-import { stagePrograms } from "../program.ts";
-import { segmentModel } from "../segment.ts";
-import { specialize } from "../specialize.ts";
-import { ModelProtoSchema } from "./onnx_pb.js";
-import { readOnnx } from "./read.ts";
-import { writeOnnx } from "./write.ts";
+import { ModelError } from "../../src/base/errors.ts";
+import { type Random, random } from "../../src/base/random.ts";
+import { ModelProtoSchema } from "../../src/compile/onnx/onnx_pb.js";
+import { readOnnx } from "../../src/compile/onnx/read.ts";
+import { writeOnnx } from "../../src/compile/onnx/write.ts";
+import { ops } from "../../src/compile/ops/table.ts";
+import { stagePrograms } from "../../src/compile/program.ts";
+import { segmentModel } from "../../src/compile/segment.ts";
+import { specialize } from "../../src/compile/specialize.ts";
+import { builtInModel } from "../../src/models/models.ts";
 
 const count = Number(process.env.EDGELOOM_FUZZ ?? 1500);
 const opNames = Object.keys(ops);
@@ -23,7 +23,7 @@ const opNames = Object.keys(ops);
 const limitMs = 5_000;
 
 const fixture = (name: string): Uint8Array =>
-  readFileSync(new URL(`../../../test/golden/fixtures/${name}.onnx`, import.meta.url));
+  readFileSync(new URL(`../golden/fixtures/${name}.onnx`, import.meta.url));
 
 function files(): Uint8Array[] {
   const { graph, weights } = builtInModel("lenet5", { seed: 1 });
