@@ -211,11 +211,19 @@ const floating: ReadonlySet<DType> = new Set(["float16", "float32", "float64"]);
  */
 const weightInputs: { readonly [Op in OpName]?: readonly number[] } = {
   Add: [0, 1],
+  BatchNormalization: [1, 2],
   Conv: [1, 2],
   ConvTranspose: [1, 2],
+  GRU: [1, 2, 3],
   Gemm: [0, 1, 2],
+  GroupNormalization: [1, 2],
+  InstanceNormalization: [1, 2],
+  LSTM: [1, 2, 3, 7],
+  LayerNormalization: [1, 2],
   MatMul: [0, 1],
   Mul: [0, 1],
+  RMSNormalization: [1],
+  RNN: [1, 2, 3],
 };
 
 /** Operators through which a weight is still the same weight. */

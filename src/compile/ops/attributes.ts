@@ -46,6 +46,14 @@ export const integer =
 export const optionalInteger: Reader<number | null> = (name, value) =>
   value === undefined ? null : integer(0)(name, value);
 
+/** An attribute that must be there. */
+export const required =
+  <T>(reader: Reader<T>): Reader<T> =>
+  (name, value) => {
+    if (value === undefined) throw new ModelError(`attribute ${name} is missing`);
+    return reader(name, value);
+  };
+
 /** 0 or 1 as a truth value. */
 export const flag =
   (fallback: boolean): Reader<boolean> =>

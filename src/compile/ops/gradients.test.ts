@@ -5,6 +5,7 @@
 import { describe, expect, test } from "vitest";
 import { convolutionGradients } from "../../../test/contract/gradient-cases/convolution.ts";
 import { coreGradients } from "../../../test/contract/gradient-cases/core.ts";
+import { normalizationGradients } from "../../../test/contract/gradient-cases/normalization.ts";
 import { recurrentGradients } from "../../../test/contract/gradient-cases/recurrent.ts";
 import {
   casesOf,
@@ -20,7 +21,12 @@ import { losses } from "../loss.ts";
 import { type OpName, ops } from "./table.ts";
 
 /** One entry per family of operators. */
-const cases = casesOf([coreGradients, convolutionGradients, recurrentGradients]);
+const cases = casesOf([
+  coreGradients,
+  convolutionGradients,
+  recurrentGradients,
+  normalizationGradients,
+]);
 
 describe("operators agree with finite differences", () => {
   test.each(cases)("$name", (entry) => {

@@ -6,6 +6,8 @@
 import { convolutionOps } from "./convolution.ts";
 import { elementwiseOps } from "./elementwise.ts";
 import { matrixOps } from "./matrix.ts";
+import { normalizationOps } from "./normalization.ts";
+import { normalizationForms } from "./normalization-forms.ts";
 import { poolingOps } from "./pooling.ts";
 import { recurrentOps } from "./recurrent.ts";
 import { reductionOps } from "./reduction.ts";
@@ -17,6 +19,8 @@ export const ops = {
   ...convolutionOps,
   ...elementwiseOps,
   ...matrixOps,
+  ...normalizationOps,
+  ...normalizationForms,
   ...poolingOps,
   ...recurrentOps,
   ...reductionOps,
