@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from recording import CASES, FOLDER, draw, given, hash32, record_case, rounded, run_nodes, save
 
-FAMILIES = ["core", "convolution", "normalization", "recurrent"]
+FAMILIES = ["core", "convolution", "normalization", "rearrange", "recurrent"]
 
 # ------------------------------------------------------------------ cross-entropy and training
 

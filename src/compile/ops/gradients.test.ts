@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { convolutionGradients } from "../../../test/contract/gradient-cases/convolution.ts";
 import { coreGradients } from "../../../test/contract/gradient-cases/core.ts";
 import { normalizationGradients } from "../../../test/contract/gradient-cases/normalization.ts";
+import { rearrangeGradients } from "../../../test/contract/gradient-cases/rearrange.ts";
 import { recurrentGradients } from "../../../test/contract/gradient-cases/recurrent.ts";
 import {
   casesOf,
@@ -24,6 +25,7 @@ import { type OpName, ops } from "./table.ts";
 const cases = casesOf([
   coreGradients,
   convolutionGradients,
+  rearrangeGradients,
   recurrentGradients,
   normalizationGradients,
 ]);

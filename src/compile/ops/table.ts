@@ -9,6 +9,7 @@ import { matrixOps } from "./matrix.ts";
 import { normalizationOps } from "./normalization.ts";
 import { normalizationForms } from "./normalization-forms.ts";
 import { poolingOps } from "./pooling.ts";
+import { rearrangeOps } from "./rearrange.ts";
 import { recurrentOps } from "./recurrent.ts";
 import { reductionOps } from "./reduction.ts";
 import type { OpRule } from "./rule.ts";
@@ -22,6 +23,7 @@ export const ops = {
   ...normalizationOps,
   ...normalizationForms,
   ...poolingOps,
+  ...rearrangeOps,
   ...recurrentOps,
   ...reductionOps,
   ...selectionOps,
