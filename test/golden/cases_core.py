@@ -80,6 +80,13 @@ def average_pool(a, x):
     return sums / f(padded(torch.ones_like(x), pads), kernel, strides)
 
 
+def cast(a, x):
+    """Float types keep the value, integers (6, 7) lose the fraction, truth values (9) the rest."""
+    if a["to"] == 9:
+        return (x != 0).double()
+    return x.trunc().detach() if a["to"] in (6, 7) else x
+
+
 def gemm(a, x, y, c=None):
     x = x.T if a.get("transA") else x
     y = y.T if a.get("transB") else y
@@ -121,7 +128,7 @@ def reduced(f):
 OPERATORS.update({
     "Add": lambda a, x, y: x + y,
     "AveragePool": average_pool,
-    "Cast": lambda a, x: x,
+    "Cast": cast,
     "Concat": lambda a, *xs: torch.cat(xs, a["axis"]),
     "Conv": conv,
     "ConvTranspose": conv_transpose,

@@ -75,7 +75,7 @@ def rounded(tensor):
 
 def run_nodes(nodes, values):
     for node in nodes:
-        inputs = [values[name] for name in node["inputs"]]
+        inputs = [values[name] if name else None for name in node["inputs"]]
         results = OPERATORS[node["op"]](node["attributes"], *inputs)
         # An operator of several outputs answers with a tuple.
         results = results if isinstance(results, tuple) else (results,)

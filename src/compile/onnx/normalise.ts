@@ -72,15 +72,21 @@ const integersToInput =
     setInput(node, index, context.addConstant(`${node.name}.${attribute}`, integers(node, value)));
   };
 
-/** From set 18 on the axes of a reduction are an input; set 17 has them as an attribute. */
-const reduction: Rule = (node, context) => {
-  if (context.opset < 18) return;
-  const keepsAll = node.attributes.get("noop_with_empty_axes") === 1;
-  node.attributes.delete("noop_with_empty_axes");
-  const axes = takeConstantInput(node, 1, context);
-  if (axes !== null && axes.length > 0) node.attributes.set("axes", axes);
-  else if (keepsAll) become(node, "Identity");
-};
+/**
+ * From set 18 on the axes of a reduction are an input; set 17 has them as an attribute. A node
+ * may ask for no axes to mean none: what is left of it then is done to every element.
+ */
+const reduction =
+  (each: "Identity" | "Abs" | "Log" | "Mul"): Rule =>
+  (node, context) => {
+    if (context.opset < 18) return;
+    const keepsAll = node.attributes.get("noop_with_empty_axes") === 1;
+    node.attributes.delete("noop_with_empty_axes");
+    const axes = takeConstantInput(node, 1, context);
+    if (axes !== null && axes.length > 0) node.attributes.set("axes", axes);
+    else if (keepsAll) become(node, each);
+    if (node.op === "Mul") node.inputs.push(node.inputs[0] ?? "");
+  };
 
 const resize: Rule = (node, context) => {
   if (context.opset < 11) {
@@ -102,7 +108,7 @@ const resize: Rule = (node, context) => {
   dropDefault(node, "keep_aspect_ratio_policy", "stretch");
 };
 
-const rules: { readonly [Op in OpName | "Clip" | "Dropout" | "Scatter" | "Upsample"]?: Rule } = {
+const rules: { readonly [Op in OpName | "Dropout" | "Scatter" | "Upsample"]?: Rule } = {
   AveragePool(node) {
     const dilations = node.attributes.get("dilations") ?? [];
     node.attributes.delete("dilations");
@@ -135,9 +141,16 @@ const rules: { readonly [Op in OpName | "Clip" | "Dropout" | "Scatter" | "Upsamp
       setInput(node, 2, context.addConstant(`${node.name}.value`, scalar(node, value)));
     }
   },
-  ReduceMax: reduction,
-  ReduceMean: reduction,
+  ReduceL1: reduction("Abs"),
+  ReduceL2: reduction("Abs"),
+  ReduceLogSum: reduction("Log"),
+  ReduceLogSumExp: reduction("Identity"),
+  ReduceMax: reduction("Identity"),
+  ReduceMean: reduction("Identity"),
+  ReduceMin: reduction("Identity"),
+  ReduceProd: reduction("Identity"),
   ReduceSum: integersToInput("axes", 1),
+  ReduceSumSquare: reduction("Mul"),
   Resize: resize,
   Scatter(node) {
     node.op = "ScatterElements";
@@ -150,6 +163,7 @@ const rules: { readonly [Op in OpName | "Clip" | "Dropout" | "Scatter" | "Upsamp
   Softmax: softmax,
   Split: integersToInput("split", 1),
   Squeeze: integersToInput("axes", 1),
+  TopK: integersToInput("k", 1),
   Unsqueeze: integersToInput("axes", 1),
   Upsample: resize,
 };

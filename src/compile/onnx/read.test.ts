@@ -194,7 +194,7 @@ describe("older and newer forms come in as those of operator set 17", () => {
   });
 
   test("axes of a mean: an input from set 18 on", () => {
-    const file = (axes: number[], noop: bigint) =>
+    const file = (axes: number[], noop: bigint, opType = "ReduceMean") =>
       fileOf(
         {
           input: [image("x", [2, 3])],
@@ -209,7 +209,7 @@ describe("older and newer forms come in as those of operator set 17", () => {
           ],
           node: [
             {
-              opType: "ReduceMean",
+              opType,
               input: ["x", "axes"],
               output: ["y"],
               attribute: [{ name: "noop_with_empty_axes", type: AttributeType.INT, i: noop }],
@@ -221,6 +221,29 @@ describe("older and newer forms come in as those of operator set 17", () => {
     expect(only(file([1], 0n))).toMatchObject({ inputs: ["x"], attributes: { axes: [1] } });
     expect(only(file([], 0n))).toMatchObject({ op: "ReduceMean", attributes: {} });
     expect(only(file([], 1n))).toMatchObject({ op: "Identity", inputs: ["x"] });
+    // Without axes a norm still takes the size of every element, and so on.
+    for (const [op, each] of [
+      ["ReduceMin", "Identity"],
+      ["ReduceProd", "Identity"],
+      ["ReduceLogSumExp", "Identity"],
+      ["ReduceL1", "Abs"],
+      ["ReduceL2", "Abs"],
+      ["ReduceLogSum", "Log"],
+    ] as const) {
+      const expected = { op, inputs: ["x"], attributes: { axes: [1] } };
+      expect(only(file([1], 0n, op))).toMatchObject(expected);
+      expect(only(file([], 1n, op))).toMatchObject({ op: each, inputs: ["x"], attributes: {} });
+    }
+    const squares = { op: "Mul", inputs: ["x", "x"], attributes: {} };
+    expect(only(file([], 1n, "ReduceSumSquare"))).toMatchObject(squares);
+  });
+
+  test("the number of largest elements: an attribute before set 10", () => {
+    const k = { name: "k", type: AttributeType.INT, i: 2n };
+    const axis = { name: "axis", type: AttributeType.INT, i: 0n };
+    const read = only(single("TopK", [k, axis], 9));
+    expect(read.constants).toEqual([undefined, [2]]);
+    expect(read.attributes).toEqual({ axis: 0 });
   });
 
   test("bounds of clipping: attributes before set 11", () => {

@@ -3,11 +3,14 @@
  * its attributes, then two whole models with their loss.
  */
 import { describe, expect, test } from "vitest";
+import { activationGradients } from "../../../test/contract/gradient-cases/activation.ts";
 import { convolutionGradients } from "../../../test/contract/gradient-cases/convolution.ts";
 import { coreGradients } from "../../../test/contract/gradient-cases/core.ts";
+import { elementwiseGradients } from "../../../test/contract/gradient-cases/elementwise.ts";
 import { normalizationGradients } from "../../../test/contract/gradient-cases/normalization.ts";
 import { rearrangeGradients } from "../../../test/contract/gradient-cases/rearrange.ts";
 import { recurrentGradients } from "../../../test/contract/gradient-cases/recurrent.ts";
+import { reductionGradients } from "../../../test/contract/gradient-cases/reduction.ts";
 import {
   casesOf,
   expectGradients,
@@ -24,17 +27,22 @@ import { type OpName, ops } from "./table.ts";
 /** One entry per family of operators. */
 const cases = casesOf([
   coreGradients,
+  activationGradients,
   convolutionGradients,
+  elementwiseGradients,
+  normalizationGradients,
   rearrangeGradients,
   recurrentGradients,
-  normalizationGradients,
+  reductionGradients,
 ]);
+
+/** Steps: their gradient is zero, which is never emitted. */
+const steps: readonly OpName[] = ["Sign", "Floor", "Ceil", "Round"];
 
 describe("operators agree with finite differences", () => {
   test.each(cases)("$name", (entry) => {
     const scalar = weightedSum(entry);
-    // Sign has a gradient of zero, which is never emitted.
-    const expected = entry.op === "Sign" ? 0 : scalar.feeds.size;
+    const expected = steps.includes(entry.op) ? 0 : scalar.feeds.size;
     expect(scalar.gradients.size).toBe(expected);
     expectGradients(scalar);
   });

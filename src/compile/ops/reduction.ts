@@ -1,8 +1,8 @@
 /**
- * Sums, means and maxima over axes, and softmax along one.
+ * Sums, norms, extremes and the like over axes, and softmax along one.
  *
- * Up to opset 17 ReduceMean and ReduceMax hold their axes as an attribute, later as an
- * input, which ReduceSum does throughout; both forms are read.
+ * In operator set 17, whose form graphs have, ReduceSum has its axes as an input and the
+ * others have them as an attribute.
  */
 import { type DenseTensor, elementCount, type TensorType } from "../../base/tensor.ts";
 import type { Attributes } from "../graph.ts";
@@ -19,12 +19,16 @@ export interface ReduceAttributes {
   readonly noop_with_empty_axes: boolean;
 }
 
-const reduceAttributes = (raw: Attributes): ReduceAttributes =>
-  readAttributes<ReduceAttributes>(raw, {
-    axes: integers,
-    keepdims: flag(true),
-    noop_with_empty_axes: flag(false),
-  });
+const withAxes = (raw: Attributes): ReduceAttributes => ({
+  noop_with_empty_axes: false,
+  ...readAttributes(raw, { axes: integers, keepdims: flag(true) }),
+});
+
+/** Those of ReduceSum, whose axes are an input. */
+const withoutAxes = (raw: Attributes): ReduceAttributes => ({
+  axes: null,
+  ...readAttributes(raw, { keepdims: flag(true), noop_with_empty_axes: flag(false) }),
+});
 
 /** The axes reduced over: input, else attribute, else all (or none, if the node says so). */
 function reducedAxes(
@@ -38,8 +42,11 @@ function reducedAxes(
   return attributes.noop_with_empty_axes ? [] : shape.map((_, axis) => axis);
 }
 
+type ReduceContext = GradientContext<ReduceAttributes>;
+
 /** What a reduction's gradient is made from. */
 interface Reduced {
+  /** The output's gradient in the shape `kept`. */
   readonly g: string;
   readonly axes: readonly number[];
   readonly type: TensorType;
@@ -52,12 +59,13 @@ function reduction(
   start: number,
   fold: (sum: number, x: number) => number,
   finish: (sum: number, count: number) => number,
-  gradient: (context: GradientContext<ReduceAttributes>, reduced: Reduced) => string,
+  gradient: (context: ReduceContext, reduced: Reduced) => string,
+  flopsPerElement = 1,
 ): OpRule<ReduceAttributes> {
   return {
-    inputs: [1, 2],
+    inputs: [1, 1],
     outputs: [1, 1],
-    attributes: reduceAttributes,
+    attributes: withAxes,
     types: (inputs, attributes, known) => {
       const { dtype, shape } = inputType(inputs, 0);
       const axes = reducedAxes(inputs, attributes, known);
@@ -66,7 +74,7 @@ function reduction(
         : shape.filter((_, axis) => !axes.includes(axis));
       return [{ dtype, shape: sizes }];
     },
-    flops: (inputs) => elementCount(inputType(inputs, 0).shape),
+    flops: (inputs) => flopsPerElement * elementCount(inputType(inputs, 0).shape),
     gradient: (context) => {
       const gradientOfOutput = context.gradient(0);
       if (gradientOfOutput === null) return [null];
@@ -100,13 +108,25 @@ function reduction(
 }
 
 const plus = (sum: number, x: number): number => sum + x;
+const itself = (x: number): number => x;
 
-const ReduceSum = reduction(
-  0,
-  plus,
-  (sum) => sum,
-  (context, { g, type }) => expanded(context, g, type.shape),
-);
+/** The reduced value in the shape `kept`, so that it broadcasts to the input. */
+const result = (context: ReduceContext, { kept }: Reduced): string =>
+  reshaped(context, context.output(0), kept);
+
+const input = (context: ReduceContext): string => context.inputs[0] as string;
+
+/** 1 where two values are equal, else 0, in their element type. */
+function marks(context: ReduceContext, value: string, other: string): string {
+  const equal = context.emit("Equal", [value, other]);
+  return context.emit("Cast", [equal], { to: castCode(context.type(value).dtype) });
+}
+
+const ReduceSum: OpRule<ReduceAttributes> = {
+  ...reduction(0, plus, itself, (context, { g, type }) => expanded(context, g, type.shape)),
+  inputs: [1, 2],
+  attributes: withoutAxes,
+};
 
 const ReduceMean = reduction(
   0,
@@ -119,60 +139,88 @@ const ReduceMean = reduction(
   },
 );
 
-/** Elements that tie for the maximum share its gradient equally, as in PyTorch's amax. */
-const ReduceMax = reduction(
-  -Infinity,
-  Math.max,
-  (max) => max,
-  (context, { g, axes, kept }) => {
-    const max = reshaped(context, context.output(0), kept);
-    const isMax = context.emit("Equal", [context.inputs[0] as string, max]);
-    const mask = context.emit("Cast", [isMax], { to: castCode(context.type(g).dtype) });
-    const share = context.emit("Div", [g, summed(context, mask, axes, true)]);
-    return context.emit("Mul", [mask, share]);
+/** Elements that tie for the extreme share its gradient equally, as in PyTorch's amax. */
+function gradientOfExtreme(context: ReduceContext, reduced: Reduced): string {
+  const mask = marks(context, input(context), result(context, reduced));
+  const share = context.emit("Div", [reduced.g, summed(context, mask, reduced.axes, true)]);
+  return context.emit("Mul", [mask, share]);
+}
+
+const ReduceMax = reduction(-Infinity, Math.max, itself, gradientOfExtreme);
+const ReduceMin = reduction(Infinity, Math.min, itself, gradientOfExtreme);
+
+/**
+ * The slope is the product of all other elements. Zeros are counted apart: an element has it
+ * where all zeros of its group, none or one, are its own.
+ */
+const ReduceProd = reduction(
+  1,
+  (product, x) => product * x,
+  itself,
+  (context, { g, axes, type }) => {
+    const x = input(context);
+    const attributes = { axes, keepdims: 1 };
+    const zeros = marks(context, x, scalar(context, x, 0));
+    const filled = context.emit("Add", [x, zeros]);
+    const isProduct = marks(context, summed(context, zeros, axes, true), zeros);
+    const product = axes.length === 0 ? filled : context.emit("ReduceProd", [filled], attributes);
+    const others = context.emit("Div", [context.emit("Mul", [g, product]), filled]);
+    return expanded(context, context.emit("Mul", [others, isProduct]), type.shape);
   },
 );
 
-export interface ArgMaxAttributes {
-  readonly axis: number;
-  readonly keepdims: boolean;
-  readonly select_last_index: number;
+const ReduceL1 = reduction(
+  0,
+  (sum, x) => sum + Math.abs(x),
+  itself,
+  (context, { g }) => context.emit("Mul", [g, context.emit("Sign", [input(context)])]),
+  2,
+);
+
+/** The slope is x / y, and 0 where all elements are. */
+const ReduceL2 = reduction(
+  0,
+  (sum, x) => sum + x * x,
+  Math.sqrt,
+  (context, reduced) => {
+    const norm = result(context, reduced);
+    const divisor = context.emit("Add", [norm, marks(context, norm, scalar(context, norm, 0))]);
+    return context.emit("Mul", [input(context), context.emit("Div", [reduced.g, divisor])]);
+  },
+  2,
+);
+
+const ReduceSumSquare = reduction(
+  0,
+  (sum, x) => sum + x * x,
+  itself,
+  (context, { g }) =>
+    context.emit("Mul", [input(context), context.emit("Mul", [g, scalar(context, g, 2)])]),
+  2,
+);
+
+const ReduceLogSum = reduction(0, plus, Math.log, (context, reduced) => {
+  const sum = context.emit("Exp", [result(context, reduced)]);
+  return expanded(context, context.emit("Div", [reduced.g, sum]), reduced.type.shape);
+});
+
+/** log(exp(a) + exp(b)) without overflow. */
+function logAdd(a: number, b: number): number {
+  const max = Math.max(a, b);
+  return Math.abs(max) === Infinity ? max : max + Math.log1p(Math.exp(Math.min(a, b) - max));
 }
 
-/** The index of the first maximum along an axis. */
-const ArgMax: OpRule<ArgMaxAttributes> = {
-  inputs: [1, 1],
-  outputs: [1, 1],
-  attributes: (raw) =>
-    readAttributes<ArgMaxAttributes>(raw, {
-      axis: integer(0),
-      keepdims: flag(true),
-      select_last_index: integer(0, 0, 0),
-    }),
-  types: (inputs, { axis, keepdims }) => {
-    const { shape } = inputType(inputs, 0);
-    const at = axisOf(axis, shape.length);
-    const kept = shape.map((size, i) => (i === at ? 1 : size));
-    return [{ dtype: "int64", shape: keepdims ? kept : kept.filter((_, i) => i !== at) }];
+/** The slopes are the softmax. */
+const ReduceLogSumExp = reduction(
+  -Infinity,
+  logAdd,
+  itself,
+  (context, reduced) => {
+    const shifted = context.emit("Sub", [input(context), result(context, reduced)]);
+    return context.emit("Mul", [reduced.g, context.emit("Exp", [shifted])]);
   },
-  flops: (inputs) => elementCount(inputType(inputs, 0).shape),
-  gradient: "its output is a list of indices and has no gradient",
-  compute: (inputs, { axis }, [type]) => {
-    const value = inputValue(inputs, 0);
-    const x = numbers(value);
-    const { outer, size, inner } = loopsAlong(value.shape, axisOf(axis, value.shape.length));
-    const result = new Float64Array(outer * inner);
-    for (let i = 0; i < result.length; i++) {
-      const first = Math.floor(i / inner) * size * inner + (i % inner);
-      let best = 0;
-      for (let j = 1; j < size; j++) {
-        if ((x[first + j * inner] as number) > (x[first + best * inner] as number)) best = j;
-      }
-      result[i] = best;
-    }
-    return [pack(type as TensorType, result)];
-  },
-};
+  2,
+);
 
 export interface SoftmaxAttributes {
   readonly axis: number;
@@ -246,4 +294,17 @@ const LogSoftmax = alongAxis(
 );
 
 /** Operators of this family. */
-export const reductionOps = { ReduceSum, ReduceMean, ReduceMax, ArgMax, Softmax, LogSoftmax };
+export const reductionOps = {
+  ReduceSum,
+  ReduceMean,
+  ReduceMax,
+  ReduceMin,
+  ReduceProd,
+  ReduceL1,
+  ReduceL2,
+  ReduceSumSquare,
+  ReduceLogSum,
+  ReduceLogSumExp,
+  Softmax,
+  LogSoftmax,
+};

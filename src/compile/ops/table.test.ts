@@ -1,26 +1,12 @@
 /** What operators refuse, and by hand what those compute that PyTorch's records do not cover. */
 import { describe, expect, test } from "vitest";
+import { emit, evaluate, type Input } from "../../../test/contract/operators.ts";
 import { ModelError } from "../../base/errors.ts";
-import { type DenseTensor, float32, int64, type TensorType, tensor } from "../../base/tensor.ts";
+import { type DenseTensor, float32, int64, tensor } from "../../base/tensor.ts";
 import { GraphBuilder } from "../builder.ts";
 import type { Attributes } from "../graph.ts";
 import { interpret } from "../interpret.ts";
 import { type OpName, ops } from "./table.ts";
-
-/** A shape stands for a float32 input of that shape, a tensor for a constant. */
-type Input = readonly number[] | DenseTensor | null;
-
-const isShape = (input: Input): input is readonly number[] => Array.isArray(input);
-
-function emit(op: OpName, inputs: readonly Input[], attributes: Attributes): void {
-  const builder = new GraphBuilder("refused");
-  const names = inputs.map((input, i) => {
-    if (input === null) return "";
-    if (!isShape(input)) return builder.constant(input);
-    return builder.input(`input${i}`, { dtype: "float32", shape: input });
-  });
-  builder.emit(op, names, attributes);
-}
 
 const list = (...values: number[]): DenseTensor => int64([values.length], values);
 
@@ -231,17 +217,6 @@ describe("what does not fit is refused with what is allowed", () => {
     );
   });
 });
-
-/** Evaluates one operator and gives its first output. */
-function evaluate(op: OpName, inputs: (DenseTensor | null)[], attributes: Attributes = {}) {
-  const builder = new GraphBuilder("evaluated");
-  const names = inputs.map((input) => (input === null ? "" : builder.constant(input)));
-  const y = builder.emit(op, names, attributes);
-  const type: TensorType = builder.type(y);
-  const result = interpret(builder.graph([y]), new Map()).get(y) as DenseTensor;
-  expect({ dtype: result.dtype, shape: result.shape }).toEqual(type);
-  return { dtype: result.dtype, shape: result.shape, values: Array.from(result.data, Number) };
-}
 
 describe("reference kernels by hand", () => {
   const row = float32([3], [1, 5, 5]);

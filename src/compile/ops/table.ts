@@ -3,31 +3,39 @@
  * operator with types, cost, gradient (or the reason why it has none) and a
  * reference kernel; anything else in a model is refused by name.
  */
+import { activationOps } from "./activation.ts";
+import { comparisonOps } from "./comparison.ts";
 import { convolutionOps } from "./convolution.ts";
 import { elementwiseOps } from "./elementwise.ts";
 import { matrixOps } from "./matrix.ts";
 import { normalizationOps } from "./normalization.ts";
 import { normalizationForms } from "./normalization-forms.ts";
 import { poolingOps } from "./pooling.ts";
+import { rankingOps } from "./ranking.ts";
 import { rearrangeOps } from "./rearrange.ts";
 import { recurrentOps } from "./recurrent.ts";
 import { reductionOps } from "./reduction.ts";
 import type { OpRule } from "./rule.ts";
 import { selectionOps } from "./selection.ts";
 import { shapeOps } from "./shape.ts";
+import { trigonometryOps } from "./trigonometry.ts";
 
 export const ops = {
+  ...activationOps,
+  ...comparisonOps,
   ...convolutionOps,
   ...elementwiseOps,
   ...matrixOps,
   ...normalizationOps,
   ...normalizationForms,
   ...poolingOps,
+  ...rankingOps,
   ...rearrangeOps,
   ...recurrentOps,
   ...reductionOps,
   ...selectionOps,
   ...shapeOps,
+  ...trigonometryOps,
 };
 
 /** ONNX names of the operators in the table. */
