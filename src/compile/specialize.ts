@@ -43,8 +43,12 @@ class Specializer {
   readonly #taken: Set<string>;
   readonly #constantNames = new Map<string, string>();
   readonly #counts = new Map<string, number>();
+  /** Values that are another one under a second name. */
+  readonly #aliases = new Map<string, string>();
+  readonly #outputs: ReadonlySet<string>;
 
   constructor(graph: Graph, inputs: readonly Value[]) {
+    this.#outputs = new Set(graph.outputs);
     this.constants = new Map(graph.constants);
     for (const input of inputs) this.#types.set(input.name, staticType(input));
     for (const parameter of graph.parameters) this.#types.set(parameter.name, parameter);
@@ -55,7 +59,8 @@ class Specializer {
     ]);
   }
 
-  take(node: GraphNode): void {
+  take(given: GraphNode): void {
+    const node = { ...given, inputs: given.inputs.map((name) => this.#aliases.get(name) ?? name) };
     const step = resolve(node);
     const outputs = nodeTypes(step, this.#typeOf, this.#constantOf);
     const values = this.#folded(step);
@@ -129,25 +134,34 @@ class Specializer {
   #rename(first: number, from: string, to: string): void {
     const emitted = this.nodes.slice(first);
     const source = emitted.find(({ outputs }) => outputs.includes(from));
-    if (source === undefined || source.outputs.includes(to)) {
-      // An input that is passed on, a constant, or a value that has its name already.
-      const known = this.constants.get(from);
-      if (known !== undefined) this.constants.set(to, known);
-      else
-        this.nodes.push({
-          op: "Identity",
-          name: to,
-          inputs: [from],
-          outputs: [to],
-          attributes: {},
-        });
-      return;
-    }
+    if (source === undefined) this.#alias(from, to);
+    else if (from !== to) this.#renameFrom(first, from, to);
+  }
+
+  #renameFrom(first: number, from: string, to: string): void {
     const renamed = (name: string): string => (name === from ? to : name);
-    emitted.forEach((node, i) => {
+    this.nodes.slice(first).forEach((node, i) => {
       const [inputs, outputs] = [node.inputs.map(renamed), node.outputs.map(renamed)];
       this.nodes[first + i] = { ...node, inputs, outputs };
     });
+  }
+
+  /** Makes `to` the same value as `from`, which is an input that a node passes on, or a constant. */
+  #alias(from: string, to: string): void {
+    const known = this.constants.get(from);
+    if (known !== undefined) this.constants.set(to, known);
+    if (!this.#outputs.has(to)) {
+      this.#aliases.set(to, from);
+      return;
+    }
+    // An output keeps its name, so the node that gives the value takes it over.
+    const source = this.nodes.findIndex(({ outputs }) => outputs.includes(from));
+    if (source >= 0 && !this.#outputs.has(from)) {
+      this.#renameFrom(source, from, to);
+      this.#aliases.set(from, to);
+    } else if (known === undefined) {
+      this.nodes.push({ op: "Identity", name: to, inputs: [from], outputs: [to], attributes: {} });
+    }
   }
 
   #constant(stem: string, value: DenseTensor): string {

@@ -5,7 +5,7 @@
 import { ModelError } from "../../base/errors.ts";
 import { Heap } from "../../base/heap.ts";
 import { type DenseTensor, float32, int64 } from "../../base/tensor.ts";
-import type { Attribute, GraphNode } from "../graph.ts";
+import type { Attribute, Attributes, GraphNode } from "../graph.ts";
 import { resolve } from "../infer.ts";
 import { type OpName, ops } from "../ops/table.ts";
 import { normalise, type RawNode } from "./normalise.ts";
@@ -172,10 +172,19 @@ export function normaliseNodes(
   outputs: ReadonlySet<string>,
 ): GraphNode[] {
   const names = new Names([...available, ...sorted.flatMap((node) => node.outputs)]);
+  const live: RawNode[] = [];
+  let current: RawNode | null = null;
   const context = {
     opset,
     stored: (name: string) => stored.get(name) ?? null,
     rank: (name: string) => ranks.get(name) ?? null,
+    insert(op: string, inputs: readonly string[], attributes: Attributes): string {
+      const name = names.unique(`${current?.name ?? "node"}.${op.toLowerCase()}`);
+      const entries = new Map(Object.entries(attributes));
+      live.push({ op, name, inputs: [...inputs], outputs: [name], attributes: entries });
+      available.add(name);
+      return name;
+    },
     addConstant(hint: string, value: DenseTensor): string {
       const name = names.unique(hint);
       stored.set(name, value);
@@ -184,8 +193,8 @@ export function normaliseNodes(
     },
   };
   const aliases = new Map<string, string>();
-  const live: RawNode[] = [];
   for (const node of sorted) {
+    current = node;
     node.inputs = node.inputs.map((input) => aliases.get(input) ?? input);
     for (const input of node.inputs) {
       if (input !== "" && !available.has(input)) throw dangling(node, input);

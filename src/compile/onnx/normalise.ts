@@ -8,7 +8,7 @@
  */
 import { ModelError } from "../../base/errors.ts";
 import { type DenseTensor, int64, tensor } from "../../base/tensor.ts";
-import type { Attribute } from "../graph.ts";
+import type { Attribute, Attributes } from "../graph.ts";
 import type { OpName } from "../ops/table.ts";
 
 /** A node on its way in: its operator may still be one that Edgeloom lacks. */
@@ -28,6 +28,8 @@ export interface NormaliseContext {
   stored(name: string): DenseTensor | null;
   /** Adds a constant whose name starts with `hint`, and returns its name. */
   addConstant(hint: string, value: DenseTensor): string;
+  /** Puts another node before this one and returns the name of its output. */
+  insert(op: string, inputs: readonly string[], attributes: Attributes): string;
   /** The number of dimensions of a value, or null where it is not known. */
   rank(name: string): number | null;
 }
@@ -55,11 +57,13 @@ const softmax: Rule = (node, context) => {
     node.attributes.set("axis", -1);
     return;
   }
-  throw new ModelError(
-    `axis ${axis} of a tensor of ${rank ?? "unknown"} dimensions in operator set ${context.opset}; ` +
-      "allowed before set 13: the last axis. Export the model with set 13 or later",
-    at(node),
-  );
+  // Two dimensions in between; where the axis is the last one after all, both reshapes vanish.
+  const [x = ""] = node.inputs;
+  const sizes = context.insert("Shape", [x], {});
+  const flat = context.insert("Flatten", [x], { axis });
+  const result = context.insert(node.op, [flat], { axis: -1 });
+  become(node, "Reshape");
+  node.inputs = [result, sizes];
 };
 
 /** Old sets carry a list of integers as an attribute, later ones as an input. */

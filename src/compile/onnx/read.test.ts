@@ -3,6 +3,8 @@ import { describe, expect, test } from "vitest";
 import { ModelError } from "../../base/errors.ts";
 import { type DenseTensor, float32 } from "../../base/tensor.ts";
 import type { Attribute, GraphNode } from "../graph.ts";
+import { interpret } from "../interpret.ts";
+import { specialize } from "../specialize.ts";
 import { normalise, type RawNode } from "./normalise.ts";
 import {
   type AttributeProtoSchema,
@@ -254,6 +256,7 @@ describe("older and newer forms come in as those of operator set 17", () => {
       opset: 9,
       stored: () => null,
       rank: () => null,
+      insert: (op) => op,
       addConstant: (hint, value) => {
         added.push(value);
         return hint;
@@ -317,9 +320,33 @@ describe("older and newer forms come in as those of operator set 17", () => {
 
   test("softmax before set 13 defaults to axis 1 and is kept when that is the last", () => {
     expect(only(single("Softmax", [], 11)).attributes).toEqual({ axis: -1 });
-    expect(
-      refusal(single("Softmax", [{ name: "axis", type: AttributeType.INT, i: 0n }], 11)).message,
-    ).toMatch(/Softmax "Softmax_0": axis 0 of a tensor of 2 dimensions/);
+  });
+
+  test("softmax before set 13 takes all axes from its own on together", () => {
+    const axis = (i: bigint) => [{ name: "axis", type: AttributeType.INT, i }];
+    const along = readOnnx(single("Softmax", axis(0n), 11)).graph;
+    expect(along.nodes.map(({ op }) => op)).toEqual(["Shape", "Flatten", "Softmax", "Reshape"]);
+    const x = float32([2, 3], [1, 2, 3, 4, 5, 6]);
+    const y = interpret(specialize(along, {}), new Map([["x", x]])).get("y");
+    expect(Array.from(y?.data as Float32Array).reduce((sum, value) => sum + value, 0)).toBeCloseTo(
+      1,
+      6,
+    );
+    // Where the axis turns out to be the last one, nothing but the softmax stays.
+    const unknown = fileOf(
+      {
+        input: [image("x", [2, 3])],
+        output: [{ name: "y" }],
+        node: [
+          { opType: "Erf", input: ["x"], output: ["e"] },
+          { opType: "Softmax", input: ["e"], output: ["y"], attribute: axis(1n) },
+        ],
+      },
+      11,
+    );
+    const nodes = specialize(readOnnx(unknown).graph, {}).nodes;
+    expect(nodes.map(({ op }) => op)).toEqual(["Erf", "Softmax"]);
+    expect(nodes.at(-1)?.outputs).toEqual(["y"]);
   });
 });
 

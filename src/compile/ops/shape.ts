@@ -8,6 +8,7 @@ import {
   elementCount,
   formatType,
   int64,
+  sameShape,
   type TensorType,
 } from "../../base/tensor.ts";
 import {
@@ -61,6 +62,14 @@ function regroup<A>(
     },
     flops: () => 0,
     gradient: reshapeBack,
+    // What changes nothing is not there.
+    lower: ({ attributes: parsed, inputs: names, type, known }) => {
+      const types = names.map((name) => (name === "" ? null : type(name)));
+      const values = names.map((name) => (name === "" ? null : known(name)));
+      const from = inputType(types, 0);
+      const given = () => knownIntegers(types, values, 1, "the list of sizes or axes");
+      return sameShape(shape(from, parsed, given), from.shape) ? names.slice(0, 1) : null;
+    },
     compute: (values, _, [type]) => [
       { ...(type as TensorType), data: inputValue(values, 0).data.slice() },
     ],
