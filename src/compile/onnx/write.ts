@@ -16,7 +16,7 @@ import { formatType, sameType, type TensorType } from "../../base/tensor.ts";
 import type { Dimension, Graph, GraphNode, Parameter, Value, Weights } from "../graph.ts";
 import { inferTypes } from "../infer.ts";
 import { specialize } from "../specialize.ts";
-import { opsets } from "./normalise.ts";
+import { fileForm } from "./file-form.ts";
 import {
   ModelProtoSchema,
   type NodeProto,
@@ -45,7 +45,8 @@ export interface WriteOptions {
  */
 export function writeOnnx(graph: Graph, options: WriteOptions = {}): Uint8Array {
   const { weights } = options;
-  const initializers = [...graph.constants].map(([name, value]) => encodeTensor(name, value));
+  const { opset, irVersion, nodes, constants } = fileForm(graph);
+  const initializers = [...constants].map(([name, value]) => encodeTensor(name, value));
   const inputs = graph.inputs.map((input) => encodeValue(input.name, input.dtype, input.shape));
   for (const parameter of graph.parameters) {
     if (weights === undefined) {
@@ -61,11 +62,11 @@ export function writeOnnx(graph: Graph, options: WriteOptions = {}): Uint8Array 
   const model = create(ModelProtoSchema, {
     irVersion,
     producerName: "edgeloom",
-    opsetImport: [{ domain: "", version: BigInt(opsets.own) }],
+    opsetImport: [{ domain: "", version: BigInt(opset) }],
     metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     graph: {
       name: graph.name === "" ? "graph" : graph.name,
-      node: graph.nodes.map(encodeNode),
+      node: nodes.map(encodeNode),
       initializer: initializers,
       input: inputs,
       output: encodeOutputs(graph),
@@ -73,9 +74,6 @@ export function writeOnnx(graph: Graph, options: WriteOptions = {}): Uint8Array 
   });
   return toBinary(ModelProtoSchema, model);
 }
-
-/** The file version that came with operator set 17. */
-const irVersion = 8n;
 
 function weightOf(parameter: Parameter, weights: Weights): TensorProto {
   const weight = weights.get(parameter.name);

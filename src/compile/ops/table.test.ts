@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 /** What operators refuse, and by hand what those compute that PyTorch's records do not cover. */
 import { describe, expect, test } from "vitest";
 import { emit, evaluate, type Input } from "../../../test/contract/operators.ts";
@@ -311,4 +312,10 @@ describe("reference kernels by hand", () => {
     const sum = evaluate("ReduceSum", [x], { keepdims: 0 });
     expect(sum.values).toEqual([Number(Float16Array.of(1.0005)[0])]);
   });
+});
+
+test("docs/onnx.md lists every operator", () => {
+  const page = readFileSync(new URL("../../../docs/onnx.md", import.meta.url), "utf8");
+  const listed = new Set(page.match(/\b[A-Z]\w+/g));
+  expect(Object.keys(ops).filter((op) => !listed.has(op))).toEqual([]);
 });
