@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 /** What operators refuse, and by hand what those compute that PyTorch's records do not cover. */
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { emit, evaluate, type Input } from "../../../test/contract/operators.ts";
 import { ModelError } from "../../base/errors.ts";
