@@ -85,7 +85,7 @@ const sameTypeAsInput = (inputs: InputTypes): TensorType[] => {
   return [{ dtype, shape }];
 };
 
-interface EpsilonAttributes {
+export interface EpsilonAttributes {
   readonly epsilon: number;
 }
 
