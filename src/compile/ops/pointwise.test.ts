@@ -103,7 +103,9 @@ describe("gradients", () => {
 });
 
 describe("ways through a file", () => {
-  const cases = casesOf([activationGradients, elementwiseGradients, reductionGradients]);
+  const families = [activationGradients, elementwiseGradients, reductionGradients];
+  // Swish came with set 24, and files are written up to 21: see `file-form.test.ts`.
+  const cases = casesOf(families).filter(({ op }) => op !== "Swish");
 
   test.each(cases)("$name", ({ op, inputs, attributes = {} }) => {
     const builder = new GraphBuilder("case");
