@@ -8,13 +8,14 @@ import {
   type DenseTensor,
   type Engine,
   InputError,
+  lossSpec,
   type Model,
   NativeEngine,
+  optimizerSpec,
   type Program,
-  segmentModel,
-  specialize,
   stagePrograms,
   type Tensor,
+  trainingModel,
 } from "edgeloom";
 import { type Bench, type BenchResult, type Goal, type Row, tell } from "./bench.ts";
 import { type Torch, torch } from "./torch.ts";
@@ -128,11 +129,10 @@ async function measure(
 
 /** The whole model's step as one program. */
 function stepProgram(model: Model, batch: number): Program {
-  const graph = specialize(model.graph, { batch });
-  const segments = segmentModel(graph);
+  const { graph, segments } = trainingModel(model.graph, { batch, cutTensors: 1 });
   const { step: program } = stagePrograms(graph, segments, 0, segments.length, {
-    loss: "softmax-cross-entropy",
-    optimizer: { kind: "sgd", momentum: 0.9, weightDecay: 0 },
+    loss: lossSpec("softmax-cross-entropy"),
+    optimizer: optimizerSpec("sgd", { momentum: 0.9 }),
   });
   if (program === null) throw new Error("a whole model has a step");
   return program;

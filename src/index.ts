@@ -47,9 +47,20 @@ export type {
   Value,
   Weights,
 } from "./compile/graph.ts";
+export {
+  type LossName,
+  type LossSpec,
+  lossNames,
+  lossSpec,
+} from "./compile/loss.ts";
 export { readOnnx } from "./compile/onnx/read.ts";
 export { type WriteOptions, writeOnnx } from "./compile/onnx/write.ts";
-export type { OptimizerSpec } from "./compile/optimizer.ts";
+export {
+  type OptimizerName,
+  type OptimizerSpec,
+  optimizerNames,
+  optimizerSpec,
+} from "./compile/optimizer.ts";
 export {
   type Port,
   type PortRole,
@@ -59,8 +70,17 @@ export {
   stagePrograms,
   type TrainingSpec,
 } from "./compile/program.ts";
-export { type Segment, type SegmentCost, segmentModel } from "./compile/segment.ts";
+export {
+  type Crossing,
+  type CutOptions,
+  type NamedType,
+  type Segment,
+  type SegmentCost,
+  segmentModel,
+} from "./compile/segment.ts";
 export { type Bindings, specialize } from "./compile/specialize.ts";
+export { trainingForm } from "./compile/training-form.ts";
+export { type TrainingModel, type TrainingShape, trainingModel } from "./compile/training-model.ts";
 export { type ArrayOptions, arrayDataset } from "./data/arrays.ts";
 export { type CsvOptions, csvDataset } from "./data/csv.ts";
 export { type Batch, type Dataset, type Labels, subset } from "./data/dataset.ts";
@@ -131,3 +151,4 @@ export {
   type ObserverWorld,
   type TextLink,
 } from "./run/observe/observer.ts";
+export type { Schedule, ScheduleName } from "./run/schedule.ts";

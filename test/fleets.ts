@@ -15,7 +15,9 @@ export function segmentCost(
     name: `segment ${index}`,
     forwardFlops: 100,
     backwardFlops: 200,
-    output: { dtype: "float32", shape: [outputValues] },
+    outputs: [
+      { name: `value ${index}`, dtype: "float32", shape: [outputValues], hasGradient: true },
+    ],
     parameterBytes: index === 0 ? 4 : 0,
     stateBytes: 0,
     savedBytes: 0,

@@ -189,6 +189,7 @@ function addTools(root: Command): void {
     .description("list a model's segments with flops, parameters and activations")
     .argument("<model>", "built-in model or .onnx file")
     .option("--batch <n>", "batch size", count, 32)
+    .option("--tensors <n>", "most tensors that may cross a cut", count, 1)
     .option("--json", "print one JSON object as the last line")
     .action(async (model, options) =>
       (await import("./commands/inspect.ts")).inspect(model, options),

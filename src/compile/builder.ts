@@ -34,8 +34,16 @@ export class GraphBuilder {
     return this.#define(name, type);
   }
 
-  parameter(name: string, type: TensorType): string {
-    this.#parameters.push({ name, dtype: type.dtype, shape: type.shape });
+  /** A parameter with what is said of it; only its type where a type is given. */
+  parameter(name: string, type: TensorType & Pick<Parameter, "buffer" | "frozen">): string {
+    const { dtype, shape, buffer, frozen } = type;
+    this.#parameters.push({
+      name,
+      dtype,
+      shape,
+      ...(buffer && { buffer }),
+      ...(frozen && { frozen }),
+    });
     return this.#define(name, type);
   }
 
@@ -157,7 +165,7 @@ export class GraphBuilder {
 
 /** The graph without nodes and constants that no output needs. Inputs and parameters stay. */
 export function pruned(graph: Graph): Graph {
-  const needed = new Set(graph.outputs);
+  const needed = new Set([...graph.outputs, ...(graph.updates?.values() ?? [])]);
   const nodes: GraphNode[] = [];
   for (const node of graph.nodes.toReversed()) {
     if (!node.outputs.some((output) => needed.has(output))) continue;

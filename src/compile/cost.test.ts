@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 import { GraphBuilder } from "./builder.ts";
 import { segmentCosts } from "./cost.ts";
 import type { Graph } from "./graph.ts";
+import { lossSpec } from "./loss.ts";
+import { optimizerSpec } from "./optimizer.ts";
 import { segmentModel } from "./segment.ts";
 
 /** Two convolutions and a linear layer, on four images. */
@@ -24,8 +26,8 @@ function model(): Graph {
 const costs = (momentum: number) => {
   const graph = model();
   return segmentCosts(graph, segmentModel(graph), {
-    loss: "softmax-cross-entropy",
-    optimizer: { kind: "sgd", momentum, weightDecay: 0 },
+    loss: lossSpec("softmax-cross-entropy"),
+    optimizer: optimizerSpec("sgd", { momentum }),
   });
 };
 
@@ -53,7 +55,7 @@ test("bytes of parameters, state, output and saved activations", () => {
   expect(conv1).toMatchObject({
     parameterBytes: bytes * (6 * 25 + 6),
     stateBytes: bytes * (6 * 25 + 6),
-    output: { dtype: "float32", shape: [4, 6, 28, 28] },
+    outputs: [{ name: "conv1", dtype: "float32", shape: [4, 6, 28, 28], hasGradient: true }],
     savedBytes: bytes * 4 * 784,
   });
   expect(pool1).toMatchObject({

@@ -2,9 +2,8 @@
 import { byteLength, type TensorType } from "../base/tensor.ts";
 import type { Graph } from "./graph.ts";
 import { inferTypes, resolve } from "./infer.ts";
-import type { LossName } from "./loss.ts";
-import { type OptimizerSpec, optimizerState } from "./optimizer.ts";
-import { type Program, stagePrograms } from "./program.ts";
+import { optimizerState } from "./optimizer.ts";
+import { type Program, stagePrograms, type TrainingSpec } from "./program.ts";
 import type { Segment, SegmentCost } from "./segment.ts";
 
 /**
@@ -14,28 +13,28 @@ import type { Segment, SegmentCost } from "./segment.ts";
 export function segmentCosts(
   graph: Graph,
   segments: readonly Segment[],
-  spec: { readonly loss: LossName; readonly optimizer: OptimizerSpec },
+  spec: TrainingSpec,
 ): SegmentCost[] {
   const types = inferTypes(graph);
   return segments.map((segment): SegmentCost => {
-    const { index, name, output } = segment;
+    const { index, name, outputs } = segment;
     const { forward, backward, step } = stagePrograms(graph, segments, index, index + 1, spec);
     const forwardFlops = flopsOf(segment.nodes, types);
     const backwardFlops =
       step === null ? programFlops(backward) : programFlops(step) - forwardFlops;
     const saved = forward?.outputs.filter(({ role }) => role === "saved") ?? [];
-    const keepsInput = (step ?? backward)?.inputs.some(({ role }) => role === "feature") ?? false;
+    const kept = (step ?? backward)?.inputs.filter(({ role }) => role === "feature") ?? [];
     return {
       index,
       name,
       forwardFlops,
       backwardFlops,
-      output: { dtype: output.dtype, shape: output.shape },
+      outputs,
       parameterBytes: bytes(segment.parameters),
       stateBytes: bytes(
         segment.parameters.flatMap((parameter) => optimizerState(spec.optimizer, parameter)),
       ),
-      savedBytes: bytes(saved) + (keepsInput ? byteLength(segment.input) : 0),
+      savedBytes: bytes(saved) + bytes(kept),
     };
   });
 }

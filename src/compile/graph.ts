@@ -23,12 +23,24 @@ export interface Value {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly Dimension[];
+  /** Uniform numbers from 0 up to 1, drawn anew for each run; only training forms take them. */
+  readonly noise?: true;
 }
 
 /** A trained initializer: its name and type. Its values live in {@link Weights}. */
 export interface Parameter extends TensorType {
   readonly name: string;
+  /**
+   * A buffer (running statistics): it belongs to the model's weights, and the forward pass
+   * changes it while training; optimizers leave it alone.
+   */
+  readonly buffer?: true;
+  /** It keeps its value: no gradient reaches it, and a frozen buffer is not moved either. */
+  readonly frozen?: true;
 }
+
+/** Whether an optimizer moves a parameter. */
+export const isTrained = ({ buffer, frozen }: Parameter): boolean => !buffer && !frozen;
 
 /** One application of an operator. An absent optional input is the empty string. */
 export interface GraphNode {
@@ -48,6 +60,8 @@ export interface Graph {
   readonly nodes: readonly GraphNode[];
   /** Names of the values that leave the graph. */
   readonly outputs: readonly string[];
+  /** New values of buffers by the buffer's name; in training forms alone. */
+  readonly updates?: ReadonlyMap<string, string>;
 }
 
 /** Values of parameters by name. */

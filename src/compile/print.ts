@@ -9,15 +9,19 @@ import type { Attribute, Graph, GraphNode } from "./graph.ts";
 export function print(graph: Graph, types?: ReadonlyMap<string, TensorType>): string {
   const lines = [`graph ${graph.name}`];
   for (const input of graph.inputs) {
-    lines.push(`  input ${input.name}: ${input.dtype}[${input.shape.join(",")}]`);
+    const kind = input.noise ? "noise" : "input";
+    lines.push(`  ${kind} ${input.name}: ${input.dtype}[${input.shape.join(",")}]`);
   }
   for (const parameter of graph.parameters) {
-    lines.push(`  parameter ${parameter.name}: ${formatType(parameter)}`);
+    const kind = parameter.buffer ? "buffer" : "parameter";
+    const how = parameter.frozen ? "frozen " : "";
+    lines.push(`  ${how}${kind} ${parameter.name}: ${formatType(parameter)}`);
   }
   for (const [name, value] of graph.constants) {
     lines.push(`  constant ${name}: ${formatType(value)}${printValues(value.data)}`);
   }
   for (const node of graph.nodes) lines.push(`  ${printNode(node, types)}`);
+  for (const [buffer, value] of graph.updates ?? []) lines.push(`  update ${buffer} = ${value}`);
   lines.push(`  return ${graph.outputs.join(", ")}`);
   return `${lines.join("\n")}\n`;
 }

@@ -7,7 +7,8 @@ import { type DenseTensor, elementCount, float32, int64, zeros } from "../base/t
 import { GraphBuilder } from "./builder.ts";
 import type { Graph } from "./graph.ts";
 import { interpret } from "./interpret.ts";
-import type { OptimizerSpec } from "./optimizer.ts";
+import { lossSpec } from "./loss.ts";
+import { type OptimizerSpec, optimizerSpec } from "./optimizer.ts";
 import {
   evaluateProgram,
   type Port,
@@ -18,8 +19,8 @@ import {
 import { type Segment, segmentModel } from "./segment.ts";
 
 const training = (optimizer: Partial<OptimizerSpec> = {}): TrainingSpec => ({
-  loss: "softmax-cross-entropy",
-  optimizer: { kind: "sgd", momentum: 0.9, weightDecay: 0.01, ...optimizer },
+  loss: lossSpec("softmax-cross-entropy"),
+  optimizer: optimizerSpec("sgd", { momentum: 0.9, weightDecay: 0.01, ...optimizer }),
 });
 
 /** Values by role and outside name, as a worker keeps them. */
@@ -386,8 +387,8 @@ test("a model may use any names: ours give way", () => {
   const product = builder.emit("MatMul", [x, weight], {}, "mul_1");
   const graph = builder.graph([builder.emit("Relu", [product], {}, "logsoftmax_1")]);
   const { step } = stagePrograms(graph, segmentModel(graph), 0, 2, {
-    loss: "softmax-cross-entropy",
-    optimizer: { kind: "sgd", momentum: 0.9, weightDecay: 0 },
+    loss: lossSpec("softmax-cross-entropy"),
+    optimizer: optimizerSpec("sgd", { momentum: 0.9 }),
   });
   expect(step?.inputs.map(({ role }) => role)).toContain("labels");
 });

@@ -7,22 +7,25 @@
 import { present } from "../base/assert.ts";
 import { ModelError } from "../base/errors.ts";
 import { Hasher } from "../base/hash.ts";
-import { bytesOf, type TensorType } from "../base/tensor.ts";
+import { bytesOf, type TensorType, zeros } from "../base/tensor.ts";
 import { differentiate } from "./autodiff.ts";
 import { GraphBuilder } from "./builder.ts";
-import type { Graph, Parameter } from "./graph.ts";
-import { type LossName, losses } from "./loss.ts";
+import { type Graph, isTrained, type Parameter } from "./graph.ts";
+import { emitLoss, type LossSpec, lossRule } from "./loss.ts";
+import { scalar } from "./ops/gradients.ts";
 import { emitUpdate, type OptimizerSpec, optimizerState } from "./optimizer.ts";
 import { print } from "./print.ts";
-import { type Segment, segmentModel } from "./segment.ts";
+import { type Crossing, type NamedType, type Segment, segmentModel } from "./segment.ts";
+import { executableForm } from "./training-form.ts";
 import { verify } from "./verify.ts";
 
 /**
- * - `forward`: feature in, parameters -> feature out, saved activations
- * - `backward`: gradient in, saved, parameters -> parameter gradients, gradient out (not for the first stage)
+ * - `forward`: features in, noise, parameters -> features out, saved activations, moved buffers
+ * - `backward`: gradients in, saved, noise, parameters -> parameter gradients, gradients out
  * - `update`: parameters, optimizer state, parameter gradients, learning rate -> parameters, state
- * - `step`: for the stage that holds the loss: feature in, labels, parameters, state,
- *   learning rate -> loss, parameters, state, gradient out (not for the first stage)
+ * - `step`: for the stage that holds the loss: features in, labels, noise, parameters, state,
+ *   learning rate -> loss, parameters, state, gradients out. Where gradients accumulate over
+ *   micro-batches it gives parameter gradients instead, and `update` moves the parameters.
  * - `evaluate`: feature in, labels, parameters -> loss, correct (whole model)
  */
 export type ProgramKind = "forward" | "backward" | "update" | "step" | "evaluate";
@@ -31,16 +34,19 @@ export type ProgramKind = "forward" | "backward" | "update" | "step" | "evaluate
  * What a port carries.
  * - `feature`: activation that crosses a stage border (in: from upstream or data; out: to downstream)
  * - `labels`: targets, beside the feature
- * - `parameter`, `state`: trained tensors and the optimizer's tensors, named as in the model
+ * - `noise`: uniform numbers from 0 up to 1, the same for forward and backward of a batch
+ * - `parameter`, `state`: the model's tensors and the optimizer's, named as in the model
  * - `saved`: activation kept between forward and backward of the same batch
  * - `gradient`: gradient of the feature at a border (in: from downstream; out: to upstream)
- * - `parameterGradient`: gradient of the parameter `of`
+ * - `parameterGradient`: gradient of the parameter `of`; as an input of `backward` and `step`, the
+ *   sum over the micro-batches so far, zeros for the first
  * - `learningRate`: float32 scalar
  * - `loss`: float32 scalar, mean over the batch; `correct`: float32 scalar, count of right answers
  */
 export type PortRole =
   | "feature"
   | "labels"
+  | "noise"
   | "parameter"
   | "state"
   | "saved"
@@ -76,7 +82,11 @@ export interface Program {
   readonly outputs: readonly Port[];
 }
 
-/** The programs of one stage. A stage with the loss has `step`; any other has the other three. */
+/**
+ * The programs of one stage. A stage with the loss has `step`, any other `forward` and, where
+ * there is something to go back for, `backward`; `update` is there where no step moves the
+ * parameters.
+ */
 export interface StagePrograms {
   readonly forward: Program | null;
   readonly backward: Program | null;
@@ -84,14 +94,30 @@ export interface StagePrograms {
   readonly step: Program | null;
 }
 
+/** Parameters and optimizer state that a stage's programs take in: what it starts a round with. */
+export const neededPorts = (programs: StagePrograms): Port[] => tensorPorts(programs, "inputs");
+
+/** Parameters and optimizer state that a stage's programs change: what it brings from a round. */
+export const movedPorts = (programs: StagePrograms): Port[] => tensorPorts(programs, "outputs");
+
+function tensorPorts(programs: StagePrograms, side: "inputs" | "outputs"): Port[] {
+  const ports = new Map<string, Port>();
+  for (const program of [programs.forward, programs.backward, programs.update, programs.step]) {
+    for (const port of program?.[side] ?? []) {
+      if (port.role === "parameter" || port.role === "state") ports.set(port.of, port);
+    }
+  }
+  return [...ports.values()];
+}
+
 /** How a stage is trained. */
 export interface TrainingSpec {
-  readonly loss: LossName;
+  readonly loss: LossSpec;
   readonly optimizer: OptimizerSpec;
 }
 
 /**
- * Emits the programs of the stage that holds segments [from, to) of a static graph.
+ * Emits the programs of the stage that holds segments [from, to) of a graph in its training form.
  * The stage of the first segment computes no gradient for what comes before it;
  * the stage of the last one holds the loss.
  * @throws ModelError when an operator on the way has no gradient, or a parameter gets none
@@ -104,12 +130,17 @@ export function stagePrograms(
   spec: TrainingSpec,
 ): StagePrograms {
   const stage = new StageBuilder(graph, segments, from, to, spec);
-  return to === segments.length
-    ? { forward: null, backward: null, update: null, step: stage.step() }
-    : { ...stage.forwardAndBackward(), update: stage.update(), step: null };
+  if (to < segments.length) {
+    return { ...stage.forwardAndBackward(), update: stage.update(), step: null };
+  }
+  const update = spec.optimizer.accumulate > 1 ? stage.update() : null;
+  return { forward: null, backward: null, update, step: stage.step() };
 }
 
-/** The whole model with its loss and the count of right answers, for held-out data. */
+/**
+ * The whole model in its inference form with its loss and, where the loss can tell, the count
+ * of right answers, for held-out data.
+ */
 export function evaluateProgram(graph: Graph, spec: Pick<TrainingSpec, "loss">): Program {
   const [input] = graph.inputs;
   const output = present(graph.outputs[0], "a model's output");
@@ -120,12 +151,13 @@ export function evaluateProgram(graph: Graph, spec: Pick<TrainingSpec, "loss">):
   for (const parameter of graph.parameters) builder.parameter(parameter.name, parameter);
   for (const [constant, value] of graph.constants) builder.constant(value, constant);
   for (const node of graph.nodes) builder.add(node);
-  const rule = losses[spec.loss];
+  const rule = lossRule(spec.loss);
   const labels = rule.labels(builder.type(output));
   const labelsName = builder.input(builder.free("labels"), labels);
   const { loss } = rule.loss(builder, output, labelsName);
   const correct = rule.correct(builder, output, labelsName);
-  return finish("evaluate", 0, segmentModel(graph).length, builder.graph([loss, correct]), {
+  const measured = [loss, ...(correct === null ? [] : [correct])];
+  return finish("evaluate", 0, segmentModel(graph).length, builder.graph(measured), {
     inputs: [
       port(name, "feature", feature),
       port(labelsName, "labels", labels),
@@ -133,7 +165,7 @@ export function evaluateProgram(graph: Graph, spec: Pick<TrainingSpec, "loss">):
     ],
     outputs: [
       port(loss, "loss", builder.type(loss)),
-      port(correct, "correct", builder.type(correct)),
+      ...(correct === null ? [] : [port(correct, "correct", builder.type(correct))]),
     ],
   });
 }
@@ -148,6 +180,8 @@ const port = (name: string, role: PortRole, type: TensorType, of = name): Port =
   shape: type.shape,
 });
 
+const gradientName = (of: string): string => `gradient of ${of}`;
+
 class StageBuilder {
   readonly #name: string;
   readonly #graph: Graph;
@@ -156,8 +190,10 @@ class StageBuilder {
   readonly #to: number;
   readonly #spec: TrainingSpec;
   readonly #parameters: readonly Parameter[];
-  readonly #input: Segment["input"];
-  readonly #output: Segment["output"];
+  readonly #trained: readonly Parameter[];
+  readonly #noise: readonly NamedType[];
+  readonly #inputs: readonly Crossing[];
+  readonly #outputs: readonly Crossing[];
 
   constructor(
     graph: Graph,
@@ -173,16 +209,26 @@ class StageBuilder {
     this.#to = to;
     this.#spec = spec;
     this.#parameters = this.#segments.flatMap((segment) => segment.parameters);
-    this.#input = present(this.#segments[0], "a stage's first segment").input;
-    this.#output = present(this.#segments.at(-1), "a stage's last segment").output;
+    this.#trained = this.#parameters.filter(isTrained);
+    this.#noise = this.#segments.flatMap((segment) => segment.noise);
+    this.#inputs = present(this.#segments[0], "a stage's first segment").inputs;
+    this.#outputs = present(this.#segments.at(-1), "a stage's last segment").outputs;
   }
 
   forwardAndBackward(): Pick<StagePrograms, "forward" | "backward"> {
     const builder = this.#withForward("stage");
+    // Engines give no input back as an output, so what only passes through takes a step.
+    const passed = this.#outputs.map((value) =>
+      this.#inputs.some(({ name }) => name === value.name)
+        ? builder.emit("Identity", [value.name])
+        : value.name,
+    );
     const forwardCount = builder.nodes.length;
-    const seedName = `gradient of ${this.#output.name}`;
-    builder.input(seedName, this.#output);
-    const gradients = this.#differentiate(builder, this.#output.name, seedName);
+    const arrived = this.#outputs.filter(({ hasGradient }) => hasGradient);
+    const seeds = new Map(
+      arrived.map((value) => [value.name, builder.input(gradientName(value.name), value)]),
+    );
+    const gradients = this.#differentiate(builder, seeds);
     const forwardNodes = builder.nodes.slice(0, forwardCount);
     const outputs = this.#gradientPorts(builder, gradients);
     const backward = builder.graph(
@@ -190,72 +236,106 @@ class StageBuilder {
       builder.nodes.slice(forwardCount),
     );
     const needed = new Set(backward.nodes.flatMap((node) => node.inputs));
-    for (const name of backward.outputs) needed.add(name);
     const saved = forwardNodes
       .flatMap((node) => node.outputs)
       .filter((name) => needed.has(name))
       .map((name) => port(name, "saved", builder.type(name)));
-    const feature = port(this.#input.name, "feature", this.#input);
-    const leaving = [port(this.#output.name, "feature", this.#output), ...saved];
+    const features = this.#inputs.map((value) => port(value.name, "feature", value));
+    const leaving = [
+      ...this.#outputs.map((value, i) =>
+        port(present(passed[i], value.name), "feature", value, value.name),
+      ),
+      ...saved,
+      ...this.#bufferPorts(),
+    ];
     const forward = this.#finish(
       "forward",
       builder.graph([...new Set(leaving.map(({ name }) => name))], forwardNodes),
-      [feature, ...this.#parameterPorts(() => true)],
+      [...features, ...this.#noisePorts(), ...this.#parameterPorts()],
       leaving,
     );
     if (outputs.length === 0) return { forward, backward: null };
+    const isNeeded = ({ name }: Port): boolean => needed.has(name);
     const arriving = [
-      port(seedName, "gradient", this.#output, this.#output.name),
-      ...(needed.has(feature.name) ? [feature] : []),
+      ...arrived.map((value) => port(gradientName(value.name), "gradient", value, value.name)),
+      ...features.filter(isNeeded),
       ...saved,
-      ...this.#parameterPorts((name) => needed.has(name)),
+      ...this.#noisePorts().filter(isNeeded),
+      ...this.#parameterPorts().filter(isNeeded),
+      ...this.#sumPorts(),
     ];
     return { forward, backward: this.#finish("backward", backward, arriving, outputs) };
   }
 
   /** Null where the stage has nothing to train. */
   update(): Program | null {
-    if (this.#parameters.length === 0) return null;
+    if (this.#trained.length === 0) return null;
     const builder = new GraphBuilder(`${this.#name} update`);
-    for (const parameter of this.#parameters) builder.parameter(parameter.name, parameter);
-    const gradients = this.#parameters.map((parameter) => {
-      const name = `gradient of ${parameter.name}`;
-      builder.input(name, parameter);
-      return port(name, "parameterGradient", parameter, parameter.name);
+    for (const parameter of this.#trained) builder.parameter(parameter.name, parameter);
+    const gradients = this.#trained.map((parameter) =>
+      port(
+        builder.input(gradientName(parameter.name), parameter),
+        "parameterGradient",
+        parameter,
+        parameter.name,
+      ),
+    );
+    const { accumulate } = this.#spec.optimizer;
+    const trained = this.#emitUpdates(builder, (parameter) => {
+      const sum = gradientName(parameter);
+      return accumulate === 1
+        ? sum
+        : builder.emit("Mul", [sum, scalar(builder, sum, 1 / accumulate)]);
     });
-    const trained = this.#emitUpdates(builder, (parameter) => `gradient of ${parameter}`);
-    const arriving = [...this.#parameterPorts(() => true), ...trained.arriving, ...gradients];
+    const own = this.#trained.map((parameter) => port(parameter.name, "parameter", parameter));
     const graph = builder.graph(trained.leaving.map(({ name }) => name));
-    return this.#finish("update", graph, arriving, trained.leaving);
+    return this.#finish(
+      "update",
+      graph,
+      [...own, ...trained.arriving, ...gradients],
+      trained.leaving,
+    );
   }
 
   step(): Program {
     const builder = this.#withForward("step");
-    const rule = losses[this.#spec.loss];
-    const labels = rule.labels(builder.type(this.#output.name));
+    const output = present(this.#outputs[0], "a model's output").name;
+    const labels = lossRule(this.#spec.loss).labels(builder.type(output));
     const labelsName = builder.input(builder.free("labels"), labels);
-    const { loss, gradient } = rule.loss(builder, this.#output.name, labelsName);
-    const gradients = this.#differentiate(builder, this.#output.name, gradient);
-    const borders = this.#gradientPorts(builder, gradients).filter(
-      ({ role }) => role === "gradient",
-    );
-    const trained = this.#emitUpdates(builder, (parameter) =>
-      present(gradients.get(parameter), `a gradient of ${parameter}`),
-    );
+    const ends = { output, labels: labelsName };
+    const { loss, seeds } = emitLoss(builder, this.#spec.loss, ends);
+    const gradients = this.#differentiate(builder, seeds);
+    const given = this.#gradientPorts(builder, gradients);
+    const borders = given.filter(({ role }) => role === "gradient");
+    const isWhole = this.#spec.optimizer.accumulate === 1;
+    const trained = isWhole
+      ? this.#emitUpdates(builder, (parameter) =>
+          present(gradients.get(parameter), `a gradient of ${parameter}`),
+        )
+      : {
+          arriving: this.#sumPorts(),
+          leaving: given.filter(({ role }) => role === "parameterGradient"),
+        };
     const arriving = [
-      port(this.#input.name, "feature", this.#input),
+      ...this.#inputs.map((value) => port(value.name, "feature", value)),
       port(labelsName, "labels", labels),
-      ...this.#parameterPorts(() => true),
+      ...this.#noisePorts(),
+      ...this.#parameterPorts(),
       ...trained.arriving,
     ];
-    const leaving = [port(loss, "loss", builder.type(loss)), ...borders, ...trained.leaving];
+    const leaving = [
+      port(loss, "loss", builder.type(loss)),
+      ...borders,
+      ...trained.leaving,
+      ...this.#bufferPorts(),
+    ];
     const graph = builder.graph(leaving.map(({ name }) => name));
     return this.#finish("step", graph, arriving, leaving);
   }
 
   #withForward(purpose: string): GraphBuilder {
     const builder = new GraphBuilder(`${this.#name} ${purpose}`);
-    builder.input(this.#input.name, this.#input);
+    for (const value of [...this.#inputs, ...this.#noise]) builder.input(value.name, value);
     for (const parameter of this.#parameters) builder.parameter(parameter.name, parameter);
     const used = new Set(
       this.#segments.flatMap(({ nodes }) => nodes.flatMap(({ inputs }) => inputs)),
@@ -263,43 +343,79 @@ class StageBuilder {
     for (const [name, value] of this.#graph.constants) {
       if (used.has(name)) builder.constant(value, name);
     }
-    for (const segment of this.#segments) for (const node of segment.nodes) builder.add(node);
+    const added = new Set<string>();
+    for (const node of this.#segments.flatMap(({ nodes }) => nodes)) {
+      // What depends on noise or constants alone stands in each segment that uses it.
+      if (!added.has(node.name)) builder.add(node);
+      added.add(node.name);
+    }
     return builder;
   }
 
-  /** Gradients of the stage's parameters, and of its input unless that is data. */
-  #differentiate(builder: GraphBuilder, output: string, seed: string): Map<string, string> {
-    const wanted = new Set(this.#parameters.map(({ name }) => name));
-    if (this.#from > 0) wanted.add(this.#input.name);
-    const gradients = differentiate(builder, new Map([[output, seed]]), wanted);
-    for (const name of wanted) {
+  /** Gradients of the stage's trained parameters, and of what came in where they are asked for. */
+  #differentiate(builder: GraphBuilder, seeds: ReadonlyMap<string, string>): Map<string, string> {
+    const borders = this.#inputs.filter(({ hasGradient }) => hasGradient);
+    const wanted = new Set([...this.#trained, ...borders].map(({ name }) => name));
+    const gradients = differentiate(builder, seeds, wanted);
+    for (const { name } of this.#trained) {
       if (!gradients.has(name)) throw new ModelError("no gradient reaches it", { node: name });
+    }
+    for (const border of borders) {
+      const gradient = gradients.get(border.name) ?? builder.constant(zeros(border));
+      const isGiven = [...seeds.values()].includes(gradient);
+      gradients.set(border.name, isGiven ? builder.emit("Identity", [gradient]) : gradient);
     }
     return gradients;
   }
 
+  /** Ports of the gradients, which are added to the sums so far where they accumulate. */
   #gradientPorts(builder: GraphBuilder, gradients: ReadonlyMap<string, string>): Port[] {
+    const borders = new Set(this.#inputs.map(({ name }) => name));
+    const isSummed = this.#spec.optimizer.accumulate > 1;
     return [...gradients].map(([of, name]) => {
-      const role = of === this.#input.name ? "gradient" : "parameterGradient";
-      return port(name, role, builder.type(name), of);
+      const type = builder.type(name);
+      if (borders.has(of)) return port(name, "gradient", type, of);
+      if (!isSummed) return port(name, "parameterGradient", type, of);
+      const sum = builder.input(sumName(of), type);
+      return port(builder.emit("Add", [sum, name]), "parameterGradient", type, of);
     });
   }
 
-  #parameterPorts(isNeeded: (name: string) => boolean): Port[] {
-    return this.#parameters
-      .filter(({ name }) => isNeeded(name))
-      .map((parameter) => port(parameter.name, "parameter", parameter));
+  /** The sums over the micro-batches so far; none where each batch is a step of its own. */
+  #sumPorts(): Port[] {
+    if (this.#spec.optimizer.accumulate === 1) return [];
+    return this.#trained.map((parameter) =>
+      port(sumName(parameter.name), "parameterGradient", parameter, parameter.name),
+    );
   }
 
-  /** Adds state and learning rate as inputs and one update per parameter. */
+  #noisePorts(): Port[] {
+    return this.#noise.map((value) => port(value.name, "noise", value));
+  }
+
+  #parameterPorts(): Port[] {
+    return this.#parameters.map((parameter) => port(parameter.name, "parameter", parameter));
+  }
+
+  /** Buffers with the value that this batch gives them. */
+  #bufferPorts(): Port[] {
+    const updates = new Map(this.#segments.flatMap((segment) => [...segment.updates]));
+    return this.#parameters.flatMap((parameter) => {
+      const moved = updates.get(parameter.name);
+      return moved === undefined ? [] : [port(moved, "parameter", parameter, parameter.name)];
+    });
+  }
+
+  /** Adds state and learning rate as inputs and one update per trained parameter. */
   #emitUpdates(
     builder: GraphBuilder,
     gradientOf: (parameter: string) => string,
   ): { arriving: Port[]; leaving: Port[] } {
+    if (this.#trained.length === 0) return { arriving: [], leaving: [] };
     const learningRateName = builder.input(builder.free("learning_rate"), scalarType);
     const arriving = [port(learningRateName, "learningRate", scalarType)];
     const leaving: Port[] = [];
-    for (const parameter of this.#parameters) {
+    for (const parameter of this.#trained) {
       const state = optimizerState(this.#spec.optimizer, parameter);
       for (const tensor of state) {
         builder.input(tensor.name, tensor);
@@ -329,6 +445,8 @@ class StageBuilder {
   }
 }
 
+const sumName = (of: string): string => `sum of gradients of ${of}`;
+
 /** Keeps the inputs that the ports name, orders them as the ports, and hashes the result. */
 function finish(
   kind: ProgramKind,
@@ -338,13 +456,13 @@ function finish(
   ports: { readonly inputs: readonly Port[]; readonly outputs: readonly Port[] },
 ): Program {
   const isParameter = (input: Port): boolean => input.role === "parameter";
-  const exact: Graph = {
+  const exact: Graph = executableForm({
     ...graph,
     inputs: ports.inputs.filter((input) => !isParameter(input)),
     parameters: ports.inputs.filter(isParameter),
     // One value may leave by two ports: a sum passes one gradient to both of its terms.
     outputs: [...new Set(graph.outputs)],
-  };
+  });
   verify(exact);
   const hasher = new Hasher().text(kind).text(print(exact));
   for (const { role, of, name } of [...ports.inputs, ...ports.outputs]) {

@@ -22,19 +22,19 @@ describe("cuts are where one activation is live", () => {
     builder.emit("MatMul", ["active", "v"], {}, "last");
     const segments = segmentModel(builder.graph(["last"]));
     expect(
-      segments.map(({ index, name, parameters, input, output }) => [
+      segments.map(({ index, name, parameters, inputs, outputs }) => [
         index,
         name,
         parameters.map((parameter) => parameter.name),
-        input.name,
-        output.name,
+        inputs[0]?.name,
+        outputs[0]?.name,
       ]),
     ).toEqual([
       [0, "first", ["w"], "x", "first"],
       [1, "active", [], "first", "active"],
       [2, "last", ["v"], "active", "last"],
     ]);
-    expect(segments[0]?.output).toEqual({ name: "first", ...matrix });
+    expect(segments[0]?.outputs).toEqual([{ name: "first", ...matrix, hasGradient: true }]);
   });
 
   test("a branch around a block keeps the block whole", () => {

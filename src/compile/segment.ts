@@ -1,13 +1,14 @@
 /**
- * Segments: the smallest legal pieces between two cut points. A cut is legal
- * where exactly one activation tensor is live (multi-tensor cuts come with the
- * operators that need them).
+ * Segments: the smallest legal pieces between two cut points. A cut is legal where few
+ * enough activations are live, all of floating type, and the model's input is none of them:
+ * data of a node never cross a border.
  */
 import { present } from "../base/assert.ts";
 import { ModelError } from "../base/errors.ts";
-import type { TensorType } from "../base/tensor.ts";
-import type { Graph, GraphNode, Parameter } from "./graph.ts";
+import type { DType, TensorType } from "../base/tensor.ts";
+import { type Graph, type GraphNode, isTrained, type Parameter } from "./graph.ts";
 import { inferTypes } from "./infer.ts";
+import { isFloat } from "./ops/inputs.ts";
 
 /** Costs of one segment at the specialised batch size; all a planner may know of it. */
 export interface SegmentCost {
@@ -17,13 +18,24 @@ export interface SegmentCost {
   readonly name: string;
   readonly forwardFlops: number;
   readonly backwardFlops: number;
-  /** Type of the activation that leaves the segment, for one batch; codecs turn it into bytes. */
-  readonly output: TensorType;
+  /** The activations that leave the segment, for one batch; codecs turn them into bytes. */
+  readonly outputs: readonly Crossing[];
   /** Bytes of its parameters and of their optimizer state. */
   readonly parameterBytes: number;
   readonly stateBytes: number;
   /** Bytes of activations saved between forward and backward, for one batch. */
   readonly savedBytes: number;
+}
+
+/** A named value of known type. */
+export interface NamedType extends TensorType {
+  readonly name: string;
+}
+
+/** A value that crosses a border. */
+export interface Crossing extends NamedType {
+  /** Whether its gradient comes back: something that is trained stands before it. */
+  readonly hasGradient: boolean;
 }
 
 /** A segment with its nodes. Labels and loss are not in segments: the last stage adds them. */
@@ -32,62 +44,107 @@ export interface Segment {
   readonly name: string;
   readonly nodes: readonly GraphNode[];
   readonly parameters: readonly Parameter[];
-  /** The value that enters and the value that leaves. */
-  readonly input: TensorType & { readonly name: string };
-  readonly output: TensorType & { readonly name: string };
+  /** Noise that its nodes take. */
+  readonly noise: readonly NamedType[];
+  /** New values of its buffers by the buffer's name. */
+  readonly updates: ReadonlyMap<string, string>;
+  /** The values that enter and those that leave, in the order in which the model makes them. */
+  readonly inputs: readonly Crossing[];
+  readonly outputs: readonly Crossing[];
+}
+
+/** Where a model may be cut. */
+export interface CutOptions {
+  /** Most tensors that may cross one border; 1 where absent. */
+  readonly tensorsMax?: number;
 }
 
 /**
- * Splits a static graph at every legal cut: after a node where exactly one
- * activation is live and no parameter is used on both sides. Values that depend
- * on parameters and constants alone are not activations; they belong to the
+ * Splits a static graph at every legal cut: after a node where at most `tensorsMax`
+ * activations are live and no parameter is used on both sides. Values that depend
+ * on parameters, noise and constants alone are not activations; they belong to the
  * segment that uses them.
- * @throws ModelError unless the graph has one input and one output
+ * @throws ModelError unless the graph has one input (noise not counted) and one output
  */
-export function segmentModel(graph: Graph): Segment[] {
-  const [input] = graph.inputs;
-  const [output] = graph.outputs;
-  if (
-    input === undefined ||
-    output === undefined ||
-    graph.inputs.length + graph.outputs.length > 2
-  ) {
-    throw new ModelError(
-      `a model to train has one input and one output, got ${graph.inputs.length} and ${graph.outputs.length}`,
-    );
-  }
+export function segmentModel(graph: Graph, { tensorsMax = 1 }: CutOptions = {}): Segment[] {
+  const { input, output } = endsOf(graph);
   const types = inferTypes(graph);
-  const { flow, fixed } = splitFixed(graph, input.name);
+  const { flow, fixed } = splitFixed(graph, input);
+  const reached = trainedValues(graph, types);
+  const crossing = (name: string): Crossing => {
+    const { dtype, shape } = present(types.get(name), name);
+    return { name, dtype, shape, hasGradient: reached.has(name) };
+  };
   const names = graph.parameters.map(({ name }) => name);
-  const borders = legalCuts(flow, fixed, input.name, output, names);
-  if (borders.length === 0) {
+  const borders = legalCuts(flow, fixed, { input, output, names }).filter(
+    ({ live }) => live.length <= tensorsMax && live.every((name) => isFloat(dtypeOf(types, name))),
+  );
+  // The output leaves the model whatever its type is; the loss has its say on that.
+  borders.push({ end: flow.length, live: [output] });
+  if (!flow.some(({ outputs }) => outputs.includes(output))) {
     throw new ModelError("the output does not depend on the input", { node: output });
   }
-  const parameters = new Map(graph.parameters.map((parameter) => [parameter.name, parameter]));
   let start = 0;
-  let entering = input.name;
+  let entering = [crossing(input)];
   return borders.map(({ end, live }, index) => {
     const own = flow.slice(start, end);
-    const nodes = withFixed(own, fixed);
-    const used = new Set(nodes.flatMap((node) => node.inputs));
-    const segment: Segment = {
+    const segment = segmentOf(graph, withFixed(own, fixed), {
       index,
       name: own.map((node) => node.name).join("+"),
-      nodes,
-      parameters: [...parameters.values()].filter(({ name }) => used.has(name)),
-      input: { name: entering, ...typeOf(types, entering) },
-      output: { name: live, ...typeOf(types, live) },
-    };
+      inputs: entering,
+      outputs: live.map(crossing),
+    });
     start = end;
-    entering = live;
+    entering = live.map(crossing);
     return segment;
   });
 }
 
-const typeOf = (types: ReadonlyMap<string, TensorType>, name: string): TensorType => {
-  const { dtype, shape } = present(types.get(name), name);
-  return { dtype, shape };
-};
+const dtypeOf = (types: ReadonlyMap<string, TensorType>, name: string): DType =>
+  present(types.get(name), name).dtype;
+
+/** The value that data enter by and the value that the loss takes. */
+function endsOf(graph: Graph): { input: string; output: string } {
+  const inputs = graph.inputs.filter(({ noise }) => !noise);
+  const [input] = inputs;
+  const [output] = graph.outputs;
+  if (input === undefined || output === undefined || inputs.length + graph.outputs.length > 2) {
+    throw new ModelError(
+      `a model to train has one input and one output, got ${inputs.length} and ${graph.outputs.length}`,
+    );
+  }
+  return { input: input.name, output };
+}
+
+function segmentOf(
+  graph: Graph,
+  nodes: readonly GraphNode[],
+  rest: Pick<Segment, "index" | "name" | "inputs" | "outputs">,
+): Segment {
+  const used = new Set(nodes.flatMap((node) => node.inputs));
+  const given = new Set(nodes.flatMap((node) => node.outputs));
+  return {
+    ...rest,
+    nodes,
+    parameters: graph.parameters.filter(({ name }) => used.has(name)),
+    noise: graph.inputs.flatMap(({ name, dtype, shape, noise }) =>
+      noise && used.has(name) ? [{ name, dtype, shape: shape as readonly number[] }] : [],
+    ),
+    updates: new Map([...(graph.updates ?? [])].filter(([, value]) => given.has(value))),
+  };
+}
+
+/** Values of floating type that depend on a parameter which is trained. */
+function trainedValues(graph: Graph, types: ReadonlyMap<string, TensorType>): Set<string> {
+  const reached = new Set(graph.parameters.filter(isTrained).map(({ name }) => name));
+  for (const node of graph.nodes) {
+    if (!node.inputs.some((name) => reached.has(name))) continue;
+    for (const name of node.outputs) {
+      if (name !== "" && isFloat(dtypeOf(types, name))) reached.add(name);
+    }
+  }
+  return reached;
+}
 
 /** Nodes on the way of the activations, and those that depend on parameters and constants alone. */
 function splitFixed(
@@ -100,7 +157,7 @@ function splitFixed(
   for (const node of graph.nodes) {
     if (node.inputs.some((name) => moving.has(name))) {
       flow.push(node);
-      for (const name of node.outputs) moving.add(name);
+      for (const name of node.outputs) if (name !== "") moving.add(name);
     } else {
       for (const name of node.outputs) fixed.set(name, node);
     }
@@ -129,40 +186,44 @@ function withFixed(
 interface Cut {
   /** Number of flow nodes before the cut. */
   readonly end: number;
-  /** The one activation that crosses it. */
-  readonly live: string;
+  /** The activations that cross it. */
+  readonly live: readonly string[];
 }
 
+/** Every cut before the end that neither the model's input nor a parameter crosses. */
 function legalCuts(
   flow: readonly GraphNode[],
   fixed: ReadonlyMap<string, GraphNode>,
-  input: string,
-  output: string,
-  parameters: readonly string[],
+  { input, output, names }: { input: string; output: string; names: readonly string[] },
 ): Cut[] {
-  const uses = flow.map((node) => new Set(withFixed([node], fixed).flatMap((n) => n.inputs)));
   const lastUse = new Map<string, number>([[output, flow.length]]);
   const firstUse = new Map<string, number>();
-  uses.forEach((names, i) => {
-    for (const name of names) {
+  flow.forEach((node, i) => {
+    for (const name of new Set(withFixed([node], fixed).flatMap((n) => n.inputs))) {
       if (!firstUse.has(name)) firstUse.set(name, i);
-      lastUse.set(name, Math.max(lastUse.get(name) ?? 0, i));
+      lastUse.set(name, i);
     }
   });
-  const produced = new Map<string, number>([[input, -1]]);
-  flow.forEach((node, i) => {
-    for (const name of node.outputs) if (name !== "") produced.set(name, i);
-  });
-  const isShared = (name: string, at: number): boolean =>
-    (firstUse.get(name) ?? at) <= at && (lastUse.get(name) ?? 0) > at;
-  const sharedNames = parameters.filter((name) => firstUse.get(name) !== lastUse.get(name));
+  lastUse.set(output, flow.length);
+  const isUsed = (name: string, i: number): boolean => (lastUse.get(name) ?? -1) > i;
   const cuts: Cut[] = [];
-  flow.forEach((_, i) => {
-    const live = [...produced].filter(([name, at]) => at <= i && (lastUse.get(name) ?? -1) > i);
-    const [only] = live;
-    if (only === undefined || live.length !== 1) return;
-    if (sharedNames.some((name) => isShared(name, i))) return;
-    cuts.push({ end: i + 1, live: only[0] });
+  let live = [input];
+  const shared = new Set<string>();
+  const first = new Map<number, string[]>();
+  for (const name of names) {
+    const at = firstUse.get(name);
+    if (at !== undefined && lastUse.get(name) !== at)
+      first.set(at, [...(first.get(at) ?? []), name]);
+  }
+  flow.slice(0, -1).forEach((node, i) => {
+    live = [...live, ...node.outputs.filter((name) => name !== "")].filter((name) =>
+      isUsed(name, i),
+    );
+    for (const name of first.get(i) ?? []) shared.add(name);
+    for (const name of shared) if (!isUsed(name, i)) shared.delete(name);
+    if (live.length > 0 && shared.size === 0 && !live.includes(input)) {
+      cuts.push({ end: i + 1, live });
+    }
   });
   return cuts;
 }

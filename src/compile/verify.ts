@@ -1,12 +1,12 @@
 /** Checks a static graph: what holds here, every later pass may rely on. */
 import { ModelError } from "../base/errors.ts";
-import type { TensorType } from "../base/tensor.ts";
+import { formatType, sameType, type TensorType } from "../base/tensor.ts";
 import type { Graph } from "./graph.ts";
 import { inferTypes } from "./infer.ts";
 
 /**
  * Holds when names are unique, every value is given before it is used, operators
- * are known, and inputs fit them. Returns the types.
+ * are known, inputs fit them, and updates fit their buffers. Returns the types.
  * @throws ModelError naming the first offender
  */
 export function verify(graph: Graph): ReadonlyMap<string, TensorType> {
@@ -33,5 +33,22 @@ export function verify(graph: Graph): ReadonlyMap<string, TensorType> {
   for (const output of graph.outputs) {
     if (!given.has(output)) throw new ModelError("nothing gives this output", { node: output });
   }
-  return inferTypes(graph);
+  const types = inferTypes(graph);
+  verifyUpdates(graph, types);
+  return types;
+}
+
+/** Updates are of buffers, and of their type. */
+function verifyUpdates(graph: Graph, types: ReadonlyMap<string, TensorType>): void {
+  const buffers = new Map(
+    graph.parameters.filter(({ buffer }) => buffer).map((buffer) => [buffer.name, buffer]),
+  );
+  for (const [name, value] of graph.updates ?? []) {
+    const [buffer, type] = [buffers.get(name), types.get(value)];
+    if (buffer === undefined) throw new ModelError("updated, and no buffer", { node: name });
+    if (type === undefined) throw new ModelError(`"${value}" is to update it`, { node: name });
+    if (!sameType(buffer, type)) {
+      throw new ModelError(`${formatType(buffer)} updated by ${formatType(type)}`, { node: name });
+    }
+  }
 }

@@ -3,8 +3,9 @@ import { present } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
 import { cloneTensor } from "../base/tensor.ts";
 import type { Model } from "../compile/graph.ts";
-import { requireEnding } from "../compile/loss.ts";
+import { lossSpec, requireEnding } from "../compile/loss.ts";
 import { writeOnnx } from "../compile/onnx/write.ts";
+import { optimizerSpec } from "../compile/optimizer.ts";
 import { segmentModel } from "../compile/segment.ts";
 import { specialize } from "../compile/specialize.ts";
 import type { SampleSource } from "../data/source.ts";
@@ -19,7 +20,7 @@ import { nodeHost, noStore } from "./host.ts";
 
 const probeRepeats = 5;
 /** The one that classifiers are measured by. */
-const loss = "softmax-cross-entropy";
+const loss = lossSpec("softmax-cross-entropy");
 
 /** How fast this machine runs each segment of the job's model, at the job's batch size. */
 export function profileModel(job: Job, model: Model, engine: Engine): Promise<Profile> {
@@ -58,8 +59,9 @@ export async function evaluate({ model, test, engine }: EvaluateOptions): Promis
   checkFit(model, test);
   const worker = new WorkerModel(writeOnnx(model.graph), {
     batch: 1,
+    cutTensors: 1,
     loss,
-    optimizer: { kind: "sgd", momentum: 0, weightDecay: 0 },
+    optimizer: optimizerSpec("sgd"),
     seed: 0,
   });
   // The engine takes over what it is given; the caller's model stays whole.
@@ -85,7 +87,7 @@ export function checkFit(model: Model, test: SampleSource): void {
   const graph = specialize(model.graph, { batch: 1 });
   requireEnding(graph, loss);
   const takes = (graph.inputs[0]?.shape ?? []).slice(1);
-  const classes = segmentModel(graph).at(-1)?.output.shape[1] ?? 0;
+  const classes = segmentModel(graph).at(-1)?.outputs[0]?.shape[1] ?? 0;
   const isFit = takes.join() === test.inputShape.join() && test.classes <= classes;
   if (isFit) return;
   throw new InputError({

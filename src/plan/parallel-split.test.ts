@@ -18,7 +18,7 @@ import { parallelSplit } from "./parallel-split.ts";
 import type { Plan } from "./plan.ts";
 
 const outputBytes = (segments: readonly SegmentCost[], cut: number): number =>
-  byteLength((segments[cut - 1] as SegmentCost).output);
+  (segments[cut - 1] as SegmentCost).outputs.reduce((sum, output) => sum + byteLength(output), 0);
 
 /** Cut of each chain in order. */
 const cutsOf = (plan: Plan): number[] =>

@@ -20,7 +20,7 @@
 import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { chainId, copyId } from "../base/ids.ts";
-import { byteLength, type TensorType } from "../base/tensor.ts";
+import { byteLength } from "../base/tensor.ts";
 import { formatBytes, formatRate } from "../base/units.ts";
 import { wireBytes } from "../codec/codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
@@ -171,7 +171,9 @@ function optionsOf(
 }
 
 function deviceBytes({ segments }: PlanRequest, cut: number): number {
-  return trainingBytes(segments, 0, cut, byteLength(outputOf(segments, cut)));
+  let leaving = 0;
+  for (const value of outputsOf(segments, cut)) leaving += byteLength(value);
+  return trainingBytes(segments, 0, cut, leaving);
 }
 
 /** Time that one batch spends computing: forward, step with the loss, backward, update. */
@@ -190,8 +192,12 @@ function serverBatchMs({ profile, duty }: FleetNode, cut: number): number {
 /** Bytes of one batch on the link, both ways. */
 function batchBytes(request: PlanRequest, cut: number): number {
   const { segments, codecUp, codecDown, labelBytes } = request;
-  const border = outputOf(segments, cut);
-  return wireBytes(codecUp, border) + labelBytes + wireBytes(codecDown, border);
+  let bytes = labelBytes;
+  for (const value of outputsOf(segments, cut)) {
+    bytes += wireBytes(codecUp, value);
+    if (value.hasGradient) bytes += wireBytes(codecDown, value);
+  }
+  return bytes;
 }
 
 /** Bytes of the device's weights and optimizer state, down and up once a round. */
@@ -203,8 +209,8 @@ function weightBytes({ segments }: PlanRequest, cut: number): number {
   return 2 * bytes;
 }
 
-function outputOf(segments: readonly SegmentCost[], cut: number): TensorType {
-  return present(segments[cut - 1], `segment ${cut - 1}`).output;
+function outputsOf(segments: readonly SegmentCost[], cut: number): SegmentCost["outputs"] {
+  return present(segments[cut - 1], `segment ${cut - 1}`).outputs;
 }
 
 function checkServerMemory(request: PlanRequest, server: FleetNode, choice: JointChoice): void {

@@ -4,7 +4,9 @@
  * field that the schema gains is here as well.
  */
 import type { Model } from "../compile/graph.ts";
+import type { LossName, LossSpec } from "../compile/loss.ts";
 import { type DataSpec, type Job, parseJob } from "./job.ts";
+import type { Schedule, ScheduleName } from "./schedule.ts";
 
 /** A device of the fleet as a job file describes it. */
 export interface DeviceFields {
@@ -31,8 +33,11 @@ export interface FleetFields {
  * have none: they are left out only where the program brings a model or samples itself.
  */
 export interface JobFields
-  extends Partial<Omit<Job, "optimizer" | "codec" | "evaluate" | "fleet">> {
-  readonly optimizer?: Partial<Job["optimizer"]>;
+  extends Partial<Omit<Job, "loss" | "optimizer" | "codec" | "evaluate" | "fleet">> {
+  readonly loss?: LossName | (Partial<LossSpec> & Pick<LossSpec, "kind">);
+  readonly optimizer?: Partial<Omit<Job["optimizer"], "schedule">> & {
+    readonly schedule?: ScheduleName | Partial<Schedule>;
+  };
   readonly codec?: Partial<Job["codec"]>;
   readonly evaluate?: Partial<Job["evaluate"]>;
   readonly fleet?: FleetFields;

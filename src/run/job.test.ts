@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { learningRateAt, parseJob } from "./job.ts";
+import { parseJob } from "./job.ts";
 
 const job = (fields: object) => parseJob({ model: "mlp", data: "mnist", ...fields });
 
@@ -18,16 +18,32 @@ describe("a job", () => {
   });
 });
 
-describe("the learning rate of a round", () => {
-  it("stays, or falls along half a cosine from the job's rate towards 0", () => {
-    const optimizer = { learningRate: 0.2 };
-    const constant = job({ rounds: 4, optimizer });
-    expect([0, 3].map((round) => learningRateAt(constant, round))).toEqual([0.2, 0.2]);
-    const cosine = job({ rounds: 4, optimizer: { ...optimizer, schedule: "cosine" } });
-    const rates = [0, 1, 2, 3].map((round) => learningRateAt(cosine, round));
-    expect(rates[0]).toBe(0.2);
-    expect(rates[1]).toBeCloseTo(0.1 * (1 + Math.SQRT1_2), 12);
-    expect(rates[2]).toBeCloseTo(0.1, 12);
-    expect(rates[3]).toBeCloseTo(0.1 * (1 - Math.SQRT1_2), 12);
+describe("loss, optimizer and schedule", () => {
+  it("take a name, or settings over the defaults", () => {
+    expect(job({}).loss).toMatchObject({ kind: "softmax-cross-entropy", labelSmoothing: 0 });
+    const smooth = { kind: "softmax-cross-entropy", labelSmoothing: 0.1 };
+    expect(job({ loss: smooth }).loss).toMatchObject({ labelSmoothing: 0.1, classWeights: null });
+    const adam = job({ optimizer: { kind: "adam", beta1: 0.8 } }).optimizer;
+    expect(adam).toMatchObject({ learningRate: 0.001, momentum: 0, beta1: 0.8, beta2: 0.999 });
+    expect(job({ optimizer: { schedule: "cosine" } }).optimizer).toMatchObject({
+      kind: "sgd",
+      learningRate: 0.05,
+      momentum: 0.9,
+      schedule: { kind: "cosine", warmup: 0 },
+    });
+    const steps = { kind: "step", every: 3, warmup: 2 };
+    expect(job({ optimizer: { schedule: steps } }).optimizer.schedule).toEqual({
+      ...steps,
+      factor: 0.1,
+    });
+  });
+
+  it("refuse what does not go together", () => {
+    const nesterov = { kind: "adam", nesterov: true };
+    expect(() => job({ optimizer: nesterov })).toThrow("optimizer.nesterov: got true with adam");
+    expect(() => job({ localBatches: 10, optimizer: { accumulate: 4 } })).toThrow(
+      "optimizer.accumulate: got 4 with localBatches 10",
+    );
+    expect(() => job({ optimizer: { kind: "adagrad" } })).toThrow("optimizer.kind");
   });
 });

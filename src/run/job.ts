@@ -8,9 +8,15 @@ import { InputError } from "../base/errors.ts";
 import { namePattern } from "../base/ids.ts";
 import { bytesPerMsOfMbit } from "../base/units.ts";
 import { type CodecName, codecNames } from "../codec/codec.ts";
-import { type LossName, lossNames } from "../compile/loss.ts";
-import { type OptimizerName, optimizerNames } from "../compile/optimizer.ts";
+import { type LossName, type LossSpec, lossNames, lossSpec } from "../compile/loss.ts";
+import {
+  type OptimizerName,
+  type OptimizerSpec,
+  optimizerNames,
+  optimizerSpec,
+} from "../compile/optimizer.ts";
 import { type PlannerName, plannerNames } from "../plan/planners.ts";
+import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
 import type { JobSpec } from "./wire/messages.ts";
 
 const positiveInt = z.int().check(z.positive());
@@ -36,21 +42,57 @@ const deviceSchema = z.strictObject({
 
 const codecField = z.enum(codecNames as [string, ...string[]]);
 
+const rate = z.number().check(z.nonnegative(), z.lt(1));
+const nonnegative = z.number().check(z.nonnegative());
+
+const lossName = z.enum(lossNames as [string, ...string[]]);
+const lossSchema = z.union([
+  lossName,
+  z.strictObject({
+    kind: lossName,
+    classWeights: z.optional(z.array(nonnegative)),
+    labelSmoothing: z.optional(rate),
+    ignoreLabel: z.optional(z.int()),
+    delta: z.optional(positive),
+    temperature: z.optional(positive),
+  }),
+]);
+
+const scheduleName = z.enum(scheduleNames as [string, ...string[]]);
+const scheduleSchema = z.union([
+  scheduleName,
+  z.strictObject({
+    kind: z._default(scheduleName, "constant"),
+    every: z.optional(positiveInt),
+    factor: z.optional(positive),
+    warmup: z.optional(z.int().check(z.nonnegative())),
+  }),
+]);
+
+const optimizerSchema = z.strictObject({
+  kind: z._default(z.enum(optimizerNames as [string, ...string[]]), "sgd"),
+  learningRate: z.optional(positive),
+  momentum: z.optional(rate),
+  nesterov: z.optional(z.boolean()),
+  beta1: z.optional(rate),
+  beta2: z.optional(rate),
+  alpha: z.optional(rate),
+  epsilon: z.optional(positive),
+  weightDecay: z.optional(nonnegative),
+  clipValue: z.optional(z.nullable(positive)),
+  clipNorm: z.optional(z.nullable(positive)),
+  accumulate: z.optional(positiveInt),
+  schedule: z._default(scheduleSchema, "constant"),
+});
+
 const jobSchema = z.strictObject({
   name: z._default(z.string().check(z.regex(namePattern, "letters, digits, _ . -")), "job"),
   model: z.string().check(z.minLength(1)),
   data: dataSchema,
-  loss: z._default(z.enum(lossNames as [string, ...string[]]), "softmax-cross-entropy"),
-  optimizer: z._default(
-    z.strictObject({
-      kind: z._default(z.enum(optimizerNames as [string, ...string[]]), "sgd"),
-      learningRate: z._default(positive, 0.05),
-      momentum: z._default(z.number().check(z.nonnegative(), z.lt(1)), 0.9),
-      weightDecay: z._default(z.number().check(z.nonnegative()), 0),
-      schedule: z._default(z.enum(["constant", "cosine"]), "constant"),
-    }),
-    { kind: "sgd", learningRate: 0.05, momentum: 0.9, weightDecay: 0, schedule: "constant" },
-  ),
+  loss: z._default(lossSchema, "softmax-cross-entropy"),
+  optimizer: z._default(optimizerSchema, { kind: "sgd", schedule: "constant" }),
+  frozen: z._default(z.array(z.string()), []),
+  cutTensors: z._default(positiveInt, 1),
   batch: z._default(positiveInt, 32),
   rounds: z._default(positiveInt, 10),
   localBatches: z._default(positiveInt, 10),
@@ -92,8 +134,11 @@ export interface DeviceSpec {
 
 /** A checked job with every default filled in. */
 export interface Job extends Omit<Parsed, "loss" | "optimizer" | "planner" | "codec" | "fleet"> {
-  readonly loss: LossName;
-  readonly optimizer: Omit<Parsed["optimizer"], "kind"> & { readonly kind: OptimizerName };
+  readonly loss: LossSpec;
+  readonly optimizer: OptimizerSpec & {
+    readonly learningRate: number;
+    readonly schedule: Schedule;
+  };
   readonly planner: PlannerName;
   readonly codec: { readonly up: CodecName; readonly down: CodecName };
   readonly fleet: {
@@ -117,19 +162,77 @@ export function parseJob(
 ): Job {
   const result = jobSchema.safeParse(raw);
   if (!result.success) throw problemOf(raw, present(result.error.issues[0], "an issue"), locate);
-  const { fleet, ...rest } = result.data;
+  const { fleet, loss, optimizer, ...rest } = result.data;
   const devices =
     typeof fleet.devices === "number"
       ? Array.from({ length: fleet.devices }, (_, i) => ({ name: `device-${i + 1}`, duty: 1 }))
       : fleet.devices;
   refuseNames(devices, locate);
-  return {
-    ...(rest as Omit<Job, "fleet">),
+  const job: Job = {
+    ...(rest as Omit<Job, "fleet" | "loss" | "optimizer">),
+    loss: lossOf(loss),
+    optimizer: optimizerOf(optimizer),
     fleet: {
       cellBytesPerMs: fleet.cellMbit === null ? null : bytesPerMsOfMbit(fleet.cellMbit),
       devices: devices.map((device) => deviceSpec(device)),
     },
   };
+  refuseConflicts(job, locate);
+  return job;
+}
+
+/** The fields that are there, for spreading over defaults. */
+const stated = <T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+
+function lossOf(loss: Parsed["loss"]): LossSpec {
+  const { kind, ...given } = typeof loss === "string" ? { kind: loss } : loss;
+  return lossSpec(kind as LossName, stated(given));
+}
+
+/** What a learning rate and a momentum are where the job does not say. */
+const optimizerRates: {
+  readonly [K in OptimizerName]: { learningRate: number; momentum: number };
+} = {
+  sgd: { learningRate: 0.05, momentum: 0.9 },
+  adam: { learningRate: 0.001, momentum: 0 },
+  adamw: { learningRate: 0.001, momentum: 0 },
+  rmsprop: { learningRate: 0.001, momentum: 0 },
+};
+
+function optimizerOf(optimizer: Parsed["optimizer"]): Job["optimizer"] {
+  const { schedule, kind: name, learningRate, ...given } = optimizer;
+  const kind = name as OptimizerName;
+  const { kind: shape, ...rest } = typeof schedule === "string" ? { kind: schedule } : schedule;
+  return {
+    ...optimizerSpec(kind, { momentum: optimizerRates[kind].momentum, ...stated(given) }),
+    learningRate: learningRate ?? optimizerRates[kind].learningRate,
+    schedule: { ...scheduleDefaults(shape as Schedule["kind"]), ...stated(rest) },
+  };
+}
+
+/** Fields that can only be wrong together. */
+function refuseConflicts(
+  { optimizer, localBatches }: Job,
+  locate: (path: readonly PropertyKey[]) => string,
+): void {
+  const { nesterov, momentum, accumulate } = optimizer;
+  if (nesterov && (momentum === 0 || optimizer.kind !== "sgd")) {
+    throw new InputError({
+      what: "optimizer.nesterov",
+      received: `true with ${optimizer.kind} and momentum ${momentum}`,
+      allowed: "sgd with a momentum above 0",
+      where: locate(["optimizer", "nesterov"]),
+    });
+  }
+  if (localBatches % accumulate !== 0) {
+    throw new InputError({
+      what: "optimizer.accumulate",
+      received: `${accumulate} with localBatches ${localBatches}`,
+      allowed: "a divisor of localBatches, so that a round ends with a step",
+      where: locate(["optimizer", "accumulate"]),
+    });
+  }
 }
 
 /** The edge server that serve brings along has this name. */
@@ -183,26 +286,14 @@ function problemOf(
 /** What a worker must know of the job. */
 export const jobSpecOf = (job: Job): JobSpec => ({
   batch: job.batch,
+  cutTensors: job.cutTensors,
   loss: job.loss,
-  optimizer: {
-    kind: job.optimizer.kind,
-    momentum: job.optimizer.momentum,
-    weightDecay: job.optimizer.weightDecay,
-  },
+  optimizer: optimizerSpecOf(job),
   seed: job.seed,
 });
 
-/**
- * Learning rate of a round, 0-based. Cosine annealing goes from the job's rate to
- * 0 at the end (Loshchilov and Hutter, "SGDR", 2017, without restarts). The
- * coordinator computes it and sends it: Math.cos differs between machines.
- */
-export function learningRateAt(job: Job, round: number): number {
-  const { learningRate, schedule } = job.optimizer;
-  switch (schedule) {
-    case "constant":
-      return learningRate;
-    case "cosine":
-      return (learningRate * (1 + Math.cos((Math.PI * round) / job.rounds))) / 2;
-  }
+/** The optimizer's settings without the learning rate, which comes with each round. */
+function optimizerSpecOf({ optimizer }: Job): OptimizerSpec {
+  const { learningRate: _, schedule: __, ...spec } = optimizer;
+  return spec;
 }

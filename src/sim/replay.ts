@@ -9,17 +9,26 @@ import { present } from "../base/assert.ts";
 import type { CopyId, NodeId } from "../base/ids.ts";
 import { type DenseTensor, dense, type Tensor, tensor, zeros } from "../base/tensor.ts";
 import { codecs } from "../codec/codec.ts";
+import { frozen } from "../compile/freeze.ts";
 import type { Graph, Model } from "../compile/graph.ts";
 import { optimizerState } from "../compile/optimizer.ts";
-import { type Port, type Program, type StagePrograms, stagePrograms } from "../compile/program.ts";
-import { type Segment, segmentModel } from "../compile/segment.ts";
-import { specialize } from "../compile/specialize.ts";
+import {
+  movedPorts,
+  neededPorts,
+  type Port,
+  type Program,
+  type StagePrograms,
+  stagePrograms,
+} from "../compile/program.ts";
+import type { Segment } from "../compile/segment.ts";
+import { trainingModel } from "../compile/training-model.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../plan/plan.ts";
 import { mergeGroups } from "../run/coordinator/round.ts";
 import type { Engine } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
+import { drawNoise } from "../run/noise.ts";
 import type { Contribution } from "../sync/sync.ts";
 
 /** A run to follow: its committed log, and the samples of its nodes. */
@@ -36,12 +45,11 @@ export interface ReplayOptions {
 export async function replay(options: ReplayOptions): Promise<Map<string, DenseTensor>> {
   const { job, model, records } = options;
   const optimizer = jobSpecOf(job).optimizer;
-  const graph = specialize(model.graph, { batch: job.batch });
+  const { graph, segments } = trainingModel(frozen(model.graph, job.frozen), job);
   const trained = new Map<string, Tensor>(model.weights);
   for (const parameter of graph.parameters) {
     for (const state of optimizerState(optimizer, parameter)) trained.set(state.name, zeros(state));
   }
-  const segments = segmentModel(graph);
   let plan: Plan | null = null;
   for (const record of records) {
     if (record.type === "planned") plan = record.plan;
@@ -76,6 +84,7 @@ class ChainReplay {
   readonly #chain: ChainPlan;
   readonly #stages: readonly Stage[];
   #learningRate = 0;
+  #step = 0;
 
   constructor(
     options: ReplayOptions,
@@ -84,16 +93,13 @@ class ChainReplay {
     this.#options = options;
     this.#plan = at.plan;
     this.#chain = at.chain;
-    const { loss, optimizer } = jobSpecOf(options.job);
+    const spec = jobSpecOf(options.job);
     this.#stages = at.chain.stages.map(({ copy: id }) => {
       const copy = present(
         at.plan.copies.find((candidate) => candidate.id === id),
         id,
       );
-      const programs = stagePrograms(at.graph, at.segments, copy.from, copy.to, {
-        loss: loss,
-        optimizer: optimizer,
-      });
+      const programs = stagePrograms(at.graph, at.segments, copy.from, copy.to, spec);
       return { copy, programs, held: new Map() };
     });
   }
@@ -106,17 +112,17 @@ class ChainReplay {
     const { job, samplesOf } = this.#options;
     this.#learningRate = learningRate;
     for (const { programs, held } of this.#stages) {
-      for (const port of trainedInputs(programs)) {
+      for (const port of neededPorts(programs)) {
         held.set(key(port), present(trained.get(port.of), port.of));
       }
     }
     const source = samplesOf(this.#chain.source);
     for (let b = 0; b < this.#chain.work; b++) {
-      const step = round * this.#chain.work + b;
+      this.#step = round * this.#chain.work + b;
       const { features, labels } = source.batch({
         seed: job.seed,
         node: this.#chain.source,
-        step,
+        step: this.#step,
         size: job.batch,
       });
       await this.#batch(features, labels);
@@ -125,28 +131,31 @@ class ChainReplay {
       this.#stages.map(({ copy, programs, held }) => [
         copy.id,
         new Map(
-          trainedInputs(programs).map((port) => [port.of, present(held.get(key(port)), port.of)]),
+          movedPorts(programs).map((port) => [port.of, present(held.get(key(port)), port.of)]),
         ),
       ]),
     );
   }
 
   async #batch(features: Tensor, labels: Tensor): Promise<void> {
-    let feature = features;
+    const isLast = (this.#step + 1) % this.#options.job.optimizer.accumulate === 0;
+    let crossing = [features];
     for (const [i, stage] of this.#stages.entries()) {
       if (stage.programs.forward === null) break;
-      const out = await this.#run(stage, stage.programs.forward, feature, null);
-      feature = this.#carry(i, "codecUp", present(out.get("feature"), "a feature"));
+      const out = await this.#run(stage, stage.programs.forward, crossing, null);
+      crossing = out.features.map((feature) => this.#carry(i, "codecUp", feature));
     }
     const last = present(this.#stages.at(-1), "a last stage");
-    let out = await this.#run(last, present(last.programs.step, "a step"), feature, labels);
+    let out = await this.#run(last, present(last.programs.step, "a step"), crossing, labels);
+    if (last.programs.update !== null && isLast)
+      await this.#run(last, last.programs.update, [], null);
     for (let i = this.#stages.length - 2; i >= 0; i--) {
       const stage = present(this.#stages[i], "a stage");
-      const { backward } = stage.programs;
+      const { backward, update } = stage.programs;
       if (backward === null) break;
-      const gradient = this.#carry(i, "codecDown", present(out.get("gradient"), "a gradient"));
-      out = await this.#run(stage, backward, gradient, null);
-      if (stage.programs.update !== null) await this.#run(stage, stage.programs.update, null, null);
+      const gradients = out.gradients.map((gradient) => this.#carry(i, "codecDown", gradient));
+      out = await this.#run(stage, backward, gradients, null);
+      if (update !== null && isLast) await this.#run(stage, update, [], null);
     }
   }
 
@@ -162,57 +171,59 @@ class ChainReplay {
     return codec.decode(codec.encode(value), value);
   }
 
-  /** Runs a program with every tensor passed by value; returns what leaves the stage, by role. */
+  /** Runs a program with every tensor passed by value; returns what leaves the stage. */
   async #run(
     stage: Stage,
     program: Program,
-    crossing: Tensor | null,
+    crossing: readonly Tensor[],
     labels: Tensor | null,
-  ): Promise<Map<string, Tensor>> {
+  ): Promise<{ features: Tensor[]; gradients: Tensor[] }> {
     const { engine } = this.#options;
+    const way = program.kind === "backward" ? "gradient" : "feature";
+    const waiting = [...crossing];
     const feeds = new Map<string, Tensor>();
-    for (const port of program.inputs)
-      feeds.set(port.name, this.#input(stage, program, port, crossing, labels));
-    const copies = new Map([...feeds].map(([name, value]) => [name, copyOf(value)]));
+    for (const port of program.inputs) {
+      // Backward may want the stage's input again, which came with forward.
+      if (port.role === way) stage.held.set(key(port), present(waiting.shift(), port.of));
+      feeds.set(port.name, copyOf(this.#input(stage, program, port, labels)));
+    }
     await engine.load([program]);
     const { outputs } = await engine.run({
       program: program.id,
-      feeds: copies,
+      feeds,
       keep: new Map(),
       fetch: program.outputs.map((port) => port.name),
     });
-    const leaving = new Map<string, Tensor>();
+    const leaving = { features: [] as Tensor[], gradients: [] as Tensor[] };
     for (const port of program.outputs) {
       const value = present(outputs.get(port.name), port.name);
-      if (port.role === "feature" || port.role === "gradient") leaving.set(port.role, value);
+      if (port.role === "feature") leaving.features.push(value);
+      else if (port.role === "gradient") leaving.gradients.push(value);
       else stage.held.set(key(port), value);
     }
     return leaving;
   }
 
-  #input(
-    stage: Stage,
-    program: Program,
-    port: Port,
-    crossing: Tensor | null,
-    labels: Tensor | null,
-  ): Tensor {
+  #input(stage: Stage, program: Program, port: Port, labels: Tensor | null): Tensor {
+    const { seed, optimizer } = this.#options.job;
     switch (port.role) {
       case "labels":
         return present(labels, "labels");
       case "learningRate":
         return tensor("float32", [], Float32Array.of(this.#learningRate));
-      case "gradient":
-        return present(crossing, "a gradient");
-      case "feature":
-        // Backward may want the stage's input again.
-        if (program.kind !== "backward") stage.held.set(key(port), present(crossing, "a feature"));
-        return present(stage.held.get(key(port)), "a feature");
+      case "noise":
+        return drawNoise(port, { seed, node: this.#chain.source, step: this.#step, of: port.of });
       default:
-        return present(stage.held.get(key(port)), `${port.role} ${port.of}`);
+        return isFirstSum(program, port) && this.#step % optimizer.accumulate === 0
+          ? zeros(port)
+          : present(stage.held.get(key(port)), `${port.role} ${port.of}`);
     }
   }
 }
+
+/** Whether a port takes the sum of gradients so far, which starts from zeros. */
+const isFirstSum = (program: Program, { role }: Port): boolean =>
+  role === "parameterGradient" && program.kind !== "update";
 
 const key = (port: Port): string => `${port.role} ${port.of}`;
 
@@ -220,9 +231,3 @@ const copyOf = (value: Tensor): Tensor => {
   const { data, dtype, shape } = dense(value);
   return tensor(dtype, shape, data.slice());
 };
-
-/** Parameters and state, as the program that changes them takes them in. */
-function trainedInputs({ step, update }: StagePrograms): readonly Port[] {
-  const ports = (step ?? update)?.inputs ?? [];
-  return ports.filter((port) => port.role === "parameter" || port.role === "state");
-}

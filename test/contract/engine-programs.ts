@@ -13,6 +13,8 @@ import {
 } from "../../src/base/tensor.ts";
 import { GraphBuilder } from "../../src/compile/builder.ts";
 import { interpret } from "../../src/compile/interpret.ts";
+import { lossSpec } from "../../src/compile/loss.ts";
+import { optimizerSpec } from "../../src/compile/optimizer.ts";
 import type { Port, Program } from "../../src/compile/program.ts";
 import { segmentModel } from "../../src/compile/segment.ts";
 import { specialize } from "../../src/compile/specialize.ts";
@@ -21,8 +23,8 @@ import type { EngineRun, Slot } from "../../src/run/host.ts";
 
 const batch = 4;
 export const spec = {
-  loss: "softmax-cross-entropy",
-  optimizer: { kind: "sgd", momentum: 0.9, weightDecay: 5e-4 },
+  loss: lossSpec("softmax-cross-entropy"),
+  optimizer: optimizerSpec("sgd", { momentum: 0.9, weightDecay: 5e-4 }),
 } as const;
 
 /** Every operator family that training emits, small enough for the interpreter. */

@@ -8,10 +8,12 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { ModelError } from "../../src/base/errors.ts";
 import { type Random, random } from "../../src/base/random.ts";
+import { lossSpec } from "../../src/compile/loss.ts";
 import { ModelProtoSchema } from "../../src/compile/onnx/onnx_pb.js";
 import { readOnnx } from "../../src/compile/onnx/read.ts";
 import { writeOnnx } from "../../src/compile/onnx/write.ts";
 import { ops } from "../../src/compile/ops/table.ts";
+import { optimizerSpec } from "../../src/compile/optimizer.ts";
 import { stagePrograms } from "../../src/compile/program.ts";
 import { segmentModel } from "../../src/compile/segment.ts";
 import { specialize } from "../../src/compile/specialize.ts";
@@ -128,8 +130,8 @@ function compiled(bytes: Uint8Array): boolean {
     const graph = specialize(readOnnx(bytes).graph, { batch: 2 });
     const segments = segmentModel(graph);
     stagePrograms(graph, segments, 0, segments.length, {
-      loss: "softmax-cross-entropy",
-      optimizer: { kind: "sgd", momentum: 0.9, weightDecay: 0 },
+      loss: lossSpec("softmax-cross-entropy"),
+      optimizer: optimizerSpec("sgd", { momentum: 0.9 }),
     });
     return true;
   } catch (error) {

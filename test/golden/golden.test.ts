@@ -20,11 +20,11 @@ import { differentiate } from "../../src/compile/autodiff.ts";
 import { GraphBuilder } from "../../src/compile/builder.ts";
 import type { Attributes, Graph } from "../../src/compile/graph.ts";
 import { interpret } from "../../src/compile/interpret.ts";
-import { losses } from "../../src/compile/loss.ts";
+import { emitLoss, lossRule, lossSpec } from "../../src/compile/loss.ts";
 import { readOnnx } from "../../src/compile/onnx/read.ts";
 import { writeOnnx } from "../../src/compile/onnx/write.ts";
 import { type OpName, ops, ruleOf } from "../../src/compile/ops/table.ts";
-import { emitUpdate, type OptimizerSpec, optimizerState } from "../../src/compile/optimizer.ts";
+import { emitUpdate, optimizerSpec, optimizerState } from "../../src/compile/optimizer.ts";
 import { specialize } from "../../src/compile/specialize.ts";
 import { specialized } from "../contract/gradients.ts";
 
@@ -222,9 +222,11 @@ describe.each(Object.keys(engines))("on %s", (name) => {
       ["labels", labelsOf(entry.labels)],
     ]);
     for (const [input, value] of feeds) builder.input(input, value);
-    const rule = losses["softmax-cross-entropy"];
-    const { loss, gradient } = rule.loss(builder, "logits", "labels");
-    const correct = rule.correct(builder, "logits", "labels");
+    const rule = lossRule(lossSpec("softmax-cross-entropy"));
+    const emitted = rule.loss(builder, "logits", "labels");
+    const { loss } = emitted;
+    const gradient = present(emitted.gradient, "a gradient in closed form");
+    const correct = present(rule.correct(builder, "logits", "labels"), "a count");
     const results = await (await prepare(builder.graph([loss, gradient, correct])))(feeds);
     expectClose(present(results.get(loss), "loss"), [entry.loss], "the loss");
     expectClose(present(results.get(correct), "correct"), [entry.correct], "right answers");
@@ -294,11 +296,8 @@ function trainingGraph(entry: TrainingCase): {
   initial: Feeds;
   next: ReadonlyMap<string, string>;
 } {
-  const optimizer: OptimizerSpec = {
-    kind: "sgd",
-    momentum: entry.momentum,
-    weightDecay: entry.weightDecay,
-  };
+  const { momentum, weightDecay } = entry;
+  const optimizer = optimizerSpec("sgd", { momentum, weightDecay });
   const builder = new GraphBuilder(entry.name);
   builder.input("x", { dtype: "float32", shape: [entry.batch, ...entry.input] });
   builder.input("labels", { dtype: "int64", shape: [entry.batch] });
@@ -312,9 +311,10 @@ function trainingGraph(entry: TrainingCase): {
   for (const { op, inputs, outputs, attributes } of entry.nodes) {
     builder.emit(op, inputs, attributes, outputs[0]);
   }
-  const { loss, gradient } = losses["softmax-cross-entropy"].loss(builder, "y", "labels");
+  const ends = { output: "y", labels: "labels" };
+  const { loss, seeds } = emitLoss(builder, lossSpec("softmax-cross-entropy"), ends);
   const names = Object.keys(entry.parameters);
-  const gradients = differentiate(builder, new Map([["y", gradient]]), new Set(names));
+  const gradients = differentiate(builder, seeds, new Set(names));
   const next = new Map<string, string>();
   for (const name of names) {
     const { dtype, shape } = present(initial.get(name), name);

@@ -4,10 +4,11 @@ import {
   formatBytes,
   formatCount,
   formatType,
+  lossSpec,
+  optimizerSpec,
   type SegmentCost,
   segmentCosts,
-  segmentModel,
-  specialize,
+  trainingModel,
 } from "../../index.ts";
 import { loadModel } from "../../nodejs.ts";
 import { say, table } from "../terminal.ts";
@@ -16,13 +17,16 @@ import { say, table } from "../terminal.ts";
 const flops = (count: number): string =>
   `${formatCount(count)} flop`.replace(/ (\D) flop$/, " $1flop");
 
-export function inspect(name: string, options: { batch: number; json?: true }): void {
+export function inspect(
+  name: string,
+  options: { batch: number; tensors: number; json?: true },
+): void {
   const model = loadModel(name, 1, process.cwd());
-  const graph = specialize(model.graph, { batch: options.batch });
-  const segments = segmentModel(graph);
+  const { batch } = options;
+  const { graph, segments } = trainingModel(model.graph, { batch, cutTensors: options.tensors });
   const costs = segmentCosts(graph, segments, {
-    loss: "softmax-cross-entropy",
-    optimizer: { kind: "sgd", momentum: 0.9, weightDecay: 0 },
+    loss: lossSpec("softmax-cross-entropy"),
+    optimizer: optimizerSpec("sgd", { momentum: 0.9 }),
   });
   const total = (of: (cost: SegmentCost) => number): number =>
     costs.reduce((sum, cost) => sum + of(cost), 0);
@@ -49,8 +53,8 @@ export function inspect(name: string, options: { batch: number; json?: true }): 
     flops(cost.backwardFlops),
     formatBytes(cost.parameterBytes),
     formatBytes(cost.savedBytes),
-    formatBytes(byteLength(cost.output)),
-    formatType(cost.output),
+    formatBytes(cost.outputs.reduce((sum, output) => sum + byteLength(output), 0)),
+    cost.outputs.map(formatType).join(", "),
   ]);
   for (const line of table(columns, rows)) say(line);
   say();

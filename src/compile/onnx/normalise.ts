@@ -112,7 +112,7 @@ const resize: Rule = (node, context) => {
   dropDefault(node, "keep_aspect_ratio_policy", "stretch");
 };
 
-const rules: { readonly [Op in OpName | "Dropout" | "Scatter" | "Upsample"]?: Rule } = {
+const rules: { readonly [Op in OpName | "Scatter" | "Upsample"]?: Rule } = {
   AveragePool(node) {
     const dilations = node.attributes.get("dilations") ?? [];
     node.attributes.delete("dilations");
@@ -130,10 +130,20 @@ const rules: { readonly [Op in OpName | "Dropout" | "Scatter" | "Upsample"]?: Ru
       setInput(node, index, context.addConstant(`${node.name}.${bound}`, scalar(node, value)));
     }
   },
-  Dropout(node) {
-    // Inference semantics: the identity. A mask that is used shows as a dangling name.
-    become(node, "Identity");
-    node.inputs = node.inputs.slice(0, 1);
+  BatchNormalization(node) {
+    // Whether it measures is not the file's to say: a model that is trained does. Statistics that
+    // it would give away show as dangling names where they are used.
+    for (const name of ["training_mode", "spatial", "is_test"]) node.attributes.delete(name);
+    node.outputs = node.outputs.slice(0, 1);
+  },
+  Dropout(node, context) {
+    // Likewise; old sets have the ratio as an attribute. A seed of the file's own is not followed.
+    const ratio = node.attributes.get("ratio");
+    node.attributes.clear();
+    node.inputs = node.inputs.slice(0, 2);
+    if (ratio !== undefined) {
+      setInput(node, 1, context.addConstant(`${node.name}.ratio`, scalar(node, ratio)));
+    }
     node.outputs = node.outputs.slice(0, 1);
   },
   LogSoftmax: softmax,

@@ -23,7 +23,7 @@ import {
   type ValueInfoProto,
 } from "./onnx_pb.js";
 import { decodeTensor, dtypeOfOnnx } from "./values.ts";
-import { parametersKey } from "./write.ts";
+import { parameterKeys } from "./write.ts";
 
 /**
  * Reads an ONNX file.
@@ -62,15 +62,24 @@ export function readOnnx(bytes: Uint8Array): Model {
   for (const output of outputs) {
     if (!available.has(output)) throw new ModelError("nothing gives this output", { node: output });
   }
-  const listed = listedParameters(proto);
-  const trained = listed ?? weightNames(nodes, stored);
+  const listed = listedNames(proto, parameterKeys.all);
+  const trained = listed ?? inputNames(nodes, stored, trainedInputs);
+  const buffers =
+    listed === null
+      ? inputNames(nodes, stored, statisticInputs)
+      : listedNames(proto, parameterKeys.buffer);
+  const frozen = listedNames(proto, parameterKeys.frozen);
   const used = new Set([...nodes.flatMap((node) => node.inputs), ...outputs]);
   const weights = new Map([...stored].filter(([name]) => trained.has(name)));
   const constants = [...stored].filter(([name]) => !trained.has(name) && used.has(name));
   const graph = {
     name: file.name,
     inputs: declared.filter((value) => !trained.has(value.name)),
-    parameters: [...trained].map((name) => parameterOf(name, weights, declared)),
+    parameters: [...trained].map((name) => ({
+      ...parameterOf(name, weights, declared),
+      ...(buffers?.has(name) && { buffer: true as const }),
+      ...(frozen?.has(name) && { frozen: true as const }),
+    })),
     constants: new Map(constants),
     nodes,
     outputs,
@@ -187,9 +196,9 @@ function declaredRanks(
   return ranks;
 }
 
-/** The parameters that the metadata of a file of ours lists; null in files of others. */
-function listedParameters(proto: ModelProto): Set<string> | null {
-  const entry = proto.metadataProps.find(({ key }) => key === parametersKey);
+/** Names that the metadata of a file of ours lists; null in files of others. */
+function listedNames(proto: ModelProto, list: string): Set<string> | null {
+  const entry = proto.metadataProps.find(({ key }) => key === list);
   if (entry === undefined) return null;
   let names: unknown;
   try {
@@ -198,20 +207,24 @@ function listedParameters(proto: ModelProto): Set<string> | null {
     names = null;
   }
   if (!Array.isArray(names) || !names.every((name) => typeof name === "string")) {
-    throw new ModelError(`metadata ${parametersKey} is not a JSON array of names`);
+    throw new ModelError(`metadata ${list} is not a JSON array of names`);
   }
   return new Set(names);
 }
 
 const floating: ReadonlySet<DType> = new Set(["float16", "float32", "float64"]);
 
+type InputPositions = { readonly [Op in OpName]?: readonly number[] };
+
+/** Positions of the inputs that hold running statistics. */
+const statisticInputs: InputPositions = { BatchNormalization: [3, 4] };
+
 /**
  * Positions of the inputs that hold weights. Sums and products with a stored tensor count
  * when it has more than one element (a bias or a learned scale); a single number is a constant.
  */
-const weightInputs: { readonly [Op in OpName]?: readonly number[] } = {
+const weightInputs: InputPositions = {
   Add: [0, 1],
-  BatchNormalization: [1, 2],
   Conv: [1, 2],
   ConvTranspose: [1, 2],
   GRU: [1, 2, 3],
@@ -226,20 +239,24 @@ const weightInputs: { readonly [Op in OpName]?: readonly number[] } = {
   RNN: [1, 2, 3],
 };
 
+/** Positions of all that belongs to a model's weights. */
+const trainedInputs: InputPositions = { ...weightInputs, BatchNormalization: [1, 2, 3, 4] };
+
 /** Operators through which a weight is still the same weight. */
 const movers: ReadonlySet<OpName> = new Set(["Reshape", "Squeeze", "Transpose", "Unsqueeze"]);
 
-/** Names of the stored tensors that count as trained; see {@link readOnnx}. */
-function weightNames(
+/** Names of the stored tensors of floating type at these inputs; see {@link readOnnx}. */
+function inputNames(
   nodes: readonly GraphNode[],
   stored: ReadonlyMap<string, DenseTensor>,
+  positions: InputPositions,
 ): Set<string> {
   const wanted = new Set<string>();
   for (const node of nodes.toReversed()) {
     if (movers.has(node.op) && wanted.has(node.outputs[0] ?? "")) {
       wanted.add(node.inputs[0] ?? "");
     }
-    for (const position of weightInputs[node.op] ?? []) {
+    for (const position of positions[node.op] ?? []) {
       const name = node.inputs[position] ?? "";
       const elementwise = node.op === "Add" || node.op === "Mul";
       if (elementwise && stored.get(name)?.data.length === 1) continue;

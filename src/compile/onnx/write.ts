@@ -27,8 +27,12 @@ import {
 } from "./onnx_pb.js";
 import { encodeAttribute, encodeTensor, encodeValue } from "./values.ts";
 
-/** Metadata key under which the names of the parameters stand, as a JSON array. */
-export const parametersKey = "edgeloom.parameters";
+/** Metadata keys under which names of parameters stand, as JSON arrays: all, and those of a kind. */
+export const parameterKeys = {
+  all: "edgeloom.parameters",
+  buffer: "edgeloom.buffers",
+  frozen: "edgeloom.frozen",
+} as const;
 
 /** What {@link writeOnnx} may take beside the graph. */
 export interface WriteOptions {
@@ -57,7 +61,13 @@ export function writeOnnx(graph: Graph, options: WriteOptions = {}): Uint8Array 
   }
   const metadata = {
     ...options.metadata,
-    [parametersKey]: JSON.stringify(graph.parameters.map((parameter) => parameter.name)),
+    [parameterKeys.all]: namesWhere(graph, () => true),
+    ...(graph.parameters.some(({ buffer }) => buffer) && {
+      [parameterKeys.buffer]: namesWhere(graph, ({ buffer }) => buffer === true),
+    }),
+    ...(graph.parameters.some(({ frozen }) => frozen) && {
+      [parameterKeys.frozen]: namesWhere(graph, ({ frozen }) => frozen === true),
+    }),
   };
   const model = create(ModelProtoSchema, {
     irVersion,
@@ -74,6 +84,9 @@ export function writeOnnx(graph: Graph, options: WriteOptions = {}): Uint8Array 
   });
   return toBinary(ModelProtoSchema, model);
 }
+
+const namesWhere = (graph: Graph, test: (parameter: Parameter) => boolean): string =>
+  JSON.stringify(graph.parameters.filter(test).map(({ name }) => name));
 
 function weightOf(parameter: Parameter, weights: Weights): TensorProto {
   const weight = weights.get(parameter.name);

@@ -21,7 +21,7 @@ import {
 import { type DenseTensor, int64 } from "../../base/tensor.ts";
 import { differentiate } from "../autodiff.ts";
 import { GraphBuilder } from "../builder.ts";
-import { losses } from "../loss.ts";
+import { emitLoss, lossSpec } from "../loss.ts";
 import { type OpName, ops } from "./table.ts";
 
 /** One entry per family of operators. */
@@ -75,9 +75,10 @@ function network(
   };
   const logits = layers(builder, parameter);
   expect(builder.type(logits).shape[1]).toBe(classes);
-  const { loss, gradient } = losses["softmax-cross-entropy"].loss(builder, logits, "labels");
+  const ends = { output: logits, labels: "labels" };
+  const { loss, seeds } = emitLoss(builder, lossSpec("softmax-cross-entropy"), ends);
   const wanted = [...feeds.keys()].filter((name) => name !== "labels");
-  const gradients = differentiate(builder, new Map([[logits, gradient]]), new Set(wanted));
+  const gradients = differentiate(builder, seeds, new Set(wanted));
   expect([...gradients.keys()].sort()).toEqual(wanted.sort());
   return { graph: builder.graph([loss, ...gradients.values()]), output: loss, gradients, feeds };
 }

@@ -1,14 +1,13 @@
 /**
- * Layer normalisation, and batch normalisation with given statistics: the forms
- * that engines compute in one pass, with gradients made of few. Layer
- * normalisation's comes from the statistics that its forward pass gives away.
- * The other forms are in `normalization-forms.ts`.
+ * Layer normalisation: the form that engines compute in one pass, with a gradient from the
+ * statistics that its forward pass gives away. Batch normalisation is in
+ * `batch-normalization.ts`, the other forms are in `normalization-forms.ts`.
  */
 import { ModelError } from "../../base/errors.ts";
 import { elementCount, formatType, sameShape, type TensorType } from "../../base/tensor.ts";
-import { flag, float, integer, readAttributes } from "./attributes.ts";
-import { axisOf, broadcastIndices, loopsAlong, numbers, pack } from "./elements.ts";
-import { type Emitter, reshaped, scalar, summed, summedTo } from "./gradients.ts";
+import { float, integer, readAttributes } from "./attributes.ts";
+import { axisOf, broadcastIndices, numbers, pack } from "./elements.ts";
+import { type Emitter, reshaped, summedTo } from "./gradients.ts";
 import { inputType, inputValue, requireFloat, requireSameDType } from "./inputs.ts";
 import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
 
@@ -123,12 +122,6 @@ const LayerNormalization: OpRule<LayerNormalizationAttributes> = {
   },
 };
 
-export interface BatchNormalizationAttributes {
-  readonly epsilon: number;
-  readonly momentum: number;
-  readonly training_mode: boolean;
-}
-
 /** A vector with a value per channel, shaped to broadcast over [N, C, ...]. */
 export const perChannel = (context: Emitter, vector: string, rank: number): string =>
   reshaped(context, vector, [
@@ -149,72 +142,5 @@ export function requireChannels(inputs: InputTypes, from: number): TensorType {
   return type;
 }
 
-/**
- * Ioffe and Szegedy, "Batch Normalization", 2015, with given statistics: what an exported model
- * does, and what fine-tuning with frozen statistics trains through.
- */
-const BatchNormalization: OpRule<BatchNormalizationAttributes> = {
-  inputs: [5, 5],
-  outputs: [1, 1],
-  attributes: (raw) => {
-    const parsed = readAttributes<BatchNormalizationAttributes>(raw, {
-      epsilon: float(1e-5),
-      momentum: float(0.9),
-      training_mode: flag(false),
-    });
-    if (!parsed.training_mode) return parsed;
-    throw new ModelError(
-      "attribute training_mode: got 1; allowed: 0, with the statistics of the inputs. " +
-        "Export the model in evaluation mode",
-    );
-  },
-  types: (inputs) => {
-    const { dtype, shape } = requireChannels(inputs, 1);
-    return [{ dtype, shape }];
-  },
-  flops: (inputs) => 2 * elementCount(inputType(inputs, 0).shape),
-  gradient: (context) => {
-    const g = context.gradient(0);
-    if (g === null) return context.inputs.map(() => null);
-    const [x = "", scale = "", , mean = "", variance = ""] = context.inputs;
-    const { shape } = context.type(x);
-    const { emit } = context;
-    const added = scalar(context, variance, context.attributes.epsilon);
-    const spread = emit("Add", [variance, added]);
-    const deviation = emit("Sqrt", [spread]);
-    const factor = emit("Div", [scale, deviation]);
-    const axes = shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
-    const total = summed(context, g, axes);
-    const centred = (): string => emit("Sub", [x, perChannel(context, mean, shape.length)]);
-    const isMeasured = context.wanted(1) || context.wanted(4);
-    const toScale = isMeasured
-      ? emit("Div", [summed(context, emit("Mul", [g, centred()]), axes), deviation])
-      : "";
-    const toVariance = (): string => {
-      const slope = emit("Div", [emit("Mul", [toScale, scale]), spread]);
-      return emit("Mul", [slope, scalar(context, slope, -0.5)]);
-    };
-    return [
-      context.wanted(0) ? emit("Mul", [g, perChannel(context, factor, shape.length)]) : null,
-      context.wanted(1) ? toScale : null,
-      context.wanted(2) ? total : null,
-      context.wanted(3) ? emit("Neg", [emit("Mul", [total, factor])]) : null,
-      context.wanted(4) ? toVariance() : null,
-    ];
-  },
-  compute: (values, { epsilon }, [type]) => {
-    const [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map((i) =>
-      numbers(inputValue(values, i)),
-    ) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array];
-    const { size, inner } = loopsAlong((type as TensorType).shape, 1);
-    const y = Float64Array.from(x, (value, i) => {
-      const c = Math.floor(i / inner) % size;
-      const normal = (value - (mean[c] as number)) / Math.sqrt((variance[c] as number) + epsilon);
-      return normal * (scale[c] as number) + (bias[c] as number);
-    });
-    return [pack(type as TensorType, y)];
-  },
-};
-
 /** Operators of this family that have a gradient of their own. */
-export const normalizationOps = { LayerNormalization, BatchNormalization };
+export const normalizationOps = { LayerNormalization };

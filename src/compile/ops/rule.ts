@@ -60,6 +60,16 @@ export interface LowerContext<A> {
   constant(value: DenseTensor): string;
 }
 
+/** What a rule may ask for besides while its node is brought into the form that is trained. */
+export interface TrainContext<A> extends LowerContext<A> {
+  /** Whether a value is a buffer of the model. */
+  isBuffer(name: string): boolean;
+  /** Says which value a buffer has after a training step. */
+  update(buffer: string, value: string): void;
+  /** Adds uniform numbers from 0 up to 1 that are drawn anew for each step, and returns their name. */
+  noise(type: TensorType): string;
+}
+
 /** Gradients per input, null where an input has none or it is not wanted. */
 export type Gradients = readonly (string | null)[];
 
@@ -107,6 +117,15 @@ export interface OpRule<A = never> {
    * stand for the outputs (an input's name where the node passes it on), or null to keep the node.
    */
   lower?(context: LowerContext<A>): readonly string[] | null;
+  /**
+   * The same after differentiation: for operators whose gradient is best taken whole and that
+   * engines do not run as they are.
+   */
+  lowerLate?(context: LowerContext<A>): readonly string[] | null;
+  /** What the node is while training, where that is another thing: as `lower`, before differentiation. */
+  train?(context: TrainContext<A>): readonly string[] | null;
+  /** Gives other values each time, so it is never computed ahead. */
+  readonly isRandom?: true;
   /** The outputs' values, for operators that read only the types of their inputs (Shape). */
   fold?(inputs: InputTypes, attributes: A): DenseTensor[];
 }

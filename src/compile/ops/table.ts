@@ -4,10 +4,12 @@
  * reference kernel; anything else in a model is refused by name.
  */
 import { activationOps } from "./activation.ts";
+import { batchNormalizationOps } from "./batch-normalization.ts";
 import { comparisonOps } from "./comparison.ts";
 import { convolutionOps } from "./convolution.ts";
 import { elementwiseOps } from "./elementwise.ts";
 import { matrixOps } from "./matrix.ts";
+import { noiseOps } from "./noise.ts";
 import { normalizationOps } from "./normalization.ts";
 import { normalizationForms } from "./normalization-forms.ts";
 import { poolingOps } from "./pooling.ts";
@@ -22,10 +24,12 @@ import { trigonometryOps } from "./trigonometry.ts";
 
 export const ops = {
   ...activationOps,
+  ...batchNormalizationOps,
   ...comparisonOps,
   ...convolutionOps,
   ...elementwiseOps,
   ...matrixOps,
+  ...noiseOps,
   ...normalizationOps,
   ...normalizationForms,
   ...poolingOps,

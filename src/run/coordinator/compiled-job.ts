@@ -2,14 +2,15 @@
 import { present } from "../../base/assert.ts";
 import { ModelError } from "../../base/errors.ts";
 import type { RunId } from "../../base/ids.ts";
-import { elementCount } from "../../base/tensor.ts";
+import { elementCount, formatType } from "../../base/tensor.ts";
 import { segmentCosts } from "../../compile/cost.ts";
+import { frozen } from "../../compile/freeze.ts";
 import type { Graph, Model, Weights } from "../../compile/graph.ts";
-import { requireEnding } from "../../compile/loss.ts";
+import { lossRule, requireEnding } from "../../compile/loss.ts";
 import { writeOnnx } from "../../compile/onnx/write.ts";
 import type { OptimizerSpec } from "../../compile/optimizer.ts";
-import { type Segment, type SegmentCost, segmentModel } from "../../compile/segment.ts";
-import { specialize } from "../../compile/specialize.ts";
+import type { Segment, SegmentCost } from "../../compile/segment.ts";
+import { trainingModel } from "../../compile/training-model.ts";
 import type { FleetNode, PlanRequest } from "../../plan/plan.ts";
 import type { Job } from "../job.ts";
 import { type RunStarted, recordVersion } from "../metrics/record.ts";
@@ -35,17 +36,25 @@ export class CompiledJob {
     this.#graph = model.graph;
     this.#job = job;
     this.optimizer = job.optimizer;
-    const graph = specialize(model.graph, { batch: job.batch });
+    const structure = frozen(model.graph, job.frozen);
+    const { graph, segments } = trainingModel(structure, job);
     requireEnding(graph, job.loss);
-    this.segments = segmentModel(graph);
-    this.costs = segmentCosts(graph, this.segments, job);
-    this.structure = writeOnnx(model.graph);
+    this.segments = segments;
+    this.costs = segmentCosts(graph, segments, job);
+    this.structure = writeOnnx(structure);
     const input = present(graph.inputs[0], "a graph input");
-    const output = present(this.segments.at(-1), "a last segment").output;
+    const output = present(segments.at(-1)?.outputs[0], "a model's output");
     if (output.shape.length !== 2) {
       throw new ModelError(`a classifier ends in [batch, classes], got [${output.shape}]`, {
         node: output.name,
       });
+    }
+    const labels = lossRule(job.loss).labels(output);
+    if (labels.dtype !== "int64") {
+      throw new ModelError(
+        `${job.loss.kind} compares with ${formatType(labels)}; data of a job have class numbers, ` +
+          "for which softmax-cross-entropy is made",
+      );
     }
     this.inputShape = input.shape.slice(1) as number[];
     this.classes = output.shape[1] as number;

@@ -21,8 +21,9 @@ import { linkRate } from "../../plan/link-rate.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
 import { planners } from "../../plan/planners.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
-import { type Job, jobSpecOf, learningRateAt } from "../job.ts";
+import { type Job, jobSpecOf } from "../job.ts";
 import type { RunRecord } from "../metrics/record.ts";
+import { learningRateAt } from "../schedule.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeWorkerFrame, type Tensors } from "../wire/frame.ts";
 import type {

@@ -6,27 +6,35 @@
 import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import { type DenseTensor, formatType, sameType, type Tensor, zeros } from "../../base/tensor.ts";
-import type { Graph, Model } from "../../compile/graph.ts";
+import { type Graph, isTrained, type Model } from "../../compile/graph.ts";
 import { type OptimizerSpec, optimizerState } from "../../compile/optimizer.ts";
 import type { Segment } from "../../compile/segment.ts";
 import type { CopyPlan, Plan } from "../../plan/plan.ts";
 
+interface SegmentNames {
+  readonly needed: string[];
+  readonly moved: string[];
+}
+
 export class TrainingState {
   readonly #graph: Graph;
-  readonly #namesOf: ReadonlyMap<number, readonly string[]>;
+  /** By segment: what a round starts with, and what of it a round changes. */
+  readonly #namesOf: ReadonlyMap<number, SegmentNames>;
   readonly #tensors: Map<string, Tensor>;
 
   /** Starts from the model's weights and empty optimizer state. */
   constructor(model: Model, segments: readonly Segment[], optimizer: OptimizerSpec) {
     this.#graph = model.graph;
     this.#tensors = new Map(model.weights);
-    const names = new Map<number, readonly string[]>();
+    const names = new Map<number, SegmentNames>();
     for (const segment of segments) {
-      const own: string[] = [];
+      const own: SegmentNames = { needed: [], moved: [...segment.updates.keys()] };
       for (const parameter of segment.parameters) {
-        own.push(parameter.name);
+        own.needed.push(parameter.name);
+        if (isTrained(parameter)) own.moved.push(parameter.name);
         for (const state of optimizerState(optimizer, parameter)) {
-          own.push(state.name);
+          own.needed.push(state.name);
+          own.moved.push(state.name);
           this.#tensors.set(state.name, zeros(state));
         }
       }
@@ -45,7 +53,7 @@ export class TrainingState {
     const tensors = new Map<string, Tensor>();
     for (const copy of plan.copies) {
       if (copy.node !== node) continue;
-      for (const name of this.#namesIn(copy)) {
+      for (const name of this.#namesIn(copy, "needed")) {
         tensors.set(name, present(this.#tensors.get(name), name));
       }
     }
@@ -54,7 +62,7 @@ export class TrainingState {
 
   /** What is wrong with tensors that a copy brings, in words; null where nothing is. */
   misfit(copy: CopyPlan, tensors: ReadonlyMap<string, Tensor>): string | null {
-    const names = this.#namesIn(copy);
+    const names = this.#namesIn(copy, "moved");
     for (const name of names) {
       const expected = present(this.#tensors.get(name), name);
       const given = tensors.get(name);
@@ -64,10 +72,10 @@ export class TrainingState {
     return tensors.size === names.length ? null : "tensors of other segments";
   }
 
-  #namesIn(copy: CopyPlan): string[] {
+  #namesIn(copy: CopyPlan, which: keyof SegmentNames): string[] {
     const names: string[] = [];
     for (let segment = copy.from; segment < copy.to; segment++) {
-      names.push(...present(this.#namesOf.get(segment), `segment ${segment}`));
+      names.push(...present(this.#namesOf.get(segment), `segment ${segment}`)[which]);
     }
     return names;
   }

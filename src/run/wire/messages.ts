@@ -26,7 +26,7 @@ import {
 } from "./schemas.ts";
 
 /** Peers that speak different versions refuse each other. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 /** A mean loss; null where the null engine computes nothing. */
 const loss = z.nullable(z.number());
@@ -34,11 +34,27 @@ const loss = z.nullable(z.number());
 /** What a worker must know of the job; the model's structure travels beside it as ONNX bytes. */
 export const jobSpecSchema = z.strictObject({
   batch: z.int().check(z.positive()),
-  loss: z.enum(lossNames),
+  cutTensors: z.int().check(z.positive()),
+  loss: z.strictObject({
+    kind: z.enum(lossNames),
+    classWeights: z.nullable(z.array(z.number())),
+    labelSmoothing: z.number(),
+    ignoreLabel: z.nullable(z.int()),
+    delta: z.number(),
+    temperature: z.number(),
+  }),
   optimizer: z.strictObject({
     kind: z.enum(optimizerNames),
     momentum: z.number(),
+    nesterov: z.boolean(),
+    beta1: z.number(),
+    beta2: z.number(),
+    alpha: z.number(),
+    epsilon: z.number(),
     weightDecay: z.number(),
+    clipValue: z.nullable(z.number()),
+    clipNorm: z.nullable(z.number()),
+    accumulate: z.int().check(z.positive()),
   }),
   seed: z.int(),
 });

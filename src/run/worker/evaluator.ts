@@ -97,10 +97,9 @@ function evaluationRun(program: Program, batch: Batch): EngineRun {
 }
 
 function scalarOf(answer: EngineAnswer, program: Program, role: "loss" | "correct"): number | null {
-  const port = present(
-    program.outputs.find((candidate) => candidate.role === role),
-    role,
-  );
+  const port = program.outputs.find((candidate) => candidate.role === role);
+  // Not every loss knows right from wrong.
+  if (port === undefined) return null;
   const { data } = present(answer.outputs.get(port.name), role);
   return data === null ? null : Number(data[0]);
 }

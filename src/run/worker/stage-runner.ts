@@ -10,12 +10,13 @@
  */
 import { AssertionError, present } from "../../base/assert.ts";
 import type { CopyId, NodeId } from "../../base/ids.ts";
-import { sameType, type Tensor, type TensorType, tensor } from "../../base/tensor.ts";
+import { sameType, type Tensor, tensor, zeros } from "../../base/tensor.ts";
 import { type CodecName, codecs, fitsWire } from "../../codec/codec.ts";
-import type { Port, Program, StagePrograms } from "../../compile/program.ts";
+import { movedPorts, type Port, type Program, type StagePrograms } from "../../compile/program.ts";
 import type { ChainPlan } from "../../plan/plan.ts";
-import type { Batch, EngineAnswer, EngineRun, Host, Outcome, Slot } from "../host.ts";
+import type { EngineAnswer, EngineRun, Host, Outcome, Slot } from "../host.ts";
 import type { PacedTraffic } from "../metrics/record.ts";
+import { drawNoise } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { FeatureMessage, GradientMessage, JobSpec, Message } from "../wire/messages.ts";
 
@@ -54,6 +55,12 @@ export interface StageSurroundings {
   paced(): PacedTraffic;
   /** The node cannot go on. */
   fail(text: string): void;
+}
+
+/** What a stage takes a step with: tensors in the order of its ports. */
+interface StageBatch {
+  readonly features: readonly Tensor[];
+  readonly labels: Tensor | null;
 }
 
 /** One round of one stage. */
@@ -96,8 +103,8 @@ export class StageRunner {
   onFeature(message: FeatureMessage, tensors: Tensors): void {
     if (!this.#expects(message) || this.#isBusy) return;
     const program = this.#setup.programs.step ?? this.#setup.programs.forward;
-    const port = portOf(present(program, "a program that takes features").inputs, "feature");
-    const features = this.#decode(this.#setup.codecs.featureIn, "feature", tensors, port);
+    const ports = portsOf(present(program, "a program that takes features").inputs, "feature");
+    const features = this.#decode(this.#setup.codecs.featureIn, tensors, ports);
     if (features === null) return;
     this.#isBusy = true;
     this.#forward({ features, labels: tensors.get("labels") ?? null });
@@ -108,10 +115,10 @@ export class StageRunner {
     if (!this.#expects(message)) return;
     const { backward } = this.#setup.programs;
     // A first stage without parameters (Flatten, say) has nothing to go back through.
-    if (backward === null) return this.#stepDone();
-    const port = portOf(backward.inputs, "gradient");
-    const gradient = this.#decode(this.#setup.codecs.gradientIn, "gradient", tensors, port);
-    if (gradient !== null) this.#backward(backward, gradient);
+    if (backward === null) return this.#sendGradients(null, []);
+    const ports = portsOf(backward.inputs, "gradient");
+    const gradients = this.#decode(this.#setup.codecs.gradientIn, tensors, ports);
+    if (gradients !== null) this.#backward(backward, gradients);
   }
 
   #expects(message: FeatureMessage | GradientMessage): boolean {
@@ -124,79 +131,83 @@ export class StageRunner {
   }
 
   #nextBatch(): void {
-    const { chain, job, sourceName } = this.#setup;
+    const { job, sourceName } = this.#setup;
     const source = present(this.#around.host.train, "training data of a chain's source");
     this.#isBusy = true;
-    // Rounds have equal work under one job, so the step number is a function of round and step.
-    const step = this.#round * chain.work + this.#step;
-    source.batch({ seed: job.seed, node: sourceName, step, size: job.batch }, (outcome) => {
+    const key = { seed: job.seed, node: sourceName, step: this.#globalStep, size: job.batch };
+    source.batch(key, (outcome) => {
       if (this.#isAbandoned) return;
-      if (outcome.ok) this.#forward(outcome.value);
-      else this.#around.fail(outcome.error);
+      if (!outcome.ok) return this.#around.fail(outcome.error);
+      const { features, labels } = outcome.value;
+      this.#forward({ features: [features], labels });
     });
   }
 
-  #forward(batch: Batch | { features: Tensor; labels: Tensor | null }): void {
-    const { programs } = this.#setup;
+  /** Rounds have equal work under one job, so the step number is a function of round and step. */
+  get #globalStep(): number {
+    return this.#round * this.#setup.chain.work + this.#step;
+  }
+
+  #forward(batch: StageBatch): void {
+    const { programs, codecs, downstream } = this.#setup;
     if (programs.step !== null) return this.#lossStep(programs.step, batch);
     const program = present(programs.forward, "a forward program");
-    const input = this.#slot("in", portOf(program.inputs, "feature").of);
-    this.#around.host.engine.write(new Map([[input, batch.features]]), this.#onWritten);
+    const entering = portsOf(program.inputs, "feature").map(
+      (port, i) => [this.#slot("in", port.of), present(batch.features[i], port.of)] as const,
+    );
+    this.#around.host.engine.write(new Map(entering), this.#onWritten);
     this.#run(program, (answer) => {
-      const feature = present(
-        answer.outputs.get(portOf(program.outputs, "feature").name),
-        "feature",
-      );
-      const out = this.#encode(this.#setup.codecs.featureOut, "feature", feature);
+      const out = this.#encode(codecs.featureOut, answer, portsOf(program.outputs, "feature"));
       if (batch.labels !== null) out.set("labels", batch.labels);
-      this.#pass("feature", present(this.#setup.downstream, "a stage after"), 1, out);
+      this.#pass("feature", present(downstream, "a stage after"), 1, out);
     });
   }
 
-  /** The stage that holds the loss does forward, backward and update in one program. */
-  #lossStep(program: Program, batch: { features: Tensor; labels: Tensor | null }): void {
+  /** The stage that holds the loss does forward, backward and, unless gradients accumulate, update in one program. */
+  #lossStep(program: Program, batch: StageBatch): void {
     const labelPort = portOf(program.inputs, "labels");
     const { labels } = batch;
     if (labels === null || !sameType(labels, labelPort)) {
       return this.#reject("labels are missing or of a wrong type");
     }
-    const given = new Map<string, Tensor>([
-      [portOf(program.inputs, "feature").name, batch.features],
-      [labelPort.name, labels],
-    ]);
+    const given = new Map([[labelPort.name, labels]]);
+    portsOf(program.inputs, "feature").forEach((port, i) => {
+      given.set(port.name, present(batch.features[i], port.of));
+    });
     this.#run(
       program,
       (answer) => {
         const loss = present(answer.outputs.get(portOf(program.outputs, "loss").name), "loss").data;
         this.#lossSum =
           this.#lossSum === null || loss === null ? null : this.#lossSum + Number(loss[0]);
-        const gradient = program.outputs.find((port) => port.role === "gradient");
-        if (gradient !== undefined) this.#sendGradient(answer, gradient);
-        this.#stepDone();
+        this.#sendGradients(answer, portsOf(program.outputs, "gradient"));
       },
       given,
     );
   }
 
-  #backward(program: Program, gradient: Tensor): void {
-    const given = new Map([[portOf(program.inputs, "gradient").name, gradient]]);
+  #backward(program: Program, gradients: readonly Tensor[]): void {
+    const given = new Map<string, Tensor>();
+    portsOf(program.inputs, "gradient").forEach((port, i) => {
+      given.set(port.name, present(gradients[i], port.of));
+    });
     this.#run(
       program,
-      (answer) => {
-        const out = program.outputs.find((port) => port.role === "gradient");
-        if (out !== undefined) this.#sendGradient(answer, out);
-        const update = this.#setup.programs.update;
-        if (update === null) this.#stepDone();
-        else this.#run(update, () => this.#stepDone());
-      },
+      (answer) => this.#sendGradients(answer, portsOf(program.outputs, "gradient")),
       given,
     );
   }
 
-  #sendGradient(answer: EngineAnswer, port: Port): void {
-    const gradient = present(answer.outputs.get(port.name), "gradient");
-    const out = this.#encode(this.#setup.codecs.gradientOut, "gradient", gradient);
-    this.#pass("gradient", present(this.#setup.upstream, "a stage before"), -1, out);
+  /** Lets the stage before go on, also where nothing there is trained, and moves the parameters. */
+  #sendGradients(answer: EngineAnswer | null, ports: readonly Port[]): void {
+    const { upstream, codecs, programs, job } = this.#setup;
+    if (upstream !== null) {
+      const out = answer === null ? new Map() : this.#encode(codecs.gradientOut, answer, ports);
+      this.#pass("gradient", upstream, -1, out);
+    }
+    const isLast = (this.#globalStep + 1) % job.optimizer.accumulate === 0;
+    if (programs.update === null || !isLast) this.#stepDone();
+    else this.#run(programs.update, () => this.#stepDone());
   }
 
   #stepDone(): void {
@@ -209,7 +220,7 @@ export class StageRunner {
   #contribute(): void {
     const { chain, copy, programs } = this.#setup;
     const tensors = new Map<Slot, string>();
-    for (const port of trainedPorts(programs)) tensors.set(copySlot(copy, port.of), port.of);
+    for (const port of movedPorts(programs)) tensors.set(copySlot(copy, port.of), port.of);
     this.#around.host.engine.read([...tensors.keys()], (outcome) => {
       if (this.#isAbandoned) return;
       if (!outcome.ok) return this.#around.fail(outcome.error);
@@ -251,6 +262,8 @@ export class StageRunner {
       const value = given.get(port.name);
       if (value !== undefined) feeds.set(port.name, value);
       else if (port.role === "learningRate") feeds.set(port.name, scalar(this.#learningRate));
+      else if (port.role === "noise") feeds.set(port.name, this.#noise(port));
+      else if (this.#startsSum(program, port)) feeds.set(port.name, zeros(port));
       else feeds.set(port.name, this.#slotOf(port));
     }
     const keep = new Map<string, Slot>();
@@ -272,6 +285,18 @@ export class StageRunner {
     );
   }
 
+  #noise(port: Port): Tensor {
+    const { chain, job } = this.#setup;
+    const { seed } = job;
+    return drawNoise(port, { seed, node: chain.source, step: this.#globalStep, of: port.of });
+  }
+
+  /** Sums of gradients start from zeros with the first micro-batch. */
+  #startsSum(program: Program, { role }: Port): boolean {
+    if (role !== "parameterGradient" || program.kind === "update") return false;
+    return this.#globalStep % this.#setup.job.optimizer.accumulate === 0;
+  }
+
   #slotOf(port: Port): Slot {
     switch (port.role) {
       case "parameter":
@@ -291,9 +316,16 @@ export class StageRunner {
     return `${stageSlotPrefix}${this.#setup.copy}|${space}|${of}`;
   }
 
-  #encode(codec: CodecName, name: string, value: Tensor): Map<string, Tensor> {
-    const parts = codecs[codec].encode(value);
-    return new Map(parts.map((part, i) => [`${name}.${i}`, part]));
+  /** What crosses a border, in the order of the ports: "0.0" is the first part of the first tensor. */
+  #encode(codec: CodecName, answer: EngineAnswer, ports: readonly Port[]): Map<string, Tensor> {
+    const out = new Map<string, Tensor>();
+    ports.forEach(({ name }, i) => {
+      const parts = codecs[codec].encode(present(answer.outputs.get(name), name));
+      parts.forEach((part, k) => {
+        out.set(`${i}.${k}`, part);
+      });
+    });
+    return out;
   }
 
   /** Gives up the chain, because of what came along it; the node and its other chains go on. */
@@ -303,16 +335,22 @@ export class StageRunner {
     this.#around.send({ type: "reject", term: this.#term, round: this.#round, chain, text });
   }
 
-  /** Decodes received parts; what does not fit the port ends the chain's round. */
-  #decode(codec: CodecName, name: string, tensors: Tensors, type: TensorType): Tensor | null {
-    const parts: Tensor[] = [];
-    for (let part = tensors.get(`${name}.0`); part !== undefined; ) {
-      parts.push(part);
-      part = tensors.get(`${name}.${parts.length}`);
+  /** Decodes received parts; what does not fit the ports ends the chain's round. */
+  #decode(codec: CodecName, tensors: Tensors, ports: readonly Port[]): Tensor[] | null {
+    const values: Tensor[] = [];
+    for (const [i, port] of ports.entries()) {
+      const parts: Tensor[] = [];
+      for (let part = tensors.get(`${i}.0`); part !== undefined; ) {
+        parts.push(part);
+        part = tensors.get(`${i}.${parts.length}`);
+      }
+      if (!fitsWire(codec, parts, port)) {
+        this.#reject(`a ${port.role} does not fit the stage it was sent to`);
+        return null;
+      }
+      values.push(codecs[codec].decode(parts, port));
     }
-    if (fitsWire(codec, parts, type)) return codecs[codec].decode(parts, type);
-    this.#reject(`a ${name} does not fit the stage it was sent to`);
-    return null;
+    return values;
   }
 
   #pass(type: "feature" | "gradient", to: NodeId, hop: 1 | -1, tensors: Tensors): void {
@@ -353,12 +391,8 @@ export const stageSlotPrefix = "stage|";
 export const copySlot = (copy: CopyId, name: string): Slot =>
   `${stageSlotPrefix}${copy}|trained|${name}`;
 
-/** Parameters and optimizer state of a stage, as the program that changes them takes them in. */
-export function trainedPorts(programs: StagePrograms): readonly Port[] {
-  const program = programs.step ?? programs.update;
-  if (program === null) return [];
-  return program.inputs.filter((port) => port.role === "parameter" || port.role === "state");
-}
+const portsOf = (ports: readonly Port[], role: Port["role"]): Port[] =>
+  ports.filter((port) => port.role === role);
 
 function portOf(ports: readonly Port[], role: Port["role"]): Port {
   return present(

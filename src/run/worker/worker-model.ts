@@ -4,34 +4,33 @@
  * that this compiler emitted do.
  */
 import type { Graph } from "../../compile/graph.ts";
-import type { LossName } from "../../compile/loss.ts";
 import { readOnnx } from "../../compile/onnx/read.ts";
-import type { OptimizerSpec } from "../../compile/optimizer.ts";
 import {
   evaluateProgram,
   type Program,
   type StagePrograms,
   stagePrograms,
 } from "../../compile/program.ts";
-import { type Segment, segmentModel } from "../../compile/segment.ts";
+import type { Segment } from "../../compile/segment.ts";
 import { specialize } from "../../compile/specialize.ts";
+import { type TrainingModel, trainingModel } from "../../compile/training-model.ts";
 import type { JobSpec } from "../wire/messages.ts";
 
 export class WorkerModel {
-  readonly segments: readonly Segment[];
   readonly #structure: Graph;
-  readonly #graph: Graph;
-  readonly #loss: LossName;
-  readonly #optimizer: OptimizerSpec;
+  readonly #model: TrainingModel;
+  readonly #job: JobSpec;
   readonly #stages = new Map<string, StagePrograms>();
 
   /** @throws ModelError when the structure cannot be read or trained. */
   constructor(structure: Uint8Array, job: JobSpec) {
     this.#structure = readOnnx(structure).graph;
-    this.#graph = specialize(this.#structure, { batch: job.batch });
-    this.segments = segmentModel(this.#graph);
-    this.#loss = job.loss;
-    this.#optimizer = job.optimizer;
+    this.#model = trainingModel(this.#structure, job);
+    this.#job = job;
+  }
+
+  get segments(): readonly Segment[] {
+    return this.#model.segments;
   }
 
   /** Programs of the stage [from, to). */
@@ -39,10 +38,7 @@ export class WorkerModel {
     const key = `${from}-${to}`;
     let programs = this.#stages.get(key);
     if (programs === undefined) {
-      programs = stagePrograms(this.#graph, this.segments, from, to, {
-        loss: this.#loss,
-        optimizer: this.#optimizer,
-      });
+      programs = stagePrograms(this.#model.graph, this.segments, from, to, this.#job);
       this.#stages.set(key, programs);
     }
     return programs;
@@ -55,6 +51,6 @@ export class WorkerModel {
 
   /** The whole model with loss and count of right answers, for batches of `size`. */
   evaluation(size: number): Program {
-    return evaluateProgram(specialize(this.#structure, { batch: size }), { loss: this.#loss });
+    return evaluateProgram(specialize(this.#structure, { batch: size }), this.#job);
   }
 }

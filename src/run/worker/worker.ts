@@ -15,7 +15,7 @@ import { present } from "../../base/assert.ts";
 import { ModelError, PlanError } from "../../base/errors.ts";
 import { type NodeId, nodeId } from "../../base/ids.ts";
 import { sameType, type Tensor } from "../../base/tensor.ts";
-import type { Program } from "../../compile/program.ts";
+import { neededPorts, type Program } from "../../compile/program.ts";
 import { checkPlan } from "../../plan/check.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import type { ChainPlan, LinkPlan, Plan } from "../../plan/plan.ts";
@@ -39,7 +39,6 @@ import {
   type StageSetup,
   type StageSurroundings,
   stageSlotPrefix,
-  trainedPorts,
 } from "./stage-runner.ts";
 import { WorkerModel } from "./worker-model.ts";
 
@@ -383,7 +382,7 @@ function trainedSlots(
 ): ReadonlyMap<Slot, Tensor> | string {
   const slots = new Map<Slot, Tensor>();
   for (const { setup } of stages.values()) {
-    for (const port of trainedPorts(setup.programs)) {
+    for (const port of neededPorts(setup.programs)) {
       const value = tensors.get(port.of);
       if (value === undefined || !sameType(value, port)) return port.of;
       slots.set(copySlot(setup.copy, port.of), value);
