@@ -85,8 +85,11 @@ export { type ArrayOptions, arrayDataset } from "./data/arrays.ts";
 export { type CsvOptions, csvDataset } from "./data/csv.ts";
 export { type Batch, type Dataset, type Labels, subset } from "./data/dataset.ts";
 export { type BatchKey, SampleSource } from "./data/source.ts";
-export { type ConvOptions, Sequential } from "./models/layers.ts";
-export { builtInModel, builtInModelNames, type ModelOptions } from "./models/models.ts";
+export { type AdversarialModels, dcgan } from "./models/generative.ts";
+export { Sequential } from "./models/layers.ts";
+export { builtInLoss, builtInModel, builtInModelNames } from "./models/models.ts";
+export { type BatchNormOptions, type ConvOptions, Network, type Sizes } from "./models/network.ts";
+export type { ModelOptions } from "./models/options.ts";
 export type {
   ChainPlan,
   CopyPlan,

@@ -26,7 +26,8 @@ export type LossName =
   | "huber"
   | "cosine"
   | "kl-divergence"
-  | "info-nce";
+  | "info-nce"
+  | "mean-output";
 
 /** A loss with its settings; those that it does not know are left alone. */
 export interface LossSpec {
@@ -190,7 +191,7 @@ const elementwise = (
  * Binary cross-entropy of sigmoid(x) against t in 0..1: softplus(x) - t x, written so that
  * no exponential overflows: max(x, 0) + log(1 + exp(-|x|)) - t x.
  */
-const binaryCrossEntropy = elementwise(
+const manyBinary = elementwise(
   ["Sigmoid"],
   (builder, x, t) => {
     const away = builder.emit("Neg", [builder.emit("Abs", [x])]);
@@ -208,6 +209,27 @@ const binaryCrossEntropy = elementwise(
     return times(builder, total(builder, right), 1 / perSample);
   },
 );
+
+/** With one logit for each sample, labels are class numbers: 0 and 1. */
+const isOneLogit = (shape: readonly number[]): boolean =>
+  shape.length === 1 || (shape.length === 2 && shape[1] === 1);
+
+/** Class numbers as targets of the output's type. */
+function binaryTargets(builder: GraphBuilder, output: string, labels: string): string {
+  const { dtype, shape } = builder.type(output);
+  if (!isOneLogit(shape)) return labels;
+  return builder.emit("Reshape", [cast(builder, labels, dtype), integerList(builder, shape)]);
+}
+
+const binaryCrossEntropy: LossRule = {
+  includes: manyBinary.includes,
+  labels: ({ dtype, shape }) =>
+    isOneLogit(shape) ? { dtype: "int64", shape: shape.slice(0, 1) } : { dtype, shape },
+  loss: (builder, output, labels) =>
+    manyBinary.loss(builder, output, binaryTargets(builder, output, labels)),
+  correct: (builder, output, labels) =>
+    manyBinary.correct(builder, output, binaryTargets(builder, output, labels)),
+};
 
 const meanSquaredError = elementwise([], (builder, x, t) => {
   const difference = builder.emit("Sub", [x, t]);
@@ -312,6 +334,17 @@ const infoNce = ({ temperature }: LossSpec): LossRule => {
   };
 };
 
+/**
+ * The mean of what the model gives, for models that compute a loss of each sample themselves. The
+ * labels are not looked at; there is one for each sample, as data have them.
+ */
+const meanOutput: LossRule = {
+  includes: [],
+  labels: ({ shape }) => ({ dtype: "int64", shape: shape.slice(0, 1) }),
+  loss: (builder, output) => ({ loss: mean(builder, output), gradient: null }),
+  correct: () => null,
+};
+
 /** Every loss by its name in a job. */
 const losses: { readonly [Name in LossName]: (spec: LossSpec) => LossRule } = {
   "softmax-cross-entropy": softmaxCrossEntropy,
@@ -322,6 +355,7 @@ const losses: { readonly [Name in LossName]: (spec: LossSpec) => LossRule } = {
   cosine: () => cosine,
   "kl-divergence": () => klDivergence,
   "info-nce": infoNce,
+  "mean-output": () => meanOutput,
 };
 
 /** Names of all losses. */

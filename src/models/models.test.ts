@@ -1,18 +1,39 @@
 import { expect, test } from "vitest";
 import { Hasher } from "../base/hash.ts";
-import { bytesOf, elementCount, zeros } from "../base/tensor.ts";
+import { bytesOf, elementCount, type TensorType, zeros } from "../base/tensor.ts";
+import { isTrained } from "../compile/graph.ts";
 import { interpret } from "../compile/interpret.ts";
+import { lossRule, lossSpec } from "../compile/loss.ts";
 import { specialize } from "../compile/specialize.ts";
-import { builtInModel, builtInModelNames } from "./models.ts";
+import { trainingModel } from "../compile/training-model.ts";
+import { builtInLoss, builtInModel, builtInModelNames } from "./models.ts";
 
-const parameterCounts: { [name: string]: number } = {
+/** Trained parameters: as PyTorch's and torchvision's networks of these names have. */
+const parameterCounts: { readonly [name: string]: number } = {
+  bilstm: 386_818,
+  "dcgan-discriminator": 663_296,
+  "dcgan-generator": 1_068_928,
+  din: 42_956,
+  gpt: 867_072,
+  "har-cnn": 65_862,
   lenet5: 61_706,
   mlp: 235_146,
+  mobilenetv2: 2_236_682,
+  "mobilenetv3-large": 4_214_842,
+  ncf: 134_817,
+  resnet18: 11_173_962,
+  resnet20: 272_474,
+  resnet50: 23_520_842,
+  textcnn: 794_502,
+  vae: 652_824,
+  vgg11: 9_225_610,
+  vgg19: 20_029_514,
   "vgg-small": 288_298,
+  vit: 2_693_194,
 };
 
 test("every built-in model is listed here", () => {
-  expect(builtInModelNames).toEqual(Object.keys(parameterCounts));
+  expect(builtInModelNames.toSorted()).toEqual(Object.keys(parameterCounts).sort());
 });
 
 test.each(builtInModelNames)("%s has its parameters, each with a weight", (name) => {
@@ -21,20 +42,44 @@ test.each(builtInModelNames)("%s has its parameters, each with a weight", (name)
   for (const { name: parameter, shape } of graph.parameters) {
     expect(weights.get(parameter)?.shape).toEqual(shape);
   }
-  const count = graph.parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const trained = graph.parameters.filter(isTrained);
+  const count = trained.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   expect(count).toBe(parameterCounts[name]);
 });
 
-test.each(builtInModelNames)("%s answers with one score for each class", (name) => {
-  const { graph, weights } = builtInModel(name, { seed: 1, classes: 7 });
+test.each(builtInModelNames)("%s has an open batch, and its loss fits what it gives", (name) => {
+  const { graph } = builtInModel(name, { seed: 1 });
   expect(graph.inputs[0]?.shape[0]).toBe("batch");
-  const bound = specialize(graph, { batch: 2 });
-  const [input] = bound.inputs;
-  const feeds = new Map(weights);
-  feeds.set(input?.name ?? "", zeros({ dtype: "float32", shape: input?.shape as number[] }));
-  const [scores] = interpret(bound, feeds).values();
-  expect(scores?.shape).toEqual([2, 7]);
-  expect(scores?.data.slice(0, 7)).toEqual(scores?.data.slice(7));
+  const { graph: bound, segments } = trainingModel(graph, { batch: 2, cutTensors: 1 });
+  const output = segments.at(-1)?.outputs[0];
+  expect(output?.shape[0]).toBe(2);
+  expect(segments.length).toBeGreaterThan(1);
+  const rule = lossRule(lossSpec(builtInLoss(name)));
+  expect(rule.labels(output as TensorType).shape[0]).toBe(2);
+  expect(bound.inputs[0]?.shape[0]).toBe(2);
+});
+
+test.each(["lenet5", "mlp", "vgg-small", "har-cnn"])(
+  "%s answers alike for samples that are alike",
+  (name) => {
+    const { graph, weights } = builtInModel(name, { seed: 1, classes: 7 });
+    const bound = specialize(graph, { batch: 2 });
+    const [input] = bound.inputs;
+    const feeds = new Map(weights);
+    feeds.set(input?.name ?? "", zeros({ dtype: "float32", shape: input?.shape as number[] }));
+    const [scores] = interpret(bound, feeds).values();
+    expect(scores?.shape).toEqual([2, 7]);
+    expect(scores?.data.slice(0, 7)).toEqual(scores?.data.slice(7));
+  },
+);
+
+test("options choose size and words; images of 224 get the large stem", () => {
+  const large = builtInModel("resnet18", { seed: 1, size: 224, classes: 1000 });
+  const count = large.graph.parameters.filter(isTrained);
+  expect(count.reduce((sum, { shape }) => sum + elementCount(shape), 0)).toBe(11_689_512);
+  const { graph } = builtInModel("textcnn", { seed: 1, vocabulary: 50, length: 12 });
+  expect(graph.inputs[0]?.shape).toEqual(["batch", 12]);
+  expect(graph.parameters[0]?.shape).toEqual([50, 128]);
 });
 
 test("LeNet-5 names its layers and parameters as PyTorch would", () => {
@@ -80,6 +125,6 @@ test("a seed gives the same weights on every machine, another seed others", () =
 
 test("an unknown name is refused with the known ones", () => {
   expect(() => builtInModel("lenet", { seed: 1 })).toThrow(
-    /got "lenet"; allowed: lenet5, mlp, vgg-small/,
+    /got "lenet"; allowed: lenet5, mlp, vgg-small, vgg11/,
   );
 });

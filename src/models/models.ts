@@ -1,21 +1,24 @@
-/** The built-in models, each a few lines. */
+/** The built-in models by name. Each is a few lines in its family's file. */
 import { InputError } from "../base/errors.ts";
 import type { Model } from "../compile/graph.ts";
+import type { LossName } from "../compile/loss.ts";
+import { dcgan, vae } from "./generative.ts";
 import { Sequential } from "./layers.ts";
-
-/** What may be chosen of a built-in model. */
-export interface ModelOptions {
-  /** Seed of the initial weights. */
-  readonly seed: number;
-  readonly classes?: number;
-}
+import { mobilenetV2, mobilenetV3Large } from "./mobilenet.ts";
+import type { ModelOptions } from "./options.ts";
+import { din, ncf } from "./recommendation.ts";
+import { resnet } from "./resnet.ts";
+import { harCnn } from "./sensors.ts";
+import { bilstm, textcnn } from "./text.ts";
+import { gpt, vit } from "./transformer.ts";
+import { vgg } from "./vgg.ts";
 
 /**
  * LeNet-5 (LeCun et al. 1998) as it is trained today: ReLU and max pooling. Pooling
  * comes before ReLU, which gives the same values and gradients at a quarter of the work.
  */
-function lenet5({ seed, classes = 10 }: ModelOptions): Model {
-  return new Sequential("lenet5", [1, 28, 28], seed)
+function lenet5({ seed, classes = 10, channels = 1, size = 28 }: ModelOptions): Model {
+  return new Sequential("lenet5", [channels, size, size], seed)
     .conv("conv1", 6, { kernel: 5, pad: 2 })
     .maxPool("pool1")
     .relu("relu1")
@@ -31,9 +34,9 @@ function lenet5({ seed, classes = 10 }: ModelOptions): Model {
     .model();
 }
 
-/** Two hidden layers over flattened 28x28 images. */
-function mlp({ seed, classes = 10 }: ModelOptions): Model {
-  return new Sequential("mlp", [1, 28, 28], seed)
+/** Two hidden layers over flattened images. */
+function mlp({ seed, classes = 10, channels = 1, size = 28 }: ModelOptions): Model {
+  return new Sequential("mlp", [channels, size, size], seed)
     .flatten("flatten")
     .linear("fc1", 256)
     .relu("relu1")
@@ -44,36 +47,67 @@ function mlp({ seed, classes = 10 }: ModelOptions): Model {
 }
 
 /** Six 3x3 convolutions in the manner of VGG (Simonyan and Zisserman 2015), for 32x32 colour images. */
-function vggSmall({ seed, classes = 10 }: ModelOptions): Model {
-  const model = new Sequential("vgg-small", [3, 32, 32], seed);
-  [32, 64, 128].forEach((channels, i) => {
+function vggSmall({ seed, classes = 10, channels = 3, size = 32 }: ModelOptions): Model {
+  const model = new Sequential("vgg-small", [channels, size, size], seed);
+  [32, 64, 128].forEach((width, i) => {
     const [first, second] = [2 * i + 1, 2 * i + 2];
     model
-      .conv(`conv${first}`, channels, { kernel: 3, pad: 1 })
+      .conv(`conv${first}`, width, { kernel: 3, pad: 1 })
       .relu(`relu${first}`)
-      .conv(`conv${second}`, channels, { kernel: 3, pad: 1 })
+      .conv(`conv${second}`, width, { kernel: 3, pad: 1 })
       .maxPool(`pool${i + 1}`)
       .relu(`relu${second}`);
   });
   return model.globalAveragePool("average").flatten("flatten").linear("fc", classes).model();
 }
 
-const models = { lenet5, mlp, "vgg-small": vggSmall } as const satisfies Record<
-  string,
-  (options: ModelOptions) => Model
->;
+/** A built-in model: how it is made and what it is trained with. */
+interface Entry {
+  readonly make: (options: ModelOptions) => Model;
+  readonly loss: LossName;
+}
+
+const entropy = "softmax-cross-entropy";
+const binary = "binary-cross-entropy";
+
+const models = {
+  lenet5: { make: lenet5, loss: entropy },
+  mlp: { make: mlp, loss: entropy },
+  "vgg-small": { make: vggSmall, loss: entropy },
+  vgg11: { make: (options) => vgg("vgg11", options), loss: entropy },
+  vgg19: { make: (options) => vgg("vgg19", options), loss: entropy },
+  resnet18: { make: (options) => resnet("resnet18", options), loss: entropy },
+  resnet20: { make: (options) => resnet("resnet20", options), loss: entropy },
+  resnet50: { make: (options) => resnet("resnet50", options), loss: entropy },
+  mobilenetv2: { make: mobilenetV2, loss: entropy },
+  "mobilenetv3-large": { make: mobilenetV3Large, loss: entropy },
+  vit: { make: vit, loss: entropy },
+  textcnn: { make: textcnn, loss: entropy },
+  bilstm: { make: bilstm, loss: entropy },
+  gpt: { make: gpt, loss: entropy },
+  "har-cnn": { make: harCnn, loss: entropy },
+  ncf: { make: ncf, loss: binary },
+  din: { make: din, loss: binary },
+  vae: { make: vae, loss: "mean-output" },
+  "dcgan-generator": { make: (options) => dcgan(options).adversary, loss: binary },
+  "dcgan-discriminator": { make: (options) => dcgan(options).discriminator, loss: binary },
+} as const satisfies Record<string, Entry>;
 
 /** Names that {@link builtInModel} knows. */
 export const builtInModelNames: readonly string[] = Object.keys(models);
 
 /** A built-in model with its initial weights. @throws InputError for an unknown name */
-export function builtInModel(name: string, options: ModelOptions): Model {
-  if (!Object.hasOwn(models, name)) {
-    throw new InputError({
-      what: "built-in model",
-      received: JSON.stringify(name),
-      allowed: builtInModelNames.join(", "),
-    });
-  }
-  return models[name as keyof typeof models](options);
+export const builtInModel = (name: string, options: ModelOptions): Model =>
+  entryOf(name).make(options);
+
+/** The loss that a built-in model is made for. @throws InputError for an unknown name */
+export const builtInLoss = (name: string): LossName => entryOf(name).loss;
+
+function entryOf(name: string): Entry {
+  if (Object.hasOwn(models, name)) return models[name as keyof typeof models];
+  throw new InputError({
+    what: "built-in model",
+    received: JSON.stringify(name),
+    allowed: builtInModelNames.join(", "),
+  });
 }

@@ -11,7 +11,6 @@ import { present } from "../../src/base/assert.ts";
 import {
   type DenseTensor,
   type DType,
-  elementCount,
   float32,
   tensor,
   zeros,
@@ -27,6 +26,7 @@ import { type OpName, ops, ruleOf } from "../../src/compile/ops/table.ts";
 import { emitUpdate, optimizerSpec, optimizerState } from "../../src/compile/optimizer.ts";
 import { specialize } from "../../src/compile/specialize.ts";
 import { specialized } from "../contract/gradients.ts";
+import { type Drawn, draw, expectClose, fixture, hash, labelsOf } from "./drawing.ts";
 
 type Feeds = ReadonlyMap<string, DenseTensor>;
 type Run = (feeds: Feeds) => Promise<Map<string, DenseTensor>>;
@@ -53,16 +53,6 @@ const engines: { readonly [name: string]: (graph: Graph) => Promise<Run> } = {
     };
   },
 };
-
-/** Values drawn by integer arithmetic: (hash mod levels, centred) * scale + shift. */
-interface Drawn {
-  readonly shape: readonly number[];
-  readonly seed: number;
-  readonly levels: number;
-  readonly scale: number;
-  readonly shift: number;
-  readonly dtype?: "bool";
-}
 
 interface Listed {
   readonly shape: readonly number[];
@@ -122,45 +112,6 @@ interface TrainingCase {
     };
   };
 }
-
-const fixture = <T>(name: string): T[] =>
-  JSON.parse(readFileSync(new URL(`fixtures/${name}.json`, import.meta.url), "utf8"));
-
-/** A well-mixed 32-bit integer; the same as `hash32` in recording.py. */
-function hash(index: number, seed: number): number {
-  let x = Math.imul(index, 0x9e3779b1) + Math.imul(seed, 0x85ebca6b) + 0x27d4eb2f;
-  x = Math.imul(x ^ ((x | 0) >>> 15), 0x2c1b3c6d);
-  x = Math.imul(x ^ (x >>> 12), 0x297a2d39);
-  return (x ^ (x >>> 15)) >>> 0;
-}
-
-function draw({ shape, seed, levels, scale, shift, dtype }: Drawn): DenseTensor {
-  const half = Math.floor(levels / 2);
-  const values = Array.from(
-    { length: elementCount(shape) },
-    (_, i) => ((hash(i, seed) % levels) - half) * scale + shift,
-  );
-  return dtype === "bool"
-    ? tensor("bool", shape, Uint8Array.from(values))
-    : float32(shape, values);
-}
-
-/** Fails naming the worst element when values are not those expected. */
-function expectClose(actual: DenseTensor, expected: ArrayLike<number>, what: string): void {
-  expect(actual.data.length, `${what}: number of elements`).toBe(expected.length);
-  const largest = Array.from(expected).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  const allowed = 1e-4 * largest + 1e-6;
-  for (let i = 0; i < expected.length; i++) {
-    const [a, b] = [Number(actual.data[i]), expected[i] as number];
-    // Written so that NaN fails.
-    if (!(Math.abs(a - b) <= allowed)) {
-      throw new Error(`${what}[${i}] is ${a}, PyTorch has ${b}; allowed difference ${allowed}`);
-    }
-  }
-}
-
-const labelsOf = (values: readonly number[]): DenseTensor =>
-  tensor("int64", [values.length], BigInt64Array.from(values, BigInt));
 
 /** The cases of every family of operators. */
 const operatorCases = readdirSync(new URL("fixtures", import.meta.url))
