@@ -146,7 +146,6 @@ OPERATORS.update({
     "MaxPool": max_pool,
     "Mul": lambda a, x, y: x * y,
     "Neg": lambda a, x: -x,
-    "Pad": lambda a, x, pads: padded(x, pads.tolist()),
     "ReduceMax": reduced(lambda x, dims, keep: x.amax(dims, keep)),
     "ReduceMean": reduced(lambda x, dims, keep: x.mean(dims, keep)),
     "ReduceSum": reduced(lambda x, dims, keep: x.sum(dims, keep)),

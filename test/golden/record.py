@@ -27,7 +27,17 @@ import torch
 import torch.nn.functional as F
 from recording import CASES, FOLDER, draw, given, hash32, record_case, rounded, run_nodes, save
 
-FAMILIES = ["core", "activation", "convolution", "elementwise", "normalization", "rearrange", "recurrent", "reduction"]
+FAMILIES = [
+    "core",
+    "activation",
+    "convolution",
+    "elementwise",
+    "indexing",
+    "normalization",
+    "rearrange",
+    "recurrent",
+    "reduction",
+]
 
 # ------------------------------------------------------------------ cross-entropy and training
 

@@ -9,14 +9,23 @@ import type { Graph, GraphNode } from "../graph.ts";
 import type { OpName } from "../ops/table.ts";
 import { opsets } from "./normalise.ts";
 
-/** The set that brought an operator in the form that we have it in, where that is after 17. */
-const broughtBy: { readonly [Op in OpName]?: number } = {
+/**
+ * The set that brought an operator in the form that we have it in, where that is after 17 or
+ * depends on the node.
+ */
+const broughtBy: { readonly [Op in OpName]?: number | ((node: GraphNode) => number) } = {
   Gelu: 20,
   GroupNormalization: 21,
   Mish: 18,
+  Pad: ({ attributes, inputs }) => (attributes.mode === "wrap" ? 19 : inputs.length > 3 ? 18 : 17),
   RMSNormalization: 23,
   Swish: 24,
 };
+
+function setOf(node: GraphNode): number {
+  const set = broughtBy[node.op] ?? opsets.own;
+  return typeof set === "number" ? set : set(node);
+}
 
 /** A graph as a file has it. */
 export interface FileForm {
@@ -29,11 +38,11 @@ export interface FileForm {
 
 /** @throws ModelError where an operator is newer than any set that we write */
 export function fileForm(graph: Graph): FileForm {
-  const needed = graph.nodes.map((node) => broughtBy[node.op] ?? opsets.own);
-  const tooNew = graph.nodes.find((_, i) => (needed[i] as number) > opsets.newest);
+  const needed = graph.nodes.map(setOf);
+  const tooNew = graph.nodes.find((node) => setOf(node) > opsets.newest);
   if (tooNew !== undefined) {
     throw new ModelError(
-      `it came with operator set ${broughtBy[tooNew.op]}; files are written up to ${opsets.newest}`,
+      `it came with operator set ${setOf(tooNew)}; files are written up to ${opsets.newest}`,
       { node: tooNew.name, operator: tooNew.op },
     );
   }

@@ -93,3 +93,8 @@ export const word =
 export type NoAttributes = Record<never, never>;
 export const noAttributes = (raw: Attributes): NoAttributes =>
   readAttributes<NoAttributes>(raw, {});
+
+/** For operators that work along one axis. */
+export interface AxisAttributes {
+  readonly axis: number;
+}

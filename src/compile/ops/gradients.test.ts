@@ -7,6 +7,7 @@ import { activationGradients } from "../../../test/contract/gradient-cases/activ
 import { convolutionGradients } from "../../../test/contract/gradient-cases/convolution.ts";
 import { coreGradients } from "../../../test/contract/gradient-cases/core.ts";
 import { elementwiseGradients } from "../../../test/contract/gradient-cases/elementwise.ts";
+import { indexingGradients } from "../../../test/contract/gradient-cases/indexing.ts";
 import { normalizationGradients } from "../../../test/contract/gradient-cases/normalization.ts";
 import { rearrangeGradients } from "../../../test/contract/gradient-cases/rearrange.ts";
 import { recurrentGradients } from "../../../test/contract/gradient-cases/recurrent.ts";
@@ -30,6 +31,7 @@ const cases = casesOf([
   activationGradients,
   convolutionGradients,
   elementwiseGradients,
+  indexingGradients,
   normalizationGradients,
   rearrangeGradients,
   recurrentGradients,

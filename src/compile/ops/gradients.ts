@@ -1,13 +1,28 @@
 /**
  * Pieces that many gradient rules share: constants of the right type, reshapes
- * that vanish when there is nothing to do, and sums that undo a broadcast.
+ * that vanish when there is nothing to do, and sums that undo a broadcast. Rules that
+ * write their operator out share them too.
  */
-import { int64, sameShape } from "../../base/tensor.ts";
+import { type DenseTensor, int64, sameShape } from "../../base/tensor.ts";
 import { pack } from "./elements.ts";
-import type { GradientContext } from "./rule.ts";
+import type { GradientContext, InputTypes } from "./rule.ts";
 
 /** The part of a gradient context that emits; rules of every attribute type share it. */
 export type Emitter = Pick<GradientContext<never>, "type" | "emit" | "constant">;
+
+/** What stands for the gradient of an operator that `lower` always replaces. */
+export const writtenOut = "it is written out before";
+
+/** The part of a context that knows the node's inputs. */
+type Inputs = Pick<GradientContext<never>, "inputs" | "type" | "known">;
+
+/** Types of a node's inputs, as rules ask for them. */
+export const typesOf = (context: Inputs): InputTypes =>
+  context.inputs.map((name) => (name === "" ? null : context.type(name)));
+
+/** Values of those inputs of a node that are constants. */
+export const knownOf = (context: Inputs): (DenseTensor | null)[] =>
+  context.inputs.map((name) => (name === "" ? null : context.known(name)));
 
 /** A constant scalar of the element type of `like`. */
 export const scalar = (context: Emitter, like: string, value: number): string =>

@@ -6,19 +6,21 @@ import { ModelError } from "../../base/errors.ts";
 import { elementCount, formatType, int64, type TensorType, tensor } from "../../base/tensor.ts";
 import { flag, integer, readAttributes, required, word } from "./attributes.ts";
 import { axisOf, gathered, loopsAlong, numbers, pack, strides } from "./elements.ts";
-import { expanded, reshaped, scalar, transposed } from "./gradients.ts";
+import {
+  expanded,
+  knownOf,
+  reshaped,
+  scalar,
+  transposed,
+  typesOf,
+  writtenOut,
+} from "./gradients.ts";
 import { inputType, inputValue, knownIntegers, requireFloat, requireRank } from "./inputs.ts";
 import type { InputTypes, LowerContext, OpRule } from "./rule.ts";
 
-const writtenOut = "it is written out before";
-
-/** Types of a node's inputs, and the integers of its second one. */
-const typesOf = (context: LowerContext<unknown>): InputTypes =>
-  context.inputs.map((name) => (name === "" ? null : context.type(name)));
-const listAt = (context: LowerContext<unknown>, index: number, what: string): number[] => {
-  const known = context.inputs.map((name) => (name === "" ? null : context.known(name)));
-  return knownIntegers(typesOf(context), known, index, what) ?? [];
-};
+/** The integers of one of a node's inputs. */
+const listAt = (context: LowerContext<unknown>, index: number, what: string): number[] =>
+  knownIntegers(typesOf(context), knownOf(context), index, what) ?? [];
 
 /** Repeats a tensor along each axis. */
 const Tile: OpRule<Record<never, never>> = {

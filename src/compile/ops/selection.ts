@@ -1,12 +1,10 @@
 /**
- * Operators that pick, join and scatter elements along axes. Their gradients are
- * each other: what Slice cuts out, Pad puts back; what Gather reads, ScatterElements
- * adds up.
+ * Operators that cut and join along axes. Their gradients are each other: what Slice
+ * cuts out, Pad puts back.
  */
 import { ModelError } from "../../base/errors.ts";
 import {
   type DenseTensor,
-  elementCount,
   formatType,
   int64,
   sameShape,
@@ -14,31 +12,17 @@ import {
   zeros,
 } from "../../base/tensor.ts";
 import {
+  type AxisAttributes,
   integer,
   type NoAttributes,
   noAttributes,
   optionalInteger,
   readAttributes,
-  word,
 } from "./attributes.ts";
-import {
-  axesOf,
-  axisOf,
-  type Elements,
-  gathered,
-  loopsAlong,
-  numbers,
-  pack,
-  strides,
-  walk,
-} from "./elements.ts";
-import { expanded, integerList, reshaped, zerosLike } from "./gradients.ts";
-import { inputType, inputValue, knownIntegers, requireDType, requireSameDType } from "./inputs.ts";
+import { axesOf, axisOf, type Elements, gathered, loopsAlong, strides, walk } from "./elements.ts";
+import { expanded, integerList, zerosLike } from "./gradients.ts";
+import { inputType, inputValue, knownIntegers, requireSameDType } from "./inputs.ts";
 import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
-
-export interface AxisAttributes {
-  readonly axis: number;
-}
 
 const Concat: OpRule<AxisAttributes> = {
   inputs: [1, Infinity],
@@ -290,194 +274,5 @@ const Slice: OpRule<NoAttributes> = {
   },
 };
 
-export interface PadAttributes {
-  readonly mode: "constant";
-}
-
-/** Padding per axis, at the beginning and at the end; negative padding crops. */
-function padSizes(
-  inputs: InputTypes,
-  known: readonly (DenseTensor | null)[],
-): { begin: number[]; end: number[] } {
-  const rank = inputType(inputs, 0).shape.length;
-  const pads = knownIntegers(inputs, known, 1, "pads") ?? [];
-  const chosen = knownIntegers(inputs, known, 3, "axes");
-  const axes = (chosen ?? Array.from({ length: rank }, (_, i) => i)).map((a) => axisOf(a, rank));
-  if (pads.length !== 2 * axes.length) {
-    throw new ModelError(`pads [${pads.join(",")}]; allowed: ${2 * axes.length} integers`);
-  }
-  const begin = new Array<number>(rank).fill(0);
-  const end = new Array<number>(rank).fill(0);
-  axes.forEach((axis, i) => {
-    begin[axis] = pads[i] as number;
-    end[axis] = pads[i + axes.length] as number;
-  });
-  return { begin, end };
-}
-
-const Pad: OpRule<PadAttributes> = {
-  inputs: [2, 4],
-  outputs: [1, 1],
-  attributes: (raw) => readAttributes<PadAttributes>(raw, { mode: word("constant") }),
-  types: (inputs, _, known) => {
-    const { dtype, shape } = inputType(inputs, 0);
-    const { begin, end } = padSizes(inputs, known);
-    const padded = shape.map((size, i) => size + (begin[i] as number) + (end[i] as number));
-    if (padded.some((size) => size < 0)) {
-      throw new ModelError(`${formatType({ dtype, shape })} cannot be cropped that far`);
-    }
-    return [{ dtype, shape: padded }];
-  },
-  flops: () => 0,
-  gradient: (context) => {
-    const g = context.gradient(0);
-    if (g === null) return [null];
-    const types = context.inputs.map((name) => (name === "" ? null : context.type(name)));
-    const known = context.inputs.map((name) => (name === "" ? null : context.known(name)));
-    const { begin, end } = padSizes(types, known);
-    const back = [...begin, ...end].map((pad) => 0 - pad);
-    return [context.emit("Pad", [g, integerList(context, back)])];
-  },
-  compute: (values, _, [type]) => {
-    const x = inputValue(values, 0);
-    const { begin } = padSizes(values, values);
-    const result = pack(
-      type as TensorType,
-      new Float64Array(elementCount((type as TensorType).shape)).fill(
-        values[2] ? (numbers(values[2])[0] as number) : 0,
-      ),
-    );
-    const to: Elements = result.data;
-    const own = strides(result.shape);
-    const at = new Array<number>(x.shape.length).fill(0);
-    for (let i = 0; i < x.data.length; i++) {
-      let target = 0;
-      let inside = true;
-      for (let axis = 0; axis < at.length; axis++) {
-        const place = (at[axis] as number) + (begin[axis] as number);
-        inside &&= place >= 0 && place < (result.shape[axis] as number);
-        target += place * (own[axis] as number);
-      }
-      if (inside) to[target] = x.data[i] as number | bigint;
-      for (let axis = at.length - 1; axis >= 0; axis--) {
-        at[axis] = (at[axis] as number) + 1;
-        if ((at[axis] as number) < (x.shape[axis] as number)) break;
-        at[axis] = 0;
-      }
-    }
-    return [result];
-  },
-};
-
-/** An index counted from 0, where negative ones count from the end. */
-function indexOf(index: number, size: number): number {
-  const result = index < 0 ? index + size : index;
-  if (result >= 0 && result < size) return result;
-  throw new ModelError(`index ${index}: allowed: ${-size} to ${size - 1}`);
-}
-
-/** Every index adds its slice of the gradient to the row it had read. */
-function gatherGradient(context: GradientContext<AxisAttributes>): (string | null)[] {
-  const g = context.gradient(0);
-  if (g === null || !context.wanted(0)) return [null, null];
-  const [data, indices] = context.inputs as [string, string];
-  const { shape } = context.type(data);
-  const axis = axisOf(context.attributes.axis, shape.length);
-  const count = elementCount(context.type(indices).shape);
-  const rows = shape.map((size, i) => (i === axis ? count : size));
-  const column = reshaped(
-    context,
-    indices,
-    shape.map((_, i) => (i === axis ? count : 1)),
-  );
-  const inputs = [
-    zerosLike(context, g, shape),
-    expanded(context, column, rows),
-    reshaped(context, g, rows),
-  ];
-  return [context.emit("ScatterElements", inputs, { axis, reduction: "add" }), null];
-}
-
-const Gather: OpRule<AxisAttributes> = {
-  inputs: [2, 2],
-  outputs: [1, 1],
-  attributes: (raw) => readAttributes(raw, { axis: integer(0) }),
-  types: (inputs, attributes) => {
-    const { dtype, shape } = inputType(inputs, 0);
-    const indices = inputType(inputs, 1);
-    requireDType(indices, ["int64", "int32"], "the indices");
-    const axis = axisOf(attributes.axis, shape.length);
-    return [
-      { dtype, shape: [...shape.slice(0, axis), ...indices.shape, ...shape.slice(axis + 1)] },
-    ];
-  },
-  flops: () => 0,
-  gradient: gatherGradient,
-  compute: (values, attributes, [type]) => {
-    const x = inputValue(values, 0);
-    const indices = numbers(inputValue(values, 1));
-    const { size, inner } = loopsAlong(x.shape, axisOf(attributes.axis, x.shape.length));
-    const source = (i: number): number => {
-      const row = Math.floor(i / inner);
-      const index = indexOf(indices[row % indices.length] as number, size);
-      return (Math.floor(row / indices.length) * size + index) * inner + (i % inner);
-    };
-    return [gathered(type as TensorType, x, source)];
-  },
-};
-
-export interface ScatterAttributes extends AxisAttributes {
-  readonly reduction: "none" | "add";
-}
-
-/** Copies input 0 and writes (or adds) updates at indices along one axis. Emitted for gradients. */
-const ScatterElements: OpRule<ScatterAttributes> = {
-  inputs: [3, 3],
-  outputs: [1, 1],
-  attributes: (raw) =>
-    readAttributes<ScatterAttributes>(raw, {
-      axis: integer(0),
-      reduction: word("none", "add"),
-    }),
-  types: (inputs, { axis }) => {
-    const data = inputType(inputs, 0);
-    const indices = inputType(inputs, 1);
-    const updates = inputType(inputs, 2);
-    requireSameDType(data, updates);
-    requireDType(indices, ["int64", "int32"], "the indices");
-    axisOf(axis, data.shape.length);
-    if (!sameShape(indices.shape, updates.shape) || indices.shape.length !== data.shape.length) {
-      throw new ModelError(
-        `data ${formatType(data)}, indices ${formatType(indices)}, ` +
-          `updates ${formatType(updates)}: allowed: one rank, indices and updates of one shape`,
-      );
-    }
-    return [data];
-  },
-  flops: (inputs) => elementCount(inputType(inputs, 2).shape),
-  gradient: "it is made for gradients only; second derivatives are not supported",
-  compute: (values, attributes, [type]) => {
-    const result = Float64Array.from(numbers(inputValue(values, 0)));
-    const indices = inputValue(values, 1);
-    const updates = numbers(inputValue(values, 2));
-    const { shape } = type as TensorType;
-    const axis = axisOf(attributes.axis, shape.length);
-    const own = strides(shape);
-    const along = own[axis] as number;
-    const elsewhere = walk(
-      indices.shape,
-      own.map((step, i) => (i === axis ? 0 : step)),
-    );
-    const places = numbers(indices);
-    for (let i = 0; i < places.length; i++) {
-      const place = indexOf(places[i] as number, shape[axis] as number);
-      const at = (elsewhere[i] as number) + place * along;
-      const update = updates[i] as number;
-      result[at] = attributes.reduction === "add" ? (result[at] as number) + update : update;
-    }
-    return [pack(type as TensorType, result)];
-  },
-};
-
 /** Operators of this family. */
-export const selectionOps = { Concat, Split, Slice, Pad, Gather, ScatterElements };
+export const selectionOps = { Concat, Split, Slice };

@@ -8,10 +8,12 @@ import { batchNormalizationOps } from "./batch-normalization.ts";
 import { comparisonOps } from "./comparison.ts";
 import { convolutionOps } from "./convolution.ts";
 import { elementwiseOps } from "./elementwise.ts";
+import { indexingOps } from "./indexing.ts";
 import { matrixOps } from "./matrix.ts";
 import { noiseOps } from "./noise.ts";
 import { normalizationOps } from "./normalization.ts";
 import { normalizationForms } from "./normalization-forms.ts";
+import { paddingOps } from "./padding.ts";
 import { poolingOps } from "./pooling.ts";
 import { rankingOps } from "./ranking.ts";
 import { rearrangeOps } from "./rearrange.ts";
@@ -28,10 +30,12 @@ export const ops = {
   ...comparisonOps,
   ...convolutionOps,
   ...elementwiseOps,
+  ...indexingOps,
   ...matrixOps,
   ...noiseOps,
   ...normalizationOps,
   ...normalizationForms,
+  ...paddingOps,
   ...poolingOps,
   ...rankingOps,
   ...rearrangeOps,

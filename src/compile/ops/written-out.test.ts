@@ -1,5 +1,6 @@
 /** Operators that are written out in others give what their reference kernels give. */
 import { describe, expect, test } from "vitest";
+import { indexingGradients } from "../../../test/contract/gradient-cases/indexing.ts";
 import { normalizationGradients } from "../../../test/contract/gradient-cases/normalization.ts";
 import { rearrangeGradients } from "../../../test/contract/gradient-cases/rearrange.ts";
 import { recurrentGradients } from "../../../test/contract/gradient-cases/recurrent.ts";
@@ -10,7 +11,12 @@ import { interpret } from "../interpret.ts";
 import { specialize } from "../specialize.ts";
 import { ruleOf } from "./table.ts";
 
-const families = [recurrentGradients, rearrangeGradients, normalizationGradients];
+const families = [
+  indexingGradients,
+  recurrentGradients,
+  rearrangeGradients,
+  normalizationGradients,
+];
 const cases = casesOf(families).filter(({ op }) => ruleOf(op).lower !== undefined);
 
 describe("an operator that is written out gives what it gives itself", () => {
