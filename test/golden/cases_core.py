@@ -151,9 +151,6 @@ OPERATORS.update({
     "ReduceSum": reduced(lambda x, dims, keep: x.sum(dims, keep)),
     "Relu": lambda a, x: x.relu(),
     "Reshape": reshape,
-    "Resize": lambda a, x, roi, scales: F.interpolate(
-        x, scale_factor=scales[2:].tolist(), mode="nearest"
-    ),
     "Sigmoid": lambda a, x: x.sigmoid(),
     "Sign": lambda a, x: x.sign(),
     "Slice": slice_,

@@ -37,6 +37,7 @@ FAMILIES = [
     "rearrange",
     "recurrent",
     "reduction",
+    "resize",
 ]
 
 # ------------------------------------------------------------------ cross-entropy and training

@@ -60,10 +60,14 @@ CASES = []
 
 
 def case(name, op, inputs, attributes=None, wanted=None):
-    """One operator on its own; `wanted` are the inputs whose gradients are recorded."""
-    names = list(inputs)
+    """One operator on its own; `wanted` are the inputs whose gradients are recorded.
+
+    Inputs that are None are absent.
+    """
+    names = ["" if spec is None else name for name, spec in inputs.items()]
+    inputs = {name: spec for name, spec in inputs.items() if spec is not None}
     if wanted is None:
-        wanted = [n for n in names if inputs[n].get("dtype") is None]
+        wanted = [n for n in inputs if inputs[n].get("dtype") is None]
     nodes = [{"op": op, "inputs": names, "outputs": ["y"], "attributes": attributes or {}}]
     CASES.append({"name": name, "inputs": inputs, "nodes": nodes, "wanted": wanted})
 

@@ -19,6 +19,7 @@ const broughtBy: { readonly [Op in OpName]?: number | ((node: GraphNode) => numb
   Mish: 18,
   Pad: ({ attributes, inputs }) => (attributes.mode === "wrap" ? 19 : inputs.length > 3 ? 18 : 17),
   RMSNormalization: 23,
+  Resize: ({ attributes }) => (attributes.axes === undefined ? 17 : 18),
   Swish: 24,
 };
 

@@ -109,6 +109,10 @@ const resize: Rule = (node, context) => {
   // Exporters write these out also where the mode does not look at them.
   if (node.attributes.get("mode") !== "cubic") node.attributes.delete("cubic_coeff_a");
   dropDefault(node, "antialias", 0);
+  dropDefault(node, "exclude_outside", 0);
+  if (node.attributes.get("coordinate_transformation_mode") !== "tf_crop_and_resize") {
+    node.attributes.delete("extrapolation_value");
+  }
   dropDefault(node, "keep_aspect_ratio_policy", "stretch");
 };
 

@@ -277,7 +277,7 @@ describe("older and newer forms come in as those of operator set 17", () => {
     );
   });
 
-  test("enlarging: an operator of its own in set 9, empty tensors for what is absent in set 11", () => {
+  test("enlarging: an operator of its own in set 9, empty tensors for what is absent from set 11 on", () => {
     const scales = floats("scales", [2], [2, 3]);
     const file = (opType: string, opset: number, input: string[], attribute: Attributelike[]) =>
       fileOf(
@@ -305,9 +305,16 @@ describe("older and newer forms come in as those of operator set 17", () => {
     expect(only(file("Resize", 10, ["x", "scales"], old))).toMatchObject(expected);
     const given = Object.entries(attributes).map(([name, value]) => text(name, value));
     const cubic = { name: "cubic_coeff_a", type: AttributeType.FLOAT, f: -0.75 };
-    const later = only(file("Resize", 11, ["x", "roi", "scales"], [...given, cubic]));
-    expect(later).toMatchObject(expected);
-    expect(later.attributes).toEqual(attributes);
+    const beyond = { name: "extrapolation_value", type: AttributeType.FLOAT, f: 0 };
+    const outside = { name: "exclude_outside", type: AttributeType.INT, i: 0n };
+    const unused = [...given, cubic, beyond, outside];
+    for (const opset of [11, 13, 19]) {
+      const later = only(file("Resize", opset, ["x", "roi", "scales"], unused));
+      expect(later).toMatchObject(expected);
+      expect(later.attributes).toEqual(attributes);
+    }
+    const linear = only(file("Upsample", 9, ["x", "scales"], [text("mode", "linear")]));
+    expect(linear.attributes).toMatchObject({ mode: "linear" });
   });
 
   test("amounts and value of padding: attributes before set 11", () => {

@@ -12,6 +12,7 @@ import { normalizationGradients } from "../../../test/contract/gradient-cases/no
 import { rearrangeGradients } from "../../../test/contract/gradient-cases/rearrange.ts";
 import { recurrentGradients } from "../../../test/contract/gradient-cases/recurrent.ts";
 import { reductionGradients } from "../../../test/contract/gradient-cases/reduction.ts";
+import { resizeGradients } from "../../../test/contract/gradient-cases/resize.ts";
 import {
   casesOf,
   expectGradients,
@@ -36,6 +37,7 @@ const cases = casesOf([
   rearrangeGradients,
   recurrentGradients,
   reductionGradients,
+  resizeGradients,
 ]);
 
 /** Steps: their gradient is zero, which is never emitted. */

@@ -8,13 +8,7 @@
  * that tile the input exactly, the usual kind, find their winners by cheaper means.
  */
 import { ModelError } from "../../base/errors.ts";
-import {
-  type DenseTensor,
-  elementCount,
-  float32,
-  sameType,
-  type TensorType,
-} from "../../base/tensor.ts";
+import { elementCount, float32, sameType, type TensorType } from "../../base/tensor.ts";
 import {
   flag,
   integer,
@@ -24,17 +18,10 @@ import {
   readAttributes,
   word,
 } from "./attributes.ts";
-import { gathered, numbers, pack, strides } from "./elements.ts";
+import { numbers, pack } from "./elements.ts";
 import { castCode } from "./elementwise.ts";
 import { type Emitter, expanded, integerList, reshaped, scalar, zerosLike } from "./gradients.ts";
-import {
-  inputType,
-  inputValue,
-  knownIntegers,
-  requireDType,
-  requireFloat,
-  requireRank,
-} from "./inputs.ts";
+import { inputType, inputValue, requireDType, requireFloat, requireRank } from "./inputs.ts";
 import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
 import {
   eachTap,
@@ -407,72 +394,5 @@ const MaxUnpool: OpRule<MaxUnpoolAttributes> = {
   },
 };
 
-export interface ResizeAttributes {
-  readonly mode: "nearest";
-  readonly coordinate_transformation_mode: "asymmetric";
-  readonly nearest_mode: "floor";
-}
-
-/** Whole factors by which Resize repeats elements along each axis. */
-function resizeScales(inputs: InputTypes, known: readonly (DenseTensor | null)[]): number[] {
-  const rank = inputType(inputs, 0).shape.length;
-  const scales = knownIntegers(inputs, known, 2, "the scales") ?? [];
-  if (scales.length === rank && scales.every((scale) => Number.isInteger(scale) && scale >= 1)) {
-    return scales;
-  }
-  throw new ModelError(`scales [${scales.join(",")}]; allowed: ${rank} whole numbers from 1`);
-}
-
-/** Repeats elements by whole factors: nearest neighbour, the only mode that is supported. */
-const Resize: OpRule<ResizeAttributes> = {
-  inputs: [3, 3],
-  outputs: [1, 1],
-  attributes: (raw) => {
-    const defaults = {
-      coordinate_transformation_mode: "half_pixel",
-      nearest_mode: "round_prefer_floor",
-    };
-    return readAttributes<ResizeAttributes>(
-      { ...defaults, ...raw },
-      {
-        mode: word("nearest"),
-        coordinate_transformation_mode: word("asymmetric"),
-        nearest_mode: word("floor"),
-      },
-    );
-  },
-  types: (inputs, _, known) => {
-    const { dtype, shape } = inputType(inputs, 0);
-    const scales = resizeScales(inputs, known);
-    return [{ dtype, shape: shape.map((size, axis) => size * (scales[axis] as number)) }];
-  },
-  flops: () => 0,
-  gradient: (context) => {
-    const g = context.gradient(0);
-    if (g === null) return [null];
-    const types = context.inputs.map((name) => (name === "" ? null : context.type(name)));
-    const known = context.inputs.map((name) => (name === "" ? null : context.known(name)));
-    const [batch, channels, ...kernel] = resizeScales(types, known) as [number, number, number];
-    requireRank(inputType(types, 0), 3, 4);
-    if (batch !== 1 || channels !== 1) throw new ModelError("no gradient for scaled channels");
-    const mean = context.emit("AveragePool", [g], { kernel_shape: kernel, strides: kernel });
-    return [context.emit("Mul", [mean, scalar(context, g, elementCount(kernel))])];
-  },
-  compute: (inputs, _, [type]) => {
-    const x = inputValue(inputs, 0);
-    const scales = resizeScales(inputs, inputs);
-    const { shape } = type as TensorType;
-    const [own, outer] = [strides(x.shape), strides(shape)];
-    return [
-      gathered(type as TensorType, x, (i) =>
-        shape.reduce((at, size, axis) => {
-          const coordinate = Math.floor(i / (outer[axis] as number)) % size;
-          return at + Math.floor(coordinate / (scales[axis] as number)) * (own[axis] as number);
-        }, 0),
-      ),
-    ];
-  },
-};
-
 /** Operators of this family. */
-export const poolingOps = { MaxPool, AveragePool, GlobalAveragePool, MaxUnpool, Resize };
+export const poolingOps = { MaxPool, AveragePool, GlobalAveragePool, MaxUnpool };

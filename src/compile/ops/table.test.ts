@@ -164,8 +164,8 @@ const refusals: [OpName, readonly Input[], Attributes, RegExp][] = [
   [
     "Resize",
     [[1, 1, 2, 2], null, float32([4], [1, 1, 2, 2])],
-    { mode: "linear" },
-    /mode: got "linear"/,
+    { mode: "cubic" },
+    /mode: got "cubic"; allowed: nearest, linear/,
   ],
   ["Reshape", [[2, 3], list(4, -1)], {}, /float32\[2,3\] cannot take shape \[4,-1\]/],
   ["Reshape", [[2, 3], list(-1, -1)], {}, /cannot take shape \[-1,-1\]/],

@@ -19,6 +19,7 @@ import { rankingOps } from "./ranking.ts";
 import { rearrangeOps } from "./rearrange.ts";
 import { recurrentOps } from "./recurrent.ts";
 import { reductionOps } from "./reduction.ts";
+import { resizeOps } from "./resize.ts";
 import type { OpRule } from "./rule.ts";
 import { selectionOps } from "./selection.ts";
 import { shapeOps } from "./shape.ts";
@@ -41,6 +42,7 @@ export const ops = {
   ...rearrangeOps,
   ...recurrentOps,
   ...reductionOps,
+  ...resizeOps,
   ...selectionOps,
   ...shapeOps,
   ...trigonometryOps,
