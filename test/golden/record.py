@@ -31,6 +31,7 @@ FAMILIES = [
     "core",
     "activation",
     "convolution",
+    "einsum",
     "elementwise",
     "indexing",
     "normalization",

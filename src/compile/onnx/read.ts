@@ -227,6 +227,7 @@ const weightInputs: InputPositions = {
   Add: [0, 1],
   Conv: [1, 2],
   ConvTranspose: [1, 2],
+  Einsum: [0, 1],
   GRU: [1, 2, 3],
   Gemm: [0, 1, 2],
   GroupNormalization: [1, 2],

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { activationGradients } from "../../../test/contract/gradient-cases/activation.ts";
 import { convolutionGradients } from "../../../test/contract/gradient-cases/convolution.ts";
 import { coreGradients } from "../../../test/contract/gradient-cases/core.ts";
+import { einsumGradients } from "../../../test/contract/gradient-cases/einsum.ts";
 import { elementwiseGradients } from "../../../test/contract/gradient-cases/elementwise.ts";
 import { indexingGradients } from "../../../test/contract/gradient-cases/indexing.ts";
 import { normalizationGradients } from "../../../test/contract/gradient-cases/normalization.ts";
@@ -32,6 +33,7 @@ const cases = casesOf([
   activationGradients,
   convolutionGradients,
   elementwiseGradients,
+  einsumGradients,
   indexingGradients,
   normalizationGradients,
   rearrangeGradients,

@@ -7,6 +7,7 @@ import { activationOps } from "./activation.ts";
 import { batchNormalizationOps } from "./batch-normalization.ts";
 import { comparisonOps } from "./comparison.ts";
 import { convolutionOps } from "./convolution.ts";
+import { einsumOps } from "./einsum.ts";
 import { elementwiseOps } from "./elementwise.ts";
 import { indexingOps } from "./indexing.ts";
 import { matrixOps } from "./matrix.ts";
@@ -30,6 +31,7 @@ export const ops = {
   ...batchNormalizationOps,
   ...comparisonOps,
   ...convolutionOps,
+  ...einsumOps,
   ...elementwiseOps,
   ...indexingOps,
   ...matrixOps,

@@ -1,5 +1,6 @@
 /** Operators that are written out in others give what their reference kernels give. */
 import { describe, expect, test } from "vitest";
+import { einsumGradients } from "../../../test/contract/gradient-cases/einsum.ts";
 import { indexingGradients } from "../../../test/contract/gradient-cases/indexing.ts";
 import { normalizationGradients } from "../../../test/contract/gradient-cases/normalization.ts";
 import { rearrangeGradients } from "../../../test/contract/gradient-cases/rearrange.ts";
@@ -13,6 +14,7 @@ import { specialize } from "../specialize.ts";
 import { ruleOf } from "./table.ts";
 
 const families = [
+  einsumGradients,
   indexingGradients,
   recurrentGradients,
   rearrangeGradients,
