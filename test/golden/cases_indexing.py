@@ -49,12 +49,21 @@ def pad(a, x, pads):
     return x
 
 
+def one_hot(a, index, depth, values):
+    depth, axis = int(depth), a.get("axis", -1)
+    at = torch.where(index < 0, index + depth, index)
+    hot = F.one_hot(at.clamp(max=depth), depth + 1)[..., :depth]
+    hot = hot.movedim(-1, axis).to(values.dtype)
+    return values[0] * (1 - hot) + values[1] * hot
+
+
 OPERATORS.update(
     {
         "GatherElements": gather_elements,
         "ScatterElements": scatter_elements,
         "GatherND": gather_slices,
         "ScatterND": scatter_slices,
+        "OneHot": one_hot,
         "Pad": pad,
     }
 )
@@ -81,6 +90,10 @@ def cases():
     case("ScatterND adding", "ScatterND", {**x, **tuples, "u": given(3, 2, seed=2)}, {"reduction": "add"})
     apart = {"index": ints(0, 1, -1, 2, shape=[2, 2]), "u": given(2, 2, seed=2)}
     case("ScatterND", "ScatterND", {**x, **apart})
+
+    hot = {"index": ints(0, 3, -1, 7, 2, 1, shape=[2, 3]), "depth": ints(4), "v": given(2, seed=3)}
+    case("OneHot", "OneHot", hot)
+    case("OneHot along the first axis", "OneHot", hot, {"axis": 0})
 
     for mode in ["constant", "reflect", "edge", "wrap"]:
         x = {"x": given(2, 3, 4, 5, seed=1)}

@@ -1,5 +1,6 @@
 """Operators that rearrange or repeat elements."""
 
+import torch
 import torch.nn.functional as F
 from recording import OPERATORS, case, given, ints
 
@@ -35,6 +36,15 @@ def running_sum(a, x, axis):
     return y.flip(dim) if a.get("reverse") else y
 
 
+def turned(a, x, lengths):
+    """Each sequence's first steps the other way round."""
+    rows = a.get("batch_axis", 1) == 0
+    y = x if rows else x.transpose(0, 1)
+    parts = [torch.cat([row[:n].flip(0), row[n:]]) for row, n in zip(y, lengths.tolist())]
+    y = torch.stack(parts)
+    return y if rows else y.transpose(0, 1)
+
+
 OPERATORS.update(
     {
         "Tile": lambda a, x, repeats: x.tile(repeats.tolist()),
@@ -42,6 +52,7 @@ OPERATORS.update(
         "SpaceToDepth": space_to_depth,
         "Trilu": triangle,
         "CumSum": running_sum,
+        "ReverseSequence": turned,
         "GlobalMaxPool": lambda a, x: F.adaptive_max_pool2d(x, 1),
     }
 )
@@ -61,4 +72,8 @@ def cases():
     for attributes in [{}, {"exclusive": 1}, {"reverse": 1}, {"exclusive": 1, "reverse": 1}]:
         inputs = {"x": given(3, 5, 2, seed=1), "axis": ints(1, shape=[])}
         case(f"CumSum {attributes}", "CumSum", inputs, attributes)
+    sequences = {"x": given(4, 3, 2, seed=1), "lengths": ints(1, 4, 2)}
+    case("ReverseSequence", "ReverseSequence", sequences)
+    rows = {"x": given(3, 4, seed=1), "lengths": ints(0, 4, 2)}
+    case("ReverseSequence of rows", "ReverseSequence", rows, {"batch_axis": 0, "time_axis": 1})
     case("GlobalMaxPool", "GlobalMaxPool", {"x": given(2, 3, 4, 5, seed=1)})

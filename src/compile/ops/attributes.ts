@@ -42,9 +42,14 @@ export const integer =
       ? value
       : refused(name, value, `an integer from ${min} to ${max}`);
 
+/** An attribute without a default: absent gives null. */
+export const optional =
+  <T>(reader: Reader<T>): Reader<T | null> =>
+  (name, value) =>
+    value === undefined ? null : reader(name, value);
+
 /** An integer without a default: absent gives null. */
-export const optionalInteger: Reader<number | null> = (name, value) =>
-  value === undefined ? null : integer(0)(name, value);
+export const optionalInteger: Reader<number | null> = optional(integer(0));
 
 /** An attribute that must be there. */
 export const required =

@@ -5,13 +5,8 @@
  */
 import { ModelError } from "../../base/errors.ts";
 import { type DType, elementCount, formatType, type TensorType } from "../../base/tensor.ts";
-import {
-  flag,
-  type NoAttributes,
-  noAttributes,
-  optionalInteger,
-  readAttributes,
-} from "./attributes.ts";
+import type { Attribute } from "../graph.ts";
+import { flag, type NoAttributes, noAttributes, readAttributes } from "./attributes.ts";
 import { broadcastNumbers, broadcastShape, numbers, pack } from "./elements.ts";
 import { type Emitter, scalar, summedTo, zerosLike } from "./gradients.ts";
 import { inputType, inputValue, isFloat, requireDType, requireSameDType } from "./inputs.ts";
@@ -370,19 +365,24 @@ export function castCode(dtype: DType): number {
   throw new ModelError(`element type ${dtype} has no code in ONNX`);
 }
 
+/** Reads an attribute that names an element type by its code. */
+export function elementType(name: string, value: Attribute | undefined): DType {
+  const dtype = dtypesByCode.get(value as number);
+  if (dtype !== undefined) return dtype;
+  const allowed = [...dtypesByCode].map(([code, known]) => `${code} (${known})`).join(", ");
+  throw new ModelError(`attribute ${name}: got ${value ?? "nothing"}; allowed: ${allowed}`);
+}
+
 const Cast: OpRule<{ readonly to: DType }> = {
   inputs: [1, 1],
   outputs: [1, 1],
   attributes: (raw) => {
     // `saturate` concerns 8-bit floats alone, which have no DType here.
-    const { to } = readAttributes<{ to: number | null; saturate: boolean }>(raw, {
-      to: optionalInteger,
+    const { to } = readAttributes<{ to: DType; saturate: boolean }>(raw, {
+      to: elementType,
       saturate: flag(true),
     });
-    const dtype = dtypesByCode.get(to ?? 0);
-    if (dtype !== undefined) return { to: dtype };
-    const allowed = [...dtypesByCode].map(([code, name]) => `${code} (${name})`).join(", ");
-    throw new ModelError(`attribute to: got ${to}; allowed: ${allowed}`);
+    return { to };
   },
   types: (inputs, { to }) => [{ dtype: to, shape: inputType(inputs, 0).shape }],
   flops: () => 0,

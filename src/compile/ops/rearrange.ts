@@ -3,7 +3,14 @@
  * transposes and broadcasts: they are written out in these, and so are their gradients.
  */
 import { ModelError } from "../../base/errors.ts";
-import { elementCount, formatType, int64, type TensorType, tensor } from "../../base/tensor.ts";
+import {
+  elementCount,
+  formatType,
+  int64,
+  sameShape,
+  type TensorType,
+  tensor,
+} from "../../base/tensor.ts";
 import { flag, integer, readAttributes, required, word } from "./attributes.ts";
 import { axisOf, gathered, loopsAlong, numbers, pack, strides } from "./elements.ts";
 import {
@@ -15,7 +22,14 @@ import {
   typesOf,
   writtenOut,
 } from "./gradients.ts";
-import { inputType, inputValue, knownIntegers, requireFloat, requireRank } from "./inputs.ts";
+import {
+  inputType,
+  inputValue,
+  knownIntegers,
+  requireDType,
+  requireFloat,
+  requireRank,
+} from "./inputs.ts";
 import type { InputTypes, LowerContext, OpRule } from "./rule.ts";
 
 /** The integers of one of a node's inputs. */
@@ -250,6 +264,58 @@ const CumSum: OpRule<CumSumAttributes> = {
   },
 };
 
+export interface SequenceAttributes {
+  readonly batch_axis: number;
+  readonly time_axis: number;
+}
+
+/** Turns the first steps of each sequence round; doing so twice changes nothing. */
+const ReverseSequence: OpRule<SequenceAttributes> = {
+  inputs: [2, 2],
+  outputs: [1, 1],
+  attributes: (raw) => {
+    const attributes = readAttributes<SequenceAttributes>(raw, {
+      batch_axis: integer(1, 0, 1),
+      time_axis: integer(0, 0, 1),
+    });
+    if (attributes.batch_axis !== attributes.time_axis) return attributes;
+    throw new ModelError(`axis ${attributes.time_axis} for both time and batch; allowed: 0 and 1`);
+  },
+  types: (inputs, { batch_axis }) => {
+    const { dtype, shape } = inputType(inputs, 0);
+    const lengths = inputType(inputs, 1);
+    requireDType(lengths, ["int64"], "the lengths");
+    const batch = shape[batch_axis] ?? 0;
+    if (shape.length >= 2 && sameShape(lengths.shape, [batch])) return [{ dtype, shape }];
+    throw new ModelError(
+      `${formatType({ dtype, shape })}, lengths ${formatType(lengths)}; ` +
+        "allowed: at least 2 dimensions, a length for each sequence",
+    );
+  },
+  flops: () => 0,
+  gradient: (context) => {
+    const g = context.gradient(0);
+    if (g === null) return [null, null];
+    const attributes = { ...context.attributes };
+    return [context.emit("ReverseSequence", [g, context.inputs[1] ?? ""], attributes), null];
+  },
+  compute: (values, { batch_axis, time_axis }, [type]) => {
+    const x = inputValue(values, 0);
+    const lengths = numbers(inputValue(values, 1));
+    const own = strides(x.shape);
+    const at = (i: number, axis: number): number =>
+      Math.floor(i / (own[axis] as number)) % (x.shape[axis] as number);
+    return [
+      gathered(type as TensorType, x, (i) => {
+        const time = at(i, time_axis);
+        const length = lengths[at(i, batch_axis)] as number;
+        const from = time < length ? length - 1 - time : time;
+        return i + (from - time) * (own[time_axis] as number);
+      }),
+    ];
+  },
+};
+
 /** The largest element of each channel: a pooling whose window is the whole image. */
 const GlobalMaxPool: OpRule<Record<never, never>> = {
   inputs: [1, 1],
@@ -333,6 +399,7 @@ export const rearrangeOps = {
   SpaceToDepth,
   Trilu,
   CumSum,
+  ReverseSequence,
   GlobalMaxPool,
   Size,
   Range,

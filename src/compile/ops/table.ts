@@ -7,6 +7,7 @@ import { activationOps } from "./activation.ts";
 import { batchNormalizationOps } from "./batch-normalization.ts";
 import { comparisonOps } from "./comparison.ts";
 import { convolutionOps } from "./convolution.ts";
+import { creationOps } from "./creation.ts";
 import { einsumOps } from "./einsum.ts";
 import { elementwiseOps } from "./elementwise.ts";
 import { indexingOps } from "./indexing.ts";
@@ -31,6 +32,7 @@ export const ops = {
   ...batchNormalizationOps,
   ...comparisonOps,
   ...convolutionOps,
+  ...creationOps,
   ...einsumOps,
   ...elementwiseOps,
   ...indexingOps,

@@ -33,6 +33,10 @@ export function indexingGradients(check: Check): void {
   check("ScatterND", "that writes slices", [[2, 3, 2], apart, [2, 2]]);
   check("ScatterND", "that adds, some twice", [[2, 3, 2], tuples, [3, 2]], { reduction: "add" });
 
+  const classes = int64([2, 2], [0, -1, 5, 2]);
+  check("OneHot", "with trained values", [classes, int64([], [3]), [2]]);
+  check("OneHot", "along the first axis", [classes, list(3), [2]], { axis: 0 });
+
   for (const mode of ["reflect", "edge", "wrap"]) {
     check("Pad", `by ${mode}`, [[2, 3, 4], list(0, 2, 1, 0, 0, 3)], { mode });
     check("Pad", `by ${mode}, of one axis`, [[3, 4], list(1, 2), null, list(-2)], { mode });

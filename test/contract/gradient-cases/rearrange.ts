@@ -16,6 +16,9 @@ export function rearrangeGradients(check: Check): void {
     reverse: 1,
   });
   check("CumSum", "along the last axis", [[2, 4], int64([], [-1])], { exclusive: 1 });
+  const lengths = list(1, 3, 0);
+  check("ReverseSequence", "by default", [[4, 3, 2], lengths]);
+  check("ReverseSequence", "by rows", [[3, 4], lengths], { batch_axis: 0, time_axis: 1 });
   check("GlobalMaxPool", "of images", [[2, 3, 2, 4]]);
   check("GlobalMaxPool", "of sequences", [[2, 3, 5]]);
 }
