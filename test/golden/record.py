@@ -30,6 +30,7 @@ from recording import CASES, FOLDER, draw, given, hash32, record_case, rounded, 
 FAMILIES = [
     "core",
     "activation",
+    "attention",
     "convolution",
     "einsum",
     "elementwise",

@@ -14,6 +14,7 @@ import { opsets } from "./normalise.ts";
  * depends on the node.
  */
 const broughtBy: { readonly [Op in OpName]?: number | ((node: GraphNode) => number) } = {
+  Attention: 23,
   Gelu: 20,
   GroupNormalization: 21,
   Mish: 18,

@@ -66,6 +66,7 @@ const floatAttributes: ReadonlySet<string> = new Set([
   "momentum",
   "ratio",
   "scale",
+  "softcap",
   "spatial_scale",
   "value_float",
   "value_floats",

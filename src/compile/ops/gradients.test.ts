@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { activationGradients } from "../../../test/contract/gradient-cases/activation.ts";
+import { attentionGradients } from "../../../test/contract/gradient-cases/attention.ts";
 import { convolutionGradients } from "../../../test/contract/gradient-cases/convolution.ts";
 import { coreGradients } from "../../../test/contract/gradient-cases/core.ts";
 import { einsumGradients } from "../../../test/contract/gradient-cases/einsum.ts";
@@ -31,6 +32,7 @@ import { type OpName, ops } from "./table.ts";
 const cases = casesOf([
   coreGradients,
   activationGradients,
+  attentionGradients,
   convolutionGradients,
   elementwiseGradients,
   einsumGradients,

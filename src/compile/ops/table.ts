@@ -5,6 +5,7 @@
  */
 import { activationOps } from "./activation.ts";
 import { batchNormalizationOps } from "./batch-normalization.ts";
+import { attentionOps } from "./attention.ts";
 import { comparisonOps } from "./comparison.ts";
 import { convolutionOps } from "./convolution.ts";
 import { creationOps } from "./creation.ts";
@@ -30,6 +31,7 @@ import { trigonometryOps } from "./trigonometry.ts";
 export const ops = {
   ...activationOps,
   ...batchNormalizationOps,
+  ...attentionOps,
   ...comparisonOps,
   ...convolutionOps,
   ...creationOps,

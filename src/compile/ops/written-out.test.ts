@@ -1,5 +1,6 @@
 /** Operators that are written out in others give what their reference kernels give. */
 import { describe, expect, test } from "vitest";
+import { attentionGradients } from "../../../test/contract/gradient-cases/attention.ts";
 import { einsumGradients } from "../../../test/contract/gradient-cases/einsum.ts";
 import { indexingGradients } from "../../../test/contract/gradient-cases/indexing.ts";
 import { normalizationGradients } from "../../../test/contract/gradient-cases/normalization.ts";
@@ -14,6 +15,7 @@ import { specialize } from "../specialize.ts";
 import { ruleOf } from "./table.ts";
 
 const families = [
+  attentionGradients,
   einsumGradients,
   indexingGradients,
   recurrentGradients,
