@@ -250,7 +250,8 @@ test("ten alternating steps of dcgan give PyTorch's losses", { timeout: 60_000 }
     readonly losses: readonly number[];
     readonly float32: readonly number[];
   }>("dcgan");
-  const { batch, norm, learningRate, losses, float32 } = present(entry, "a recorded run");
+  const recorded = present(entry, "a recorded run");
+  const { batch, norm, learningRate, losses } = recorded;
   const { generator, discriminator, adversary } = dcgan({ seed: 1 });
   const spec = { ...plain("binary-cross-entropy"), learningRate };
   const judge = new Trainer(discriminator, 2 * batch, spec);
@@ -272,7 +273,7 @@ test("ten alternating steps of dcgan give PyTorch's losses", { timeout: 60_000 }
     judge.set(new Map(shared));
     found.push(first, second);
   }
-  expectLosses(found, losses, float32);
+  expectLosses(found, losses, recorded.float32);
 });
 
 /** What a generator makes of codes with the statistics of the batch. */

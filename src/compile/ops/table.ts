@@ -4,8 +4,8 @@
  * reference kernel; anything else in a model is refused by name.
  */
 import { activationOps } from "./activation.ts";
-import { batchNormalizationOps } from "./batch-normalization.ts";
 import { attentionOps } from "./attention.ts";
+import { batchNormalizationOps } from "./batch-normalization.ts";
 import { comparisonOps } from "./comparison.ts";
 import { convolutionOps } from "./convolution.ts";
 import { creationOps } from "./creation.ts";
