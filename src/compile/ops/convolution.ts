@@ -9,10 +9,10 @@
  */
 import { ModelError } from "../../base/errors.ts";
 import { elementCount, formatType, type TensorType } from "../../base/tensor.ts";
-import type { Attributes } from "../graph.ts";
 import { integer, integers, readAttributes, word } from "./attributes.ts";
 import { numbers, pack } from "./elements.ts";
-import { integerList, reshaped, summed, transposed } from "./gradients.ts";
+import { integerList, summed } from "./gradients.ts";
+import { inputGradient } from "./input-gradient.ts";
 import { inputType, inputValue, requireFloat, requireRank, requireSameDType } from "./inputs.ts";
 import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
 import { weightGradient } from "./weight-gradient.ts";
@@ -20,10 +20,10 @@ import {
   type Convolution,
   eachTap,
   flatWindow,
-  padsOf,
   perAxis,
   type Window,
   type WindowAttributes,
+  windowAttributes,
   windowOver,
 } from "./windows.ts";
 
@@ -107,87 +107,6 @@ function eachPlane(
 
 const flat = (c: Convolution): Convolution => ({ ...c, ...flatWindow(c) });
 
-/** Attributes of the window for emitted nodes; padding is always written out. */
-const windowAttributes = (c: Convolution): Attributes => ({
-  kernel_shape: c.kernel,
-  strides: c.strides,
-  dilations: c.dilations,
-  pads: padsOf(c),
-  group: c.group,
-});
-
-/**
- * From so many places and channels on, a plain convolution saves more over a transposed one than
- * turning the weight around costs (onnxruntime on a CPU, where it also scales better with threads).
- */
-const turned = { placesMin: 1024, channelsMin: 16 } as const;
-
-/** How far a window reaches along an axis. */
-const reachOf = (c: Convolution, axis: number): number =>
-  ((c.kernel[axis] as number) - 1) * (c.dilations[axis] as number) + 1;
-
-/**
- * The input's gradient. With stride 1 it is a convolution with the weight turned around, else
- * the transposed convolution with the same weight.
- */
-function inputGradient(
-  context: GradientContext<ConvAttributes>,
-  g: string,
-  c: Convolution,
-): string {
-  const isStepwise = c.strides.every((stride) => stride === 1);
-  const isCovered = padsOf(c).every((pad, i) => pad < reachOf(c, i % c.kernel.length));
-  const isLarge =
-    c.batch * elementCount(c.output) >= turned.placesMin && c.channelsIn >= turned.channelsMin;
-  return isStepwise && isCovered && isLarge
-    ? byTurnedWeight(context, g, c)
-    : byTransposedConvolution(context, g, c);
-}
-
-/** Every window position of the output's gradient that an input element took part in. */
-function byTurnedWeight(
-  context: GradientContext<ConvAttributes>,
-  g: string,
-  c: Convolution,
-): string {
-  const axes = c.kernel.flatMap((size, axis) => (size > 1 ? [axis + 2] : []));
-  const bounds = [axes.map(() => -1), axes.map(() => -(2 ** 31)), axes, axes.map(() => -1)];
-  const weight = context.inputs[1] as string;
-  const reversed =
-    axes.length === 0
-      ? weight
-      : context.emit("Slice", [weight, ...bounds.map((list) => integerList(context, list))]);
-  // [G * Cout, Cin, ...] -> [G * Cin, Cout, ...]
-  const spatial = c.kernel.map((_, axis) => axis + 3);
-  const grouped = reshaped(context, reversed, [c.group, c.channelsOut, c.channelsIn, ...c.kernel]);
-  const swapped = transposed(context, grouped, [0, 2, 1, ...spatial]);
-  const filters = reshaped(context, swapped, [c.group * c.channelsIn, c.channelsOut, ...c.kernel]);
-  return context.emit("Conv", [g, filters], {
-    ...windowAttributes(c),
-    pads: padsOf(c).map((pad, i) => reachOf(c, i % c.kernel.length) - 1 - pad),
-  });
-}
-
-/**
- * The transposed convolution with the same weight. What the forward windows left over at
- * the end of an axis comes back as `output_padding`.
- */
-function byTransposedConvolution(
-  context: GradientContext<ConvAttributes>,
-  g: string,
-  c: Convolution,
-): string {
-  const outputPadding = c.input.map((size, axis) => {
-    const covered =
-      ((c.output[axis] as number) - 1) * (c.strides[axis] as number) + reachOf(c, axis);
-    return size + (c.padsBegin[axis] as number) + (c.padsEnd[axis] as number) - covered;
-  });
-  return context.emit("ConvTranspose", [g, context.inputs[1] as string], {
-    ...windowAttributes(c),
-    ...(outputPadding.some((size) => size > 0) ? { output_padding: outputPadding } : {}),
-  });
-}
-
 const Conv: OpRule<ConvAttributes> = {
   inputs: [2, 3],
   outputs: [1, 1],
@@ -207,7 +126,7 @@ const Conv: OpRule<ConvAttributes> = {
     const c = convolution([context.type(x), context.type(weight)], context.attributes);
     const spatialAxes = c.input.map((_, axis) => axis + 2);
     return [
-      context.wanted(0) ? inputGradient(context, g, c) : null,
+      context.wanted(0) ? inputGradient(context, g, weight, c) : null,
       context.wanted(1) ? weightGradient(context, x, g, c) : null,
       bias !== "" && context.wanted(2) ? summed(context, g, [0, ...spatialAxes]) : null,
     ];

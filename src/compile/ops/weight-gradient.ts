@@ -111,7 +111,7 @@ const joined = (context: Context, parts: readonly string[], axis: number): strin
   parts.length === 1 ? (parts[0] as string) : context.emit("Concat", parts, { axis });
 
 /** Every position in the kernel, in row-major order. */
-function kernelPositions(kernel: readonly number[]): readonly (readonly number[])[] {
+export function kernelPositions(kernel: readonly number[]): readonly (readonly number[])[] {
   let positions: readonly (readonly number[])[] = [[]];
   for (const size of kernel) {
     const along = Array.from({ length: size }, (_, offset) => offset);

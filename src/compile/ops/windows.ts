@@ -4,6 +4,7 @@
  * One or two spatial axes; one is treated as two of which the first has size 1.
  */
 import { ModelError } from "../../base/errors.ts";
+import type { Attributes } from "../graph.ts";
 
 /** Attributes that all windowed operators share, as ONNX names them. */
 export interface WindowAttributes {
@@ -32,6 +33,19 @@ export interface Convolution extends Window {
   readonly channelsIn: number;
   readonly channelsOut: number;
 }
+
+/** How far a window reaches along an axis. */
+export const reachOf = ({ kernel, dilations }: Window, axis: number): number =>
+  ((kernel[axis] as number) - 1) * (dilations[axis] as number) + 1;
+
+/** Attributes of a convolution's window for emitted nodes; padding is always written out. */
+export const windowAttributes = (c: Convolution): Attributes => ({
+  kernel_shape: c.kernel,
+  strides: c.strides,
+  dilations: c.dilations,
+  pads: padsOf(c),
+  group: c.group,
+});
 
 /** One value per axis, all of them at least `min`, or the default. */
 export function perAxis(
