@@ -13,9 +13,9 @@ import {
 } from "../../base/tensor.ts";
 import { type AxisAttributes, integer, readAttributes, word } from "./attributes.ts";
 import { axisOf, gathered, loopsAlong, numbers, pack, strides, walk } from "./elements.ts";
-import { expanded, reshaped, zerosLike } from "./gradients.ts";
+import { expanded, integerList, reshaped, writtenOut, zerosLike } from "./gradients.ts";
 import { inputType, inputValue, requireDType, requireSameDType } from "./inputs.ts";
-import type { GradientContext, InputTypes, OpRule } from "./rule.ts";
+import type { GradientContext, InputTypes, LowerContext, OpRule } from "./rule.ts";
 
 /** An index counted from 0, where negative ones count from the end. */
 function indexOf(index: number, size: number): number {
@@ -46,6 +46,14 @@ function gatherGradient(context: GradientContext<AxisAttributes>): (string | nul
   return [context.emit("ScatterElements", inputs, { axis, reduction: "add" }), null];
 }
 
+/** The range that indices name one by one, at most in one dimension; null where they name none. */
+function rangeOf(indices: DenseTensor, size: number): { from: number; to: number } | null {
+  const values = Array.from(numbers(indices), (index) => indexOf(index, size));
+  const [from] = values;
+  if (from === undefined || indices.shape.length > 1) return null;
+  return values.every((value, i) => value === from + i) ? { from, to: from + values.length } : null;
+}
+
 const Gather: OpRule<AxisAttributes> = {
   inputs: [2, 2],
   outputs: [1, 1],
@@ -61,6 +69,20 @@ const Gather: OpRule<AxisAttributes> = {
   },
   flops: () => 0,
   gradient: gatherGradient,
+  lower: (context) => {
+    // One index that is known, or some in a row, are a slice, whose gradient is only padding.
+    const [data = "", indices = ""] = context.inputs;
+    const known = context.known(indices);
+    const { shape } = context.type(data);
+    const axis = axisOf(context.attributes.axis, shape.length);
+    const range = known === null ? null : rangeOf(known, shape[axis] as number);
+    if (range === null) return null;
+    const bounds = [[range.from], [range.to], [axis]].map((list) => integerList(context, list));
+    const part = context.emit("Slice", [data, ...bounds]);
+    return known?.shape.length === 1
+      ? [part]
+      : [reshaped(context, part, [...shape.slice(0, axis), ...shape.slice(axis + 1)])];
+  },
   compute: (values, attributes, [type]) => {
     const x = inputValue(values, 0);
     const indices = numbers(inputValue(values, 1));
@@ -250,6 +272,37 @@ function slicePlaces(data: TensorType, indices: DenseTensor, batch: number): Pla
   return { starts, run: elementCount(shape.slice(batch + tuple)) };
 }
 
+/** The indices of leading axes, which go along with the place of a tuple, before those of the tuples. */
+function withLeadingIndices(
+  context: LowerContext<unknown>,
+  indices: string,
+  batch: number,
+): string {
+  const { shape } = context.type(indices);
+  const leading = [...shape.slice(0, -1), batch];
+  const steps = strides(leading);
+  const own = Array.from({ length: elementCount(leading) }, (_, i) => {
+    const axis = i % batch;
+    return Math.floor(i / (steps[axis] as number)) % (shape[axis] as number);
+  });
+  const parts = [context.constant(int64(leading, own)), indices];
+  return context.emit("Concat", parts, { axis: -1 });
+}
+
+/** Tuples of indices into axes of these sizes as one number each, counted in row-major order. */
+function rowNumbers(
+  context: LowerContext<unknown>,
+  indices: string,
+  sizes: readonly number[],
+): string {
+  const { emit } = context;
+  const each = integerList(context, sizes);
+  // Negative indices count from the end.
+  const counted = emit("Mod", [emit("Add", [indices, each]), each]);
+  const steps = emit("Mul", [counted, integerList(context, strides(sizes))]);
+  return emit("ReduceSum", [steps, integerList(context, [-1])], { keepdims: 0 });
+}
+
 /** Reads one slice per tuple of indices. */
 const GatherND: OpRule<GatherSlicesAttributes> = {
   inputs: [2, 2],
@@ -260,27 +313,19 @@ const GatherND: OpRule<GatherSlicesAttributes> = {
     return [{ dtype: data.dtype, shape: slicesShape(data, indices, batch_dims) }];
   },
   flops: () => 0,
-  gradient: (context) => {
-    const g = context.gradient(0);
-    const [data = "", indices = ""] = context.inputs;
-    if (g === null || !context.wanted(0)) return [null, null];
-    const zeros = zerosLike(context, g, context.type(data).shape);
-    return [context.emit("ScatterND", [zeros, indices, g], { reduction: "add" }), null];
-  },
+  gradient: writtenOut,
   lower: (context) => {
-    // Nothing scatters by batches: the indices of the leading axes join the tuples.
     const { batch_dims: batch } = context.attributes;
-    if (batch === 0) return null;
-    const [data = "", indices = ""] = context.inputs;
-    const { shape } = context.type(indices);
-    const leading = [...shape.slice(0, -1), batch];
-    const steps = strides(leading);
-    const own = Array.from({ length: elementCount(leading) }, (_, i) => {
-      const axis = i % batch;
-      return Math.floor(i / (steps[axis] as number)) % (shape[axis] as number);
-    });
-    const parts = [context.constant(int64(leading, own)), indices];
-    return [context.emit("GatherND", [data, context.emit("Concat", parts, { axis: -1 })])];
+    const [data = "", given = ""] = context.inputs;
+    const indices = batch === 0 ? given : withLeadingIndices(context, given, batch);
+    const { shape } = context.type(data);
+    const tuple = context.type(indices).shape.at(-1) as number;
+    const rows = reshaped(context, data, [
+      elementCount(shape.slice(0, tuple)),
+      ...shape.slice(tuple),
+    ]);
+    const numbers = rowNumbers(context, indices, shape.slice(0, tuple));
+    return [context.emit("Gather", [rows, numbers], { axis: 0 })];
   },
   compute: (values, { batch_dims }, [type]) => {
     const x = inputValue(values, 0);
@@ -309,6 +354,21 @@ const ScatterND: OpRule<ScatterSlicesAttributes> = {
   flops: (inputs) => elementCount(inputType(inputs, 2).shape),
   gradient: (context) =>
     scatterGradients(context, "ScatterND", (g, indices) => context.emit("GatherND", [g, indices])),
+  lower: (context) => {
+    // Where two slices go to one place, onnxruntime's threads get in each other's way.
+    if (context.attributes.reduction === "none") return null;
+    const [data = "", indices = "", updates = ""] = context.inputs;
+    const { shape } = context.type(data);
+    const tuple = context.type(indices).shape.at(-1) as number;
+    const run = elementCount(shape.slice(tuple));
+    const rows = reshaped(context, data, [elementCount(shape.slice(0, tuple)), run]);
+    const numbers = rowNumbers(context, indices, shape.slice(0, tuple));
+    const count = elementCount(context.type(numbers).shape);
+    const column = expanded(context, reshaped(context, numbers, [count, 1]), [count, run]);
+    const inputs = [rows, column, reshaped(context, updates, [count, run])];
+    const sums = context.emit("ScatterElements", inputs, { axis: 0, reduction: "add" });
+    return [reshaped(context, sums, shape)];
+  },
   compute: (values, { reduction }, [type]) => {
     const data = type as TensorType;
     return [scattered(values, data, slicePlaces(data, inputValue(values, 1), 0), reduction)];
