@@ -11,7 +11,7 @@ import { elementCount } from "../../base/tensor.ts";
 import { pack } from "./elements.ts";
 import { integerList, reshaped, transposed } from "./gradients.ts";
 import type { GradientContext } from "./rule.ts";
-import { kernelPositions } from "./weight-gradient.ts";
+import { kernelPositions } from "./shifts.ts";
 import { type Convolution, padsOf, reachOf, windowAttributes } from "./windows.ts";
 
 type Context = GradientContext<unknown>;

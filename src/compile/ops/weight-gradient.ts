@@ -1,18 +1,21 @@
 /**
  * The gradient of a convolution's weight, as standard operators. It is the dearest
- * piece of a training step, so it has four forms. All compute the same; which one is
+ * piece of a training step, so it has five forms. All compute the same; which one is
  * taken where is what was fastest in onnxruntime on a CPU.
  *
  * - a 1x1 kernel: a batch of matrix products, summed over the images
  * - few channels: one product of the output's gradient with all shifted copies of the
  *   input (im2col, made of slices)
  * - more channels: one product per kernel position, so that no copy of all shifts is made
- * - groups: a convolution with the output's gradient as the filter; images and
+ * - one channel per group: see `depthwise-gradient.ts`
+ * - other groups: a convolution with the output's gradient as the filter; images and
  *   channels change places, strides and dilations change places
  */
 import { elementCount } from "../../base/tensor.ts";
+import { depthwiseGradient } from "./depthwise-gradient.ts";
 import { integerList, reshaped, summed, transposed } from "./gradients.ts";
 import type { GradientContext } from "./rule.ts";
+import { joined, kernelPositions, shift } from "./shifts.ts";
 import { type Convolution, padsOf } from "./windows.ts";
 
 type Context = GradientContext<unknown>;
@@ -22,6 +25,9 @@ const fewChannels = 8;
 
 /** Emits the gradient of the weight of `c`, from the forward input and the output's gradient. */
 export function weightGradient(context: Context, x: string, g: string, c: Convolution): string {
+  if (c.group > 1 && c.channelsIn === 1 && c.channelsOut === 1) {
+    return depthwiseGradient(context, x, g, c);
+  }
   if (c.group > 1) return byConvolution(context, x, g, c);
   const isPointwise =
     elementCount(c.kernel) === 1 &&
@@ -77,24 +83,6 @@ function paddedChannelsFirst(context: Context, x: string, c: Convolution): strin
   return context.emit("Pad", [image, integerList(context, pads)]);
 }
 
-/** What the windows read at offset `at` within them, along the listed spatial axes. */
-function shift(
-  context: Context,
-  image: string,
-  at: readonly number[],
-  c: Convolution,
-  axes: readonly number[] = c.kernel.map((_, axis) => axis),
-): string {
-  const starts = at.map((offset, i) => offset * (c.dilations[axes[i] as number] as number));
-  const steps = axes.map((axis) => c.strides[axis] as number);
-  const ends = axes.map(
-    (axis, i) =>
-      (starts[i] as number) + ((c.output[axis] as number) - 1) * (steps[i] as number) + 1,
-  );
-  const bounds = [starts, ends, axes.map((axis) => axis + 2), steps];
-  return context.emit("Slice", [image, ...bounds.map((list) => integerList(context, list))]);
-}
-
 /**
  * All shifts, joined along the channels in the order of kernel positions. One axis after the
  * other, the last one first: K slices for each axis instead of K * K at once.
@@ -105,19 +93,6 @@ function allShifts(context: Context, image: string, c: Convolution): string {
     const slices = offsets.map((offset) => shift(context, value, [offset], c, [axis]));
     return joined(context, slices, 0);
   }, image);
-}
-
-const joined = (context: Context, parts: readonly string[], axis: number): string =>
-  parts.length === 1 ? (parts[0] as string) : context.emit("Concat", parts, { axis });
-
-/** Every position in the kernel, in row-major order. */
-export function kernelPositions(kernel: readonly number[]): readonly (readonly number[])[] {
-  let positions: readonly (readonly number[])[] = [[]];
-  for (const size of kernel) {
-    const along = Array.from({ length: size }, (_, offset) => offset);
-    positions = positions.flatMap((position) => along.map((offset) => [...position, offset]));
-  }
-  return positions;
 }
 
 function byConvolution(context: Context, x: string, g: string, c: Convolution): string {
