@@ -3,24 +3,17 @@
  * slots, and carries out commands one after the other, in the order they came.
  * It exists because `session.run` blocks the thread that calls it.
  *
- * ONNX Runtime writes what is kept straight into the slots' memory; a fresh buffer for each
- * output would cost a copy, page faults and, until it is collected, the memory. No tensor is
- * changed while a run still reads it: ONNX Runtime orders a graph's nodes as it likes, so a weight
- * written over its own input could reach a gradient that still needs the old value. A slot
- * that a run feeds and keeps has two buffers, which change places when the run has succeeded.
+ * No tensor is ever changed in place. ONNX Runtime orders a graph's nodes as it
+ * likes, so a weight written over its own input could reach a gradient that
+ * still needs the old value; and its Node.js binding copies every output into a
+ * fresh buffer anyway, so there is nothing to gain. A slot that is fed and kept
+ * simply gets the new tensor when the run has succeeded.
  */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { assert, present, unreachable } from "../base/assert.ts";
 import { EdgeloomError, messageOf } from "../base/errors.ts";
-import {
-  type DenseTensor,
-  formatType,
-  sameType,
-  type TensorType,
-  tensor,
-  zeros,
-} from "../base/tensor.ts";
+import { type DenseTensor, formatType, sameType, type TensorType, tensor } from "../base/tensor.ts";
 import { writeOnnx } from "../compile/onnx/write.ts";
 import type { Port, Program } from "../compile/program.ts";
 import type { EngineAnswer, EngineRun, Outcome, Slot } from "../run/host.ts";
@@ -72,8 +65,6 @@ class EngineThread {
   readonly #sessionOptions: InferenceSession.SessionOptions;
   readonly #loaded = new Map<string, Loaded>();
   readonly #slots = new Map<Slot, Held>();
-  /** The other buffers of slots that runs both feed and keep. */
-  readonly #spares = new Map<Slot, Held>();
 
   constructor(runtime: Runtime, { threads }: EngineThreadOptions) {
     this.#runtime = runtime;
@@ -141,33 +132,17 @@ class EngineThread {
     for (const name of wanted) {
       if (!ports.has(name)) throw new EdgeloomError(`${nameOf(program)} has no output "${name}"`);
     }
-    const read = new Set(Object.values(values));
-    const targets = new Map<Slot, Held>();
-    for (const [name, slot] of keep) {
-      targets.set(slot, this.#target(slot, present(ports.get(name), name), read));
-    }
-    const fetches: Record<string, OrtTensor | null> = {};
-    for (const name of wanted) fetches[name] = targets.get(keep.get(name) ?? "")?.value ?? null;
     const startedMs = performance.now();
     let results: InferenceSession.OnnxValueMapType;
     try {
-      results = await (wanted.length === 0 ? session.run(values) : session.run(values, fetches));
+      results = await (wanted.length === 0 ? session.run(values) : session.run(values, wanted));
     } catch (error) {
-      // What was written over is neither the old value nor the new one.
-      for (const [slot, held] of targets) {
-        if (this.#slots.get(slot) === held) this.#slots.delete(slot);
-      }
       throw new EdgeloomError(`${nameOf(program)} failed: ${messageOf(error)}`);
     }
     const computeMs = performance.now() - startedMs;
     const held = (name: string): Held =>
-      targets.get(keep.get(name) ?? "") ??
       heldOutput(present(ports.get(name), name), present(results[name], name));
-    for (const [slot, target] of targets) {
-      const old = this.#slots.get(slot);
-      if (old !== undefined && old !== target) this.#spares.set(slot, old);
-      this.#slots.set(slot, target);
-    }
+    for (const [name, slot] of keep) this.#slots.set(slot, held(name));
     const outputs = new Map<string, DenseTensor>();
     for (const name of fetch) {
       const output = held(name);
@@ -176,25 +151,15 @@ class EngineThread {
     return { outputs, computeMs };
   }
 
-  /** Memory for what a slot is to hold: its own, unless this run reads it or it is of another type. */
-  #target(slot: Slot, { dtype, shape }: Port, read: ReadonlySet<OrtTensor>): Held {
-    const type: TensorType = { dtype, shape };
-    for (const held of [this.#slots.get(slot), this.#spares.get(slot)]) {
-      if (held !== undefined && !read.has(held.value) && sameType(held.type, type)) return held;
-    }
-    return this.#hold(zeros(type));
-  }
-
   #drop(prefix: string): null {
-    for (const slots of [this.#slots, this.#spares]) {
-      for (const slot of [...slots.keys()]) if (slot.startsWith(prefix)) slots.delete(slot);
+    for (const slot of [...this.#slots.keys()]) {
+      if (slot.startsWith(prefix)) this.#slots.delete(slot);
     }
     return null;
   }
 
   async #close(): Promise<null> {
     this.#slots.clear();
-    this.#spares.clear();
     for (const { session } of this.#loaded.values()) await session.release();
     this.#loaded.clear();
     return null;
