@@ -72,6 +72,8 @@ class EngineThread {
       executionProviders: ["cpu"],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
+      // Plans of memory come on top of what the first run has taken, and are no faster.
+      enableMemPattern: false,
       // Beyond this come memory layouts for constant weights, which ours are not.
       graphOptimizationLevel: "extended",
       // Failures come as exceptions; the log on stderr would only repeat them.
