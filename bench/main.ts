@@ -4,9 +4,10 @@
  * only whether the benchmark ran.
  */
 import { type Bench, machine, printTable } from "./bench.ts";
+import { memory } from "./memory.ts";
 import { step } from "./step.ts";
 
-const benches: Readonly<Record<string, Bench>> = { step };
+const benches: Readonly<Record<string, Bench>> = { memory, step };
 
 const [name = "", ...rest] = process.argv.slice(2);
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;

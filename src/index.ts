@@ -90,6 +90,7 @@ export { Sequential } from "./models/layers.ts";
 export { builtInLoss, builtInModel, builtInModelNames } from "./models/models.ts";
 export { type BatchNormOptions, type ConvOptions, Network, type Sizes } from "./models/network.ts";
 export type { ModelOptions } from "./models/options.ts";
+export { trainingBytes } from "./plan/memory.ts";
 export type {
   ChainPlan,
   CopyPlan,

@@ -21,6 +21,7 @@ export function segmentCost(
     parameterBytes: index === 0 ? 4 : 0,
     stateBytes: 0,
     savedBytes: 0,
+    workingBytes: 0,
     ...more,
   };
 }

@@ -3,6 +3,7 @@ import { byteLength, type TensorType } from "../base/tensor.ts";
 import type { Graph } from "./graph.ts";
 import { inferTypes, resolve } from "./infer.ts";
 import { optimizerState } from "./optimizer.ts";
+import { peakBytes } from "./peak-memory.ts";
 import { type Program, stagePrograms, type TrainingSpec } from "./program.ts";
 import type { Segment, SegmentCost } from "./segment.ts";
 
@@ -16,14 +17,19 @@ export function segmentCosts(
   spec: TrainingSpec,
 ): SegmentCost[] {
   const types = inferTypes(graph);
+  /** What two segments need in backward, the one that gave it and the one that took it, is saved once. */
+  const counted = new Set<string>();
   return segments.map((segment): SegmentCost => {
     const { index, name, outputs } = segment;
     const { forward, backward, step } = stagePrograms(graph, segments, index, index + 1, spec);
     const forwardFlops = flopsOf(segment.nodes, types);
     const backwardFlops =
       step === null ? programFlops(backward) : programFlops(step) - forwardFlops;
-    const saved = forward?.outputs.filter(({ role }) => role === "saved") ?? [];
-    const kept = (step ?? backward)?.inputs.filter(({ role }) => role === "feature") ?? [];
+    const saved = [
+      ...(forward?.outputs.filter(({ role }) => role === "saved") ?? []),
+      ...((step ?? backward)?.inputs.filter(({ role }) => role === "feature") ?? []),
+    ].filter(({ of }) => !counted.has(of));
+    for (const { of } of saved) counted.add(of);
     return {
       index,
       name,
@@ -34,13 +40,17 @@ export function segmentCosts(
       stateBytes: bytes(
         segment.parameters.flatMap((parameter) => optimizerState(spec.optimizer, parameter)),
       ),
-      savedBytes: bytes(saved) + bytes(kept),
+      savedBytes: bytes(saved),
+      workingBytes: Math.max(...[forward, backward, step].map(workingBytes)),
     };
   });
 }
 
 const bytes = (tensors: readonly TensorType[]): number =>
   tensors.reduce((sum, type) => sum + byteLength(type), 0);
+
+const workingBytes = (program: Program | null): number =>
+  program === null ? 0 : peakBytes(program.graph);
 
 const programFlops = (program: Program | null): number =>
   program === null ? 0 : flopsOf(program.graph.nodes, inferTypes(program.graph));

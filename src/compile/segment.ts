@@ -25,6 +25,8 @@ export interface SegmentCost {
   readonly stateBytes: number;
   /** Bytes of activations saved between forward and backward, for one batch. */
   readonly savedBytes: number;
+  /** Most bytes that its programs work with beside what they are fed and what is saved. */
+  readonly workingBytes: number;
 }
 
 /** A named value of known type. */

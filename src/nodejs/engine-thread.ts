@@ -114,8 +114,16 @@ class EngineThread {
   }
 
   #write(values: ReadonlyMap<Slot, DenseTensor>): null {
-    for (const [slot, value] of values) this.#slots.set(slot, this.#hold(value));
+    for (const [slot, value] of values) this.#replace(slot, this.#hold(value));
     return null;
+  }
+
+  /** Puts a tensor into a slot; the memory of the one before is free at once, not when it is collected. */
+  #replace(slot: Slot, held: Held | null): void {
+    const data = this.#slots.get(slot)?.value.data;
+    if (data !== undefined && ArrayBuffer.isView(data)) (data.buffer as ArrayBuffer).transfer(0);
+    if (held === null) this.#slots.delete(slot);
+    else this.#slots.set(slot, held);
   }
 
   #read(slots: readonly Slot[]): Map<Slot, DenseTensor> {
@@ -144,7 +152,7 @@ class EngineThread {
     const computeMs = performance.now() - startedMs;
     const held = (name: string): Held =>
       heldOutput(present(ports.get(name), name), present(results[name], name));
-    for (const [name, slot] of keep) this.#slots.set(slot, held(name));
+    for (const [name, slot] of keep) this.#replace(slot, held(name));
     const outputs = new Map<string, DenseTensor>();
     for (const name of fetch) {
       const output = held(name);
@@ -155,7 +163,7 @@ class EngineThread {
 
   #drop(prefix: string): null {
     for (const slot of [...this.#slots.keys()]) {
-      if (slot.startsWith(prefix)) this.#slots.delete(slot);
+      if (slot.startsWith(prefix)) this.#replace(slot, null);
     }
     return null;
   }

@@ -28,7 +28,7 @@ test("local refuses a fleet with no data, with data in two places, and too littl
     local(planRequest(segments, nodes, null));
   expect(() => plan({ ...holder, samples: 0 })).toThrow(PlanError);
   expect(() => plan(holder, fleetNode("phone", profile))).toThrow(/2 hold data \(laptop, phone\)/);
-  // 3 x (2 x 100 + 50 + 30)
-  expect(() => plan({ ...holder, memoryBytes: 839 })).toThrow(/839 B of memory.* takes 840 B/);
-  expect(plan({ ...holder, memoryBytes: 840 }).copies).toHaveLength(1);
+  // 35 MB of the session and 3 x (3 x (100 + 50) + 30)
+  expect(() => plan({ ...holder, memoryBytes: 35_001_439 })).toThrow(/35.0 MB of memory/);
+  expect(plan({ ...holder, memoryBytes: 35_001_440 }).copies).toHaveLength(1);
 });

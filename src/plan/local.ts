@@ -19,7 +19,7 @@ import { heldMs } from "./program-time.ts";
 export function local(request: PlanRequest): Plan {
   const { segments, work, term } = request;
   const node = holderOf(request);
-  const needed = trainingBytes(segments, 0, segments.length, 0);
+  const needed = trainingBytes(segments, 0, segments.length, true);
   if (node.memoryBytes !== null && needed > node.memoryBytes) {
     throw new PlanError(
       `${node.name} has ${formatBytes(node.memoryBytes)} of memory, and training the whole model ` +

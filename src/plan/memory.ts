@@ -1,22 +1,34 @@
 /** What a stage needs to hold while it trains: the memory that planners reckon with. */
 import type { SegmentCost } from "../compile/segment.ts";
 
+/** What compiling a stage and holding its sessions takes, whatever their size. */
+const sessionBytes = 35e6;
+
 /**
- * Bytes that training segments [from, to) holds at its peak for one batch: parameters
- * with their gradients and optimizer state, the activations saved for backward, and
- * the activation that leaves. The engine's own working memory is not in it.
+ * Bytes that training segments [from, to) takes at its peak for one batch, by how engines hold it
+ * (`npm run bench -- memory` compares this with what processes take).
  *
- * @param outputBytes the leaving activation's bytes; 0 for a stage that holds the loss
+ * Parameters and optimizer state are there three times: as they are, as the engine computes them
+ * anew, and as it hands them over. A stage that holds the loss runs one program, whose saved
+ * activations live inside of it. Any other stage has programs for forward, backward and update,
+ * each with memory of its own. Gradients and saved activations are handed over between them, and
+ * stay until those of the next batch are there: three of each. Activations come and go in sizes
+ * of all kinds, and leave gaps as large again (measured, not derived).
+ *
+ * @param hasLoss whether the stage is the last one
  */
 export function trainingBytes(
   segments: readonly SegmentCost[],
   from: number,
   to: number,
-  outputBytes: number,
+  hasLoss: boolean,
 ): number {
-  let bytes = outputBytes;
+  const handed = hasLoss ? 1 : 4;
+  let [bytes, working] = [sessionBytes, 0];
   for (const segment of segments.slice(from, to)) {
-    bytes += 2 * segment.parameterBytes + segment.stateBytes + segment.savedBytes;
+    bytes += 3 * (segment.parameterBytes + segment.stateBytes) + handed * segment.savedBytes;
+    if (!hasLoss) bytes += 3 * segment.parameterBytes;
+    working = Math.max(working, segment.workingBytes);
   }
-  return bytes;
+  return bytes + working;
 }

@@ -10,15 +10,10 @@ import {
 } from "../../test/fleets.ts";
 import { PlanError } from "../base/errors.ts";
 import { random } from "../base/random.ts";
-import { byteLength } from "../base/tensor.ts";
-import type { SegmentCost } from "../compile/segment.ts";
 import { checkPlan } from "./check.ts";
 import { trainingBytes } from "./memory.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import type { Plan } from "./plan.ts";
-
-const outputBytes = (segments: readonly SegmentCost[], cut: number): number =>
-  (segments[cut - 1] as SegmentCost).outputs.reduce((sum, output) => sum + byteLength(output), 0);
 
 /** Cut of each chain in order. */
 const cutsOf = (plan: Plan): number[] =>
@@ -108,13 +103,13 @@ describe("parallel-split", () => {
   });
 
   test("keeps every device within its memory, and says so", () => {
-    const heavy = narrowing.map((cost) => ({ ...cost, savedBytes: 3000 }));
-    // One segment: 2 x 80 + 80 + 3000 and 4000 for its feature; two need 8480.
-    const node = fleetNode("small", quick, { memoryBytes: 8000 });
+    const heavy = narrowing.map((cost) => ({ ...cost, savedBytes: 3e6 }));
+    // One segment: 35 MB of the session and 4 x 3 MB; two need 59 MB.
+    const node = fleetNode("small", quick, { memoryBytes: 50e6 });
     const plan = parallelSplit(planRequest(heavy, [node, edgeServer(quick)], 10));
     expect(cutsOf(plan)).toEqual([1]);
-    expect(plan.forecasts[0]?.reason).toContain("its memory of 8.0 kB allows no more");
-    const roomy = { ...node, memoryBytes: 100_000 };
+    expect(plan.forecasts[0]?.reason).toContain("its memory of 50.0 MB allows no more");
+    const roomy = { ...node, memoryBytes: 1e9 };
     const freely = parallelSplit(planRequest(heavy, [roomy, edgeServer(quick)], 10));
     expect(cutsOf(freely)).toEqual([3]);
     expect(freely.forecasts[0]?.reason).not.toContain("memory");
@@ -173,13 +168,13 @@ describe("parallel-split", () => {
             expect(error).toBeInstanceOf(PlanError);
             const { message } = error as PlanError;
             const blamed = nodes.find((node) => message.startsWith(`${node.name} `));
-            const smallest = trainingBytes(segments, 0, 1, outputBytes(request.segments, 1));
+            const smallest = trainingBytes(segments, 0, 1, false);
             expect(smallest).toBeGreaterThan(blamed?.memoryBytes ?? Number.POSITIVE_INFINITY);
             return;
           }
           for (const { node, from, to } of plan.copies.filter((copy) => copy.from === 0)) {
             const { memoryBytes } = nodes.find(({ id }) => id === node) ?? {};
-            const needed = trainingBytes(segments, from, to, outputBytes(segments, to));
+            const needed = trainingBytes(segments, from, to, false);
             expect(needed).toBeLessThanOrEqual(memoryBytes ?? Number.POSITIVE_INFINITY);
           }
         },
@@ -297,8 +292,8 @@ describe("parallel-split refuses", () => {
     ],
     [
       "a device too small for any cut",
-      [server, { ...device, memoryBytes: 1000 }],
-      "phone has 1.0 kB of memory; the smallest part of the model that a cut leaves it takes 1.1 kB to train",
+      [server, { ...device, memoryBytes: 10 }],
+      "phone has 10 B of memory; the smallest part of the model that a cut leaves it takes 35.0 MB to train",
     ],
     [
       "a server too small for its copies",

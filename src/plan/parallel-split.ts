@@ -20,7 +20,6 @@
 import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { chainId, copyId } from "../base/ids.ts";
-import { byteLength } from "../base/tensor.ts";
 import { formatBytes, formatRate } from "../base/units.ts";
 import { wireBytes } from "../codec/codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
@@ -171,9 +170,7 @@ function optionsOf(
 }
 
 function deviceBytes({ segments }: PlanRequest, cut: number): number {
-  let leaving = 0;
-  for (const value of outputsOf(segments, cut)) leaving += byteLength(value);
-  return trainingBytes(segments, 0, cut, leaving);
+  return trainingBytes(segments, 0, cut, false);
 }
 
 /** Time that one batch spends computing: forward, step with the loss, backward, update. */
@@ -218,7 +215,7 @@ function checkServerMemory(request: PlanRequest, server: FleetNode, choice: Join
   const { segments } = request;
   let bytes = 0;
   for (const { option } of choice.choices) {
-    bytes += trainingBytes(segments, option.cut, segments.length, 0);
+    bytes += trainingBytes(segments, option.cut, segments.length, true);
   }
   if (bytes <= server.memoryBytes) return;
   throw new PlanError(

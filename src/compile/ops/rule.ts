@@ -126,6 +126,8 @@ export interface OpRule<A = never> {
   train?(context: TrainContext<A>): readonly string[] | null;
   /** Gives other values each time, so it is never computed ahead. */
   readonly isRandom?: true;
+  /** Names the values of its first input anew: engines move nothing. */
+  readonly isView?: true;
   /** The outputs' values, for operators that read only the types of their inputs (Shape). */
   fold?(inputs: InputTypes, attributes: A): DenseTensor[];
 }

@@ -61,6 +61,7 @@ function regroup<A>(
       return [{ dtype: type.dtype, shape: shape(type, parsed, given) }];
     },
     flops: () => 0,
+    isView: true,
     gradient: reshapeBack,
     // What changes nothing is not there.
     lower: ({ attributes: parsed, inputs: names, type, known }) => {
