@@ -23,6 +23,8 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
   // Coordinator and worker share messages, never each other's code.
   "run/coordinator": ["base", "compile", "codec", "sync", "plan", "run", "!run/worker"],
   "run/worker": ["base", "compile", "codec", "sync", "plan", "run", "!run/coordinator"],
+  // What engines on ONNX Runtime share, whichever build of it they drive.
+  engine: ["base", "compile", "run/host.ts"],
   sim: ["base", "compile", "models", "data", "codec", "sync", "plan", "run"],
   // Composition and platform only, no decisions: it reads files (models, images), moves bytes, and
   // lets the simulator say what a plan would come to.
@@ -31,6 +33,7 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
     "compile",
     "models",
     "data",
+    "engine",
     "plan/plan.ts",
     "run",
     "sim",
@@ -72,7 +75,7 @@ interface Ban {
   readonly instead: string;
 }
 
-const core = ["base", "compile", "models", "data", "codec", "sync", "plan", "run", "sim"];
+const core = ["base", "compile", "models", "data", "codec", "sync", "plan", "run", "engine", "sim"];
 const coreFolders = core.map((folder) => `src/${folder}/`);
 
 /** Names that code may not use. Platform globals in the core are type errors already. */
