@@ -23,6 +23,7 @@ const places = { FOLDER: folder, TARBALL: path.join(folder, `${name}-${version}.
 const checks = [
   { name: "setup", command: "node scripts/setup.ts" },
   { name: "types of the core", command: "tsc -p tsconfig.core.json" },
+  { name: "types of the browser's world", command: "tsc -p tsconfig.browser.json" },
   { name: "types of everything else", command: "tsc -p tsconfig.json" },
   { name: "types of the page", command: "tsc -p apps/dashboard/tsconfig.json" },
   { name: "types of the page's tests", command: "tsc -p apps/dashboard/tsconfig.test.json" },

@@ -44,6 +44,7 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
     "sirv",
     "ws",
   ],
+  browser: ["base", "compile", "data", "engine", "run", "onnxruntime-web"],
   cli: ["*"],
 };
 

@@ -22,7 +22,12 @@ import type { EngineCommand, EngineReply, EngineRequest, EngineValue } from "./m
 export interface OrtTensor {
   readonly type: string;
   readonly dims: readonly number[];
-  readonly data: unknown;
+  /** "cpu", or a place from which `getData` must fetch the values first. */
+  readonly location: string;
+  /** Its values. A tensor that was elsewhere is on the CPU from then on; `release` frees its place. */
+  getData(release?: boolean): Promise<unknown>;
+  /** Frees what the tensor holds outside JavaScript's memory. */
+  dispose(): void;
 }
 
 /** What is used of ONNX Runtime's sessions. */
@@ -39,6 +44,8 @@ export interface OrtSession {
 export interface OrtRuntime {
   createSession(bytes: Uint8Array, program: Program): Promise<OrtSession>;
   createTensor(value: DenseTensor): OrtTensor;
+  /** Done when all that was asked for is computed: `run` of a GPU may end before its work does. */
+  settle(): Promise<void>;
   /** Milliseconds from an arbitrary start; never goes back. */
   now(): number;
 }
@@ -105,12 +112,14 @@ class Sessions {
   }
 
   #write(values: ReadonlyMap<Slot, DenseTensor>): null {
-    for (const [slot, value] of values) this.#slots.set(slot, this.#hold(value));
+    for (const [slot, value] of values) this.#keep(slot, this.#hold(value));
     return null;
   }
 
-  #read(slots: readonly Slot[]): Map<Slot, DenseTensor> {
-    return new Map(slots.map((slot) => [slot, copyOf(this.#slot(slot))]));
+  async #read(slots: readonly Slot[]): Promise<Map<Slot, DenseTensor>> {
+    const copies = new Map<Slot, DenseTensor>();
+    for (const slot of slots) copies.set(slot, await copyOf(this.#slot(slot)));
+    return copies;
   }
 
   async #run({ program: id, feeds, keep, fetch }: EngineRun): Promise<EngineAnswer> {
@@ -129,30 +138,34 @@ class Sessions {
     let results: Record<string, OrtTensor>;
     try {
       results = await (wanted.length === 0 ? session.run(values) : session.run(values, wanted));
+      await this.#runtime.settle();
     } catch (error) {
       throw new EdgeloomError(`${nameOf(program)} failed: ${messageOf(error)}`);
     }
     const computeMs = this.#runtime.now() - startedMs;
     const held = (name: string): Held =>
       heldOutput(present(ports.get(name), name), present(results[name], name));
-    for (const [name, slot] of keep) this.#slots.set(slot, held(name));
     const outputs = new Map<string, DenseTensor>();
     for (const name of fetch) {
       const output = held(name);
-      outputs.set(name, keep.has(name) ? copyOf(output) : viewOf(output));
+      outputs.set(name, await (keep.has(name) ? copyOf(output) : viewOf(output)));
     }
+    for (const [name, slot] of keep) this.#keep(slot, held(name));
+    for (const name of Object.keys(results)) if (!keep.has(name)) free(results[name]);
     return { outputs, computeMs };
   }
 
   #drop(prefix: string): null {
     for (const slot of [...this.#slots.keys()]) {
-      if (slot.startsWith(prefix)) this.#slots.delete(slot);
+      if (!slot.startsWith(prefix)) continue;
+      free(this.#slots.get(slot)?.value);
+      this.#slots.delete(slot);
     }
     return null;
   }
 
   async #close(): Promise<null> {
-    this.#slots.clear();
+    this.#drop("");
     for (const { session } of this.#loaded.values()) await session.release();
     this.#loaded.clear();
     return null;
@@ -172,6 +185,11 @@ class Sessions {
       );
     }
     return held.value;
+  }
+
+  #keep(slot: Slot, held: Held): void {
+    free(this.#slots.get(slot)?.value);
+    this.#slots.set(slot, held);
   }
 
   #slot(slot: Slot): Held {
@@ -199,12 +217,17 @@ function heldOutput(port: Port, value: OrtTensor): Held {
   return { type: { dtype: port.dtype, shape: port.shape }, value };
 }
 
-const viewOf = ({ type, value }: Held): DenseTensor =>
-  tensor(type.dtype, type.shape, value.data as DenseTensor["data"]);
+const viewOf = async ({ type, value }: Held): Promise<DenseTensor> =>
+  tensor(type.dtype, type.shape, (await value.getData(true)) as DenseTensor["data"]);
 
-function copyOf(held: Held): DenseTensor {
-  const view = viewOf(held);
+async function copyOf(held: Held): Promise<DenseTensor> {
+  const view = await viewOf(held);
   return { ...view, data: view.data.slice() };
+}
+
+/** JavaScript frees tensors on the CPU itself, and their memory may be in use elsewhere by now. */
+function free(value: OrtTensor | undefined): void {
+  if (value !== undefined && value.location !== "cpu") value.dispose();
 }
 
 /** Buffers of the tensors in a value, which move to the other side with it. */

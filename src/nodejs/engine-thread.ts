@@ -24,6 +24,7 @@ async function openRuntime({ threads }: EngineThreadOptions): Promise<OrtRuntime
   return {
     createSession: (bytes) => ort.InferenceSession.create(bytes, options),
     createTensor: ({ dtype, shape, data }) => new ort.Tensor(dtype, data as Tensor.DataType, shape),
+    settle: async () => {},
     now: () => performance.now(),
   };
 }
