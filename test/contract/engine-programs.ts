@@ -12,6 +12,7 @@ import {
   zeros,
 } from "../../src/base/tensor.ts";
 import { GraphBuilder } from "../../src/compile/builder.ts";
+import type { Weights } from "../../src/compile/graph.ts";
 import { interpret } from "../../src/compile/interpret.ts";
 import { lossSpec } from "../../src/compile/loss.ts";
 import { optimizerSpec } from "../../src/compile/optimizer.ts";
@@ -48,6 +49,13 @@ function normal(shape: readonly number[], seed: number): DenseTensor {
     Array.from({ length: elementCount(shape) }, () => draw.normal()),
   );
 }
+
+/** One of five classes for each sample. */
+const labelsFor = (shape: readonly number[]): DenseTensor =>
+  int64(
+    shape,
+    Array.from({ length: elementCount(shape) }, (_, i) => (3 * i) % 5),
+  );
 
 const scalar = (value: number): DenseTensor => float32([], [value]);
 
@@ -126,17 +134,20 @@ export const inSlots = (stage: Program): EngineRun => ({
   fetch: [],
 });
 
-/** Initial weights, zero state and a batch for the inputs of some programs. */
-export function startValues(programs: readonly Program[]): Map<Slot, DenseTensor> {
+/** Initial weights, zero state and a batch for the inputs of some programs of a model. */
+export function startValues(
+  programs: readonly Program[],
+  weights: Weights = model.weights,
+): Map<Slot, DenseTensor> {
   const values = new Map<Slot, DenseTensor>();
   for (const port of programs.flatMap(({ inputs }) => inputs)) {
-    const weight = model.weights.get(port.of);
+    const weight = weights.get(port.of);
     if (port.role === "parameter") values.set(slotOf(port), cloneTensor(weight as DenseTensor));
     if (port.role === "state") values.set(slotOf(port), zeros(plain(port)));
     if (port.role === "feature" || port.role === "gradient") {
       values.set(slotOf(port), normal(port.shape, values.size));
     }
-    if (port.role === "labels") values.set(slotOf(port), int64([batch], [0, 3, 1, 4]));
+    if (port.role === "labels") values.set(slotOf(port), labelsFor(port.shape));
     if (port.role === "learningRate") values.set(slotOf(port), scalar(0.1));
   }
   return values;

@@ -1,6 +1,7 @@
-/** Inputs of recorded cases: computed from a seed by integer arithmetic, as recording.py does. */
-import { readFileSync } from "node:fs";
-import { expect } from "vitest";
+/**
+ * Inputs of recorded cases: computed from a seed by integer arithmetic, as recording.py does.
+ * It needs no platform, so pages in browsers draw them too.
+ */
 import { type DenseTensor, elementCount, float32, tensor } from "../../src/base/tensor.ts";
 
 /** Values drawn by integer arithmetic: (hash mod levels, centred) * scale + shift. */
@@ -12,10 +13,6 @@ export interface Drawn {
   readonly shift: number;
   readonly dtype?: "bool";
 }
-
-/** The entries of a recorded file. */
-export const fixture = <T>(name: string): T[] =>
-  JSON.parse(readFileSync(new URL(`fixtures/${name}.json`, import.meta.url), "utf8"));
 
 /** A well-mixed 32-bit integer; the same as `hash32` in recording.py. */
 export function hash(index: number, seed: number): number {
@@ -39,17 +36,3 @@ export function draw({ shape, seed, levels, scale, shift, dtype }: Drawn): Dense
 /** Class numbers. */
 export const labelsOf = (values: readonly number[]): DenseTensor =>
   tensor("int64", [values.length], BigInt64Array.from(values, BigInt));
-
-/** Fails naming the worst element when values are not those expected. */
-export function expectClose(actual: DenseTensor, expected: ArrayLike<number>, what: string): void {
-  expect(actual.data.length, `${what}: number of elements`).toBe(expected.length);
-  const largest = Array.from(expected).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  const allowed = 1e-4 * largest + 1e-6;
-  for (let i = 0; i < expected.length; i++) {
-    const [a, b] = [Number(actual.data[i]), expected[i] as number];
-    // Written so that NaN fails.
-    if (!(Math.abs(a - b) <= allowed)) {
-      throw new Error(`${what}[${i}] is ${a}, PyTorch has ${b}; allowed difference ${allowed}`);
-    }
-  }
-}

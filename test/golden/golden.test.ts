@@ -4,7 +4,7 @@
  * table below. Values agree when no element is off by more than
  * 1e-4 of the tensor's largest entry, plus 1e-6.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import * as ort from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
 import { present } from "../../src/base/assert.ts";
@@ -17,16 +17,18 @@ import {
 } from "../../src/base/tensor.ts";
 import { differentiate } from "../../src/compile/autodiff.ts";
 import { GraphBuilder } from "../../src/compile/builder.ts";
-import type { Attributes, Graph } from "../../src/compile/graph.ts";
+import type { Graph } from "../../src/compile/graph.ts";
 import { interpret } from "../../src/compile/interpret.ts";
 import { emitLoss, lossRule, lossSpec } from "../../src/compile/loss.ts";
 import { readOnnx } from "../../src/compile/onnx/read.ts";
 import { writeOnnx } from "../../src/compile/onnx/write.ts";
-import { type OpName, ops, ruleOf } from "../../src/compile/ops/table.ts";
+import { type OpName, ops } from "../../src/compile/ops/table.ts";
 import { emitUpdate, optimizerSpec, optimizerState } from "../../src/compile/optimizer.ts";
 import { specialize } from "../../src/compile/specialize.ts";
-import { specialized } from "../contract/gradients.ts";
-import { type Drawn, draw, expectClose, fixture, hash, labelsOf } from "./drawing.ts";
+import { type CaseNode, operatorGraph } from "../contract/operator-cases.ts";
+import { expectClose } from "./close.ts";
+import { type Drawn, draw, hash, labelsOf } from "./drawing.ts";
+import { fixture, operatorCases } from "./read-fixtures.ts";
 
 type Feeds = ReadonlyMap<string, DenseTensor>;
 type Run = (feeds: Feeds) => Promise<Map<string, DenseTensor>>;
@@ -53,29 +55,6 @@ const engines: { readonly [name: string]: (graph: Graph) => Promise<Run> } = {
     };
   },
 };
-
-interface Listed {
-  readonly shape: readonly number[];
-  readonly dtype: "int64" | "float32";
-  readonly values: readonly number[];
-}
-
-interface CaseNode {
-  readonly op: OpName;
-  readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
-  readonly attributes: Attributes;
-}
-
-interface OperatorCase {
-  readonly name: string;
-  readonly inputs: { readonly [name: string]: Drawn | Listed };
-  readonly nodes: readonly CaseNode[];
-  readonly wanted: readonly string[];
-  readonly weights: Drawn;
-  readonly output: { readonly shape: readonly number[]; readonly values: readonly number[] };
-  readonly gradients: { readonly [name: string]: readonly number[] };
-}
 
 interface LossCase {
   readonly name: string;
@@ -113,42 +92,13 @@ interface TrainingCase {
   };
 }
 
-/** The cases of every family of operators. */
-const operatorCases = readdirSync(new URL("fixtures", import.meta.url))
-  .filter((file) => file.startsWith("operators-"))
-  .flatMap((file) => fixture<OperatorCase>(file.replace(".json", "")));
 
 describe.each(Object.keys(engines))("on %s", (name) => {
   const prepare = present(engines[name], name);
 
   test.each(operatorCases)("$name", async (entry) => {
-    const written = new GraphBuilder(entry.name);
-    const feeds = new Map<string, DenseTensor>();
-    for (const [input, spec] of Object.entries(entry.inputs)) {
-      if ("values" in spec) {
-        const { shape, values } = spec;
-        written.constant(
-          spec.dtype === "int64"
-            ? tensor("int64", shape, BigInt64Array.from(values, BigInt))
-            : float32(shape, values),
-          input,
-        );
-      } else {
-        const value = draw(spec);
-        written.input(input, value);
-        feeds.set(input, value);
-      }
-    }
-    for (const { op, inputs, outputs, attributes } of entry.nodes) {
-      written.add({ op, name: outputs[0] ?? op, inputs, outputs, attributes });
-    }
-    // Operators that are written out in others have no gradient of their own.
-    const isWrittenOut = entry.nodes.some(({ op }) => ruleOf(op).lower !== undefined);
-    const builder = isWrittenOut ? specialized(written, ["y"]) : written;
-    feeds.set("dy", draw(entry.weights));
-    builder.input("dy", present(feeds.get("dy"), "dy"));
-    const gradients = differentiate(builder, new Map([["y", "dy"]]), new Set(entry.wanted));
-    const run = await prepare(builder.graph([...new Set(["y", ...gradients.values()])]));
+    const { builder, outputs, feeds, gradients } = operatorGraph(entry);
+    const run = await prepare(builder.graph(outputs));
     const results = await run(feeds);
 
     const y = present(results.get("y"), "y");

@@ -34,7 +34,9 @@ import { dcgan } from "../../src/models/generative.ts";
 import { builtInLoss, builtInModel, builtInModelNames } from "../../src/models/models.ts";
 import { Network } from "../../src/models/network.ts";
 import { NativeEngine } from "../../src/nodejs/engine.ts";
-import { type Drawn, draw, expectClose, fixture, hash, labelsOf } from "./drawing.ts";
+import { expectClose } from "./close.ts";
+import { type Drawn, draw, hash, labelsOf } from "./drawing.ts";
+import { fixture } from "./read-fixtures.ts";
 
 const engine = new NativeEngine({ threads: 2 });
 afterAll(() => engine.close());

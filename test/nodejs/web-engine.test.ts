@@ -8,6 +8,8 @@ import { EdgeloomError, InputError } from "../../src/base/errors.ts";
 import { float32 } from "../../src/base/tensor.ts";
 import { WebEngine, type WebEngineOptions } from "../../src/browser/engine.ts";
 import { testEngine } from "../contract/engine.ts";
+import { testPrograms } from "../contract/programs.ts";
+import { operatorCases } from "../golden/read-fixtures.ts";
 import { WebWorker } from "./web-worker.ts";
 
 beforeAll(() => {
@@ -19,6 +21,7 @@ afterAll(() => {
 
 testEngine("WASM in Node.js, 1 thread", () => new WebEngine({ backend: "wasm" }));
 testEngine("WASM in Node.js, 2 threads", () => new WebEngine({ backend: "wasm", threads: 2 }));
+testPrograms("WASM in Node.js", () => new WebEngine({ backend: "wasm" }), operatorCases);
 
 test("the browser's engine says what runs underneath, and it is the version installed", async () => {
   const file = new URL("../../node_modules/onnxruntime-web/package.json", import.meta.url);
