@@ -2,7 +2,8 @@
 import type { InferenceSession, Tensor } from "onnxruntime-web";
 import { EdgeloomError, messageOf } from "../base/errors.ts";
 import { elementCount } from "../base/tensor.ts";
-import type { Port } from "../compile/program.ts";
+import type { GraphNode } from "../compile/graph.ts";
+import type { Port, Program } from "../compile/program.ts";
 import { type OrtRuntime, sessionOptions } from "../engine/sessions.ts";
 
 /** How to compute. Plain data: it travels to the worker. */
@@ -35,11 +36,10 @@ export async function openRuntime(options: WebRuntimeOptions): Promise<OrtRuntim
   // What it has to say about operators that fall back to WebAssembly is known.
   ort.env.logLevel = "error";
   return {
-    createSession: (bytes, { outputs }) =>
+    createSession: (bytes, program) =>
       ort.InferenceSession.create(bytes, {
         ...sessionOptions,
-        executionProviders: [backend],
-        ...(isGpu ? { preferredOutputLocation: locationsOf(outputs) } : {}),
+        ...(isGpu ? gpuOptions(program) : { executionProviders: ["wasm"] }),
       }),
     createTensor: ({ dtype, shape, data }) => new ort.Tensor(dtype, data as Tensor.DataType, shape),
     async settle() {
@@ -50,16 +50,26 @@ export async function openRuntime(options: WebRuntimeOptions): Promise<OrtRuntim
   };
 }
 
-/**
- * Where outputs stay on WebGPU: weights, features and gradients on the GPU, where the next run
- * needs them. Scalars, as the loss, are only read, and kernels give few other element types.
- */
-function locationsOf(
-  outputs: readonly Port[],
-): NonNullable<InferenceSession.SessionOptions["preferredOutputLocation"]> {
+/** How a program is computed on WebGPU, as far as version 1.30 can be trusted with it. */
+function gpuOptions({ graph, outputs }: Program): InferenceSession.SessionOptions {
+  const isLeftOut = ({ op, outputs }: GraphNode): boolean =>
+    // The one kernel takes exponentials of values as they are, which are infinite soon; the
+    // other knows no indices, and says so only when it runs.
+    op === "ReduceLogSumExp" || (op === "MaxPool" && outputs.length > 1);
+  const leftOut = graph.nodes.filter(isLeftOut).map(({ name }) => name);
+  // With channels last, some convolutions give wrong values: from 6 channels to 16, for one.
+  const provider = { name: "webgpu", preferredLayout: "NCHW" } as const;
+  // Weights, features and gradients stay on the GPU, where the next run needs them. Scalars,
+  // as the loss, are only read, and kernels give few other element types.
   const isKept = ({ dtype, shape }: Port): boolean =>
     dtype === "float32" && elementCount(shape) > 1;
-  return Object.fromEntries(
-    outputs.map((port) => [port.name, isKept(port) ? "gpu-buffer" : "cpu"]),
-  );
+  return {
+    // An empty list is an error.
+    executionProviders: [
+      leftOut.length === 0 ? provider : { ...provider, forceCpuNodeNames: leftOut },
+    ],
+    preferredOutputLocation: Object.fromEntries(
+      outputs.map((port) => [port.name, isKept(port) ? "gpu-buffer" : "cpu"]),
+    ),
+  };
 }

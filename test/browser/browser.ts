@@ -13,7 +13,8 @@ export const sizes = {
 
 const screenshots = path.resolve(import.meta.dirname, "../../screenshots");
 
-export const launch = (): Promise<Browser> =>
+/** @param flags more switches of Chromium's command line */
+export const launch = (flags: readonly string[] = []): Promise<Browser> =>
   playwright.launch({
     executablePath: chromium(),
     headless: true,
@@ -25,6 +26,7 @@ export const launch = (): Promise<Browser> =>
       "--disable-component-update",
       "--disable-sync",
       "--disable-dev-shm-usage",
+      ...flags,
     ],
   });
 
