@@ -24,7 +24,7 @@ async function testInPage(request: PageRequest): Promise<TestResult[]> {
     timerMs: 12,
   });
   if (cases.length > 0) testPrograms(name, makeEngine, cases, cannot);
-  return runSuites(20_000);
+  return runSuites(60_000);
 }
 
 Object.assign(globalThis, { testInPage });

@@ -3,7 +3,9 @@
  * are: tests are gathered as the suites are called, and run one after the other.
  * `expect` is Vitest's own. Only what the suites use is there.
  */
-export { expect } from "vitest";
+import { expect as expectOfVitest } from "vitest";
+
+export const expect = expectOfVitest;
 
 /** What came of one test. */
 export interface TestResult {
