@@ -26,6 +26,8 @@ export interface OrtTensor {
   readonly location: string;
   /** Its values. A tensor that was elsewhere is on the CPU from then on; `release` frees its place. */
   getData(release?: boolean): Promise<unknown>;
+  /** Its values where it is on the CPU; elsewhere this throws. */
+  readonly data: unknown;
   /** Frees what the tensor holds outside JavaScript's memory. */
   dispose(): void;
 }
@@ -52,6 +54,8 @@ export interface OrtRuntime {
 
 /** Settings of sessions that are the same in every build. */
 export const sessionOptions = {
+  // Plans of memory come on top of what the first run has taken, and are no faster.
+  enableMemPattern: false,
   // Beyond this come memory layouts for constant weights, which ours are not.
   graphOptimizationLevel: "extended",
   // Failures come as exceptions; the log would only repeat them.
@@ -158,7 +162,7 @@ class Sessions {
   #drop(prefix: string): null {
     for (const slot of [...this.#slots.keys()]) {
       if (!slot.startsWith(prefix)) continue;
-      free(this.#slots.get(slot)?.value);
+      freeSlot(this.#slots.get(slot)?.value);
       this.#slots.delete(slot);
     }
     return null;
@@ -188,7 +192,7 @@ class Sessions {
   }
 
   #keep(slot: Slot, held: Held): void {
-    free(this.#slots.get(slot)?.value);
+    freeSlot(this.#slots.get(slot)?.value);
     this.#slots.set(slot, held);
   }
 
@@ -228,6 +232,15 @@ async function copyOf(held: Held): Promise<DenseTensor> {
 /** JavaScript frees tensors on the CPU itself, and their memory may be in use elsewhere by now. */
 function free(value: OrtTensor | undefined): void {
   if (value !== undefined && value.location !== "cpu") value.dispose();
+}
+
+/** Frees what a slot had held, which is the slot's alone: at once, not when it is collected. */
+function freeSlot(value: OrtTensor | undefined): void {
+  free(value);
+  if (value?.location !== "cpu") return;
+  const { data } = value;
+  if (!ArrayBuffer.isView(data) || !(data.buffer instanceof ArrayBuffer)) return;
+  if (data.byteLength === data.buffer.byteLength) data.buffer.transfer(0);
 }
 
 /** Buffers of the tensors in a value, which move to the other side with it. */
