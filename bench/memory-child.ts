@@ -29,7 +29,7 @@ for (let step = 0; step < (subject === null ? 0 : steps); step++) {
 console.log(process.resourceUsage().maxRSS * 1024);
 await engine.close();
 
-function programsOf({ model: name, batch, from, to }: StageSubject): Program[] {
+function programsOf({ model: name, batch, from, to, recompute = false }: StageSubject): Program[] {
   const model = builtInModel(name, { seed: 1, dropout: 0 });
   const { graph, segments } = trainingModel(model.graph, { batch, cutTensors: 1 });
   const { forward, backward, update, step } = stagePrograms(
@@ -40,6 +40,7 @@ function programsOf({ model: name, batch, from, to }: StageSubject): Program[] {
     {
       loss: lossSpec("softmax-cross-entropy"),
       optimizer: optimizerSpec("sgd", { momentum: 0.9 }),
+      recompute,
     },
   );
   return [forward, backward, update, step].filter((program) => program !== null);

@@ -21,6 +21,7 @@ export interface StageSubject {
   readonly batch: number;
   readonly from: number;
   readonly to: number | null;
+  readonly recompute?: boolean;
 }
 
 const whole = (model: string, batch: number): StageSubject => ({ model, batch, from: 0, to: null });
@@ -37,6 +38,8 @@ const subjects: readonly StageSubject[] = [
   { model: "resnet18", batch: 32, from: 0, to: 10 },
   { model: "resnet18", batch: 32, from: 10, to: null },
   { model: "mobilenetv2", batch: 32, from: 0, to: 20 },
+  { model: "resnet18", batch: 32, from: 0, to: 10, recompute: true },
+  { model: "mobilenetv2", batch: 32, from: 0, to: 20, recompute: true },
 ];
 
 /** The prediction may be off by this share above {@link large}, and by this many bytes below. */
@@ -83,8 +86,9 @@ export const memory: Bench = {
   },
 };
 
-const nameOf = ({ model, from, to }: StageSubject): string =>
-  from === 0 && to === null ? model : `${model}, segments ${from + 1} to ${to ?? "the last"}`;
+const nameOf = ({ model, from, to, recompute }: StageSubject): string =>
+  (from === 0 && to === null ? model : `${model}, segments ${from + 1} to ${to ?? "the last"}`) +
+  (recompute ? ", recomputing" : "");
 
 /** Peak of a process that trains the stage, in bytes. */
 function peakOf(subject: StageSubject | null): number {
@@ -95,12 +99,12 @@ function peakOf(subject: StageSubject | null): number {
   throw new Error(`the process that trains ends with ${child.status}: ${child.stderr}`);
 }
 
-function predict({ model, batch, from, to }: StageSubject): number {
+function predict({ model, batch, from, to, recompute = false }: StageSubject): number {
   const { graph } = builtInModel(model, { seed: 1, dropout: 0 });
   const trained = trainingModel(graph, { batch, cutTensors: 1 });
   const costs = segmentCosts(trained.graph, trained.segments, {
     loss: lossSpec("softmax-cross-entropy"),
     optimizer: optimizerSpec("sgd", { momentum: 0.9 }),
   });
-  return trainingBytes(costs, from, to ?? costs.length, to === null);
+  return trainingBytes(costs, from, to ?? costs.length, { hasLoss: to === null, recompute });
 }

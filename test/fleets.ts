@@ -64,6 +64,7 @@ export function planRequest(
     term: 1,
     segments,
     fleet: { nodes, cellBytesPerMs },
+    recompute: false,
     work: 1,
     labelBytes: 0,
     codecUp: "float32",

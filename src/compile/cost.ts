@@ -21,7 +21,9 @@ export function segmentCosts(
   const counted = new Set<string>();
   return segments.map((segment): SegmentCost => {
     const { index, name, outputs } = segment;
-    const { forward, backward, step } = stagePrograms(graph, segments, index, index + 1, spec);
+    // What is saved is told for stages that save; planners know what recomputing makes of it.
+    const saving = { ...spec, recompute: false };
+    const { forward, backward, step } = stagePrograms(graph, segments, index, index + 1, saving);
     const forwardFlops = flopsOf(segment.nodes, types);
     const backwardFlops =
       step === null ? programFlops(backward) : programFlops(step) - forwardFlops;

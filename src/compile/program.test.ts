@@ -181,6 +181,21 @@ describe("a split model", () => {
     const cuts = segments.map(({ index }) => index).slice(1);
     expect(kept(trainingStep(graph, segments, cuts, training(), start))).toEqual(whole);
   });
+
+  test("may compute its activations once more in backward, and saves none then", () => {
+    const graph = chain(["conv", "maxPool", "relu", "pointwise", "tanh"]);
+    const segments = segmentModel(graph);
+    const start = startOf(graph, 3, 4, 0.05);
+    const whole = kept(trainingStep(graph, segments, [], training(), start));
+    const spec = { ...training(), recompute: true };
+    expect(kept(trainingStep(graph, segments, [2, 5], spec, start))).toEqual(whole);
+    const savedBy = (given: TrainingSpec): number =>
+      stagePrograms(graph, segments, 0, 5, given).forward?.outputs.filter(
+        ({ role }) => role === "saved",
+      ).length ?? 0;
+    expect(savedBy(training())).toBeGreaterThan(0);
+    expect(savedBy(spec)).toBe(0);
+  });
 });
 
 /** One linear layer of one weight and one bias per class, on one sample of one feature. */

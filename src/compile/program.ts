@@ -114,6 +114,12 @@ function tensorPorts(programs: StagePrograms, side: "inputs" | "outputs"): Port[
 export interface TrainingSpec {
   readonly loss: LossSpec;
   readonly optimizer: OptimizerSpec;
+  /**
+   * Whether stages before the last compute their activations once more in backward instead of
+   * saving them (Chen et al., "Training deep nets with sublinear memory cost", 2016): more work,
+   * less memory. The last stage has nothing to save between programs.
+   */
+  readonly recompute?: boolean;
 }
 
 /**
@@ -231,12 +237,13 @@ class StageBuilder {
     const gradients = this.#differentiate(builder, seeds);
     const forwardNodes = builder.nodes.slice(0, forwardCount);
     const outputs = this.#gradientPorts(builder, gradients);
+    const { recompute = false } = this.#spec;
     const backward = builder.graph(
       outputs.map(({ name }) => name),
-      builder.nodes.slice(forwardCount),
+      recompute ? builder.nodes : builder.nodes.slice(forwardCount),
     );
     const needed = new Set(backward.nodes.flatMap((node) => node.inputs));
-    const saved = forwardNodes
+    const saved = (recompute ? [] : forwardNodes)
       .flatMap((node) => node.outputs)
       .filter((name) => needed.has(name))
       .map((name) => port(name, "saved", builder.type(name)));

@@ -60,6 +60,7 @@ export async function evaluate({ model, test, engine }: EvaluateOptions): Promis
   const worker = new WorkerModel(writeOnnx(model.graph), {
     batch: 1,
     cutTensors: 1,
+    recompute: false,
     loss,
     optimizer: optimizerSpec("sgd"),
     seed: 0,

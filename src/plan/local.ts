@@ -17,9 +17,9 @@ import { heldMs } from "./program-time.ts";
  * @throws PlanError when not exactly one node holds data or its memory is too small
  */
 export function local(request: PlanRequest): Plan {
-  const { segments, work, term } = request;
+  const { segments, recompute, work, term } = request;
   const node = holderOf(request);
-  const needed = trainingBytes(segments, 0, segments.length, true);
+  const needed = trainingBytes(segments, 0, segments.length, { hasLoss: true, recompute });
   if (node.memoryBytes !== null && needed > node.memoryBytes) {
     throw new PlanError(
       `${node.name} has ${formatBytes(node.memoryBytes)} of memory, and training the whole model ` +

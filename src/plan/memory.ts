@@ -15,15 +15,18 @@ const sessionBytes = 35e6;
  * stay until those of the next batch are there: three of each. Activations come and go in sizes
  * of all kinds, and leave gaps as large again (measured, not derived).
  *
- * @param hasLoss whether the stage is the last one
+ * A stage that computes its activations once more in backward saves none: there they are once,
+ * and the gaps.
+ *
+ * @param stage whether it is the last one, and whether it recomputes
  */
 export function trainingBytes(
   segments: readonly SegmentCost[],
   from: number,
   to: number,
-  hasLoss: boolean,
+  { hasLoss, recompute }: { readonly hasLoss: boolean; readonly recompute: boolean },
 ): number {
-  const handed = hasLoss ? 1 : 4;
+  const handed = hasLoss ? 1 : recompute ? 2 : 4;
   let [bytes, working] = [sessionBytes, 0];
   for (const segment of segments.slice(from, to)) {
     bytes += 3 * (segment.parameterBytes + segment.stateBytes) + handed * segment.savedBytes;

@@ -168,13 +168,13 @@ describe("parallel-split", () => {
             expect(error).toBeInstanceOf(PlanError);
             const { message } = error as PlanError;
             const blamed = nodes.find((node) => message.startsWith(`${node.name} `));
-            const smallest = trainingBytes(segments, 0, 1, false);
+            const smallest = trainingBytes(segments, 0, 1, { hasLoss: false, recompute: false });
             expect(smallest).toBeGreaterThan(blamed?.memoryBytes ?? Number.POSITIVE_INFINITY);
             return;
           }
           for (const { node, from, to } of plan.copies.filter((copy) => copy.from === 0)) {
             const { memoryBytes } = nodes.find(({ id }) => id === node) ?? {};
-            const needed = trainingBytes(segments, from, to, false);
+            const needed = trainingBytes(segments, from, to, { hasLoss: false, recompute: false });
             expect(needed).toBeLessThanOrEqual(memoryBytes ?? Number.POSITIVE_INFINITY);
           }
         },

@@ -169,8 +169,8 @@ function optionsOf(
   );
 }
 
-function deviceBytes({ segments }: PlanRequest, cut: number): number {
-  return trainingBytes(segments, 0, cut, false);
+function deviceBytes({ segments, recompute }: PlanRequest, cut: number): number {
+  return trainingBytes(segments, 0, cut, { hasLoss: false, recompute });
 }
 
 /** Time that one batch spends computing: forward, step with the loss, backward, update. */
@@ -212,10 +212,10 @@ function outputsOf(segments: readonly SegmentCost[], cut: number): SegmentCost["
 
 function checkServerMemory(request: PlanRequest, server: FleetNode, choice: JointChoice): void {
   if (server.memoryBytes === null) return;
-  const { segments } = request;
+  const { segments, recompute } = request;
   let bytes = 0;
   for (const { option } of choice.choices) {
-    bytes += trainingBytes(segments, option.cut, segments.length, true);
+    bytes += trainingBytes(segments, option.cut, segments.length, { hasLoss: true, recompute });
   }
   if (bytes <= server.memoryBytes) return;
   throw new PlanError(

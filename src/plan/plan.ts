@@ -134,6 +134,8 @@ export interface PlanRequest {
   readonly term: number;
   readonly segments: readonly SegmentCost[];
   readonly fleet: Fleet;
+  /** Whether stages before the last compute activations once more in backward instead of saving them. */
+  readonly recompute: boolean;
   /** Local batches per round. */
   readonly work: number;
   /** Bytes of one batch's labels. */

@@ -12,6 +12,7 @@ const everything = {
   loss: { kind: "softmax-cross-entropy", labelSmoothing: 0.1 },
   frozen: ["conv1.*"],
   cutTensors: 2,
+  recompute: true,
   optimizer: {
     kind: "sgd",
     learningRate: 0.1,

@@ -93,6 +93,7 @@ const jobSchema = z.strictObject({
   optimizer: z._default(optimizerSchema, { kind: "sgd", schedule: "constant" }),
   frozen: z._default(z.array(z.string()), []),
   cutTensors: z._default(positiveInt, 1),
+  recompute: z._default(z.boolean(), false),
   batch: z._default(positiveInt, 32),
   rounds: z._default(positiveInt, 10),
   localBatches: z._default(positiveInt, 10),
@@ -287,6 +288,7 @@ function problemOf(
 export const jobSpecOf = (job: Job): JobSpec => ({
   batch: job.batch,
   cutTensors: job.cutTensors,
+  recompute: job.recompute,
   loss: job.loss,
   optimizer: optimizerSpecOf(job),
   seed: job.seed,

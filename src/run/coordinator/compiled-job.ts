@@ -89,6 +89,7 @@ export class CompiledJob {
     return {
       term,
       segments: this.costs,
+      recompute: this.#job.recompute,
       fleet: { nodes, cellBytesPerMs: fleet.cellBytesPerMs },
       work: localBatches,
       labelBytes: batch * labelWidth,

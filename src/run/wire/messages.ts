@@ -35,6 +35,7 @@ const loss = z.nullable(z.number());
 export const jobSpecSchema = z.strictObject({
   batch: z.int().check(z.positive()),
   cutTensors: z.int().check(z.positive()),
+  recompute: z.boolean(),
   loss: z.strictObject({
     kind: z.enum(lossNames),
     classWeights: z.nullable(z.array(z.number())),
