@@ -3,7 +3,7 @@
  * newer set must be written as a file of that set, in which some older operators
  * have another form: the way back from `normalise.ts`.
  */
-import { ModelError } from "../../base/errors.ts";
+import { present } from "../../base/assert.ts";
 import { type DenseTensor, int64 } from "../../base/tensor.ts";
 import type { Graph, GraphNode } from "../graph.ts";
 import type { OpName } from "../ops/table.ts";
@@ -14,7 +14,8 @@ import { opsets } from "./normalise.ts";
  * depends on the node.
  */
 const broughtBy: { readonly [Op in OpName]?: number | ((node: GraphNode) => number) } = {
-  Attention: 23,
+  // The numbers of keys that count are its last input.
+  Attention: ({ inputs }) => (inputs.length > 6 ? 24 : 23),
   Gelu: 20,
   GroupNormalization: 21,
   Mish: 18,
@@ -29,36 +30,37 @@ function setOf(node: GraphNode): number {
   return typeof set === "number" ? set : set(node);
 }
 
+/** The sets that files are written in, each with the version of the file format that came with it. */
+const written = [
+  { opset: opsets.own, irVersion: 8n },
+  { opset: 21, irVersion: 10n },
+  { opset: 23, irVersion: 11n },
+  { opset: 24, irVersion: 12n },
+] as const;
+
 /** A graph as a file has it. */
 export interface FileForm {
   readonly opset: number;
-  /** Version of the file format that came with the set. */
   readonly irVersion: bigint;
   readonly nodes: readonly GraphNode[];
   readonly constants: ReadonlyMap<string, DenseTensor>;
 }
 
-/** @throws ModelError where an operator is newer than any set that we write */
+/** The oldest set that has every operator of a graph, so that older runtimes take what they can. */
 export function fileForm(graph: Graph): FileForm {
   const needed = graph.nodes.map(setOf);
-  const tooNew = graph.nodes.find((node) => setOf(node) > opsets.newest);
-  if (tooNew !== undefined) {
-    throw new ModelError(
-      `it came with operator set ${setOf(tooNew)}; files are written up to ${opsets.newest}`,
-      { node: tooNew.name, operator: tooNew.op },
-    );
-  }
-  if (needed.every((set) => set <= opsets.own)) {
-    const { nodes, constants } = graph;
-    return { opset: opsets.own, irVersion: 8n, nodes, constants };
-  }
+  const form = present(
+    written.find(({ opset }) => needed.every((set) => set <= opset)),
+    "a set that is written",
+  );
+  if (form.opset === opsets.own) return { ...form, nodes: graph.nodes, constants: graph.constants };
   const constants = new Map(graph.constants);
-  const nodes = graph.nodes.map((node) => newest(node, constants));
-  return { opset: opsets.newest, irVersion: 10n, nodes, constants };
+  const nodes = graph.nodes.map((node) => modern(node, constants));
+  return { ...form, nodes, constants };
 }
 
-/** A node in the form of the newest set. */
-function newest(node: GraphNode, constants: Map<string, DenseTensor>): GraphNode {
+/** A node in the form that it has from set 18 on. */
+function modern(node: GraphNode, constants: Map<string, DenseTensor>): GraphNode {
   const { axes, ...attributes } = node.attributes;
   if (node.op.startsWith("Reduce") && Array.isArray(axes)) {
     const name = freeName(`${node.name}.axes`, constants);

@@ -2,7 +2,7 @@
  * Operators change their form between versions of the ONNX operator set: an
  * attribute becomes an input, an input becomes optional, a default moves. The
  * rest of the compiler knows one form, that of operator set 17; the table below
- * brings nodes of sets 9 to 21 into it. A supported operator that is
+ * brings nodes of sets 9 to 26 into it. A supported operator that is
  * not in the table has had the same form throughout; one that is added to `ops` needs
  * a look at its history, and perhaps an entry here.
  */
@@ -37,7 +37,7 @@ export interface NormaliseContext {
 type Rule = (node: RawNode, context: NormaliseContext) => void;
 
 /** The oldest and the newest operator set that the table covers, and the one of our own graphs. */
-export const opsets = { oldest: 9, newest: 21, own: 17 } as const;
+export const opsets = { oldest: 9, newest: 26, own: 17 } as const;
 
 /** Brings a node into the form of operator set 17, in place. */
 export function normalise(node: RawNode, context: NormaliseContext): void {
@@ -117,11 +117,21 @@ const resize: Rule = (node, context) => {
 };
 
 const rules: { readonly [Op in OpName | "Scatter" | "Upsample"]?: Rule } = {
+  Attention(node) {
+    // From set 25 on a query may be kept to the keys around it; -1 is no such window.
+    dropDefault(node, "left_window_size", -1);
+    dropDefault(node, "right_window_size", -1);
+  },
   AveragePool(node) {
     const dilations = node.attributes.get("dilations") ?? [];
     node.attributes.delete("dilations");
     if (Array.isArray(dilations) && dilations.every((dilation) => dilation === 1)) return;
     throw new ModelError(`dilations [${dilations}] of operator set 19; allowed: 1`, at(node));
+  },
+  Cast(node) {
+    // Sets 19 and 24 say how to meet 8-bit floats, which have no DType here.
+    node.attributes.delete("saturate");
+    node.attributes.delete("round_mode");
   },
   Clip(node, context) {
     for (const [index, bound] of [

@@ -277,6 +277,35 @@ describe("older and newer forms come in as those of operator set 17", () => {
     );
   });
 
+  test("what later sets say besides goes where it says nothing here", () => {
+    const to = { name: "to", type: AttributeType.INT, i: 1n };
+    const saturate = { name: "saturate", type: AttributeType.INT, i: 0n };
+    const round = { name: "round_mode", type: AttributeType.STRING, s: new Uint8Array([117, 112]) };
+    expect(only(single("Cast", [to, saturate], 19)).attributes).toEqual({ to: 1 });
+    expect(only(single("Cast", [to, saturate, round], 24)).attributes).toEqual({ to: 1 });
+  });
+
+  test("attention within a window: the attributes for it came with set 25", () => {
+    const window = (size: bigint): Uint8Array =>
+      fileOf(
+        {
+          input: [image("x", [1, 2, 3, 4])],
+          output: [{ name: "y" }],
+          node: [
+            {
+              opType: "Attention",
+              input: ["x", "x", "x"],
+              output: ["y"],
+              attribute: [{ name: "left_window_size", type: AttributeType.INT, i: size }],
+            },
+          ],
+        },
+        25,
+      );
+    expect(only(window(-1n)).attributes).toEqual({});
+    expect(refusal(window(2n)).message).toMatch(/Attention .*left_window_size is not supported/);
+  });
+
   test("enlarging: an operator of its own in set 9, empty tensors for what is absent from set 11 on", () => {
     const scales = floats("scales", [2], [2, 3]);
     const file = (opType: string, opset: number, input: string[], attribute: Attributelike[]) =>
@@ -372,12 +401,12 @@ describe("what cannot be read is refused by name", () => {
     [
       "an operator set that is too old",
       fileOf({ ...frame, node: [relu] }, 8),
-      /set 8; allowed: 9 to 21/,
+      /set 8; allowed: 9 to 26/,
     ],
     [
       "an operator set that is too new",
-      fileOf({ ...frame, node: [relu] }, 22),
-      /set 22; allowed: 9 to 21/,
+      fileOf({ ...frame, node: [relu] }, 27),
+      /set 27; allowed: 9 to 26/,
     ],
     [
       "an unsupported operator",

@@ -376,14 +376,7 @@ export function elementType(name: string, value: Attribute | undefined): DType {
 const Cast: OpRule<{ readonly to: DType }> = {
   inputs: [1, 1],
   outputs: [1, 1],
-  attributes: (raw) => {
-    // `saturate` concerns 8-bit floats alone, which have no DType here.
-    const { to } = readAttributes<{ to: DType; saturate: boolean }>(raw, {
-      to: elementType,
-      saturate: flag(true),
-    });
-    return { to };
-  },
+  attributes: (raw) => readAttributes<{ to: DType }>(raw, { to: elementType }),
   types: (inputs, { to }) => [{ dtype: to, shape: inputType(inputs, 0).shape }],
   flops: () => 0,
   gradient: (context) => {
