@@ -10,10 +10,35 @@
 import type { DenseTensor, DType, TensorType } from "../base/tensor.ts";
 import type { OpName } from "./ops/table.ts";
 
-/** An ONNX attribute value. Integers, floats, strings, their lists, or a tensor. */
-export type Attribute = number | string | readonly number[] | readonly string[] | DenseTensor;
+/** An ONNX attribute value. Integers, floats, strings, their lists, a tensor, or a graph. */
+export type Attribute =
+  | number
+  | string
+  | readonly number[]
+  | readonly string[]
+  | DenseTensor
+  | Subgraph;
 /** Attributes of a node by name. */
 export type Attributes = Readonly<Record<string, Attribute>>;
+
+/**
+ * A graph in an attribute (a branch of If). It stands on its own, with names of its own: what it
+ * takes from around it are its inputs, and its node has their values as its own last inputs. So
+ * passes see what a node needs without looking into it. Stored tensors are the outer graph's.
+ */
+export interface Subgraph {
+  readonly inputs: readonly string[];
+  readonly nodes: readonly GraphNode[];
+  readonly outputs: readonly string[];
+}
+
+/** Whether an attribute is a graph. */
+export const isSubgraph = (attribute: Attribute): attribute is Subgraph =>
+  typeof attribute === "object" && "nodes" in attribute;
+
+/** The subgraphs in a node's attributes. */
+export const subgraphsOf = ({ attributes }: Pick<GraphNode, "attributes">): Subgraph[] =>
+  Object.values(attributes).filter(isSubgraph);
 
 /** A dimension before `specialize`: a number, or a name such as "batch" bound later. */
 export type Dimension = number | string;

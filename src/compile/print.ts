@@ -1,6 +1,6 @@
 /** A graph as text, for people and for golden tests: one line per value, types on the right. */
-import { formatType, type TensorType } from "../base/tensor.ts";
-import type { Attribute, Graph, GraphNode } from "./graph.ts";
+import { type DenseTensor, formatType, type TensorType } from "../base/tensor.ts";
+import { type Attribute, type Graph, type GraphNode, isSubgraph } from "./graph.ts";
 
 /**
  * Prints a graph. With `types` (see `inferTypes`) every node shows what it gives.
@@ -51,5 +51,10 @@ function printNode(node: GraphNode, types?: ReadonlyMap<string, TensorType>): st
 function printAttribute(value: Attribute): string {
   if (typeof value === "string" || typeof value === "number") return JSON.stringify(value);
   if (Array.isArray(value)) return JSON.stringify(value);
-  return formatType(value as TensorType);
+  if (isSubgraph(value)) {
+    const nodes = value.nodes.map((node) => `${printNode(node)}; `).join("");
+    return `(${value.inputs.join(", ")}) => { ${nodes}return ${value.outputs.join(", ")} }`;
+  }
+  const { dtype, shape, data } = value as DenseTensor;
+  return `${formatType({ dtype, shape })}${printValues(data)}`;
 }

@@ -14,7 +14,7 @@ import {
   formatType,
   type TensorType,
 } from "../base/tensor.ts";
-import type { Attributes, Graph, GraphNode, Value } from "./graph.ts";
+import type { Attributes, Graph, GraphNode, Subgraph, Value } from "./graph.ts";
 import { atNode, nodeTypes, type Resolved, resolve, staticType } from "./infer.ts";
 import { evaluate } from "./interpret.ts";
 import type { LowerContext } from "./ops/rule.ts";
@@ -56,8 +56,14 @@ export class Rewriter {
 
   /** Takes the next node: computes it if all it needs is known, writes it out, or keeps it. */
   take(given: GraphNode): void {
-    const node = { ...given, inputs: given.inputs.map((name) => this.#aliases.get(name) ?? name) };
+    const node = { ...given, inputs: given.inputs.map((name) => this.#actual(name)) };
     const step = resolve(node);
+    const known = node.inputs.map(this.#constantOf);
+    const chosen = atNode(node, () => step.rule.chosen?.(step.attributes, known) ?? null);
+    if (chosen !== null) {
+      this.#inline(node, chosen);
+      return;
+    }
     const outputs = nodeTypes(step, this.#typeOf, this.#constantOf);
     const values = this.#folded(step);
     node.outputs.forEach((name, i) => {
@@ -88,6 +94,39 @@ export class Rewriter {
     }
     const types = inputs.map((name) => (name === "" ? null : this.#typeOf(name)));
     return step.rule.fold?.(types, step.attributes) ?? null;
+  }
+
+  /** Takes the nodes of a subgraph in place of the node that holds it. */
+  #inline(node: GraphNode, { inputs, nodes, outputs }: Subgraph): void {
+    const first = this.nodes.length;
+    const around = node.inputs.slice(node.inputs.length - inputs.length);
+    const names = new Map(inputs.map((name, i) => [name, present(around[i], "an outer value")]));
+    for (const inner of nodes) {
+      const own = inner.outputs.map((name) => (name === "" ? "" : this.#unused(name)));
+      this.take({
+        ...inner,
+        name: this.#unused(inner.name),
+        inputs: inner.inputs.map((name) => names.get(name) ?? name),
+        outputs: own,
+      });
+      inner.outputs.forEach((name, i) => {
+        if (name !== "") names.set(name, own[i] as string);
+      });
+    }
+    const given = new Set<string>();
+    node.outputs.forEach((name, i) => {
+      if (name === "") return;
+      const from = names.get(outputs[i] ?? "");
+      if (from === undefined) {
+        const at = { node: node.name, operator: node.op };
+        throw new ModelError(`the graph that stands for it gives no output ${i}`, at);
+      }
+      this.#types.set(name, this.#typeOf(from));
+      // One value may leave by two names; the second is an alias of the first.
+      if (given.has(this.#actual(from))) this.#alias(this.#actual(from), name);
+      else this.#rename(first, from, name);
+      given.add(name);
+    });
   }
 
   /** Writes a node out where the pass says how; false where it stays. */
@@ -128,9 +167,9 @@ export class Rewriter {
   }
 
   /** Gives a value that was emitted from the node number `first` on the name that the model knows it by. */
-  #rename(first: number, from: string, to: string): void {
-    const emitted = this.nodes.slice(first);
-    const source = emitted.find(({ outputs }) => outputs.includes(from));
+  #rename(first: number, emitted: string, to: string): void {
+    const from = this.#actual(emitted);
+    const source = this.nodes.slice(first).find(({ outputs }) => outputs.includes(from));
     if (source === undefined) this.#alias(from, to);
     else if (from !== to) this.#renameFrom(first, from, to);
   }
@@ -151,6 +190,7 @@ export class Rewriter {
       const [inputs, outputs] = [node.inputs.map(renamed), node.outputs.map(renamed)];
       this.nodes[first + i] = { ...node, inputs, outputs };
     });
+    this.#aliases.set(from, to);
   }
 
   /** Makes `to` the same value as `from`, which is an input that a node passes on, or a constant. */
@@ -165,7 +205,6 @@ export class Rewriter {
     const source = this.nodes.findIndex(({ outputs }) => outputs.includes(from));
     if (source >= 0 && !this.#outputs.has(from)) {
       this.#renameFrom(source, from, to);
-      this.#aliases.set(from, to);
     } else if (known === undefined) {
       this.nodes.push({ op: "Identity", name: to, inputs: [from], outputs: [to], attributes: {} });
     }
@@ -186,6 +225,22 @@ export class Rewriter {
   input(stem: string, type: TensorType): string {
     const name = this.#fresh(stem);
     this.#types.set(name, type);
+    return name;
+  }
+
+  /** The name that a value goes by; aliases may follow one another. */
+  #actual(name: string): string {
+    let actual = name;
+    for (let next = this.#aliases.get(actual); next !== undefined; next = this.#aliases.get(next)) {
+      actual = next;
+    }
+    return actual;
+  }
+
+  /** A subgraph's own name, where nothing outside has it. */
+  #unused(name: string): string {
+    if (this.#taken.has(name)) return this.#fresh(name);
+    this.#taken.add(name);
     return name;
   }
 

@@ -8,11 +8,13 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { ModelError } from "../../src/base/errors.ts";
 import { type Random, random } from "../../src/base/random.ts";
+import { int64 } from "../../src/base/tensor.ts";
+import type { GraphNode, Subgraph } from "../../src/compile/graph.ts";
 import { lossSpec } from "../../src/compile/loss.ts";
 import { ModelProtoSchema } from "../../src/compile/onnx/onnx_pb.js";
 import { readOnnx } from "../../src/compile/onnx/read.ts";
 import { writeOnnx } from "../../src/compile/onnx/write.ts";
-import { ops } from "../../src/compile/ops/table.ts";
+import { type OpName, ops } from "../../src/compile/ops/table.ts";
 import { optimizerSpec } from "../../src/compile/optimizer.ts";
 import { stagePrograms } from "../../src/compile/program.ts";
 import { segmentModel } from "../../src/compile/segment.ts";
@@ -24,8 +26,9 @@ const opNames = Object.keys(ops);
 /** A file that takes longer is as good as a hang. */
 const limitMs = 5_000;
 
+/** A copy: slices of a Buffer share its bytes, and damage would pile up. */
 const fixture = (name: string): Uint8Array =>
-  readFileSync(new URL(`../golden/fixtures/${name}.onnx`, import.meta.url));
+  new Uint8Array(readFileSync(new URL(`../golden/fixtures/${name}.onnx`, import.meta.url)));
 
 function files(): Uint8Array[] {
   const { graph, weights } = builtInModel("lenet5", { seed: 1 });
@@ -34,7 +37,42 @@ function files(): Uint8Array[] {
     // Structure alone, and with its weights.
     writeOnnx(graph),
     writeOnnx(graph, { weights }),
+    branching(),
   ];
+}
+
+/** Two layers with a branch in a branch between them; sizes choose both. */
+function branching(): Uint8Array {
+  const node = (
+    op: OpName,
+    inputs: readonly string[],
+    output: string,
+    attributes: GraphNode["attributes"] = {},
+  ): GraphNode => ({ op, name: output, inputs, outputs: [output], attributes });
+  const branch = (nodes: readonly GraphNode[], output: string): Subgraph => ({
+    inputs: ["many", "h", "w"],
+    nodes,
+    outputs: [output],
+  });
+  const plain = branch([node("MatMul", ["h", "w"], "p"), node("Relu", ["p"], "r")], "r");
+  const inner = { then_branch: plain, else_branch: branch([node("Tanh", ["h"], "t")], "t") };
+  const outer = { then_branch: branch([node("If", ["many", "many", "h", "w"], "i", inner)], "i") };
+  const shape = [8, 8];
+  return writeOnnx({
+    name: "branching",
+    inputs: [{ name: "x", dtype: "float32", shape: ["batch", 8] }],
+    parameters: ["w", "v"].map((name) => ({ name, dtype: "float32", shape })),
+    constants: new Map([["zero", int64([1], [0])]]),
+    nodes: [
+      node("MatMul", ["x", "v"], "h"),
+      node("Shape", ["h"], "shape"),
+      node("Gather", ["shape", "zero"], "size"),
+      node("Cast", ["size"], "many", { to: 9 }),
+      node("If", ["many", "many", "h", "w"], "c", { ...outer, else_branch: plain }),
+      node("MatMul", ["c", "v"], "y"),
+    ],
+    outputs: ["y"],
+  });
 }
 
 /** Values that decoders get wrong: lengths beyond the end, counts that overflow, wrong wire types. */

@@ -5,8 +5,9 @@
  */
 import { present } from "../../base/assert.ts";
 import { type DenseTensor, int64 } from "../../base/tensor.ts";
-import type { Graph, GraphNode } from "../graph.ts";
+import { type Graph, type GraphNode, isSubgraph, type Subgraph, subgraphsOf } from "../graph.ts";
 import type { OpName } from "../ops/table.ts";
+import { Names } from "./decode.ts";
 import { opsets } from "./normalise.ts";
 
 /**
@@ -22,6 +23,7 @@ const broughtBy: { readonly [Op in OpName]?: number | ((node: GraphNode) => numb
   Pad: ({ attributes, inputs }) => (attributes.mode === "wrap" ? 19 : inputs.length > 3 ? 18 : 17),
   RMSNormalization: 23,
   Resize: ({ attributes }) => (attributes.axes === undefined ? 17 : 18),
+  Split: ({ attributes }) => (attributes.num_outputs === undefined ? 17 : 18),
   Swish: 24,
 };
 
@@ -48,23 +50,93 @@ export interface FileForm {
 
 /** The oldest set that has every operator of a graph, so that older runtimes take what they can. */
 export function fileForm(graph: Graph): FileForm {
-  const needed = graph.nodes.map(setOf);
+  const needed = withInner(graph.nodes).map(setOf);
   const form = present(
     written.find(({ opset }) => needed.every((set) => set <= opset)),
     "a set that is written",
   );
-  if (form.opset === opsets.own) return { ...form, nodes: graph.nodes, constants: graph.constants };
+  const names = new Names([
+    ...[...graph.inputs, ...graph.parameters].map(({ name }) => name),
+    ...graph.constants.keys(),
+    ...graph.nodes.flatMap(({ outputs }) => outputs),
+  ]);
+  const nodes = graph.nodes.map((node) => opened(node, names));
+  if (form.opset === opsets.own) return { ...form, nodes, constants: graph.constants };
   const constants = new Map(graph.constants);
-  const nodes = graph.nodes.map((node) => modern(node, constants));
-  return { ...form, nodes, constants };
+  const addConstant = (stem: string, value: DenseTensor): string => {
+    const name = names.unique(stem);
+    constants.set(name, value);
+    return name;
+  };
+  return { ...form, nodes: nodes.map((node) => modern(node, addConstant)), constants };
+}
+
+/** Nodes with those of the graphs inside them. */
+const withInner = (nodes: readonly GraphNode[]): GraphNode[] =>
+  nodes.flatMap((node) => [
+    node,
+    ...subgraphsOf(node).flatMap((inside) => withInner(inside.nodes)),
+  ]);
+
+/** A node with its graphs changed. */
+function mapSubgraphs(node: GraphNode, change: (inside: Subgraph) => Subgraph): GraphNode {
+  if (subgraphsOf(node).length === 0) return node;
+  const attributes = Object.entries(node.attributes).map(([name, value]) => [
+    name,
+    isSubgraph(value) ? change(value) : value,
+  ]);
+  return { ...node, attributes: Object.fromEntries(attributes) };
+}
+
+/** A node whose graphs read what is around them by its name there, as files have it. */
+function opened(node: GraphNode, names: Names): GraphNode {
+  const [{ inputs } = { inputs: [] }] = subgraphsOf(node);
+  const own = node.inputs.length - inputs.length;
+  const around = node.inputs.slice(own);
+  const open = mapSubgraphs(node, (inside) => openedSubgraph(inside, around, names));
+  return { ...open, inputs: node.inputs.slice(0, own) };
+}
+
+function openedSubgraph(
+  { inputs, nodes, outputs }: Subgraph,
+  around: readonly string[],
+  names: Names,
+): Subgraph {
+  const outer = new Map(inputs.map((name, i) => [name, present(around[i], "an outer value")]));
+  const given = nodes.flatMap((node) => node.outputs).filter((name) => name !== "");
+  const inner = new Map(given.map((name) => [name, names.unique(name)]));
+  const nameOf = (name: string): string => inner.get(name) ?? outer.get(name) ?? name;
+  const open = nodes.map((node) =>
+    opened({ ...node, inputs: node.inputs.map(nameOf), outputs: node.outputs.map(nameOf) }, names),
+  );
+  const leaving = outputs.map((name) => {
+    if (inner.has(name)) return nameOf(name);
+    // Runtimes want a graph to give what leaves it.
+    const own = names.unique(name);
+    open.push({
+      op: "Identity",
+      name: own,
+      inputs: [nameOf(name)],
+      outputs: [own],
+      attributes: {},
+    });
+    return own;
+  });
+  return { inputs: [], nodes: open, outputs: leaving };
 }
 
 /** A node in the form that it has from set 18 on. */
-function modern(node: GraphNode, constants: Map<string, DenseTensor>): GraphNode {
+function modern(
+  given: GraphNode,
+  addConstant: (stem: string, value: DenseTensor) => string,
+): GraphNode {
+  const node = mapSubgraphs(given, (inside) => ({
+    ...inside,
+    nodes: inside.nodes.map((inner) => modern(inner, addConstant)),
+  }));
   const { axes, ...attributes } = node.attributes;
   if (node.op.startsWith("Reduce") && Array.isArray(axes)) {
-    const name = freeName(`${node.name}.axes`, constants);
-    constants.set(name, int64([axes.length], axes as readonly number[]));
+    const name = addConstant(`${node.name}.axes`, int64([axes.length], axes as readonly number[]));
     return { ...node, inputs: [node.inputs[0] ?? "", name], attributes };
   }
   const [, sizes = ""] = node.inputs;
@@ -73,10 +145,4 @@ function modern(node: GraphNode, constants: Map<string, DenseTensor>): GraphNode
     return { ...node, attributes: { ...node.attributes, num_outputs } };
   }
   return node;
-}
-
-function freeName(stem: string, taken: ReadonlyMap<string, unknown>): string {
-  let name = stem;
-  for (let i = 1; taken.has(name); i++) name = `${stem}_${i}`;
-  return name;
 }

@@ -1,102 +1,25 @@
 /**
- * The nodes of an ONNX file, from messages to what the graph keeps: decoded,
- * sorted, brought into one form, checked against the operators we have.
+ * The nodes of an ONNX file, from raw ones to what the graph keeps: sorted, brought into one form,
+ * checked against the operators we have.
  */
 import { ModelError } from "../../base/errors.ts";
 import { Heap } from "../../base/heap.ts";
-import { type DenseTensor, float32, int64 } from "../../base/tensor.ts";
-import type { Attribute, Attributes, GraphNode } from "../graph.ts";
+import type { DenseTensor } from "../../base/tensor.ts";
+import type { Attributes, GraphNode, Subgraph } from "../graph.ts";
 import { resolve } from "../infer.ts";
 import { type OpName, ops } from "../ops/table.ts";
-import { normalise, type RawNode } from "./normalise.ts";
-import type { NodeProto } from "./onnx_pb.js";
-import { decodeAttribute } from "./values.ts";
-
-/** Hands out names that nobody has yet. */
-export class Names {
-  readonly #taken: Set<string>;
-  readonly #next = new Map<string, number>();
-
-  constructor(taken: Iterable<string> = []) {
-    this.#taken = new Set(taken);
-  }
-
-  /** `base` itself when it is free, else with the first free number behind it. */
-  unique(base: string): string {
-    let name = base;
-    while (this.#taken.has(name)) {
-      const number = this.#next.get(base) ?? 1;
-      this.#next.set(base, number + 1);
-      name = `${base}_${number}`;
-    }
-    this.#taken.add(name);
-    return name;
-  }
-}
-
-/** Adds a stored tensor; a name may be given only once. */
-export function store(stored: Map<string, DenseTensor>, name: string, value: DenseTensor): void {
-  if (name === "") throw new ModelError("a stored tensor has no name");
-  if (stored.has(name)) throw new ModelError("two stored tensors have this name", { node: name });
-  stored.set(name, value);
-}
-
-/**
- * Decodes node messages, gives names to nodes that lack one, and moves the values of
- * `Constant` nodes into `stored`.
- * @throws ModelError for operators of other domains and attributes that cannot be read.
- */
-export function decodeNodes(
-  protos: readonly NodeProto[],
-  stored: Map<string, DenseTensor>,
-): RawNode[] {
-  const names = new Names();
-  const nodes: RawNode[] = [];
-  for (const [index, proto] of protos.entries()) {
-    const op = proto.opType;
-    const name = names.unique(proto.name === "" ? `${op}_${index}` : proto.name);
-    if (proto.domain !== "" && proto.domain !== "ai.onnx") {
-      throw new ModelError(`operator of domain "${proto.domain}"; allowed: ONNX's own domain`, {
-        node: name,
-        operator: op,
-      });
-    }
-    const attributes = new Map<string, Attribute>();
-    for (const attribute of proto.attribute) {
-      attributes.set(attribute.name, decodeAttribute(attribute, { node: name, operator: op }));
-    }
-    const node = { op, name, inputs: [...proto.input], outputs: [...proto.output], attributes };
-    if (op === "Constant") store(stored, node.outputs[0] ?? "", constantValue(node));
-    else nodes.push(node);
-  }
-  return nodes;
-}
-
-function constantValue(node: RawNode): DenseTensor {
-  for (const [name, value] of node.attributes) {
-    if (name === "value" && typeof value === "object" && !Array.isArray(value)) {
-      return value as DenseTensor;
-    }
-    const scalar = typeof value === "number";
-    const list = scalar ? [value] : value;
-    if (!Array.isArray(list) || list.some((item) => typeof item !== "number")) continue;
-    const shape = scalar ? [] : [list.length];
-    if (name === "value_float" || name === "value_floats") return float32(shape, list);
-    if (name === "value_int" || name === "value_ints") return int64(shape, list);
-  }
-  throw new ModelError(
-    `a constant given by ${[...node.attributes.keys()].join(", ") || "nothing"}; ` +
-      "allowed: value, value_float, value_floats, value_int, value_ints",
-    { node: node.name, operator: node.op },
-  );
-}
+import { freeNames, type Names, readsOf } from "./decode.ts";
+import { normalise, type RawNode, type RawSubgraph } from "./normalise.ts";
 
 /**
  * Topological order; nodes that are in order already stay as they are.
  * @param known names of inputs and stored tensors.
  * @throws ModelError when a name is produced twice or never, or on a cycle.
  */
-export function sortNodes(nodes: readonly RawNode[], known: ReadonlySet<string>): RawNode[] {
+export function sortNodes(
+  nodes: readonly RawNode[],
+  known: Pick<ReadonlySet<string>, "has">,
+): RawNode[] {
   const producers = new Map<string, number>();
   for (const [index, node] of nodes.entries()) {
     for (const output of node.outputs) {
@@ -107,10 +30,11 @@ export function sortNodes(nodes: readonly RawNode[], known: ReadonlySet<string>)
       producers.set(output, index);
     }
   }
+  const reads = nodes.map(readsOf);
   const waitsFor = nodes.map(() => 0);
   const readers: number[][] = nodes.map(() => []);
   for (const [index, node] of nodes.entries()) {
-    for (const input of node.inputs) {
+    for (const input of reads[index] ?? []) {
       if (input === "" || known.has(input)) continue;
       const producer = producers.get(input);
       if (producer === undefined) throw dangling(node, input);
@@ -129,7 +53,7 @@ export function sortNodes(nodes: readonly RawNode[], known: ReadonlySet<string>)
       if (count === 0) ready.push(reader);
     }
   }
-  if (sorted.length < nodes.length) throw cycle(nodes, waitsFor, producers);
+  if (sorted.length < nodes.length) throw cycle(nodes, reads, waitsFor, producers);
   return sorted;
 }
 
@@ -141,6 +65,7 @@ const dangling = (node: RawNode, input: string): ModelError =>
 /** Follows unsatisfied inputs backwards from a node that never became ready: they lead in a circle. */
 function cycle(
   nodes: readonly RawNode[],
+  reads: readonly (readonly string[])[],
   waitsFor: readonly number[],
   producers: ReadonlyMap<string, number>,
 ): ModelError {
@@ -148,30 +73,65 @@ function cycle(
   let index = waitsFor.findIndex((count) => count > 0);
   while (!visited.has(index)) {
     visited.add(index);
-    const waiting = nodes[index]?.inputs
-      .map((input) => producers.get(input))
+    const waiting = reads[index]
+      ?.map((input) => producers.get(input))
       .find((producer) => producer !== undefined && (waitsFor[producer] ?? 0) > 0);
     index = waiting ?? index;
   }
   return new ModelError("the node depends on its own output", where(nodes[index] as RawNode));
 }
 
+/** Names that are known in a graph: its own, and those around it. */
+export class Scope {
+  readonly #own: Set<string>;
+  readonly #around: Scope | null;
+
+  constructor(own: Iterable<string>, around: Scope | null = null) {
+    this.#own = new Set(own);
+    this.#around = around;
+  }
+
+  has(name: string): boolean {
+    return this.#own.has(name) || (this.#around?.has(name) ?? false);
+  }
+
+  add(name: string): void {
+    this.#own.add(name);
+  }
+}
+
+/** What the nodes of a file are normalised with. */
+export interface FileContext {
+  readonly opset: number;
+  readonly stored: Map<string, DenseTensor>;
+  /** Numbers of dimensions of the values that are known; filled in on the way. */
+  readonly ranks: Map<string, number>;
+  /** Names of values in all graphs of the file. */
+  readonly names: Names;
+}
+
+/** What the nodes of one of its graphs are normalised with. */
+interface GraphContext {
+  /** Values that are known; what the nodes give is added. */
+  readonly scope: Scope;
+  /** Values that leave the graph. */
+  readonly outputs: ReadonlySet<string>;
+  /** The name that a value around the graph goes by. */
+  readonly actual: (name: string) => string;
+}
+
 /**
- * Brings sorted nodes into the form of operator set 17, adding to `stored` the
+ * Brings sorted nodes into the form of operator set 17, adding to the stored tensors the
  * constants that this needs, and takes out `Identity`: readers of its output read its input.
  * One whose output leaves the graph stays.
- * @param ranks numbers of dimensions of the values that are known; filled in on the way.
  * @throws ModelError for operators that we lack, or forms that cannot be brought over.
  */
 export function normaliseNodes(
   sorted: readonly RawNode[],
-  opset: number,
-  stored: Map<string, DenseTensor>,
-  ranks: Map<string, number>,
-  available: Set<string>,
-  outputs: ReadonlySet<string>,
+  file: FileContext,
+  { scope, outputs, actual }: GraphContext,
 ): GraphNode[] {
-  const names = new Names([...available, ...sorted.flatMap((node) => node.outputs)]);
+  const { opset, stored, ranks, names } = file;
   const live: RawNode[] = [];
   let current: RawNode | null = null;
   const context = {
@@ -182,31 +142,33 @@ export function normaliseNodes(
       const name = names.unique(`${current?.name ?? "node"}.${op.toLowerCase()}`);
       const entries = new Map(Object.entries(attributes));
       live.push({ op, name, inputs: [...inputs], outputs: [name], attributes: entries });
-      available.add(name);
+      scope.add(name);
       return name;
     },
     addConstant(hint: string, value: DenseTensor): string {
       const name = names.unique(hint);
       stored.set(name, value);
-      available.add(name);
       return name;
     },
   };
+  const isKnown = (name: string): boolean => scope.has(name) || stored.has(name);
   const aliases = new Map<string, string>();
+  const own = (name: string): string => aliases.get(name) ?? actual(name);
   for (const node of sorted) {
     current = node;
-    node.inputs = node.inputs.map((input) => aliases.get(input) ?? input);
+    node.inputs = node.inputs.map(own);
     for (const input of node.inputs) {
-      if (input !== "" && !available.has(input)) throw dangling(node, input);
+      if (input !== "" && !isKnown(input)) throw dangling(node, input);
     }
     normalise(node, context);
+    closeSubgraphs(node, (inside) => normaliseSubgraph(inside, file, scope, own));
     const [source, output] = [node.inputs[0] ?? "", node.outputs[0] ?? ""];
     if (node.op === "Identity" && source !== "" && output !== "" && !outputs.has(output)) {
       aliases.set(output, source);
       continue;
     }
     const rank = rankOfOutput(node, context);
-    for (const name of node.outputs) available.add(name);
+    for (const name of node.outputs) scope.add(name);
     if (rank !== null) ranks.set(output, rank);
     live.push(node);
   }
@@ -215,6 +177,32 @@ export function normaliseNodes(
   // Attributes and numbers of inputs are checked now, while the file can still be named.
   for (const node of nodes) resolve(node);
   return nodes;
+}
+
+type Inside = Omit<Subgraph, "inputs">;
+
+/** The graph inside with the names that the values around it go by. */
+function normaliseSubgraph(
+  { nodes, outputs }: RawSubgraph,
+  file: FileContext,
+  around: Scope,
+  actual: (name: string) => string,
+): Inside {
+  const known = { has: (name: string) => around.has(actual(name)) || file.stored.has(name) };
+  const own = new Set(nodes.flatMap((node) => node.outputs));
+  const graph = { scope: new Scope([], around), outputs: new Set(outputs), actual };
+  const names = outputs.map((name) => (own.has(name) ? name : actual(name)));
+  return { nodes: normaliseNodes(sortNodes(nodes, known), file, graph), outputs: names };
+}
+
+/** Turns what graphs inside take from around them into inputs of their own and of the node. */
+function closeSubgraphs(node: RawNode, normalised: (inside: RawSubgraph) => Inside): void {
+  if (node.subgraphs === undefined || node.subgraphs.size === 0) return;
+  const closed = [...node.subgraphs].map(([key, inside]) => [key, normalised(inside)] as const);
+  const taken = new Set(closed.flatMap(([, inside]) => freeNames(inside)));
+  const inputs = [...taken];
+  for (const [key, inside] of closed) node.attributes.set(key, { inputs, ...inside });
+  node.inputs = [...node.inputs, ...inputs];
 }
 
 /** Enough of shape inference to tell what an axis meant before operator set 13. */

@@ -18,6 +18,14 @@ export interface RawNode {
   inputs: string[];
   outputs: string[];
   readonly attributes: Map<string, Attribute>;
+  /** The graphs among its attributes. */
+  readonly subgraphs?: ReadonlyMap<string, RawSubgraph>;
+}
+
+/** A graph in an attribute, as files have it: it may use any name from around it. */
+export interface RawSubgraph {
+  readonly nodes: readonly RawNode[];
+  readonly outputs: readonly string[];
 }
 
 /** What a rule may ask about the file that its node stands in. */

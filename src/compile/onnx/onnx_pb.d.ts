@@ -246,8 +246,7 @@ export declare type NodeProto = Message<"onnx.NodeProto"> & {
 export declare const NodeProtoSchema: GenMessage<NodeProto>;
 
 /**
- * A named attribute; `type` says which of the value fields counts. Subgraphs
- * (type GRAPH) are not decoded: no operator of ours takes one.
+ * A named attribute; `type` says which of the value fields counts.
  *
  * @generated from message onnx.AttributeProto
  */
@@ -278,6 +277,13 @@ export declare type AttributeProto = Message<"onnx.AttributeProto"> & {
    * @generated from field: onnx.TensorProto t = 5;
    */
   t?: TensorProto | undefined;
+
+  /**
+   * What an operator runs, such as a branch of If; it may use names from around it.
+   *
+   * @generated from field: onnx.GraphProto g = 6;
+   */
+  g?: GraphProto | undefined;
 
   /**
    * Lists are written unpacked, as the ONNX schema has them; both are read.

@@ -11,10 +11,10 @@
  */
 import { fromBinary } from "@bufbuild/protobuf";
 import { ModelError, messageOf } from "../../base/errors.ts";
-import type { DenseTensor, DType } from "../../base/tensor.ts";
-import type { Dimension, GraphNode, Model, Parameter, Value } from "../graph.ts";
-import type { OpName } from "../ops/table.ts";
-import { decodeNodes, Names, normaliseNodes, sortNodes, store } from "./nodes.ts";
+import type { DenseTensor } from "../../base/tensor.ts";
+import type { Dimension, Model, Parameter, Value } from "../graph.ts";
+import { decodeNodes, Names, store } from "./decode.ts";
+import { normaliseNodes, Scope, sortNodes } from "./nodes.ts";
 import { opsets } from "./normalise.ts";
 import {
   type GraphProto,
@@ -23,6 +23,7 @@ import {
   type ValueInfoProto,
 } from "./onnx_pb.js";
 import { decodeTensor, dtypeOfOnnx } from "./values.ts";
+import { statisticNames, weightNames } from "./weights.ts";
 import { parameterKeys } from "./write.ts";
 
 /**
@@ -30,7 +31,7 @@ import { parameterKeys } from "./write.ts";
  *
  * Which stored tensors are parameters: in files that Edgeloom wrote, those that
  * the metadata lists. In others, tensors of floating type that a weighted
- * operator takes as its weight (see `weightInputs`), directly or through
+ * operator takes as its weight (see `weights.ts`), directly or through
  * operators that only move data. All others are constants; those that nobody
  * reads are dropped. Dimensions without a name or size get a name of their own.
  *
@@ -47,27 +48,22 @@ export function readOnnx(bytes: Uint8Array): Model {
   for (const initializer of file.initializer) {
     store(stored, initializer.name, decodeTensor(initializer, initializer.name));
   }
-  const rawNodes = decodeNodes(file.node, stored);
+  const { nodes: rawNodes, names } = decodeNodes(file, stored);
   const declared = declaredInputs(file, stored);
   const outputs = outputNames(file);
-  const available = new Set([...stored.keys(), ...declared.map((value) => value.name)]);
+  const scope = new Scope([...stored.keys(), ...declared.map((value) => value.name)]);
   const nodes = normaliseNodes(
-    sortNodes(rawNodes, available),
-    opset,
-    stored,
-    declaredRanks(file, stored),
-    available,
-    new Set(outputs),
+    sortNodes(rawNodes, scope),
+    { opset, stored, ranks: declaredRanks(file, stored), names },
+    { scope, outputs: new Set(outputs), actual: (name) => name },
   );
   for (const output of outputs) {
-    if (!available.has(output)) throw new ModelError("nothing gives this output", { node: output });
+    if (!scope.has(output)) throw new ModelError("nothing gives this output", { node: output });
   }
   const listed = listedNames(proto, parameterKeys.all);
-  const trained = listed ?? inputNames(nodes, stored, trainedInputs);
+  const trained = listed ?? weightNames(nodes, stored);
   const buffers =
-    listed === null
-      ? inputNames(nodes, stored, statisticInputs)
-      : listedNames(proto, parameterKeys.buffer);
+    listed === null ? statisticNames(nodes, stored) : listedNames(proto, parameterKeys.buffer);
   const frozen = listedNames(proto, parameterKeys.frozen);
   const used = new Set([...nodes.flatMap((node) => node.inputs), ...outputs]);
   const weights = new Map([...stored].filter(([name]) => trained.has(name)));
@@ -210,65 +206,6 @@ function listedNames(proto: ModelProto, list: string): Set<string> | null {
     throw new ModelError(`metadata ${list} is not a JSON array of names`);
   }
   return new Set(names);
-}
-
-const floating: ReadonlySet<DType> = new Set(["float16", "float32", "float64"]);
-
-type InputPositions = { readonly [Op in OpName]?: readonly number[] };
-
-/** Positions of the inputs that hold running statistics. */
-const statisticInputs: InputPositions = { BatchNormalization: [3, 4] };
-
-/**
- * Positions of the inputs that hold weights. Sums and products with a stored tensor count
- * when it has more than one element (a bias or a learned scale); a single number is a constant.
- */
-const weightInputs: InputPositions = {
-  Add: [0, 1],
-  Conv: [1, 2],
-  ConvTranspose: [1, 2],
-  Einsum: [0, 1],
-  GRU: [1, 2, 3],
-  Gemm: [0, 1, 2],
-  GroupNormalization: [1, 2],
-  InstanceNormalization: [1, 2],
-  LSTM: [1, 2, 3, 7],
-  LayerNormalization: [1, 2],
-  MatMul: [0, 1],
-  Mul: [0, 1],
-  RMSNormalization: [1],
-  RNN: [1, 2, 3],
-};
-
-/** Positions of all that belongs to a model's weights. */
-const trainedInputs: InputPositions = { ...weightInputs, BatchNormalization: [1, 2, 3, 4] };
-
-/** Operators through which a weight is still the same weight. */
-const movers: ReadonlySet<OpName> = new Set(["Reshape", "Squeeze", "Transpose", "Unsqueeze"]);
-
-/** Names of the stored tensors of floating type at these inputs; see {@link readOnnx}. */
-function inputNames(
-  nodes: readonly GraphNode[],
-  stored: ReadonlyMap<string, DenseTensor>,
-  positions: InputPositions,
-): Set<string> {
-  const wanted = new Set<string>();
-  for (const node of nodes.toReversed()) {
-    if (movers.has(node.op) && wanted.has(node.outputs[0] ?? "")) {
-      wanted.add(node.inputs[0] ?? "");
-    }
-    for (const position of positions[node.op] ?? []) {
-      const name = node.inputs[position] ?? "";
-      const elementwise = node.op === "Add" || node.op === "Mul";
-      if (elementwise && stored.get(name)?.data.length === 1) continue;
-      wanted.add(name);
-    }
-  }
-  const names = new Set<string>();
-  for (const [name, value] of stored) {
-    if (wanted.has(name) && floating.has(value.dtype)) names.add(name);
-  }
-  return names;
 }
 
 function parameterOf(

@@ -26,6 +26,7 @@ import {
   AttributeProto_AttributeType as AttributeType,
   TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as DataType,
+  type GraphProto,
   type TensorProto,
   TensorProtoSchema,
   type ValueInfoProto,
@@ -208,7 +209,7 @@ export function encodeAttribute(name: string, value: Attribute, node: string): A
 /**
  * An attribute's value. Integers beyond 2^53, which files use only to mean "to the end",
  * are drawn in to the largest safe integer.
- * @throws ModelError for subgraphs and other kinds that no operator of ours takes.
+ * @throws ModelError for kinds that no operator of ours takes. Graphs are for {@link graphOf}.
  */
 export function decodeAttribute(
   proto: AttributeProto,
@@ -241,6 +242,10 @@ export function decodeAttribute(
   );
 }
 
+/** The graph in an attribute, or null where it is of another kind. */
+export const graphOf = (proto: AttributeProto): GraphProto | null =>
+  kindOf(proto) === AttributeType.GRAPH ? (proto.g ?? null) : null;
+
 /** The kind; very old writers leave it out, then the field that is filled tells. */
 function kindOf(proto: AttributeProto): AttributeType {
   if (proto.type !== AttributeType.UNDEFINED) return proto.type;
@@ -248,6 +253,7 @@ function kindOf(proto: AttributeProto): AttributeType {
   if (proto.i !== undefined) return AttributeType.INT;
   if (proto.s !== undefined) return AttributeType.STRING;
   if (proto.t !== undefined) return AttributeType.TENSOR;
+  if (proto.g !== undefined) return AttributeType.GRAPH;
   if (proto.floats.length > 0) return AttributeType.FLOATS;
   if (proto.ints.length > 0) return AttributeType.INTS;
   if (proto.strings.length > 0) return AttributeType.STRINGS;

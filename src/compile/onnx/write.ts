@@ -13,11 +13,23 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ModelError } from "../../base/errors.ts";
 import { formatType, sameType, type TensorType } from "../../base/tensor.ts";
-import type { Dimension, Graph, GraphNode, Parameter, Value, Weights } from "../graph.ts";
+import {
+  type Dimension,
+  type Graph,
+  type GraphNode,
+  isSubgraph,
+  type Parameter,
+  type Subgraph,
+  type Value,
+  type Weights,
+} from "../graph.ts";
 import { inferTypes } from "../infer.ts";
 import { specialize } from "../specialize.ts";
 import { fileForm } from "./file-form.ts";
 import {
+  type AttributeProto,
+  AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
   ModelProtoSchema,
   type NodeProto,
   NodeProtoSchema,
@@ -109,8 +121,20 @@ const encodeNode = (node: GraphNode): NodeProto =>
     input: [...node.inputs],
     output: [...node.outputs],
     attribute: Object.entries(node.attributes).map(([name, value]) =>
-      encodeAttribute(name, value, node.name),
+      isSubgraph(value) ? encodeSubgraph(name, value) : encodeAttribute(name, value, node.name),
     ),
+  });
+
+/** A graph inside; what it takes from around it, it names. */
+const encodeSubgraph = (name: string, { nodes, outputs }: Subgraph): AttributeProto =>
+  create(AttributeProtoSchema, {
+    name,
+    type: AttributeType.GRAPH,
+    g: {
+      name,
+      node: nodes.map(encodeNode),
+      output: outputs.map((output) => create(ValueInfoProtoSchema, { name: output })),
+    },
   });
 
 /** Runtimes infer a missing type, so an output that we cannot tell the type of goes without. */

@@ -4,7 +4,7 @@
  * because an ignored attribute trains another model than the one that was given.
  */
 import { ModelError } from "../../base/errors.ts";
-import type { Attribute, Attributes } from "../graph.ts";
+import { type Attribute, type Attributes, isSubgraph, type Subgraph } from "../graph.ts";
 
 /** Reads one attribute: its value in the node, undefined where absent. */
 type Reader<T> = (name: string, value: Attribute | undefined) => T;
@@ -93,6 +93,12 @@ export const word =
     (words as readonly Attribute[]).includes(value)
       ? (value as T)
       : refused(name, value, words.join(", "));
+
+/** A graph. */
+export const subgraph: Reader<Subgraph> = (name, value) => {
+  if (value === undefined) throw new ModelError(`attribute ${name} is missing`);
+  return isSubgraph(value) ? value : refused(name, value, "a graph");
+};
 
 /** For operators without attributes. */
 export type NoAttributes = Record<never, never>;

@@ -7,7 +7,7 @@
  * demands all answers, so a forgotten one does not compile.
  */
 import type { DenseTensor, TensorType } from "../../base/tensor.ts";
-import type { Attributes } from "../graph.ts";
+import type { Attributes, Subgraph } from "../graph.ts";
 import type { OpName } from "./table.ts";
 
 /** Types of a node's inputs; null where an optional input is absent. */
@@ -122,6 +122,12 @@ export interface OpRule<A = never> {
    * engines do not run as they are.
    */
   lowerLate?(context: LowerContext<A>): readonly string[] | null;
+  /**
+   * The subgraph that stands for the node, for operators that have several and choose by the
+   * values of constants (If); null where those are not known. Its nodes are written out in place
+   * of the node, once shapes are static.
+   */
+  chosen?(attributes: A, known: readonly (DenseTensor | null)[]): Subgraph | null;
   /** What the node is while training, where that is another thing: as `lower`, before differentiation. */
   train?(context: TrainContext<A>): readonly string[] | null;
   /** Gives other values each time, so it is never computed ahead. */

@@ -7,6 +7,7 @@ import { activationOps } from "./activation.ts";
 import { attentionOps } from "./attention.ts";
 import { batchNormalizationOps } from "./batch-normalization.ts";
 import { comparisonOps } from "./comparison.ts";
+import { controlFlowOps } from "./control-flow.ts";
 import { convolutionOps } from "./convolution.ts";
 import { creationOps } from "./creation.ts";
 import { einsumOps } from "./einsum.ts";
@@ -33,6 +34,7 @@ export const ops = {
   ...batchNormalizationOps,
   ...attentionOps,
   ...comparisonOps,
+  ...controlFlowOps,
   ...convolutionOps,
   ...creationOps,
   ...einsumOps,
