@@ -1,75 +1,26 @@
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import * as ort from "onnxruntime-node";
+import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import { ModelError } from "../../base/errors.ts";
+import {
+  type Attributelike,
+  fileOf,
+  floats,
+  image,
+  ints,
+  refusal,
+} from "../../../test/onnx-files.ts";
 import { type DenseTensor, float32 } from "../../base/tensor.ts";
 import type { Attribute, GraphNode } from "../graph.ts";
 import { interpret } from "../interpret.ts";
 import { specialize } from "../specialize.ts";
 import { normalise, type RawNode } from "./normalise.ts";
 import {
-  type AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
   TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as DataType,
   FunctionProtoSchema,
-  GraphProtoSchema,
-  type ModelProto,
-  ModelProtoSchema,
-  OperatorSetIdProtoSchema,
   StringStringEntryProtoSchema,
 } from "./onnx_pb.js";
 import { readOnnx } from "./read.ts";
-import { writeOnnx } from "./write.ts";
-
-type Graphlike = MessageInitShape<typeof GraphProtoSchema>;
-type Extra = Pick<Partial<ModelProto>, "functions" | "metadataProps">;
-type Attributelike = MessageInitShape<typeof AttributeProtoSchema>;
-
-/** A minimal file around the given graph, for forms that our writer never emits. */
-const fileOf = (graph: Graphlike, opset = 17, extra: Extra = {}): Uint8Array =>
-  toBinary(
-    ModelProtoSchema,
-    create(ModelProtoSchema, {
-      irVersion: 8n,
-      opsetImport: [create(OperatorSetIdProtoSchema, { version: BigInt(opset) })],
-      graph: create(GraphProtoSchema, graph),
-      ...extra,
-    }),
-  );
-
-const image = (name: string, dims: (number | string)[]) => ({
-  name,
-  type: {
-    value: {
-      case: "tensorType" as const,
-      value: {
-        elemType: DataType.FLOAT,
-        shape: {
-          dim: dims.map((dimension) => ({
-            value:
-              typeof dimension === "number"
-                ? { case: "dimValue" as const, value: BigInt(dimension) }
-                : { case: "dimParam" as const, value: dimension },
-          })),
-        },
-      },
-    },
-  },
-});
-
-const floats = (name: string, dims: number[], values: number[]) => ({
-  name,
-  dataType: DataType.FLOAT,
-  dims: dims.map(BigInt),
-  floatData: values,
-});
-
-const ints = (name: string, values: number[]) => ({
-  name,
-  type: AttributeType.INTS,
-  ints: values.map(BigInt),
-});
 
 /** A file with one node on a 2x3 input. */
 const single = (opType: string, attribute: Attributelike[], opset: number): Uint8Array =>
@@ -81,16 +32,6 @@ const single = (opType: string, attribute: Attributelike[], opset: number): Uint
     },
     opset,
   );
-
-const refusal = (bytes: Uint8Array): ModelError => {
-  try {
-    readOnnx(bytes);
-  } catch (error) {
-    expect(error).toBeInstanceOf(ModelError);
-    return error as ModelError;
-  }
-  throw new Error("the file was not refused");
-};
 
 describe("files of other exporters", () => {
   test("inputs that repeat stored tensors are no inputs", () => {
@@ -386,126 +327,6 @@ describe("older and newer forms come in as those of operator set 17", () => {
     const nodes = specialize(readOnnx(unknown).graph, {}).nodes;
     expect(nodes.map(({ op }) => op)).toEqual(["Erf", "Softmax"]);
     expect(nodes.at(-1)?.outputs).toEqual(["y"]);
-  });
-});
-
-describe("branches of an If", () => {
-  const branch = (name: string, g: Graphlike): Attributelike => ({
-    name,
-    type: AttributeType.GRAPH,
-    g: create(GraphProtoSchema, g),
-  });
-  /** A product with weights of its own, under the names that the other branch uses too. */
-  const product = (weights: number[], around = "x") => ({
-    node: [
-      { opType: "MatMul", input: [around, "w"], output: ["product"] },
-      { opType: "Identity", input: ["product"], output: ["same"] },
-      { opType: "Relu", input: ["same"], output: ["result"] },
-    ],
-    initializer: [floats("w", [3, 1], weights)],
-    output: [{ name: "result" }],
-  });
-  const choice = (then: Graphlike, otherwise: Graphlike) => ({
-    opType: "If",
-    name: "choice",
-    input: ["c"],
-    output: ["y"],
-    attribute: [branch("then_branch", then), branch("else_branch", otherwise)],
-  });
-  const condition = {
-    name: "c",
-    dataType: DataType.BOOL,
-    dims: [],
-    rawData: Uint8Array.of(0),
-  };
-  const file = (node: NonNullable<Graphlike["node"]>): Uint8Array =>
-    fileOf({
-      input: [image("x", [2, 3])],
-      output: [{ name: "y" }],
-      initializer: [condition],
-      node,
-    });
-
-  test("keep weights of their own, and take what is around them as inputs", () => {
-    const { graph, weights } = readOnnx(file([choice(product([1, 2, 3]), product([4, 5, 6]))]));
-    const [node] = graph.nodes;
-    expect(node?.inputs).toEqual(["c", "x", "w", "w_1"]);
-    expect(node?.attributes).toMatchObject({
-      then_branch: { inputs: ["x", "w", "w_1"], outputs: ["result"] },
-      else_branch: { inputs: ["x", "w", "w_1"], outputs: ["result"] },
-    });
-    expect(graph.parameters.map(({ name }) => name)).toEqual(["w", "w_1"]);
-    const whole = specialize(graph, {});
-    expect(whole.nodes.map(({ op }) => op)).toEqual(["MatMul", "Relu"]);
-    const x = float32([2, 3], [1, 1, 1, -1, 0, 0]);
-    const result = interpret(whole, new Map([["x", x], ...weights])).get("y");
-    expect(result?.data).toEqual(Float32Array.of(15, 0));
-  });
-
-  test("are sorted after what they use, and see through what is dropped", () => {
-    const nodes = [
-      choice(product([1, 2, 3], "a"), product([4, 5, 6], "b")),
-      { opType: "Identity", input: ["x"], output: ["a"] },
-      { opType: "Neg", input: ["a"], output: ["b"] },
-    ];
-    const { graph } = readOnnx(file(nodes));
-    expect(graph.nodes.map(({ op, inputs }) => [op, ...inputs])).toEqual([
-      ["Neg", "x"],
-      ["If", "c", "x", "w", "b", "w_1"],
-    ]);
-  });
-
-  test("are written as they were read, for other runtimes too", async () => {
-    const inner = choice(product([1, 2, 3]), product([4, 5, 6]));
-    const outer = { node: [{ ...inner, output: ["inner"] }], output: [{ name: "inner" }] };
-    const { graph, weights } = readOnnx(file([choice(product([7, 8, 9]), outer)]));
-    const bytes = writeOnnx(graph, { weights });
-    const again = readOnnx(bytes);
-    expect(again.weights).toEqual(weights);
-    expect(writeOnnx(again.graph, { weights: again.weights })).toEqual(bytes);
-    const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
-    const x = new ort.Tensor("float32", Float32Array.of(1, 1, 1, -1, 0, 0), [2, 3]);
-    expect((await session.run({ x })).y?.data).toEqual(Float32Array.of(15, 0));
-  });
-
-  const plain = product([1, 2, 3]);
-  const nested = (depth: number): Graphlike =>
-    depth === 0 ? plain : { node: [choice(nested(depth - 1), plain)], output: [{ name: "y" }] };
-  test.each<[string, Graphlike, RegExp]>([
-    ["what nothing gives", product([1, 2, 3], "z"), /If "choice": reads "z", which no node/],
-    ["inputs of their own", { ...plain, input: [image("i", [1])] }, /If "choice": .*with inputs/],
-    [
-      "two tensors of one name",
-      { ...plain, initializer: [floats("w", [1], [1]), floats("w", [1], [1])] },
-      /w: two stored tensors/,
-    ],
-    [
-      "an operator that we lack",
-      { ...plain, node: [{ opType: "Loop", output: ["result"] }] },
-      /Loop "Loop_0": .*not supported/,
-    ],
-    [
-      "an attribute that no operator has",
-      {
-        ...plain,
-        node: [{ opType: "Relu", input: ["x"], output: ["result"], attribute: [ints("n", [1])] }],
-      },
-      /Relu "Relu_0": attribute n/,
-    ],
-    [
-      "itself",
-      { ...plain, node: [{ opType: "Relu", input: ["y"], output: ["result"] }] },
-      /depends on its own output/,
-    ],
-    ["too many others", nested(40), /maximum recursion depth/],
-  ])("are refused with %s", (_, then, message) => {
-    expect(refusal(file([choice(then, plain)])).message).toMatch(message);
-  });
-
-  test("may be missing in a file", () => {
-    expect(
-      refusal(file([{ opType: "If", name: "choice", input: ["c"], output: ["y"] }])).message,
-    ).toMatch(/If "choice": attribute then_branch is missing/);
   });
 });
 
