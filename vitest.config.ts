@@ -1,12 +1,13 @@
 /**
  * Projects, run one after the other: tests that only compute (beside the
- * sources, and everything in virtual time), then tests that start real
- * processes and sockets, then those that drive a real browser, then tests of the
+ * sources, and everything in virtual time), then real models on the native engine, then tests
+ * that start real processes and sockets, then those that drive a real browser, then tests of the
  * package as it is published. All but the first run one file at a time, so that
  * they do not steal each other's cores, and on a fresh `dist`.
  */
 import { defineConfig } from "vitest/config";
 
+const modelTests = "test/models/**/*.test.ts";
 const processTests = "test/nodejs/**/*.test.ts";
 const browserTests = "test/browser/**/*.test.ts";
 const packageTests = "test/package/**/*.test.ts";
@@ -18,7 +19,7 @@ export default defineConfig({
         test: {
           name: "core",
           include: ["src/**/*.test.ts", "test/**/*.test.ts"],
-          exclude: [processTests, browserTests, packageTests],
+          exclude: [modelTests, processTests, browserTests, packageTests],
           pool: "forks",
           testTimeout: 20_000,
           sequence: { groupOrder: 0 },
@@ -32,6 +33,16 @@ export default defineConfig({
       },
       {
         test: {
+          name: "models",
+          include: [modelTests],
+          pool: "forks",
+          maxWorkers: 1,
+          testTimeout: 60_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
           name: "processes",
           include: [processTests],
           globalSetup: "scripts/setup.ts",
@@ -39,7 +50,7 @@ export default defineConfig({
           maxWorkers: 1,
           testTimeout: 180_000,
           hookTimeout: 60_000,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -51,7 +62,7 @@ export default defineConfig({
           maxWorkers: 1,
           testTimeout: 60_000,
           hookTimeout: 180_000,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
       {
@@ -63,7 +74,7 @@ export default defineConfig({
           maxWorkers: 1,
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
         },
       },
     ],

@@ -60,7 +60,8 @@ const at = (node: RawNode) => ({ node: node.name, operator: node.op });
 const softmax: Rule = (node, context) => {
   if (context.opset >= 13) return;
   const axis = node.attributes.get("axis") ?? 1;
-  const rank = context.rank(node.inputs[0] ?? "");
+  // Files often state the rank of what leaves them, and it is the input's.
+  const rank = context.rank(node.inputs[0] ?? "") ?? context.rank(node.outputs[0] ?? "");
   if (axis === -1 || (rank !== null && axis === rank - 1)) {
     node.attributes.set("axis", -1);
     return;
