@@ -1,7 +1,8 @@
 /**
  * Models as people have them: text recognition exported by Paddle, and a detector of speech
  * exported by PyTorch, with branches and an LSTM. Each is imported, split at every legal cut (at
- * all of them at once, and at a few alone) and joined again, and fine-tuned.
+ * all of them at once, and at one alone) and joined again, and fine-tuned. The packages that
+ * bring them are under the MIT licence, PaddleOCR's models under Apache-2.0.
  */
 import { readFileSync } from "node:fs";
 import * as ort from "onnxruntime-node";
@@ -215,14 +216,13 @@ describe.each(models)("$name", (entry) => {
       expect(Math.abs((await split.pass(given)) - loss)).toBeLessThanOrEqual(1e-5 * loss);
       expectSame(split.all("parameterGradient"), whole.all("parameterGradient"), 1e-4);
       // In two, what crosses is what crossed when it was split everywhere.
-      for (const share of [0.2, 0.5, 0.8]) {
-        const halves = new Chain(engine, model, [Math.round(share * all.length)], setup);
-        expect(Math.abs((await halves.pass(given)) - loss)).toBeLessThanOrEqual(1e-5 * loss);
-        expectSame(halves.all("parameterGradient"), whole.all("parameterGradient"), 1e-4);
-        const crossed = halves.all("feature");
-        const among = [...split.all("feature")].filter(([name]) => crossed.has(name));
-        expectSame(crossed, new Map(among), 1e-5);
-      }
+      const cut = Math.round(all.length * (cutTensors === 1 ? 0.3 : 0.7));
+      const halves = new Chain(engine, model, [cut], setup);
+      expect(Math.abs((await halves.pass(given)) - loss)).toBeLessThanOrEqual(1e-5 * loss);
+      expectSame(halves.all("parameterGradient"), whole.all("parameterGradient"), 1e-4);
+      const crossed = halves.all("feature");
+      const among = [...split.all("feature")].filter(([name]) => crossed.has(name));
+      expectSame(crossed, new Map(among), 1e-5);
     },
   );
 
@@ -234,8 +234,7 @@ describe.each(models)("$name", (entry) => {
     const chain = new Chain(engine, model, [cut], { spec, weights, learningRate });
     const given = batchOf(entry, model);
     const losses: number[] = [];
-    for (let step = 0; step < 8; step++) losses.push(await chain.train(given));
-    console.log(entry.name, losses);
+    for (let step = 0; step < 6; step++) losses.push(await chain.train(given));
     expect(losses.at(-1)).toBeLessThan(0.9 * present(losses[0], "a loss"));
   });
 });
