@@ -38,7 +38,7 @@ type Stamp = Readonly<Record<Part, string | null>>;
 
 /** What each part is made of; tests are none of it. */
 const inputs: Readonly<Record<Part, readonly string[]>> = {
-  library: ["src/**/*.{ts,js}", "tsconfig.base.json", "tsconfig.build.json"],
+  library: ["src/**/*.{ts,js,py}", "tsconfig.base.json", "tsconfig.build.json"],
   page: [
     "apps/dashboard/**/*",
     "src/*.ts",
@@ -114,6 +114,8 @@ function buildLibrary(root: string, to: string): void {
   for (const extension of [".js", ".d.ts"]) {
     cpSync(path.join(root, "src", generated + extension), path.join(to, generated + extension));
   }
+  const python = "nodejs/autograd.py";
+  cpSync(path.join(root, "src", python), path.join(to, python));
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 export * from "./index.ts";
 export { type OpenedRun, RunArchive } from "./nodejs/archive.ts";
+export { type CheckOptions, type CheckResult, check, type ParameterCheck } from "./nodejs/check.ts";
 export {
   loadHeldOut,
   loadHeldOutPath,

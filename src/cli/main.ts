@@ -196,6 +196,19 @@ function addTools(root: Command): void {
     );
 
   root
+    .command("check")
+    .description("compare a model's gradients with finite differences and with PyTorch's")
+    .argument("<model>", "built-in model or .onnx file")
+    .option("--batch <n>", "batch size (default: 2, or the model's own)", count)
+    .option("--tolerance <x>", "difference allowed, as a share of the gradient", positive, 1e-3)
+    .option("--seconds <n>", "time for finite differences", positive, 60)
+    .option("--json", "print one JSON object as the last line")
+    .addHelpText("after", "\nThe variable PYTHON names the Python with PyTorch (default: python3).")
+    .action(async (model, options) =>
+      (await import("./commands/check.ts")).checkModel(model, options),
+    );
+
+  root
     .command("partition")
     .description("split a data set into private shards by a seeded Dirichlet distribution")
     .argument("<data>", "mnist, or a folder with idx files")
