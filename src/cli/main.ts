@@ -21,6 +21,7 @@ function nodeName(text: string): string {
 }
 
 const names = (text: string): string[] => text.split(",").map((name) => name.trim());
+const sizes = (text: string): number[] => text.split(",").map(count);
 const integer = (text: string): number => numberBetween(text, -(2 ** 31), 2 ** 32, true);
 
 function numberBetween(text: string, min: number, max: number, isWhole: boolean): number {
@@ -200,6 +201,7 @@ function addTools(root: Command): void {
     .description("compare a model's gradients with finite differences and with PyTorch's")
     .argument("<model>", "built-in model or .onnx file")
     .option("--batch <n>", "batch size (default: 2, or the model's own)", count)
+    .option("--shape <sizes>", "sizes of a sample where the file leaves them open: 3,48,96", sizes)
     .option("--tolerance <x>", "difference allowed, as a share of the gradient", positive, 1e-3)
     .option("--seconds <n>", "time for finite differences", positive, 60)
     .option("--json", "print one JSON object as the last line")

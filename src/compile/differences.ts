@@ -47,23 +47,31 @@ const reaches = [1e-4, 1e-5, 1e-6, 1e-7];
 export class Differences {
   readonly #graph: Graph;
   readonly #output: string;
-  /** Every value at the point. */
-  readonly #values: ReadonlyMap<string, DenseTensor>;
+  readonly #feeds: ReadonlyMap<string, DenseTensor>;
+  /** Every value at the point; computed when it is first asked for. */
+  #values: ReadonlyMap<string, DenseTensor> | null = null;
   readonly #dependents = new Map<string, readonly GraphNode[]>();
 
   /** @param feeds inputs and parameters; any floating type */
   constructor(graph: Graph, output: string, feeds: ReadonlyMap<string, DenseTensor>) {
     this.#graph = widenedGraph(graph);
     this.#output = output;
-    const wide = new Map([...feeds].map(([name, value]) => [name, widened(value)]));
-    const given = graph.nodes.flatMap(({ outputs }) => outputs).filter((name) => name !== "");
-    const values = interpret({ ...this.#graph, outputs: given }, wide);
-    this.#values = new Map([...this.#graph.constants, ...wide, ...values]);
+    this.#feeds = new Map([...feeds].map(([name, value]) => [name, widened(value)]));
+  }
+
+  #atPoint(): ReadonlyMap<string, DenseTensor> {
+    if (this.#values === null) {
+      const { constants, nodes } = this.#graph;
+      const outputs = nodes.flatMap((node) => node.outputs).filter((name) => name !== "");
+      const values = interpret({ ...this.#graph, outputs }, this.#feeds);
+      this.#values = new Map([...constants, ...this.#feeds, ...values]);
+    }
+    return this.#values;
   }
 
   /** The scalar at the point itself. */
   get value(): number {
-    return scalarOf(present(this.#values.get(this.#output), this.#output));
+    return scalarOf(present(this.#atPoint().get(this.#output), this.#output));
   }
 
   /**
@@ -76,7 +84,7 @@ export class Differences {
     direction: ArrayLike<number>,
     isSame: (a: number, b: number) => boolean,
   ): number | null {
-    const at = present(this.#values.get(name), name);
+    const at = present(this.#atPoint().get(name), name);
     const values = numbers(at);
     const squares = Array.from(values).reduce((sum, value) => sum + value * value, 0);
     const size = Math.sqrt(squares / Math.max(1, values.length)) || 1;
@@ -98,7 +106,7 @@ export class Differences {
   #valueWith(name: string, value: DenseTensor): number {
     const nodes = this.dependents(name);
     const graph = { ...this.#graph, nodes, outputs: [this.#output] };
-    const results = interpret(graph, new Map(this.#values).set(name, value));
+    const results = interpret(graph, new Map(this.#atPoint()).set(name, value));
     return scalarOf(present(results.get(this.#output), this.#output));
   }
 

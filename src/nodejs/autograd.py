@@ -3,7 +3,9 @@
 Takes a folder with `graph.json` (the nodes of an ONNX graph in the form of operator set 17) and
 `values.safetensors` (input, targets, parameters, constants), computes the mean squared error in
 float64 as PyTorch trains it (batch normalisation by the batch's statistics), and leaves
-`gradients.safetensors` there. Prints one JSON object: the version, and the loss or what is missing.
+`gradients.safetensors` there. Then it does so again in float32, to tell how far rounding alone
+carries. Prints one JSON object: the version, the loss and each gradient's rounding, or what is
+missing.
 """
 
 import json
@@ -24,8 +26,7 @@ DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "I64": torch.int64,
     "I32": torch.int32, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }
-CODES = {1: torch.float64, 11: torch.float64, 10: torch.float64, 7: torch.int64,
-         6: torch.int32, 3: torch.int8, 2: torch.uint8, 9: torch.bool}
+INTEGERS = {7: torch.int64, 6: torch.int32, 3: torch.int8, 2: torch.uint8, 9: torch.bool}
 
 
 def read_tensors(path):
@@ -40,8 +41,7 @@ def read_tensors(path):
         dtype = DTYPES[entry["dtype"]]
         piece = raw[begin:end]
         flat = torch.frombuffer(piece, dtype=dtype) if piece else torch.zeros(0, dtype=dtype)
-        value = flat.reshape(entry["shape"])
-        values[name] = value.double() if value.is_floating_point() else value
+        values[name] = flat.reshape(entry["shape"])
     return values
 
 
@@ -239,8 +239,9 @@ def shape_of(node, x):
 
 def constant_of_shape(node, sizes):
     value = node["attributes"].get("value")
-    number, dtype = (0.0, torch.float64) if value is None else (value["number"], value["dtype"])
-    return torch.full(ints(sizes), number, dtype=DTYPES.get(dtype, dtype))
+    number, dtype = (0.0, "F64") if value is None else (value["number"], value["dtype"])
+    own = torch.get_default_dtype() if dtype == "F64" else DTYPES[dtype]
+    return torch.full(ints(sizes), number, dtype=own)
 
 
 def directions(node, x, w, r, b, cell, states):
@@ -352,6 +353,10 @@ def softmax(function):
     return lambda node, x: function(x, node["attributes"].get("axis", -1))
 
 
+def cast(node, x):
+    return x.to(INTEGERS.get(node["attributes"]["to"], torch.get_default_dtype()))
+
+
 def arg_max(node, x):
     a = node["attributes"]
     return x.argmax(a.get("axis", 0), bool(a.get("keepdims", 1)))
@@ -360,7 +365,7 @@ def arg_max(node, x):
 OPS = {
     "Abs": unary(torch.abs), "Add": lambda n, a, b: a + b, "And": lambda n, a, b: a & b,
     "ArgMax": arg_max, "AveragePool": average_pool, "BatchNormalization": batch_normalization,
-    "Cast": lambda n, x: x.to(CODES[n["attributes"]["to"]]), "Ceil": unary(torch.ceil),
+    "Cast": cast, "Ceil": unary(torch.ceil),
     "Celu": with_alpha(F.celu, 1.0), "Clip": clip,
     "Concat": lambda n, *xs: torch.cat(xs, n["attributes"]["axis"]),
     "ConstantOfShape": constant_of_shape, "Conv": conv, "ConvTranspose": conv_transpose,
@@ -439,6 +444,23 @@ def run(nodes, values):
             values[name] = value
 
 
+def gradients_of(graph, tensors, dtype):
+    """The loss and its gradients, all numbers of floating type in this one."""
+    torch.set_default_dtype(dtype)
+    values = {name: value.to(dtype) if value.is_floating_point() else value
+              for name, value in tensors.items()}
+    target = values.pop(graph["target"])
+    trained = {name: values[name].detach().requires_grad_() for name in graph["trained"]}
+    values.update(trained)
+    run(graph["nodes"], values)
+    loss = ((values[graph["output"]] - target) ** 2).mean()
+    found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+    return loss.item(), {
+        name: torch.zeros_like(value) if gradient is None else gradient
+        for (name, value), gradient in zip(trained.items(), found)
+    }
+
+
 def main():
     folder = Path(sys.argv[1])
     torch.set_num_threads(2)
@@ -448,16 +470,12 @@ def main():
         lacking = sorted(missing(graph["nodes"]))
         if lacking:
             raise Missing(", ".join(lacking))
-        values = read_tensors(folder / "values.safetensors")
-        target = values.pop(graph["target"])
-        trained = {name: values[name].requires_grad_() for name in graph["trained"]}
-        run(graph["nodes"], values)
-        loss = ((values[graph["output"]] - target) ** 2).mean()
-        found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
-        gradients = {name: torch.zeros_like(value) if gradient is None else gradient
-                     for (name, value), gradient in zip(trained.items(), found)}
+        tensors = read_tensors(folder / "values.safetensors")
+        report["loss"], gradients = gradients_of(graph, tensors, torch.float64)
         write_tensors(folder / "gradients.safetensors", gradients)
-        report["loss"] = loss.item()
+        _, rounded = gradients_of(graph, tensors, torch.float32)
+        report["rounding"] = {name: (rounded[name].double() - gradient).abs().max().item()
+                              for name, gradient in gradients.items()}
     except Missing as what:
         report["missing"] = str(what)
     print(json.dumps(report))

@@ -28,7 +28,10 @@ export type AutogradAnswer =
   | {
       readonly version: string;
       readonly loss: number;
+      /** In float64. */
       readonly gradients: ReadonlyMap<string, DenseTensor>;
+      /** Largest difference between its own gradients in float32 and in float64. */
+      readonly rounding: Readonly<Record<string, number>>;
     }
   | { readonly skipped: string };
 
@@ -53,15 +56,24 @@ export async function autograd(
     writeFileSync(join(folder, "values.safetensors"), writeSafetensors(all));
     const { text, failure } = await output(python, [script, folder]);
     if (failure !== null) return { skipped: failure };
-    const report: { version: string; loss?: number; missing?: string } = JSON.parse(text);
-    if (report.missing !== undefined) return { skipped: `no ${report.missing} there` };
+    const report: Report = JSON.parse(text);
+    if ("missing" in report) return { skipped: `no ${report.missing} there` };
     const bytes = new Uint8Array(readFileSync(join(folder, "gradients.safetensors")));
     const { tensors } = readSafetensors(bytes);
-    return { version: report.version, loss: report.loss ?? Number.NaN, gradients: tensors };
+    return { ...report, gradients: tensors };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
+
+/** What the script prints. */
+type Report =
+  | { readonly missing: string }
+  | {
+      readonly version: string;
+      readonly loss: number;
+      readonly rounding: Readonly<Record<string, number>>;
+    };
 
 /** A node as JSON holds it. Batch normalisation measures where its statistics move. */
 const plainNode = (node: GraphNode, buffers: ReadonlySet<string>): object => ({

@@ -120,12 +120,35 @@ describe("help", () => {
   it("lists every command, and each command explains its flags", async () => {
     const { code, stdout } = await edgeloom(["--help"]);
     expect(code).toBe(0);
-    for (const name of ["demo", "serve", "join", "train", "plan", "eval", "export", "inspect"]) {
+    for (const name of ["demo", "serve", "join", "train", "plan", "eval", "inspect", "check"]) {
       expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
     }
     const join = await edgeloom(["join", "--help"]);
     expect(join.stdout).toMatch(/--duty <share>/);
     expect(join.code).toBe(0);
+  });
+});
+
+describe("a check of a model's gradients", () => {
+  it("ends with 0 where they are right, and says so on one line", async () => {
+    const { code, stdout } = await edgeloom(["check", "mlp", "--json"]);
+    expect(stdout).toMatch(/^fc1\.weight +\S+ +\S+ .*ok$/m);
+    const [said, json] = stdout.trimEnd().split("\n").slice(-2);
+    expect(said).toMatch(/^Right within 0\.001: 6 gradients\.$/);
+    expect(JSON.parse(json ?? "")).toMatchObject({ isRight: true });
+    expect(code).toBe(0);
+  });
+
+  it("ends with 1 where one is further off than allowed", async () => {
+    const { code, stdout } = await edgeloom(["check", "mlp", "--tolerance", "1e-9"]);
+    expect(stdout).toMatch(/^Not right: \d of 6 gradients are off/m);
+    expect(code).toBe(1);
+  });
+
+  it("takes the sizes that a file leaves open", async () => {
+    const { code, stderr } = await edgeloom(["check", "mlp", "--shape", "1,20,20"]);
+    expect(stderr).toMatch(/Gemm|MatMul/);
+    expect(code).toBe(2);
   });
 });
 

@@ -1,10 +1,11 @@
 /** `edgeloom check`: a model's gradients against finite differences and PyTorch's. */
-import { check, loadModel } from "../../nodejs.ts";
+import { check, loadModel, type Model } from "../../nodejs.ts";
 import { exitCodes } from "../exit.ts";
 import { bold, say, status, table } from "../terminal.ts";
 
 export interface CheckFlags {
   readonly batch?: number;
+  readonly shape?: readonly number[];
   readonly tolerance: number;
   readonly seconds: number;
   readonly json?: true;
@@ -13,8 +14,16 @@ export interface CheckFlags {
 /** "3.1e-5"; a dash for what was not measured. */
 const share = (value: number | null): string => (value === null ? "-" : value.toExponential(1));
 
+/** A model whose samples have this shape, where the file leaves it open. */
+function withShape(model: Model, sizes: readonly number[] | undefined): Model {
+  const [input, ...others] = model.graph.inputs;
+  if (sizes === undefined || input === undefined) return model;
+  const shape = [...input.shape.slice(0, 1), ...sizes];
+  return { ...model, graph: { ...model.graph, inputs: [{ ...input, shape }, ...others] } };
+}
+
 export async function checkModel(name: string, options: CheckFlags): Promise<void> {
-  const model = loadModel(name, 1, process.cwd());
+  const model = withShape(loadModel(name, 1, process.cwd()), options.shape);
   const result = await check({ ...options, model, progress: status });
   const { parameters, autograd, isRight } = result;
   const columns = [
@@ -22,6 +31,7 @@ export async function checkModel(name: string, options: CheckFlags): Promise<voi
     { title: "largest gradient", align: "right" },
     { title: "finite differences", align: "right" },
     { title: "PyTorch", align: "right" },
+    { title: "rounding", align: "right" },
     { title: "verdict" },
   ] as const;
   const rows = parameters.map((parameter) => [
@@ -29,6 +39,7 @@ export async function checkModel(name: string, options: CheckFlags): Promise<voi
     parameter.largest.toExponential(2),
     share(parameter.differences),
     share(parameter.autograd),
+    share(parameter.rounding),
     parameter.verdict,
   ]);
   for (const line of table(columns, rows)) say(line);
@@ -45,7 +56,7 @@ export async function checkModel(name: string, options: CheckFlags): Promise<voi
   say(
     isRight
       ? bold(`Right within ${options.tolerance}: ${count("ok")} gradients${unknown}.`)
-      : bold(`Wrong: ${off} of ${parameters.length} gradients are off${unknown}.`),
+      : bold(`Not right: ${off} of ${parameters.length} gradients are off${unknown}.`),
   );
   if (options.json) say(JSON.stringify({ model: model.graph.name, ...result }));
   process.exitCode = isRight ? exitCodes.done : exitCodes.failed;
