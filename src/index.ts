@@ -44,6 +44,7 @@ export type {
   GraphNode,
   Model,
   Parameter,
+  Subgraph,
   Value,
   Weights,
 } from "./compile/graph.ts";

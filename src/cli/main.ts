@@ -61,6 +61,7 @@ Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrup
 
   addRuns(root);
   addViews(root);
+  addModels(root);
   addTools(root);
   return root;
 }
@@ -150,7 +151,35 @@ function addViews(root: Command): void {
     .action(async (options) => (await import("./commands/page.ts")).showPage(options));
 }
 
-/** Commands around a run: planning, models, data. */
+/** Commands that look at models. */
+function addModels(root: Command): void {
+  root
+    .command("inspect")
+    .description("list a model's segments with flops, parameters and activations")
+    .argument("<model>", "built-in model or .onnx file")
+    .option("--batch <n>", "batch size", count, 32)
+    .option("--tensors <n>", "most tensors that may cross a cut", count, 1)
+    .option("--json", "print one JSON object as the last line")
+    .action(async (model, options) =>
+      (await import("./commands/inspect.ts")).inspect(model, options),
+    );
+
+  root
+    .command("check")
+    .description("compare a model's gradients with finite differences and with PyTorch's")
+    .argument("<model>", "built-in model or .onnx file")
+    .option("--batch <n>", "batch size (default: 2, or the model's own)", count)
+    .option("--shape <sizes>", "sizes of a sample where the file leaves them open: 3,48,96", sizes)
+    .option("--tolerance <x>", "difference allowed, as a share of the gradient", positive, 1e-3)
+    .option("--seconds <n>", "time for finite differences", positive, 60)
+    .option("--json", "print one JSON object as the last line")
+    .addHelpText("after", "\nThe variable PYTHON names the Python with PyTorch (default: python3).")
+    .action(async (model, options) =>
+      (await import("./commands/check.ts")).checkModel(model, options),
+    );
+}
+
+/** Commands around a run: planning, results, data. */
 function addTools(root: Command): void {
   root
     .command("plan")
@@ -184,31 +213,6 @@ function addTools(root: Command): void {
     .argument("<run>", "run folder")
     .requiredOption("--out <file>", "file to write")
     .action(async (run, options) => (await import("./commands/export.ts")).exportRun(run, options));
-
-  root
-    .command("inspect")
-    .description("list a model's segments with flops, parameters and activations")
-    .argument("<model>", "built-in model or .onnx file")
-    .option("--batch <n>", "batch size", count, 32)
-    .option("--tensors <n>", "most tensors that may cross a cut", count, 1)
-    .option("--json", "print one JSON object as the last line")
-    .action(async (model, options) =>
-      (await import("./commands/inspect.ts")).inspect(model, options),
-    );
-
-  root
-    .command("check")
-    .description("compare a model's gradients with finite differences and with PyTorch's")
-    .argument("<model>", "built-in model or .onnx file")
-    .option("--batch <n>", "batch size (default: 2, or the model's own)", count)
-    .option("--shape <sizes>", "sizes of a sample where the file leaves them open: 3,48,96", sizes)
-    .option("--tolerance <x>", "difference allowed, as a share of the gradient", positive, 1e-3)
-    .option("--seconds <n>", "time for finite differences", positive, 60)
-    .option("--json", "print one JSON object as the last line")
-    .addHelpText("after", "\nThe variable PYTHON names the Python with PyTorch (default: python3).")
-    .action(async (model, options) =>
-      (await import("./commands/check.ts")).checkModel(model, options),
-    );
 
   root
     .command("partition")

@@ -15,7 +15,7 @@ import { castCode } from "./ops/elementwise.ts";
 import { isFloat } from "./ops/inputs.ts";
 
 /** A tensor of floating type in float64; any other as it is. */
-export const widened = (value: DenseTensor): DenseTensor =>
+const widened = (value: DenseTensor): DenseTensor =>
   isFloat(value.dtype) ? tensor("float64", value.shape, Float64Array.from(numbers(value))) : value;
 
 /** Attributes by which ONNX's operators name an element type. */
