@@ -223,9 +223,20 @@ def gather(node, x, indices):
 
 def pad(node, x, pads, value=None, axes=None):
     mode = node["attributes"].get("mode", "constant")
-    if mode != "constant" or axes is not None:
-        raise Missing(f"Pad by {mode}")
+    if axes is not None:
+        raise Missing("Pad of some axes")
     sizes, rank = ints(pads), x.dim()
+    if mode != "constant":
+        for axis in range(rank):
+            size = x.shape[axis]
+            places = range(-sizes[axis], size + sizes[axis + rank])
+            source = {
+                "edge": lambda i: min(max(i, 0), size - 1),
+                "wrap": lambda i: i % size,
+                "reflect": lambda i: size - 1 - abs(size - 1 - i % max(1, 2 * size - 2)),
+            }[mode]
+            x = x.index_select(axis, torch.tensor([source(i) for i in places]))
+        return x
     order = []
     for axis in reversed(range(rank)):
         order += [sizes[axis], sizes[axis + rank]]
@@ -242,6 +253,42 @@ def constant_of_shape(node, sizes):
     number, dtype = (0.0, "F64") if value is None else (value["number"], value["dtype"])
     own = torch.get_default_dtype() if dtype == "F64" else DTYPES[dtype]
     return torch.full(ints(sizes), number, dtype=own)
+
+
+ROUNDINGS = {
+    "floor": math.floor, "ceil": math.ceil, "round_prefer_floor": lambda v: math.ceil(v - 0.5),
+    "round_prefer_ceil": lambda v: math.floor(v + 0.5),
+}
+
+
+def resize(node, x, region=None, scales=None, sizes=None):
+    """Axis by axis: the nearest element, or a mean of two."""
+    a = node["attributes"]
+    mode, place = a.get("mode", "nearest"), a.get("coordinate_transformation_mode", "half_pixel")
+    if mode not in ("nearest", "linear") or place == "tf_crop_and_resize" or "axes" in a:
+        raise Missing(f"Resize by {mode}, {place}")
+    for axis in range(x.dim()):
+        size = x.shape[axis]
+        scale = scales[axis].item() if sizes is None else sizes[axis].item() / size
+        count = math.floor(size * scale) if sizes is None else int(sizes[axis])
+        if count == size and scale == 1:
+            continue
+        at = [i / scale if place == "asymmetric"
+              else i * (size - 1) / max(1, count - 1) if place == "align_corners"
+              else 0.0 if place == "pytorch_half_pixel" and count == 1
+              else (i + 0.5) / scale - 0.5 for i in range(count)]
+        if mode == "nearest":
+            nearest = ROUNDINGS[a.get("nearest_mode", "round_prefer_floor")]
+            chosen = [min(max(nearest(v), 0), size - 1) for v in at]
+            x = x.index_select(axis, torch.tensor(chosen))
+            continue
+        inside = [min(max(v, 0), size - 1) for v in at]
+        low = torch.tensor([math.floor(v) for v in inside])
+        share = torch.tensor(inside, dtype=x.dtype) - low
+        share = share.reshape([-1] + [1] * (x.dim() - axis - 1))
+        high = (low + 1).clamp(max=size - 1)
+        x = x.index_select(axis, low) * (1 - share) + x.index_select(axis, high) * share
+    return x
 
 
 def directions(node, x, w, r, b, cell, states):
@@ -394,7 +441,8 @@ OPS = {
     "Reciprocal": unary(torch.reciprocal), "ReduceL2": reduction(l2),
     "ReduceMax": reduction(torch.amax), "ReduceMean": reduction(torch.mean),
     "ReduceMin": reduction(torch.amin), "ReduceSum": reduction(torch.sum),
-    "Relu": unary(torch.relu), "Reshape": reshape, "Selu": unary(F.selu), "Shape": shape_of,
+    "Relu": unary(torch.relu), "Reshape": reshape, "Resize": resize, "Selu": unary(F.selu),
+    "Shape": shape_of,
     "Sigmoid": unary(torch.sigmoid), "Sin": unary(torch.sin),
     "Size": lambda n, x: torch.tensor(x.numel()), "Slice": sliced,
     "Softmax": softmax(torch.softmax), "Softplus": unary(F.softplus),

@@ -1,5 +1,4 @@
 /** `check`: right gradients pass, a wrong rule is found. */
-import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { ModelError } from "../../src/base/errors.ts";
@@ -11,6 +10,7 @@ import { ops } from "../../src/compile/ops/table.ts";
 import { builtInModel } from "../../src/models/models.ts";
 import { Network } from "../../src/models/network.ts";
 import { type CheckResult, check } from "../../src/nodejs/check.ts";
+import { hasTorch, python, reason } from "./torch.ts";
 
 const verdicts = ({ parameters }: CheckResult): string[] =>
   parameters.map(({ name, verdict }) => `${name} ${verdict}`).sort();
@@ -103,10 +103,6 @@ describe("without PyTorch", () => {
     expect(result.isRight).toBe(true);
   });
 });
-
-const python = process.env.PYTHON ?? "python3";
-const hasTorch = spawnSync(python, ["-c", "import torch"]).status === 0;
-const reason = hasTorch ? "" : `: skipped, ${python} has no torch (PYTHON names another)`;
 
 describe.skipIf(!hasTorch)(`with PyTorch${reason}`, () => {
   const onnx = (name: string): Model =>

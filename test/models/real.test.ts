@@ -1,7 +1,8 @@
 /**
  * Models as people have them: text recognition exported by Paddle, and a detector of speech
  * exported by PyTorch, with branches and an LSTM. Each is imported, split at every legal cut (at
- * all of them at once, and at one alone) and joined again, and fine-tuned. The packages that
+ * all of them at once, and at one alone) and joined again, compared with PyTorch where it is there,
+ * and fine-tuned. The packages that
  * bring them are under the MIT licence, PaddleOCR's models under Apache-2.0.
  */
 import { readFileSync } from "node:fs";
@@ -25,8 +26,10 @@ import { numbers } from "../../src/compile/ops/elements.ts";
 import { optimizerSpec } from "../../src/compile/optimizer.ts";
 import { specialize } from "../../src/compile/specialize.ts";
 import { type TrainingModel, trainingModel } from "../../src/compile/training-model.ts";
+import { check } from "../../src/nodejs/check.ts";
 import { NativeEngine } from "../../src/nodejs/engine.ts";
 import { Chain, type ChainBatch } from "./chain.ts";
+import { hasTorch, python, reason } from "./torch.ts";
 
 const engine = new NativeEngine({ threads: 2 });
 afterAll(() => engine.close());
@@ -225,6 +228,13 @@ describe.each(models)("$name", (entry) => {
       expectSame(crossed, new Map(among), 1e-5);
     },
   );
+
+  test.skipIf(!hasTorch)(`has PyTorch's gradients${reason}`, async () => {
+    const result = await check({ model: { graph, weights }, python, seconds: 1e-9 });
+    expect(result.autograd).toMatchObject({ version: expect.stringMatching(/^\d/) });
+    expect(result.parameters.filter(({ verdict }) => verdict !== "ok")).toEqual([]);
+    expect(result.isRight).toBe(true);
+  });
 
   test("is fine-tuned in two stages", async () => {
     const model = trainingModel(trainable(graph, entry.loss), { batch, cutTensors: 1 });
