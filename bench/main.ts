@@ -6,8 +6,9 @@
 import { type Bench, machine, printTable } from "./bench.ts";
 import { memory } from "./memory.ts";
 import { step } from "./step.ts";
+import { web } from "./web.ts";
 
-const benches: Readonly<Record<string, Bench>> = { memory, step };
+const benches: Readonly<Record<string, Bench>> = { memory, step, web };
 
 const [name = "", ...rest] = process.argv.slice(2);
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;

@@ -131,7 +131,7 @@ async function measure(
 }
 
 /** The whole model's step as one program. */
-function stepProgram(model: Model, batch: number): Program {
+export function stepProgram(model: Model, batch: number): Program {
   const { graph, segments } = trainingModel(model.graph, { batch, cutTensors: 1 });
   const { step: program } = stagePrograms(graph, segments, 0, segments.length, {
     loss: lossSpec("softmax-cross-entropy"),
@@ -142,7 +142,7 @@ function stepProgram(model: Model, batch: number): Program {
 }
 
 /** Puts weights and state into the engine; each call of the result runs one step and times it. */
-async function stepper(
+export async function stepper(
   engine: Engine,
   program: Program,
   model: Model,
@@ -184,7 +184,7 @@ async function stepper(
 const copyOf = ({ data }: DenseTensor): Float32Array<ArrayBuffer> =>
   Float32Array.from(data as Float32Array);
 
-function middle(values: readonly number[]): number {
+export function middle(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const half = Math.floor(sorted.length / 2);
   const upper = sorted[half] ?? Number.NaN;

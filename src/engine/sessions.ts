@@ -80,6 +80,8 @@ class Sessions {
   readonly #runtime: OrtRuntime;
   readonly #loaded = new Map<string, Loaded>();
   readonly #slots = new Map<Slot, Held>();
+  /** How many slots hold a buffer: one tensor may have been written to several. */
+  readonly #holders = new Map<ArrayBuffer, number>();
 
   constructor(runtime: OrtRuntime) {
     this.#runtime = runtime;
@@ -162,7 +164,7 @@ class Sessions {
   #drop(prefix: string): null {
     for (const slot of [...this.#slots.keys()]) {
       if (!slot.startsWith(prefix)) continue;
-      freeSlot(this.#slots.get(slot)?.value);
+      this.#release(slot);
       this.#slots.delete(slot);
     }
     return null;
@@ -192,8 +194,23 @@ class Sessions {
   }
 
   #keep(slot: Slot, held: Held): void {
-    freeSlot(this.#slots.get(slot)?.value);
+    const buffer = ownBuffer(held.value);
+    if (buffer !== null) this.#holders.set(buffer, (this.#holders.get(buffer) ?? 0) + 1);
+    this.#release(slot);
     this.#slots.set(slot, held);
+  }
+
+  /** Frees what a slot holds at once, not when it is collected, unless another slot holds it too. */
+  #release(slot: Slot): void {
+    const value = this.#slots.get(slot)?.value;
+    if (value === undefined) return;
+    free(value);
+    const buffer = ownBuffer(value);
+    if (buffer === null) return;
+    const others = (this.#holders.get(buffer) ?? 1) - 1;
+    if (others > 0) return void this.#holders.set(buffer, others);
+    this.#holders.delete(buffer);
+    buffer.transfer(0);
   }
 
   #slot(slot: Slot): Held {
@@ -234,13 +251,12 @@ function free(value: OrtTensor | undefined): void {
   if (value !== undefined && value.location !== "cpu") value.dispose();
 }
 
-/** Frees what a slot had held, which is the slot's alone: at once, not when it is collected. */
-function freeSlot(value: OrtTensor | undefined): void {
-  free(value);
-  if (value?.location !== "cpu") return;
+/** The memory that is a tensor's alone, on the CPU; null where it is elsewhere or part of more. */
+function ownBuffer(value: OrtTensor): ArrayBuffer | null {
+  if (value.location !== "cpu") return null;
   const { data } = value;
-  if (!ArrayBuffer.isView(data) || !(data.buffer instanceof ArrayBuffer)) return;
-  if (data.byteLength === data.buffer.byteLength) data.buffer.transfer(0);
+  if (!ArrayBuffer.isView(data) || !(data.buffer instanceof ArrayBuffer)) return null;
+  return data.byteLength === data.buffer.byteLength ? data.buffer : null;
 }
 
 /** Buffers of the tensors in a value, which move to the other side with it. */
