@@ -1,6 +1,6 @@
 /** Measurements outside a run: this machine's profile of a model, a model's accuracy. */
 import { present } from "../base/assert.ts";
-import { InputError } from "../base/errors.ts";
+import { InputError, ModelError } from "../base/errors.ts";
 import { cloneTensor } from "../base/tensor.ts";
 import type { Model } from "../compile/graph.ts";
 import { lossSpec, requireEnding } from "../compile/loss.ts";
@@ -88,7 +88,11 @@ export function checkFit(model: Model, test: SampleSource): void {
   const graph = specialize(model.graph, { batch: 1 });
   requireEnding(graph, loss);
   const takes = (graph.inputs[0]?.shape ?? []).slice(1);
-  const classes = segmentModel(graph).at(-1)?.outputs[0]?.shape[1] ?? 0;
+  const output = segmentModel(graph).at(-1)?.outputs[0];
+  if (output?.shape.length !== 2) {
+    throw new ModelError(`a classifier ends in [batch, classes], got [${output?.shape ?? ""}]`);
+  }
+  const classes = output.shape[1] ?? 0;
   const isFit = takes.join() === test.inputShape.join() && test.classes <= classes;
   if (isFit) return;
   throw new InputError({

@@ -51,6 +51,7 @@ beforeAll(() => {
   write("package.json", '{ "type": "module" }');
   write("src/compile/onnx/onnx_pb.js", "export const generated = 1;\n");
   write("src/compile/onnx/onnx_pb.d.ts", "export declare const generated: number;\n");
+  write("src/nodejs/autograd.py", "print('a script that travels with the library')\n");
   write("src/b.ts", "/** Why b is. */\nexport interface B {\n  readonly b: number;\n}\n");
   write("src/thread.ts", "export {};\n");
   write("src/a.test.ts", "export {};\n");
