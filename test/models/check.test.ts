@@ -1,6 +1,6 @@
 /** `check`: right gradients pass, a wrong rule is found. */
 import { readFileSync } from "node:fs";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ModelError } from "../../src/base/errors.ts";
 import { type DenseTensor, zeros } from "../../src/base/tensor.ts";
 import type { Model } from "../../src/compile/graph.ts";
@@ -10,7 +10,7 @@ import { ops } from "../../src/compile/ops/table.ts";
 import { builtInModel } from "../../src/models/models.ts";
 import { Network } from "../../src/models/network.ts";
 import { type CheckResult, check } from "../../src/nodejs/check.ts";
-import { hasTorch, python, reason } from "./torch.ts";
+import { python, reason } from "./torch.ts";
 
 const verdicts = ({ parameters }: CheckResult): string[] =>
   parameters.map(({ name, verdict }) => `${name} ${verdict}`).sort();
@@ -104,7 +104,11 @@ describe("without PyTorch", () => {
   });
 });
 
-describe.skipIf(!hasTorch)(`with PyTorch${reason}`, () => {
+describe("with PyTorch", () => {
+  beforeEach(({ skip }) => {
+    if (reason !== undefined) skip(reason);
+  });
+
   const onnx = (name: string): Model =>
     readOnnx(
       new Uint8Array(readFileSync(new URL(`../golden/fixtures/${name}.onnx`, import.meta.url))),

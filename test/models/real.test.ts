@@ -29,7 +29,7 @@ import { type TrainingModel, trainingModel } from "../../src/compile/training-mo
 import { check } from "../../src/nodejs/check.ts";
 import { NativeEngine } from "../../src/nodejs/engine.ts";
 import { Chain, type ChainBatch } from "./chain.ts";
-import { hasTorch, python, reason } from "./torch.ts";
+import { python, reason } from "./torch.ts";
 
 const engine = new NativeEngine({ threads: 2 });
 afterAll(() => engine.close());
@@ -229,7 +229,8 @@ describe.each(models)("$name", (entry) => {
     },
   );
 
-  test.skipIf(!hasTorch)(`has PyTorch's gradients${reason}`, async () => {
+  test("has PyTorch's gradients", async ({ skip }) => {
+    if (reason !== undefined) skip(reason);
     const result = await check({ model: { graph, weights }, python, seconds: 1e-9 });
     expect(result.autograd).toMatchObject({ version: expect.stringMatching(/^\d/) });
     expect(result.parameters.filter(({ verdict }) => verdict !== "ok")).toEqual([]);

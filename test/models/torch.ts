@@ -2,8 +2,8 @@
 import { spawnSync } from "node:child_process";
 
 export const python = process.env.PYTHON ?? "python3";
-export const hasTorch = spawnSync(python, ["-c", "import torch"]).status === 0;
-/** For the names of tests. */
+const hasTorch = spawnSync(python, ["-c", "import torch"]).status === 0;
+/** Why tests that need it are skipped; undefined where it is there. */
 export const reason = hasTorch
-  ? ""
-  : `: skipped, ${python} has no torch (the variable PYTHON names another)`;
+  ? undefined
+  : `${python} has no torch (the variable PYTHON names another)`;
