@@ -11,7 +11,8 @@ import { isTrained } from "../src/compile/graph.ts";
 import { lossSpec } from "../src/compile/loss.ts";
 import { optimizerSpec } from "../src/compile/optimizer.ts";
 import { trainingModel } from "../src/compile/training-model.ts";
-import { builtInLoss, builtInModel, builtInModelNames } from "../src/models/models.ts";
+import { builtInLoss, builtInModelNames } from "../src/models/catalog.ts";
+import { builtInModel } from "../src/models/models.ts";
 
 const page = path.join(import.meta.dirname, "../docs/models.md");
 const [begin, end] = ["<!-- table: npm run models -->", "<!-- end of table -->"];

@@ -86,11 +86,20 @@ export { type ArrayOptions, arrayDataset } from "./data/arrays.ts";
 export { type CsvOptions, csvDataset } from "./data/csv.ts";
 export { type Batch, type Dataset, type Labels, subset } from "./data/dataset.ts";
 export { type BatchKey, SampleSource } from "./data/source.ts";
+export {
+  type BuiltInModelName,
+  builtInLoss,
+  builtInModelNames,
+  builtInOptions,
+  checkModelOptions,
+  isBuiltIn,
+  type ModelChoice,
+} from "./models/catalog.ts";
 export { type AdversarialModels, dcgan } from "./models/generative.ts";
 export { Sequential } from "./models/layers.ts";
-export { builtInLoss, builtInModel, builtInModelNames } from "./models/models.ts";
+export { builtInModel } from "./models/models.ts";
 export { type BatchNormOptions, type ConvOptions, Network, type Sizes } from "./models/network.ts";
-export type { ModelOptions } from "./models/options.ts";
+export type { ModelChoices, ModelOptions } from "./models/options.ts";
 export { trainingBytes } from "./plan/memory.ts";
 export type {
   ChainPlan,
@@ -148,7 +157,12 @@ export {
   spanKinds,
   type TimedRecord,
 } from "./run/metrics/record.ts";
-export { type NodeSummary, RunFold, type RunSummary } from "./run/metrics/summary.ts";
+export {
+  measuredWords,
+  type NodeSummary,
+  RunFold,
+  type RunSummary,
+} from "./run/metrics/summary.ts";
 export {
   Observer,
   type ObserverOwner,

@@ -19,7 +19,17 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
   sync: ["base"],
   // Costs, sizes and the kinds of programs, never operators or graphs.
   plan: ["base", "compile/segment.ts", "compile/program.ts", "codec", "sync"],
-  run: ["base", "compile", "codec", "sync", "plan", "zod"],
+  // Of the built-in models jobs know names, losses and options; their layers stay with who makes them.
+  run: [
+    "base",
+    "compile",
+    "models/catalog.ts",
+    "models/options.ts",
+    "codec",
+    "sync",
+    "plan",
+    "zod",
+  ],
   // Coordinator and worker share messages, never each other's code.
   "run/coordinator": ["base", "compile", "codec", "sync", "plan", "run", "!run/worker"],
   "run/worker": ["base", "compile", "codec", "sync", "plan", "run", "!run/coordinator"],

@@ -1,6 +1,6 @@
 /** The end of a run for people and for programs: what was reached, how long it took, where it lies. */
 import { join } from "node:path";
-import { formatBytes, formatMs, formatPercent, type RunSummary } from "../index.ts";
+import { formatBytes, formatMs, measuredWords, type RunSummary } from "../index.ts";
 import { existingRunFiles, peakMemoryBytes, runFiles } from "../nodejs.ts";
 import type { RoundPrediction } from "./predict.ts";
 import { bold, say } from "./terminal.ts";
@@ -13,14 +13,19 @@ export interface Conclusion {
   readonly folder: string;
 }
 
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** Prints the last lines. */
 export function conclude({ summary, predicted, wallMs, folder }: Conclusion): void {
-  const { accuracy, isFinal, rounds, roundsAsked, bytesUp, bytesDown, medianRoundMs } = summary;
+  const { isFinal, accuracyRound, rounds, roundsAsked } = summary;
+  const { bytesUp, bytesDown, medianRoundMs } = summary;
+  const measured = measuredWords(summary);
   say();
-  if (accuracy !== null) {
-    const what = isFinal ? "Test accuracy" : `Accuracy after round ${summary.accuracyRound}`;
+  if (measured !== null) {
+    const [what, value] = measured;
+    const title = isFinal ? `Test ${what}` : `${capital(what)} after round ${accuracyRound}`;
     say(
-      bold(`${what} ${formatPercent(accuracy)}`) +
+      bold(`${title} ${value}`) +
         ` after ${rounds} of ${roundsAsked} rounds, ${formatMs(wallMs)} in all`,
     );
   } else {
@@ -57,10 +62,11 @@ export function jsonOf({ summary, predicted, wallMs, folder }: Conclusion): obje
   }
   return {
     accuracy: summary.accuracy,
+    heldOutLoss: summary.heldOutLoss,
     rounds: summary.rounds,
     wallMs: Math.round(wallMs),
     predictedRoundMs: predicted?.roundMs ?? null,
-    measuredRoundMs: summary.medianRoundMs,
+    accuracyRoundMs: summary.medianRoundMs,
     bytesUp: summary.bytesUp,
     bytesDown: summary.bytesDown,
     peakRssMb,

@@ -4,13 +4,14 @@
  * 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { EdgeloomError, messageOf, namePattern } from "../index.ts";
+import { EdgeloomError, lossNames, messageOf, namePattern } from "../index.ts";
 import { version } from "../nodejs/environment.ts";
 import { exitCodes } from "./exit.ts";
 import { fail } from "./terminal.ts";
 
 const port = (text: string): number => numberBetween(text, 1, 65535, true);
 const duty = (text: string): number => numberBetween(text, 0.001, 1, false);
+const share = (text: string): number => numberBetween(text, 0, 0.999, false);
 const positive = (text: string): number => numberBetween(text, 1e-9, Number.MAX_VALUE, false);
 const count = (text: string): number => numberBetween(text, 1, 1e9, true);
 function nodeName(text: string): string {
@@ -159,6 +160,16 @@ function addModels(root: Command): void {
     .argument("<model>", "built-in model or .onnx file")
     .option("--batch <n>", "batch size", count, 32)
     .option("--tensors <n>", "most tensors that may cross a cut", count, 1)
+    .option(
+      "--classes <n>",
+      "classes of a built-in model; this and the rest: docs/models.md",
+      count,
+    )
+    .option("--channels <n>", "channels of images or readings", count)
+    .option("--size <n>", "height and width of images", count)
+    .option("--dropout <share>", "share of values that dropout drops", share)
+    .option("--vocabulary <n>", "numbers of words, users or items", count)
+    .option("--length <n>", "words, steps or readings of a sample", count)
     .option("--json", "print one JSON object as the last line")
     .action(async (model, options) =>
       (await import("./commands/inspect.ts")).inspect(model, options),
@@ -192,11 +203,14 @@ function addTools(root: Command): void {
 
   root
     .command("eval")
-    .description("measure the accuracy of a run or a model on held-out data")
+    .description("measure a run or a model on held-out data")
     .argument("<run>", "run folder, or an .onnx file")
     .requiredOption(
       "--data <path>",
       "mnist, a folder with idx files or with images by class, or a CSV file",
+    )
+    .addOption(
+      new Option("--loss <name>", "loss to measure (default: the run's)").choices(lossNames),
     )
     .option("--label <column>", "label column of a CSV (default: the last)")
     .option(

@@ -3,9 +3,9 @@ import {
   eventsOf,
   formatBytes,
   formatMs,
-  formatPercent,
   formatRate,
   formatShare,
+  measuredWords,
   type Plan,
   planRows,
   RunFold,
@@ -66,21 +66,24 @@ export class RunReporter {
   }
 
   #progressLine(atMs: number): string {
-    const { rounds, roundsAsked, loss, accuracy, accuracyRound, bytesUp, bytesDown } = this.summary;
+    const { rounds, roundsAsked, loss, accuracyRound, bytesUp, bytesDown } = this.summary;
+    const measured = measuredWords(this.summary);
     const spentMs = atMs - (this.#trainingSinceMs ?? atMs);
     const leftMs = rounds === 0 ? 0 : (spentMs / rounds) * (roundsAsked - rounds);
     const parts = [
       `round ${String(rounds).padStart(String(roundsAsked).length)}/${roundsAsked}`,
       `loss ${loss === null ? "-" : loss.toFixed(4)}`,
-      accuracy === null
-        ? "accuracy -"
-        : `accuracy ${formatPercent(accuracy)} (round ${accuracyRound})`,
+      measured === null ? "accuracy -" : `${heldOut(measured)} (round ${accuracyRound})`,
       `${formatBytes(bytesUp)} up, ${formatBytes(bytesDown)} down`,
       `${formatMs(leftMs)} left`,
     ];
     return parts.join("  ");
   }
 }
+
+/** Two losses stand side by side, so the one on held-out data says so. */
+const heldOut = ([what, value]: readonly [string, string]): string =>
+  `${what === "loss" ? "held-out loss" : what} ${value}`;
 
 /** The plan as lines: a table with a row per chain, then the reason for each. */
 export function planLines(plan: Plan, summary: Pick<RunSummary, "nodes" | "segments">): string[] {

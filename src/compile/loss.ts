@@ -59,6 +59,8 @@ export interface LossRule {
   readonly includes: readonly OpName[];
   /** Type of the labels for an output of this type. @throws ModelError when the output does not fit */
   labels(output: TensorType): TensorType;
+  /** How many classes labels for such an output may be of; null where they are no classes. */
+  classes(output: TensorType): number | null;
   /**
    * Emits the loss, a scalar, mean over the batch, and its gradient in the output where that is
    * shorter in closed form than by differentiating; else null.
@@ -108,6 +110,7 @@ function softmaxCrossEntropy(spec: LossSpec): LossRule {
       }
       return { dtype: "int64", shape: output.shape.slice(0, -1) };
     },
+    classes: ({ shape }) => last(shape),
     loss(builder, output, labels) {
       const target = classTargets(builder, spec, output, labels);
       const logSoftmax = builder.emit("LogSoftmax", [output], { axis: -1 });
@@ -180,6 +183,7 @@ const elementwise = (
 ): LossRule => ({
   includes,
   labels: ({ dtype, shape }) => ({ dtype, shape }),
+  classes: () => null,
   loss: (builder, output, labels) => ({
     loss: mean(builder, perElement(builder, output, labels)),
     gradient: null,
@@ -225,6 +229,7 @@ const binaryCrossEntropy: LossRule = {
   includes: manyBinary.includes,
   labels: ({ dtype, shape }) =>
     isOneLogit(shape) ? { dtype: "int64", shape: shape.slice(0, 1) } : { dtype, shape },
+  classes: ({ shape }) => (isOneLogit(shape) ? 2 : null),
   loss: (builder, output, labels) =>
     manyBinary.loss(builder, output, binaryTargets(builder, output, labels)),
   correct: (builder, output, labels) =>
@@ -264,6 +269,7 @@ function unitRows(builder: GraphBuilder, x: string): string {
 const cosine: LossRule = {
   includes: [],
   labels: (output) => requireRows("cosine", output),
+  classes: () => null,
   loss(builder, output, labels) {
     const product = builder.emit("Mul", [unitRows(builder, output), unitRows(builder, labels)]);
     const batch = builder.type(output).shape[0] ?? 1;
@@ -286,6 +292,7 @@ const probabilityMin = 1e-30;
 const klDivergence: LossRule = {
   includes: ["Softmax", "LogSoftmax"],
   labels: (output) => requireRows("kl-divergence", output),
+  classes: () => null,
   loss(builder, output, labels) {
     const logSoftmax = builder.emit("LogSoftmax", [output], { axis: 1 });
     const floor = scalar(builder, labels, probabilityMin);
@@ -322,6 +329,7 @@ const infoNce = ({ temperature }: LossSpec): LossRule => {
   return {
     includes: [],
     labels: (output) => requireRows("info-nce", output),
+    classes: () => null,
     loss(builder, output, labels) {
       const logits = similarities(builder, output, labels);
       const { loss } = entropy.loss(builder, logits, ownNumbers(builder, output));
@@ -341,6 +349,7 @@ const infoNce = ({ temperature }: LossSpec): LossRule => {
 const meanOutput: LossRule = {
   includes: [],
   labels: ({ shape }) => ({ dtype: "int64", shape: shape.slice(0, 1) }),
+  classes: () => null,
   loss: (builder, output) => ({ loss: mean(builder, output), gradient: null }),
   correct: () => null,
 };

@@ -6,7 +6,15 @@ import { interpret } from "../compile/interpret.ts";
 import { lossRule, lossSpec } from "../compile/loss.ts";
 import { specialize } from "../compile/specialize.ts";
 import { trainingModel } from "../compile/training-model.ts";
-import { builtInLoss, builtInModel, builtInModelNames } from "./models.ts";
+import {
+  builtInLoss,
+  builtInModelNames,
+  builtInOptions,
+  fitAdvice,
+  fittingOptions,
+} from "./catalog.ts";
+import { builtInModel } from "./models.ts";
+import type { ModelOptions } from "./options.ts";
 
 /** Trained parameters: as PyTorch's and torchvision's networks of these names have. */
 const parameterCounts: { readonly [name: string]: number } = {
@@ -80,6 +88,56 @@ test("options choose size and words; images of 224 get the large stem", () => {
   const { graph } = builtInModel("textcnn", { seed: 1, vocabulary: 50, length: 12 });
   expect(graph.inputs[0]?.shape).toEqual(["batch", 12]);
   expect(graph.parameters[0]?.shape).toEqual([50, 128]);
+});
+
+test.each(builtInModelNames)(
+  "%s takes the options that the catalog names, and no others",
+  (name) => {
+    const asked = new Set<string>();
+    const options = new Proxy<ModelOptions>(
+      { seed: 1 },
+      {
+        get(target, option) {
+          asked.add(String(option));
+          return Reflect.get(target, option);
+        },
+      },
+    );
+    builtInModel(name, options);
+    expect([...asked].sort()).toEqual(["seed", ...builtInOptions(name)].sort());
+  },
+);
+
+test.each([
+  ["lenet5", [3, 40, 40]],
+  ["resnet20", [1, 28, 28]],
+  ["vit", [1, 28, 28]],
+  ["har-cnn", [6, 50]],
+  ["textcnn", [12]],
+  ["bilstm", [12]],
+  ["gpt", [12]],
+  ["din", [5]],
+  ["vae", [3, 16, 16]],
+  ["dcgan-discriminator", [1, 32, 32]],
+])("the catalog's options make %s fit samples of %j", (name, inputShape) => {
+  const fitting = fittingOptions(name, { inputShape, classes: 4 });
+  const { graph } = builtInModel(name, { seed: 1, ...fitting });
+  expect(graph.inputs[0]?.shape.slice(1)).toEqual(inputShape);
+  const isClassifier = builtInOptions(name).includes("classes");
+  expect(fitting?.classes).toBe(isClassifier ? 4 : undefined);
+});
+
+test("where no options make a model fit, none are advised", () => {
+  const advice = (name: string, inputShape: number[]): string =>
+    fitAdvice(name, { inputShape, classes: 4 });
+  expect(advice("vgg11", [1, 32, 32])).toBe(
+    " (the job may say modelOptions: { channels: 1, size: 32, classes: 4 })",
+  );
+  expect(advice("vgg11", [1, 32, 31])).toBe("");
+  expect(advice("vgg11", [32])).toBe("");
+  expect(advice("ncf", [3])).toBe("");
+  expect(advice("din", [1])).toBe("");
+  expect(advice("model.onnx", [1, 32, 32])).toBe("");
 });
 
 test("LeNet-5 names its layers and parameters as PyTorch would", () => {

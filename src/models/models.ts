@@ -1,7 +1,6 @@
 /** The built-in models by name. Each is a few lines in its family's file. */
-import { InputError } from "../base/errors.ts";
 import type { Model } from "../compile/graph.ts";
-import type { LossName } from "../compile/loss.ts";
+import { type BuiltInModelName, builtInName } from "./catalog.ts";
 import { dcgan, vae } from "./generative.ts";
 import { Sequential } from "./layers.ts";
 import { mobilenetV2, mobilenetV3Large } from "./mobilenet.ts";
@@ -61,53 +60,29 @@ function vggSmall({ seed, classes = 10, channels = 3, size = 32 }: ModelOptions)
   return model.globalAveragePool("average").flatten("flatten").linear("fc", classes).model();
 }
 
-/** A built-in model: how it is made and what it is trained with. */
-interface Entry {
-  readonly make: (options: ModelOptions) => Model;
-  readonly loss: LossName;
-}
-
-const entropy = "softmax-cross-entropy";
-const binary = "binary-cross-entropy";
-
-const models = {
-  lenet5: { make: lenet5, loss: entropy },
-  mlp: { make: mlp, loss: entropy },
-  "vgg-small": { make: vggSmall, loss: entropy },
-  vgg11: { make: (options) => vgg("vgg11", options), loss: entropy },
-  vgg19: { make: (options) => vgg("vgg19", options), loss: entropy },
-  resnet18: { make: (options) => resnet("resnet18", options), loss: entropy },
-  resnet20: { make: (options) => resnet("resnet20", options), loss: entropy },
-  resnet50: { make: (options) => resnet("resnet50", options), loss: entropy },
-  mobilenetv2: { make: mobilenetV2, loss: entropy },
-  "mobilenetv3-large": { make: mobilenetV3Large, loss: entropy },
-  vit: { make: vit, loss: entropy },
-  textcnn: { make: textcnn, loss: entropy },
-  bilstm: { make: bilstm, loss: entropy },
-  gpt: { make: gpt, loss: entropy },
-  "har-cnn": { make: harCnn, loss: entropy },
-  ncf: { make: ncf, loss: binary },
-  din: { make: din, loss: binary },
-  vae: { make: vae, loss: "mean-output" },
-  "dcgan-generator": { make: (options) => dcgan(options).adversary, loss: binary },
-  "dcgan-discriminator": { make: (options) => dcgan(options).discriminator, loss: binary },
-} as const satisfies Record<string, Entry>;
-
-/** Names that {@link builtInModel} knows. */
-export const builtInModelNames: readonly string[] = Object.keys(models);
+const makers: { readonly [Name in BuiltInModelName]: (options: ModelOptions) => Model } = {
+  lenet5,
+  mlp,
+  "vgg-small": vggSmall,
+  vgg11: (options) => vgg("vgg11", options),
+  vgg19: (options) => vgg("vgg19", options),
+  resnet18: (options) => resnet("resnet18", options),
+  resnet20: (options) => resnet("resnet20", options),
+  resnet50: (options) => resnet("resnet50", options),
+  mobilenetv2: mobilenetV2,
+  "mobilenetv3-large": mobilenetV3Large,
+  vit,
+  textcnn,
+  bilstm,
+  gpt,
+  "har-cnn": harCnn,
+  ncf,
+  din,
+  vae,
+  "dcgan-generator": (options) => dcgan(options).adversary,
+  "dcgan-discriminator": (options) => dcgan(options).discriminator,
+};
 
 /** A built-in model with its initial weights. @throws InputError for an unknown name */
 export const builtInModel = (name: string, options: ModelOptions): Model =>
-  entryOf(name).make(options);
-
-/** The loss that a built-in model is made for. @throws InputError for an unknown name */
-export const builtInLoss = (name: string): LossName => entryOf(name).loss;
-
-function entryOf(name: string): Entry {
-  if (Object.hasOwn(models, name)) return models[name as keyof typeof models];
-  throw new InputError({
-    what: "built-in model",
-    received: JSON.stringify(name),
-    allowed: builtInModelNames.join(", "),
-  });
-}
+  makers[builtInName(name)](options);

@@ -1,17 +1,23 @@
-/** What may be chosen of a built-in model. Each model takes what makes sense for it and has defaults of its own. */
-export interface ModelOptions {
-  /** Seed of the initial weights. */
-  readonly seed: number;
-  /** Number of classes that a classifier answers with; 10 where absent. */
+/** What may be chosen of a built-in model; a job's `modelOptions`. */
+export interface ModelChoices {
+  /** Number of classes that a classifier answers with. */
   readonly classes?: number;
-  /** Channels of images, 3 where absent (1 for lenet5 and mlp). */
+  /** Channels of images or of readings. */
   readonly channels?: number;
-  /** Height and width of images: 32 where absent (28 for lenet5 and mlp). */
+  /** Height and width of images. */
   readonly size?: number;
-  /** Share of values that dropout drops; each model's own where absent, 0 for none. */
+  /** Share of values that dropout drops, 0 for none. */
   readonly dropout?: number;
-  /** Numbers of words, users or items; each model's own where absent. */
+  /** Numbers of words, users or items. */
   readonly vocabulary?: number;
-  /** Words, steps or readings of one sample; each model's own where absent. */
+  /** Words, steps or readings of one sample. */
   readonly length?: number;
+}
+
+/**
+ * What may be chosen of a built-in model, and the seed of its initial weights. Each model takes what
+ * makes sense for it and has defaults of its own; `docs/models.md` lists them.
+ */
+export interface ModelOptions extends ModelChoices {
+  readonly seed: number;
 }

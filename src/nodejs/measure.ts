@@ -1,17 +1,17 @@
 /** Measurements outside a run: this machine's profile of a model, a model's accuracy. */
 import { present } from "../base/assert.ts";
-import { InputError, ModelError } from "../base/errors.ts";
+import { InputError } from "../base/errors.ts";
 import { cloneTensor } from "../base/tensor.ts";
 import type { Model } from "../compile/graph.ts";
-import { lossSpec, requireEnding } from "../compile/loss.ts";
+import { type LossSpec, lossSpec } from "../compile/loss.ts";
 import { writeOnnx } from "../compile/onnx/write.ts";
 import { optimizerSpec } from "../compile/optimizer.ts";
-import { segmentModel } from "../compile/segment.ts";
 import { specialize } from "../compile/specialize.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { Profile } from "../plan/plan.ts";
 import type { Done, Engine, Host } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
+import { misfitOf, takenData } from "../run/taken-data.ts";
 import { type Evaluation, Evaluator } from "../run/worker/evaluator.ts";
 import { probe } from "../run/worker/prober.ts";
 import { WorkerModel } from "../run/worker/worker-model.ts";
@@ -19,8 +19,6 @@ import { NativeEngine } from "./engine.ts";
 import { nodeHost, noStore } from "./host.ts";
 
 const probeRepeats = 5;
-/** The one that classifiers are measured by. */
-const loss = lossSpec("softmax-cross-entropy");
 
 /** How fast this machine runs each segment of the job's model, at the job's batch size. */
 export function profileModel(job: Job, model: Model, engine: Engine): Promise<Profile> {
@@ -35,6 +33,8 @@ export interface EvaluateOptions {
   readonly model: Model;
   /** Held-out samples. */
   readonly test: SampleSource;
+  /** What is measured beside the accuracy: softmax-cross-entropy where absent, for classifiers. */
+  readonly loss?: LossSpec;
   /** Computes the numbers and stays open; a native engine of its own where absent. */
   readonly engine?: Engine;
 }
@@ -42,21 +42,23 @@ export interface EvaluateOptions {
 /** How good a model's answers are. */
 export interface Accuracy {
   readonly samples: number;
-  readonly correct: number;
+  /** How many are answered right; null where the loss knows no right and wrong. */
+  readonly correct: number | null;
   /** correct / samples. */
-  readonly accuracy: number;
-  /** Mean cross-entropy per sample. */
+  readonly accuracy: number | null;
+  /** Mean loss per sample. */
   readonly loss: number;
 }
 
 /**
- * Measures a classifier on held-out samples.
+ * Measures a model on held-out samples.
  * @example
  * const { accuracy } = await evaluate({ model: openRun("runs/ID"), test: loadHeldOutPath("mnist") });
- * @throws InputError where the samples do not fit the model, ModelError where it is no classifier
+ * @throws InputError where the samples do not fit the model, ModelError where the loss is none for it
  */
-export async function evaluate({ model, test, engine }: EvaluateOptions): Promise<Accuracy> {
-  checkFit(model, test);
+export async function evaluate(options: EvaluateOptions): Promise<Accuracy> {
+  const { model, test, engine, loss = lossSpec("softmax-cross-entropy") } = options;
+  checkFit(model, test, { model: "", loss });
   const worker = new WorkerModel(writeOnnx(model.graph), {
     batch: 1,
     cutTensors: 1,
@@ -71,10 +73,9 @@ export async function evaluate({ model, test, engine }: EvaluateOptions): Promis
   try {
     const evaluator = new Evaluator(hostOf(own, test), worker);
     const measured = await promised<Evaluation>((done) => evaluator.evaluate(weights, null, done));
-    const { samples } = measured;
-    const correct = present(measured.correct, "what only an engine that computes can tell");
+    const { samples, correct } = measured;
     const mean = present(measured.loss, "what only an engine that computes can tell");
-    return { samples, correct, accuracy: correct / samples, loss: mean };
+    return { samples, correct, accuracy: correct === null ? null : correct / samples, loss: mean };
   } finally {
     if (engine === undefined) await own.close();
   }
@@ -82,23 +83,19 @@ export async function evaluate({ model, test, engine }: EvaluateOptions): Promis
 
 /**
  * Refuses held-out samples that the model does not take.
- * @throws InputError naming shapes or classes, ModelError where the model is no classifier
+ * @throws InputError naming shapes or classes, ModelError where the loss is none for the model
  */
-export function checkFit(model: Model, test: SampleSource): void {
-  const graph = specialize(model.graph, { batch: 1 });
-  requireEnding(graph, loss);
-  const takes = (graph.inputs[0]?.shape ?? []).slice(1);
-  const output = segmentModel(graph).at(-1)?.outputs[0];
-  if (output?.shape.length !== 2) {
-    throw new ModelError(`a classifier ends in [batch, classes], got [${output?.shape ?? ""}]`);
-  }
-  const classes = output.shape[1] ?? 0;
-  const isFit = takes.join() === test.inputShape.join() && test.classes <= classes;
-  if (isFit) return;
+export function checkFit(
+  { graph }: Model,
+  test: SampleSource,
+  job: Pick<Job, "model" | "loss">,
+): void {
+  const misfit = misfitOf(test, takenData(specialize(graph, { batch: 1 }), job));
+  if (misfit === null) return;
   throw new InputError({
     what: "held-out data",
-    received: `samples of shape [${test.inputShape}] with ${test.classes} classes`,
-    allowed: `what the model takes: shape [${takes}], at most ${classes} classes`,
+    received: misfit,
+    allowed: "data that the model takes",
   });
 }
 

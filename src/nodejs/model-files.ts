@@ -4,14 +4,31 @@ import { resolve } from "node:path";
 import { InputError, messageOf } from "../base/errors.ts";
 import type { Model } from "../compile/graph.ts";
 import { readOnnx } from "../compile/onnx/read.ts";
-import { builtInModel, builtInModelNames } from "../models/models.ts";
+import { builtInModelNames, checkModelOptions, isBuiltIn } from "../models/catalog.ts";
+import { builtInModel } from "../models/models.ts";
+import type { ModelChoices } from "../models/options.ts";
+
+/** Which model: a job, or as much of one as says so. */
+export interface NamedModel {
+  /** A built-in model's name, or the path of an .onnx file. */
+  readonly model: string;
+  /** Options of a built-in model. */
+  readonly modelOptions?: ModelChoices;
+  /** Seed of a built-in model's weights. */
+  readonly seed: number;
+}
 
 /**
- * A built-in model by its name, or an ONNX file by its path, relative to `folder`.
- * @throws InputError for an unknown name or an unreadable file, ModelError for a bad model
+ * A built-in model, or an ONNX file by its path, relative to `folder`.
+ * @throws InputError for an unknown name, options that the model does not take or an unreadable
+ *   file, ModelError for a bad model
  */
-export function loadModel(name: string, seed: number, folder: string): Model {
-  if (builtInModelNames.includes(name)) return builtInModel(name, { seed });
+export function loadModel(
+  { model: name, modelOptions = {}, seed }: NamedModel,
+  folder: string,
+): Model {
+  checkModelOptions(name, modelOptions);
+  if (isBuiltIn(name)) return builtInModel(name, { ...modelOptions, seed });
   if (!name.endsWith(".onnx")) {
     throw new InputError({
       what: "model",

@@ -50,7 +50,7 @@ export interface PlanResult {
  */
 export async function plan(options: PlanOptions): Promise<PlanResult> {
   const job = jobOf(options.job, { model: options.model, hasData: true });
-  const model = options.model ?? loadModel(job.model, job.seed, process.cwd());
+  const model = options.model ?? loadModel(job, process.cwd());
   const engine = options.engine ?? new NativeEngine();
   let nodes: readonly SimNode[];
   try {

@@ -81,11 +81,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     hasData: options.train !== undefined,
   });
   const here = process.cwd();
-  const model = options.model ?? loadModel(asked.model, asked.seed, here);
+  const model = options.model ?? loadModel(asked, here);
   const samples = options.train ?? loadTraining(asked.data, here);
   const named = options.train === undefined ? loadHeldOut(asked.data, here) : null;
   const test = options.test === undefined ? named : options.test;
-  if (test !== null) checkFit(model, test);
+  if (test !== null) checkFit(model, test, asked);
   const folder = folderOf(options.folder, options.job);
   const startedAt = options.startedAt ?? Date.now();
   const fold = new RunFold();

@@ -7,7 +7,8 @@ import { type JobFields, jobOf } from "./job-fields.ts";
 /** Every field that the type has, so that the schema must know them all. */
 const everything = {
   name: "all",
-  model: "lenet5",
+  model: "vgg11",
+  modelOptions: { classes: 3, channels: 1, size: 64, dropout: 0.1 },
   data: { csv: "a.csv", label: "kind", test: "b.csv" },
   loss: { kind: "softmax-cross-entropy", labelSmoothing: 0.1 },
   frozen: ["conv1.*"],
@@ -73,6 +74,9 @@ describe("a job that a program writes", () => {
       model: "own",
       rounds: 2,
     });
+    const vae = { graph: { ...graph, name: "vae" }, weights: new Map() };
+    expect(jobOf({}, { model: vae, hasData: true }).loss.kind).toBe("softmax-cross-entropy");
+    expect(jobOf({ model: "vae" }, { model: vae, hasData: true }).loss.kind).toBe("mean-output");
     expect(jobOf({ model: "named" }, { model, hasData: true }).model).toBe("named");
   });
 

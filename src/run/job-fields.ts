@@ -56,7 +56,10 @@ const broughtData: DataSpec = { csv: "samples of the program" };
 export function jobOf(job: Job | JobFields, { model, hasData }: Brought): Job {
   if (isChecked(job)) return job;
   return parseJob({
-    ...(model === undefined ? {} : { model: model.graph.name || "model" }),
+    // Only a name in the job says what a model is made for: anything may be called "vae".
+    ...(model === undefined || job.model !== undefined
+      ? {}
+      : { model: model.graph.name || "model", loss: "softmax-cross-entropy" }),
     ...(hasData ? { data: broughtData } : {}),
     ...job,
   });

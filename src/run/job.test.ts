@@ -21,6 +21,9 @@ describe("a job", () => {
 describe("loss, optimizer and schedule", () => {
   it("take a name, or settings over the defaults", () => {
     expect(job({}).loss).toMatchObject({ kind: "softmax-cross-entropy", labelSmoothing: 0 });
+    expect(job({ model: "vae" }).loss).toMatchObject({ kind: "mean-output" });
+    expect(job({ model: "ncf" }).loss).toMatchObject({ kind: "binary-cross-entropy" });
+    expect(job({ model: "ncf.onnx" }).loss).toMatchObject({ kind: "softmax-cross-entropy" });
     const smooth = { kind: "softmax-cross-entropy", labelSmoothing: 0.1 };
     expect(job({ loss: smooth }).loss).toMatchObject({ labelSmoothing: 0.1, classWeights: null });
     const adam = job({ optimizer: { kind: "adam", beta1: 0.8 } }).optimizer;
@@ -45,5 +48,28 @@ describe("loss, optimizer and schedule", () => {
       "optimizer.accumulate: got 4 with localBatches 10",
     );
     expect(() => job({ optimizer: { kind: "adagrad" } })).toThrow("optimizer.kind");
+  });
+});
+
+describe("options of the model", () => {
+  it("are those that the built-in model takes", () => {
+    const { modelOptions } = job({ model: "textcnn", modelOptions: { classes: 3, length: 12 } });
+    expect(modelOptions).toEqual({ classes: 3, length: 12 });
+    expect(job({}).modelOptions).toEqual({});
+    expect(() => job({ modelOptions: { length: 12 } })).toThrow(
+      "modelOptions.length: got 12 for mlp; allowed: classes, channels, size: mlp has no other",
+    );
+    expect(() => job({ modelOptions: { depth: 2 } })).toThrow("modelOptions.depth: got 2");
+    expect(() => job({ modelOptions: { classes: 0 } })).toThrow("modelOptions.classes: got 0");
+    const dropped = { model: "vgg11", modelOptions: { dropout: 1 } };
+    expect(() => job(dropped)).toThrow("modelOptions.dropout: got 1");
+  });
+
+  it("are refused for a file, at the line where they stand", () => {
+    const fields = { model: "own.onnx", data: "mnist", modelOptions: { classes: 3 } };
+    expect(() => parseJob(fields, (path) => `job.yaml ${path.join(".")}`)).toThrow(
+      'job.yaml modelOptions: modelOptions: got {"classes":3} for own.onnx; ' +
+        "allowed: none: only built-in models have options",
+    );
   });
 });

@@ -15,6 +15,8 @@ import {
   optimizerNames,
   optimizerSpec,
 } from "../compile/optimizer.ts";
+import { builtInLoss, checkModelOptions, isBuiltIn } from "../models/catalog.ts";
+import type { ModelChoices } from "../models/options.ts";
 import { type PlannerName, plannerNames } from "../plan/planners.ts";
 import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
 import type { JobSpec } from "./wire/messages.ts";
@@ -50,9 +52,9 @@ const lossSchema = z.union([
   lossName,
   z.strictObject({
     kind: lossName,
-    classWeights: z.optional(z.array(nonnegative)),
+    classWeights: z.optional(z.nullable(z.array(nonnegative))),
     labelSmoothing: z.optional(rate),
-    ignoreLabel: z.optional(z.int()),
+    ignoreLabel: z.optional(z.nullable(z.int())),
     delta: z.optional(positive),
     temperature: z.optional(positive),
   }),
@@ -85,11 +87,21 @@ const optimizerSchema = z.strictObject({
   schedule: z._default(scheduleSchema, "constant"),
 });
 
+const modelOptionsSchema = z.strictObject({
+  classes: z.optional(positiveInt),
+  channels: z.optional(positiveInt),
+  size: z.optional(positiveInt),
+  dropout: z.optional(rate),
+  vocabulary: z.optional(positiveInt),
+  length: z.optional(positiveInt),
+});
+
 const jobSchema = z.strictObject({
   name: z._default(z.string().check(z.regex(namePattern, "letters, digits, _ . -")), "job"),
   model: z.string().check(z.minLength(1)),
+  modelOptions: z._default(modelOptionsSchema, {}),
   data: dataSchema,
-  loss: z._default(lossSchema, "softmax-cross-entropy"),
+  loss: z.optional(lossSchema),
   optimizer: z._default(optimizerSchema, { kind: "sgd", schedule: "constant" }),
   frozen: z._default(z.array(z.string()), []),
   cutTensors: z._default(positiveInt, 1),
@@ -134,7 +146,10 @@ export interface DeviceSpec {
 }
 
 /** A checked job with every default filled in. */
-export interface Job extends Omit<Parsed, "loss" | "optimizer" | "planner" | "codec" | "fleet"> {
+export interface Job
+  extends Omit<Parsed, "modelOptions" | "loss" | "optimizer" | "planner" | "codec" | "fleet"> {
+  /** What is chosen of a built-in model; none for a file. */
+  readonly modelOptions: ModelChoices;
   readonly loss: LossSpec;
   readonly optimizer: OptimizerSpec & {
     readonly learningRate: number;
@@ -163,15 +178,16 @@ export function parseJob(
 ): Job {
   const result = jobSchema.safeParse(raw);
   if (!result.success) throw problemOf(raw, present(result.error.issues[0], "an issue"), locate);
-  const { fleet, loss, optimizer, ...rest } = result.data;
+  const { fleet, loss, optimizer, modelOptions, ...rest } = result.data;
   const devices =
     typeof fleet.devices === "number"
       ? Array.from({ length: fleet.devices }, (_, i) => ({ name: `device-${i + 1}`, duty: 1 }))
       : fleet.devices;
   refuseNames(devices, locate);
   const job: Job = {
-    ...(rest as Omit<Job, "fleet" | "loss" | "optimizer">),
-    loss: lossOf(loss),
+    ...(rest as Omit<Job, "fleet" | "loss" | "optimizer" | "modelOptions">),
+    modelOptions: stated(modelOptions),
+    loss: lossOf(loss ?? defaultLoss(rest.model)),
     optimizer: optimizerOf(optimizer),
     fleet: {
       cellBytesPerMs: fleet.cellMbit === null ? null : bytesPerMsOfMbit(fleet.cellMbit),
@@ -186,7 +202,11 @@ export function parseJob(
 const stated = <T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
 
-function lossOf(loss: Parsed["loss"]): LossSpec {
+/** What a built-in model is made for; of files, most are classifiers. */
+const defaultLoss = (model: string): LossName =>
+  isBuiltIn(model) ? builtInLoss(model) : "softmax-cross-entropy";
+
+function lossOf(loss: NonNullable<Parsed["loss"]>): LossSpec {
   const { kind, ...given } = typeof loss === "string" ? { kind: loss } : loss;
   return lossSpec(kind as LossName, stated(given));
 }
@@ -214,9 +234,12 @@ function optimizerOf(optimizer: Parsed["optimizer"]): Job["optimizer"] {
 
 /** Fields that can only be wrong together. */
 function refuseConflicts(
-  { optimizer, localBatches }: Job,
+  { model, modelOptions, optimizer, localBatches }: Job,
   locate: (path: readonly PropertyKey[]) => string,
 ): void {
+  checkModelOptions(model, modelOptions, (option) =>
+    locate(option === null ? ["modelOptions"] : ["modelOptions", option]),
+  );
   const { nesterov, momentum, accumulate } = optimizer;
   if (nesterov && (momentum === 0 || optimizer.kind !== "sgd")) {
     throw new InputError({

@@ -31,7 +31,8 @@ import { type Port, type Program, stagePrograms, type TrainingSpec } from "../..
 import { executableForm } from "../../src/compile/training-form.ts";
 import { trainingModel } from "../../src/compile/training-model.ts";
 import { dcgan } from "../../src/models/generative.ts";
-import { builtInLoss, builtInModel, builtInModelNames } from "../../src/models/models.ts";
+import { builtInLoss, builtInModelNames } from "../../src/models/catalog.ts";
+import { builtInModel } from "../../src/models/models.ts";
 import { Network } from "../../src/models/network.ts";
 import { NativeEngine } from "../../src/nodejs/engine.ts";
 import { expectClose } from "./close.ts";

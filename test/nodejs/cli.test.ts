@@ -72,6 +72,21 @@ describe("wrong input ends with exit code 2 and one message that says where and 
       /the job's data: got samples of shape \[2\] do not fit the model, which takes \[1,28,28\]/,
     ],
     [
+      "images that a model does not take, with the options that make it",
+      train("model: vgg-small\ndata: mnist\n"),
+      /\[1,28,28\].*\(the job may say modelOptions: { channels: 1, size: 28, classes: 10 }\)/,
+    ],
+    [
+      "an option that a built-in model does not have",
+      () => ["inspect", "lenet5", "--length", "7"],
+      /modelOptions\.length: got 7 for lenet5; allowed: classes, channels, size/,
+    ],
+    [
+      "options of a model that is a file",
+      () => ["inspect", "model.onnx", "--classes", "7"],
+      /modelOptions: got {"classes":7} for model\.onnx; allowed: none/,
+    ],
+    [
       "a data folder that is not there",
       train("model: lenet5\ndata: { idx: nowhere }\n"),
       /nowhere: data: got no train-images/,

@@ -65,7 +65,7 @@ describe("train", () => {
     expect(records.filter((type) => type === "round")).toHaveLength(6);
     const measured = await evaluate({ model: trained, test: signs(32) });
     expect(measured.accuracy).toBe(summary.accuracy);
-    expect(measured.correct).toBe(measured.accuracy * measured.samples);
+    expect(measured.correct).toBe((measured.accuracy ?? 0) * measured.samples);
   });
 
   it("trains to the same weights on any engine and in any form of the model", async () => {

@@ -107,7 +107,7 @@ describe("a run over processes", () => {
     const engine = new NativeEngine();
     const expected = await replay({
       job,
-      model: loadModel(job.model, job.seed, "."),
+      model: loadModel(job, "."),
       records: result.records,
       samplesOf: (node) => loadShard(present(run?.shards.get(node), node)),
       engine,

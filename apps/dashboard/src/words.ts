@@ -1,5 +1,11 @@
 /** Words and numbers for people: what state a run is in, what a plan does, how long, how much. */
-import { formatMs, mbitOfBytesPerMs, type RunHistory, type RunSummary } from "edgeloom";
+import {
+  formatMs,
+  mbitOfBytesPerMs,
+  measuredWords,
+  type RunHistory,
+  type RunSummary,
+} from "edgeloom";
 
 type Plan = NonNullable<RunSummary["plan"]>;
 
@@ -45,7 +51,7 @@ export function phaseOf(
   }
   if (rounds >= roundsAsked) {
     const detail = "all rounds are done; the last check on all held-out samples is under way";
-    return { kind: "measuring", text: "measuring the accuracy", detail };
+    return { kind: "measuring", text: "measuring", detail };
   }
   return { kind: "training", text: `training round ${rounds + 1} of ${roundsAsked}`, detail: "" };
 }
@@ -132,6 +138,12 @@ export function clock(ms: number): string {
 
 /** "97 %", for shares of time. */
 export const wholePercent = (share: number): string => `${Math.round(100 * share)} %`;
+
+/** For a column of accuracies: "93.10 %", or "loss 0.2134" where there is no accuracy. */
+export function measuredInCell(measured: Parameters<typeof measuredWords>[0]): string {
+  const [what, value] = measuredWords(measured) ?? ["", unknown];
+  return what === "loss" ? `loss ${value}` : value;
+}
 
 export const msOrUnknown = (ms: number | null): string =>
   ms === null || !Number.isFinite(ms) ? unknown : formatMs(ms);

@@ -1,10 +1,13 @@
 /** `edgeloom inspect`: a model's segments and what each costs. */
 import {
+  builtInLoss,
   byteLength,
   formatBytes,
   formatCount,
   formatType,
+  isBuiltIn,
   lossSpec,
+  type ModelChoices,
   optimizerSpec,
   type SegmentCost,
   segmentCosts,
@@ -17,23 +20,29 @@ import { say, table } from "../terminal.ts";
 const flops = (count: number): string =>
   `${formatCount(count)} flop`.replace(/ (\D) flop$/, " $1flop");
 
+/** What is to be inspected and how; the flags that are left are the model's options. */
+export interface InspectFlags extends ModelChoices {
+  readonly batch: number;
+  readonly tensors: number;
+  readonly json?: true;
+}
+
 export function inspect(
   name: string,
-  options: { batch: number; tensors: number; json?: true },
+  { batch, tensors, json, ...modelOptions }: InspectFlags,
 ): void {
-  const model = loadModel(name, 1, process.cwd());
-  const { batch } = options;
-  const { graph, segments } = trainingModel(model.graph, { batch, cutTensors: options.tensors });
+  const model = loadModel({ model: name, modelOptions, seed: 1 }, process.cwd());
+  const { graph, segments } = trainingModel(model.graph, { batch, cutTensors: tensors });
   const costs = segmentCosts(graph, segments, {
-    loss: lossSpec("softmax-cross-entropy"),
+    loss: lossSpec(isBuiltIn(name) ? builtInLoss(name) : "softmax-cross-entropy"),
     optimizer: optimizerSpec("sgd", { momentum: 0.9 }),
   });
   const total = (of: (cost: SegmentCost) => number): number =>
     costs.reduce((sum, cost) => sum + of(cost), 0);
   say(
     `${graph.name}: ${formatCount(total((cost) => cost.parameterBytes) / 4)} parameters, ` +
-      `${flops(total((cost) => cost.forwardFlops) / options.batch)} forward per sample, ` +
-      `${costs.length} segments, ${costs.length - 1} cuts; batch ${options.batch}`,
+      `${flops(total((cost) => cost.forwardFlops) / batch)} forward per sample, ` +
+      `${costs.length} segments, ${costs.length - 1} cuts; batch ${batch}`,
   );
   say();
   const columns = [
@@ -59,6 +68,5 @@ export function inspect(
   for (const line of table(columns, rows)) say(line);
   say();
   say('Cut k keeps segments 1 to k on the device; "saved" is kept from forward to backward.');
-  if (options.json)
-    say(JSON.stringify({ model: graph.name, batch: options.batch, segments: costs }));
+  if (json) say(JSON.stringify({ model: graph.name, batch, segments: costs }));
 }

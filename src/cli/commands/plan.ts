@@ -7,7 +7,7 @@ import { bold, say } from "../terminal.ts";
 
 export async function planJob(path: string, options: { json?: true }): Promise<void> {
   const { job, folder } = readJobFile(path);
-  const model = loadModel(job.model, job.seed, folder);
+  const model = loadModel(job, folder);
   const { plan: planned, predictedRoundMs, summary } = await plan({ job, model });
   say(bold(`Plan for this machine's profile (${planned.planner})`));
   for (const line of planLines(planned, summary)) say(`  ${line}`);

@@ -4,6 +4,7 @@ import {
   formatMs,
   formatPercent,
   InputError,
+  measuredWords,
   type RunListing,
   roundsCsv,
 } from "../../index.ts";
@@ -50,7 +51,7 @@ function list(listings: readonly RunListing[], { runs, json }: RunsFlags): void 
     listing.model,
     String(listing.devices),
     `${listing.rounds}/${listing.roundsAsked}`,
-    listing.accuracy === null ? "-" : formatPercent(listing.accuracy),
+    inTable(measuredWords(listing)),
     listing.medianRoundMs === null ? "-" : formatMs(listing.medianRoundMs),
     formatMs(listing.wallMs),
     formatBytes(listing.bytesUp + listing.bytesDown),
@@ -59,16 +60,22 @@ function list(listings: readonly RunListing[], { runs, json }: RunsFlags): void 
   for (const line of table(columns, rows)) say(line);
 }
 
+/** For a column of accuracies: a loss says that it is one. */
+const inTable = (measured: readonly [string, string] | null): string =>
+  measured === null ? "-" : measured[0] === "loss" ? measured.join(" ") : measured[1];
+
 function show(run: string, { history, notes }: OpenedRun, { json }: RunsFlags): void {
   const { summary, environment, started } = history;
   if (json) return say(JSON.stringify({ run, summary, environment, started, notes }));
-  const { rounds, roundsAsked, accuracy, loss, medianRoundMs, bytesUp, bytesDown, end } = summary;
+  const { rounds, roundsAsked, accuracy, heldOutLoss, loss } = summary;
+  const { medianRoundMs, bytesUp, bytesDown, end } = summary;
   say(bold(`${run}: ${end === null ? "no end recorded" : `${end.reason}, ${end.text}`}`));
   for (const note of notes) say(dim(`note: ${note}`));
   const facts: [string, string | null][] = [
     ["model", started === null ? null : `${started.model}, planner ${started.planner}`],
     ["rounds", `${rounds} of ${roundsAsked}`],
     ["accuracy", accuracy === null ? null : formatPercent(accuracy)],
+    ["held-out loss", heldOutLoss === null ? null : heldOutLoss.toFixed(4)],
     ["training loss", loss === null ? null : loss.toFixed(4)],
     ["round", medianRoundMs === null ? null : `${formatMs(medianRoundMs)} (median)`],
     ["time", formatMs(history.atMs)],
@@ -108,6 +115,9 @@ function compare(...runs: readonly [string, OpenedRun][]): void {
     row("seed", ({ history }) => orDash(history.started, ({ seed }) => String(seed))),
     row("rounds", ({ history }) => String(history.summary.rounds)),
     row("accuracy", ({ history }) => orDash(history.summary.accuracy, formatPercent)),
+    row("held-out loss", ({ history }) =>
+      orDash(history.summary.heldOutLoss, (loss) => loss.toFixed(4)),
+    ),
     row("training loss", ({ history }) => orDash(history.summary.loss, (loss) => loss.toFixed(4))),
     row("round (median)", ({ history }) => orDash(history.summary.medianRoundMs, formatMs)),
     row("time", ({ history }) => formatMs(history.atMs)),

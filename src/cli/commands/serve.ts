@@ -37,7 +37,7 @@ export interface Listening {
 export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
   const startedAt = flags.since ?? performance.timeOrigin;
   const { job, text, folder } = readJobFile(path);
-  const model = loadModel(job.model, job.seed, folder);
+  const model = loadModel(job, folder);
   const test = loadHeldOut(job.data, folder);
   const runFolder = createRunFolder(flags.runs, job.name, text, new Date());
   const reporter = new RunReporter();

@@ -14,7 +14,7 @@ export interface TrainFlags {
 
 export async function trainJob(path: string, flags: TrainFlags): Promise<void> {
   const { job, text, folder } = readJobFile(path);
-  const model = loadModel(job.model, job.seed, folder);
+  const model = loadModel(job, folder);
   const samples = loadTraining(job.data, folder);
   const test = loadHeldOut(job.data, folder);
   const runFolder = createRunFolder(flags.runs, job.name, text, new Date());

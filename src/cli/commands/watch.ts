@@ -1,5 +1,5 @@
 /** `edgeloom watch`: follows a run that somebody serves, in the words of serve itself. */
-import { formatMs, formatPercent, type RunSummary } from "../../index.ts";
+import { formatMs, measuredWords, type RunSummary } from "../../index.ts";
 import { watch } from "../../nodejs.ts";
 import { exitCodeOf, exitCodes } from "../exit.ts";
 import { RunReporter } from "../run-reporter.ts";
@@ -61,9 +61,11 @@ export function watchRun(address: string): Promise<void> {
   return promise;
 }
 
-function ended({ end, accuracy, rounds, roundsAsked }: RunSummary, atMs: number): void {
+function ended(summary: RunSummary, atMs: number): void {
+  const { end, rounds, roundsAsked } = summary;
   if (end === null) return;
-  const reached = accuracy === null ? "" : `, accuracy ${formatPercent(accuracy)}`;
+  const measured = measuredWords(summary);
+  const reached = measured === null ? "" : `, ${measured.join(" ")}`;
   say();
   say(
     `${bold(end.reason)}: ${rounds} of ${roundsAsked} rounds${reached}, ${formatMs(atMs)} in all`,

@@ -1,5 +1,5 @@
 /** Who may join: a pure decision over what a worker says and what is there already. */
-import { sameShape } from "../../base/tensor.ts";
+import { misfitOf, type TakenData } from "../taken-data.ts";
 import { type Hello, protocolVersion, type RefusalReason } from "../wire/messages.ts";
 
 /** What a join token allows. One token admits one worker at a time. */
@@ -12,9 +12,7 @@ export interface Admission {
   /** Workers that are members now. */
   readonly present: readonly Hello[];
   readonly isGathering: boolean;
-  /** One sample's shape and the number of classes that the model takes. */
-  readonly inputShape: readonly number[];
-  readonly classes: number;
+  readonly takes: TakenData;
   /** Devices that the job waits for. */
   readonly devices: number;
 }
@@ -68,17 +66,10 @@ function refuseData(hello: Hello, at: Admission): Refusal | null {
   if (hello.kind === "device" && hello.samples === 0) {
     return { reason: "no data", text: "a device needs training samples of its own: see --data" };
   }
-  if (hello.inputShape !== null && !sameShape(hello.inputShape, at.inputShape)) {
-    return {
-      reason: "wrong data",
-      text: `samples of shape [${hello.inputShape}] do not fit the model, which takes [${at.inputShape}]`,
-    };
-  }
-  if (hello.classes !== null && hello.classes > at.classes) {
-    return {
-      reason: "wrong data",
-      text: `data with ${hello.classes} classes do not fit the model, which has ${at.classes}`,
-    };
+  const { inputShape, classes } = hello;
+  if (inputShape !== null && classes !== null) {
+    const misfit = misfitOf({ inputShape, classes }, at.takes);
+    if (misfit !== null) return { reason: "wrong data", text: misfit };
   }
   const named = at.present.find((other) => other.classNames !== null);
   if (hello.classNames !== null && named?.classNames != null) {

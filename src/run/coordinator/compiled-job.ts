@@ -1,12 +1,9 @@
 /** What the coordinator derives from job and model once, before anybody joins. */
-import { present } from "../../base/assert.ts";
-import { ModelError } from "../../base/errors.ts";
 import type { RunId } from "../../base/ids.ts";
-import { elementCount, formatType } from "../../base/tensor.ts";
+import { elementCount } from "../../base/tensor.ts";
 import { segmentCosts } from "../../compile/cost.ts";
 import { frozen } from "../../compile/freeze.ts";
 import type { Graph, Model, Weights } from "../../compile/graph.ts";
-import { lossRule, requireEnding } from "../../compile/loss.ts";
 import { writeOnnx } from "../../compile/onnx/write.ts";
 import type { OptimizerSpec } from "../../compile/optimizer.ts";
 import type { Segment, SegmentCost } from "../../compile/segment.ts";
@@ -14,6 +11,7 @@ import { trainingModel } from "../../compile/training-model.ts";
 import type { FleetNode, PlanRequest } from "../../plan/plan.ts";
 import type { Job } from "../job.ts";
 import { type RunStarted, recordVersion } from "../metrics/record.ts";
+import { type TakenData, takenData } from "../taken-data.ts";
 
 /** Bytes of one int64 label. */
 const labelWidth = 8;
@@ -24,9 +22,7 @@ export class CompiledJob {
   readonly costs: readonly SegmentCost[];
   /** The model without its values, as ONNX bytes: what workers are sent. */
   readonly structure: Uint8Array;
-  /** One sample's shape. */
-  readonly inputShape: readonly number[];
-  readonly classes: number;
+  readonly takes: TakenData;
   readonly parameterCount: number;
   readonly #graph: Graph;
   readonly #job: Job;
@@ -38,26 +34,10 @@ export class CompiledJob {
     this.optimizer = job.optimizer;
     const structure = frozen(model.graph, job.frozen);
     const { graph, segments } = trainingModel(structure, job);
-    requireEnding(graph, job.loss);
+    this.takes = takenData(graph, job);
     this.segments = segments;
     this.costs = segmentCosts(graph, segments, job);
     this.structure = writeOnnx(structure);
-    const input = present(graph.inputs[0], "a graph input");
-    const output = present(segments.at(-1)?.outputs[0], "a model's output");
-    if (output.shape.length !== 2) {
-      throw new ModelError(`a classifier ends in [batch, classes], got [${output.shape}]`, {
-        node: output.name,
-      });
-    }
-    const labels = lossRule(job.loss).labels(output);
-    if (labels.dtype !== "int64") {
-      throw new ModelError(
-        `${job.loss.kind} compares with ${formatType(labels)}; data of a job have class numbers, ` +
-          "for which softmax-cross-entropy is made",
-      );
-    }
-    this.inputShape = input.shape.slice(1) as number[];
-    this.classes = output.shape[1] as number;
     this.parameterCount = model.graph.parameters.reduce(
       (sum, parameter) => sum + elementCount(parameter.shape),
       0,

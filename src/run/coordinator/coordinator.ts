@@ -158,8 +158,7 @@ export class Coordinator {
       tickets: this.#options.tickets,
       present: [...this.#members.values()].map((member) => member.hello),
       isGathering: this.#phase.kind === "gathering",
-      inputShape: this.#compiled.inputShape,
-      classes: this.#compiled.classes,
+      takes: this.#compiled.takes,
       devices: this.#options.job.fleet.devices.length,
     });
     if (refusal !== null) {

@@ -16,7 +16,9 @@ export interface RunListing {
   readonly rounds: number;
   readonly roundsAsked: number;
   readonly accuracy: number | null;
-  /** True when the accuracy is the final one, over all held-out samples. */
+  /** Loss on held-out data; absent in listings that older releases stored. */
+  readonly heldOutLoss?: number | null;
+  /** True when they are the final ones, over all held-out samples. */
   readonly isFinal: boolean;
   readonly medianRoundMs: number | null;
   /** Time of the newest record. */
@@ -38,8 +40,17 @@ export function listingOf(
   rest: { notes: readonly string[]; files: readonly string[] },
 ): RunListing {
   const { started, environment, atMs, summary } = history;
-  const { rounds, roundsAsked, accuracy, isFinal, medianRoundMs, bytesUp, bytesDown, end } =
-    summary;
+  const {
+    rounds,
+    roundsAsked,
+    accuracy,
+    heldOutLoss,
+    isFinal,
+    medianRoundMs,
+    bytesUp,
+    bytesDown,
+    end,
+  } = summary;
   return {
     run,
     name: started?.name ?? "?",
@@ -51,6 +62,7 @@ export function listingOf(
     rounds,
     roundsAsked,
     accuracy,
+    heldOutLoss,
     isFinal,
     medianRoundMs,
     wallMs: atMs,

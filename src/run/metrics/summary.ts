@@ -1,6 +1,7 @@
 /** What a run came to: a fold over its records, for terminal, page and report alike. */
 import type { NodeId } from "../../base/ids.ts";
 import { median } from "../../base/statistics.ts";
+import { formatPercent } from "../../base/units.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { NodeProfiled, RunRecord } from "./record.ts";
 
@@ -29,10 +30,13 @@ export interface RunSummary {
   readonly roundsAsked: number;
   /** Mean training loss of the last committed round. */
   readonly loss: number | null;
-  /** Newest accuracy on held-out data, and the round it was measured after. */
+  /** Newest accuracy on held-out data. */
   readonly accuracy: number | null;
+  /** Newest loss on held-out data; it stands alone where the loss knows no right and wrong. */
+  readonly heldOutLoss: number | null;
+  /** Round after which both were measured. */
   readonly accuracyRound: number | null;
-  /** True when the accuracy is the final one, over all held-out samples. */
+  /** True when they are the final ones, over all held-out samples. */
   readonly isFinal: boolean;
   readonly medianRoundMs: number | null;
   /** Bytes that devices sent and received. */
@@ -61,6 +65,7 @@ export class RunFold {
   #segments: readonly string[] = [];
   #loss: number | null = null;
   #accuracy: number | null = null;
+  #heldOutLoss: number | null = null;
   #accuracyRound: number | null = null;
   #isFinal = false;
   #plan: Plan | null = null;
@@ -120,6 +125,7 @@ export class RunFold {
         return;
       case "evaluation":
         this.#accuracy = record.accuracy;
+        this.#heldOutLoss = record.loss;
         this.#accuracyRound = record.round;
         this.#isFinal = record.final;
         return;
@@ -140,6 +146,7 @@ export class RunFold {
       roundsAsked: this.#roundsAsked,
       loss: this.#loss,
       accuracy: this.#accuracy,
+      heldOutLoss: this.#heldOutLoss,
       accuracyRound: this.#accuracyRound,
       isFinal: this.#isFinal,
       medianRoundMs: this.#roundMs.length === 0 ? null : median(this.#roundMs),
@@ -152,4 +159,19 @@ export class RunFold {
       end: this.#end,
     };
   }
+}
+
+/**
+ * What was measured on held-out data, in words: ["accuracy", "93.10 %"], or ["loss", "0.2134"] where
+ * the loss knows no right and wrong; null where nothing was measured.
+ */
+export function measuredWords({
+  accuracy,
+  heldOutLoss = null,
+}: {
+  readonly accuracy: number | null;
+  readonly heldOutLoss?: number | null;
+}): readonly [what: string, value: string] | null {
+  if (accuracy !== null) return ["accuracy", formatPercent(accuracy)];
+  return heldOutLoss === null ? null : ["loss", heldOutLoss.toFixed(4)];
 }

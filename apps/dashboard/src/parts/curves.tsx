@@ -7,6 +7,7 @@ import { Plot, type XFormat } from "../plots/plot.tsx";
 import {
   type Axis,
   curveInWords,
+  hasAccuracy,
   joined,
   marksOf,
   measured,
@@ -100,17 +101,19 @@ function LearningPlots(props: AxisProps) {
         formatTick={String}
         yMin={0}
       />
-      <Plot
-        title="Accuracy"
-        hint="share of held-out samples that the model gets right"
-        lines={accuracyLines}
-        data={accuracy}
-        summary={words.accuracy}
-        x={x}
-        formatY={formatPercent}
-        formatTick={percentTick}
-        yMax={1}
-      />
+      {hasAccuracy(history) && (
+        <Plot
+          title="Accuracy"
+          hint="share of held-out samples that the model gets right"
+          lines={accuracyLines}
+          data={accuracy}
+          summary={words.accuracy}
+          x={x}
+          formatY={formatPercent}
+          formatTick={percentTick}
+          yMax={1}
+        />
+      )}
     </div>
   );
 }

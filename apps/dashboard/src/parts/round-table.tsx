@@ -1,8 +1,8 @@
 /** The curves as numbers, for those who read rather than look; made only when opened. */
 import { useSignal } from "@preact/signals";
-import { formatBytes, formatMs, formatPercent, type RoundPoint } from "edgeloom";
+import { formatBytes, formatMs, type RoundPoint } from "edgeloom";
 import type { RunModel } from "../run-model.ts";
-import { clock, unknown } from "../words.ts";
+import { clock, measuredInCell, unknown } from "../words.ts";
 import { ScrollBox } from "./scroll-box.tsx";
 
 /** Rounds shown; the download has all. */
@@ -29,7 +29,12 @@ function Rounds({ model }: { model: RunModel }) {
   const devices = new Set(
     model.summary.value.nodes.filter((node) => node.kind === "device").map((node) => node.node),
   );
-  const measured = new Map(evaluations.map((point) => [point.round, point.accuracy]));
+  const measured = new Map(
+    evaluations.map(({ round, accuracy, loss }) => [
+      round,
+      measuredInCell({ accuracy, heldOutLoss: loss }),
+    ]),
+  );
   return (
     <ScrollBox label="Rounds, a table that scrolls">
       <table>
@@ -53,7 +58,7 @@ function Rounds({ model }: { model: RunModel }) {
               <Row
                 key={point.round}
                 point={point}
-                accuracy={measured.get(point.round + 1)}
+                measured={measured.get(point.round + 1) ?? unknown}
                 bytes={bytesOf(point, devices)}
               />
             ))}
@@ -71,11 +76,12 @@ function bytesOf({ nodes }: RoundPoint, devices: ReadonlySet<string>): number {
 
 interface RowProps {
   readonly point: RoundPoint;
-  readonly accuracy: number | null | undefined;
+  /** The accuracy, or the loss where there is none. */
+  readonly measured: string;
   readonly bytes: number;
 }
 
-function Row({ point: { round, atMs, term, ms, loss }, accuracy, bytes }: RowProps) {
+function Row({ point: { round, atMs, term, ms, loss }, measured, bytes }: RowProps) {
   return (
     <tr>
       <th scope="row" class="number">
@@ -85,7 +91,7 @@ function Row({ point: { round, atMs, term, ms, loss }, accuracy, bytes }: RowPro
       <td class="number">{term}</td>
       <td class="number">{formatMs(ms)}</td>
       <td class="number">{loss === null ? unknown : loss.toFixed(4)}</td>
-      <td class="number">{accuracy == null ? unknown : formatPercent(accuracy)}</td>
+      <td class="number">{measured}</td>
       <td class="number">{formatBytes(bytes)}</td>
     </tr>
   );

@@ -1,5 +1,5 @@
 /** The run at a glance: which one, what state it is in, how good the model is, how long, how much. */
-import { formatBytes, formatMs, formatPercent, type RunSummary } from "edgeloom";
+import { formatBytes, formatMs, measuredWords, type RunSummary } from "edgeloom";
 import { useEffect, useState } from "preact/hooks";
 import type { RunModel } from "../run-model.ts";
 import {
@@ -59,15 +59,16 @@ export function RunHeader({ model, source, isLost }: Props) {
 }
 
 function Accuracy({ summary }: { summary: RunSummary }) {
-  const { accuracy, accuracyRound, isFinal } = summary;
+  const { accuracyRound, isFinal } = summary;
+  const [what, value] = measuredWords(summary) ?? ["accuracy", null];
   const when = isFinal ? "final, on all held-out samples" : `after round ${accuracyRound}`;
   return (
     <div class="accuracy">
-      <p id="accuracy-name">accuracy</p>
+      <p id="accuracy-name">{what === "loss" ? "held-out loss" : what}</p>
       <p class="big" data-testid="accuracy" aria-describedby="accuracy-name">
-        {accuracy === null ? unknown : formatPercent(accuracy)}
+        {value ?? unknown}
       </p>
-      <p>{accuracy === null ? "not measured yet" : when}</p>
+      <p>{value === null ? "not measured yet" : when}</p>
     </div>
   );
 }

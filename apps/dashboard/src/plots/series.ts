@@ -39,6 +39,10 @@ export function measured({ evaluations }: Points, axis: Axis, what: "accuracy" |
   };
 }
 
+/** Whether to expect an accuracy: none was measured yet, or one was. */
+export const hasAccuracy = ({ evaluations }: Points): boolean =>
+  evaluations.length === 0 || evaluations.some(({ accuracy }) => accuracy !== null);
+
 /** Curves on one row of places; null where a curve has no value. Of two values at a place the later stays. */
 export function joined(curves: readonly Curve[]): Table {
   const x = [...new Set(curves.flatMap((curve) => curve.x))].sort((a, b) => a - b);

@@ -65,6 +65,12 @@ function resultsOf({ summary, plans, evaluations, rounds, atMs }: RunHistory): F
   return [
     { name: "accuracy", value: accuracy, format: formatPercent, isShare: true },
     { name: "best accuracy", value: best, format: formatPercent, isShare: true },
+    {
+      ...plain,
+      name: "held-out loss",
+      value: summary.heldOutLoss,
+      format: (value) => value.toFixed(4),
+    },
     { ...plain, name: "training loss", value: loss, format: (value) => value.toFixed(4) },
     { ...plain, name: "rounds done", value: rounds.length, format: count },
     { ...plain, name: "plans", value: plans.length, format: count },

@@ -8,7 +8,14 @@ import { Notes } from "../parts/notes.tsx";
 import { ScrollBox } from "../parts/scroll-box.tsx";
 import type { ChartLine } from "../plots/chart.ts";
 import { Plot } from "../plots/plot.tsx";
-import { type Axis, curveInWords, joined, measured, trainingLoss } from "../plots/series.ts";
+import {
+  type Axis,
+  curveInWords,
+  hasAccuracy,
+  joined,
+  measured,
+  trainingLoss,
+} from "../plots/series.ts";
 import { hashOf } from "../route.ts";
 import type { RunModel } from "../run-model.ts";
 import { type Fact, factsOf } from "./compare-facts.ts";
@@ -95,18 +102,20 @@ function ComparePlots({ a, b, axis }: Props & { axis: Axis }) {
         yMin={0}
         height={260}
       />
-      <Plot
-        title="Accuracy"
-        hint="share of held-out samples that the model gets right"
-        lines={accuracyLines}
-        data={accuracy}
-        summary={words.accuracy.join(" ")}
-        x={x}
-        formatY={formatPercent}
-        formatTick={percentTick}
-        yMax={1}
-        height={260}
-      />
+      {(hasAccuracy(a.history) || hasAccuracy(b.history)) && (
+        <Plot
+          title="Accuracy"
+          hint="share of held-out samples that the model gets right"
+          lines={accuracyLines}
+          data={accuracy}
+          summary={words.accuracy.join(" ")}
+          x={x}
+          formatY={formatPercent}
+          formatTick={percentTick}
+          yMax={1}
+          height={260}
+        />
+      )}
     </div>
   );
 }

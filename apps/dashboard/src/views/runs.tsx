@@ -1,10 +1,10 @@
 /** All runs of the server's folder, newest first: open one, or compare two. */
 import { useSignal } from "@preact/signals";
-import { formatBytes, formatPercent, type RunListing } from "edgeloom";
+import { formatBytes, type RunListing } from "edgeloom";
 import type { RunList } from "../api.ts";
 import { ScrollBox } from "../parts/scroll-box.tsx";
 import { hashOf } from "../route.ts";
-import { clock, dateWords, msOrUnknown, unknown } from "../words.ts";
+import { clock, dateWords, measuredInCell, msOrUnknown, unknown } from "../words.ts";
 
 export function RunsView({ list }: { list: RunList }) {
   const chosen = useSignal<readonly string[]>([]);
@@ -108,8 +108,8 @@ function Row({ run, isLive, isChosen, onChoose }: RowProps) {
         {run.notes.length > 0 && <small title={run.notes.join("; ")}>{run.notes.join("; ")}</small>}
       </th>
       <td class="number">
-        {run.accuracy === null ? unknown : formatPercent(run.accuracy)}
-        {run.accuracy !== null && !run.isFinal && <small> so far</small>}
+        {measuredInCell(run)}
+        {measuredInCell(run) !== unknown && !run.isFinal && <small> so far</small>}
       </td>
       <td>{isLive && run.end === null ? "live" : (run.end?.reason ?? "not finished")}</td>
       <td>{known(run.model)}</td>
