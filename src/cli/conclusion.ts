@@ -66,7 +66,7 @@ export function jsonOf({ summary, predicted, wallMs, folder }: Conclusion): obje
     rounds: summary.rounds,
     wallMs: Math.round(wallMs),
     predictedRoundMs: predicted?.roundMs ?? null,
-    accuracyRoundMs: summary.medianRoundMs,
+    measuredRoundMs: summary.medianRoundMs,
     bytesUp: summary.bytesUp,
     bytesDown: summary.bytesDown,
     peakRssMb,

@@ -3,7 +3,7 @@ import { present } from "../base/assert.ts";
 import { float32, int64 } from "../base/tensor.ts";
 import { GraphBuilder } from "./builder.ts";
 import { interpret } from "./interpret.ts";
-import { lossRule, lossSpec, requireEnding } from "./loss.ts";
+import { type LossName, lossRule, lossSpec, requireEnding } from "./loss.ts";
 
 const entropy = lossSpec("softmax-cross-entropy");
 const rule = lossRule(entropy);
@@ -74,4 +74,15 @@ test("a model that ends in what the loss does itself is refused, one that ends i
   expect(() => requireEnding(builder.graph([p]), entropy)).toThrow(
     /Softmax "probabilities": the model ends in Softmax/,
   );
+});
+
+test.each<[LossName, number[], number | null]>([
+  ["softmax-cross-entropy", [2, 7], 7],
+  ["binary-cross-entropy", [2, 1], 2],
+  ["binary-cross-entropy", [2], 2],
+  ["binary-cross-entropy", [2, 3], null],
+  ["mean-output", [2], null],
+  ["cosine", [2, 3], null],
+])("%s of an output %j tells so many classes apart: %s", (kind, shape, classes) => {
+  expect(lossRule(lossSpec(kind)).classes({ dtype: "float32", shape })).toBe(classes);
 });

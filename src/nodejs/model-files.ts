@@ -1,12 +1,17 @@
 /** Models by name or by file. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { InputError, messageOf } from "../base/errors.ts";
+import { InputError, ModelError, messageOf } from "../base/errors.ts";
 import type { Model } from "../compile/graph.ts";
 import { readOnnx } from "../compile/onnx/read.ts";
-import { builtInModelNames, checkModelOptions, isBuiltIn } from "../models/catalog.ts";
+import {
+  type BuiltInModelName,
+  builtInModelNames,
+  checkModelOptions,
+  isBuiltIn,
+} from "../models/catalog.ts";
 import { builtInModel } from "../models/models.ts";
-import type { ModelChoices } from "../models/options.ts";
+import type { ModelChoices, ModelOptions } from "../models/options.ts";
 
 /** Which model: a job, or as much of one as says so. */
 export interface NamedModel {
@@ -28,7 +33,7 @@ export function loadModel(
   folder: string,
 ): Model {
   checkModelOptions(name, modelOptions);
-  if (isBuiltIn(name)) return builtInModel(name, { ...modelOptions, seed });
+  if (isBuiltIn(name)) return madeModel(name, { ...modelOptions, seed });
   if (!name.endsWith(".onnx")) {
     throw new InputError({
       what: "model",
@@ -51,4 +56,22 @@ export function loadModel(
     );
   }
   return readOnnx(bytes);
+}
+
+/** A built-in model; layers that fit no such size or length are the fault of the options. */
+function madeModel(name: BuiltInModelName, options: ModelOptions): Model {
+  try {
+    return builtInModel(name, options);
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+    const { seed: _, ...chosen } = options;
+    throw new InputError(
+      {
+        what: "modelOptions",
+        received: `${JSON.stringify(chosen)} for ${name} (${error.message})`,
+        allowed: "sizes and lengths that the layers fit into",
+      },
+      { cause: error },
+    );
+  }
 }

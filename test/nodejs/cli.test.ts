@@ -82,6 +82,16 @@ describe("wrong input ends with exit code 2 and one message that says where and 
       /modelOptions\.length: got 7 for lenet5; allowed: classes, channels, size/,
     ],
     [
+      "images too small for a model's layers",
+      () => ["inspect", "lenet5", "--size", "4"],
+      /modelOptions: got {"size":4} for lenet5 \(Conv "conv2": .*allowed: sizes and lengths/,
+    ],
+    [
+      "labels that are not one class number for each sample",
+      train("model: gpt\ndata: mnist\n"),
+      /softmax-cross-entropy compares float32.* data of a job have one class number/,
+    ],
+    [
       "options of a model that is a file",
       () => ["inspect", "model.onnx", "--classes", "7"],
       /modelOptions: got {"classes":7} for model\.onnx; allowed: none/,
@@ -164,6 +174,18 @@ describe("a check of a model's gradients", () => {
     const { code, stderr } = await edgeloom(["check", "mlp", "--shape", "1,20,20"]);
     expect(stderr).toMatch(/Gemm|MatMul/);
     expect(code).toBe(2);
+  });
+});
+
+describe("inspect", () => {
+  it("makes built-in models with options, and takes the loss that each is made for", async () => {
+    const large = await edgeloom(["inspect", "resnet20", "--size", "48", "--classes", "7"]);
+    expect(large.stdout).toMatch(/resnet20: 274 k parameters/);
+    expect(large.stdout).toMatch(/float32\[32,16,48,48\]/);
+    expect(large.stdout).toMatch(/float32\[32,7\]/);
+    const vae = await edgeloom(["inspect", "vae", "--size", "8", "--batch", "3"]);
+    expect(vae.stdout).toMatch(/vae: .*batch 3/);
+    expect(vae.code).toBe(0);
   });
 });
 

@@ -5,6 +5,7 @@ import {
   leftMs,
   listed,
   mbitDigits,
+  measuredInCell,
   phaseOf,
   planInWords,
   segmentsWords,
@@ -86,4 +87,10 @@ test("lists, rates and times read as people write them", () => {
     "180",
   ]);
   expect([0, 7_900, 750_000, 3_750_000].map(clock)).toEqual(["0:00", "0:07", "12:30", "1:02:30"]);
+});
+
+test("a cell for accuracies says so where it holds a loss", () => {
+  expect(measuredInCell({ accuracy: 0.931, heldOutLoss: 0.2 })).toBe("93.10 %");
+  expect(measuredInCell({ accuracy: null, heldOutLoss: 0.2 })).toBe("loss 0.2000");
+  expect(measuredInCell({ accuracy: null })).toBe("–");
 });

@@ -1,6 +1,14 @@
 import { expect, test } from "vitest";
 import { historyOf, sampleRecords } from "../testing/sample-run.ts";
-import { curveInWords, joined, marksOf, measured, NodeCurves, trainingLoss } from "./series.ts";
+import {
+  curveInWords,
+  hasAccuracy,
+  joined,
+  marksOf,
+  measured,
+  NodeCurves,
+  trainingLoss,
+} from "./series.ts";
 
 const history = historyOf(sampleRecords());
 
@@ -11,6 +19,13 @@ test("loss stands at the number of rounds done, or at seconds", () => {
 
 test("a measurement stands at the rounds that it was made after", () => {
   expect(measured(history, "round", "accuracy")).toEqual({ x: [2, 4], y: [0.5, 0.8] });
+});
+
+test("there is an accuracy to draw until a measurement has none", () => {
+  expect(hasAccuracy(history)).toBe(true);
+  expect(hasAccuracy({ rounds: [], evaluations: [] })).toBe(true);
+  const none = history.evaluations.map((point) => ({ ...point, accuracy: null }));
+  expect(hasAccuracy({ rounds: [], evaluations: none })).toBe(false);
 });
 
 test("curves over different places share one row, with nulls between", () => {
