@@ -60,8 +60,8 @@ export const sessionOptions = {
   graphOptimizationLevel: "extended",
   // Failures come as exceptions; the log would only repeat them.
   logSeverityLevel: 4,
-  // Many engines share a machine: a waiting thread must leave its core to the others.
-  extra: { session: { intra_op: { allow_spinning: "0" } } },
+  // Many engines share a machine: threads wait actively during a run only, never between runs.
+  extra: { session: { force_spinning_stop: "1" } },
 } as const;
 
 interface Loaded {
