@@ -94,7 +94,7 @@ function batchOf(graph: Graph, spec: TrainingSpec, name: string): Slots {
     labels.dtype === "int64"
       ? int64(
           labels.shape,
-          Array.from(values.data, (value) => Math.floor(Number(value))),
+          Array.from(values.data as Float32Array, (value) => Math.floor(value)),
         )
       : values,
   );

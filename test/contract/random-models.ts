@@ -38,6 +38,8 @@ const keeping = {
   clip: (net, x, name) => net.op("Clip", name, [x, net.number(-0.5), net.number(1)]),
   square: (net, x, name) => net.op("Mul", name, [x, x]),
   softmax: (net, x, name) => net.op("Softmax", name, [x], { axis: 1 }),
+  overlapping: (net, x, name) =>
+    net.op("MaxPool", name, [x], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }),
   averagePool: (net, x, name) =>
     net.op("AveragePool", name, [x], { kernel_shape: [2, 2], pads: [0, 0, 1, 1] }),
   /** By a factor that is known only once it is computed. */

@@ -23,7 +23,10 @@ function withShape(model: Model, sizes: readonly number[] | undefined): Model {
 }
 
 export async function checkModel(name: string, options: CheckFlags): Promise<void> {
-  const model = withShape(loadModel({ model: name, modelOptions: {}, seed: 1 }, process.cwd()), options.shape);
+  const model = withShape(
+    loadModel({ model: name, modelOptions: {}, seed: 1 }, process.cwd()),
+    options.shape,
+  );
   const result = await check({ ...options, model, progress: status });
   const { parameters, autograd, isRight } = result;
   const columns = [
