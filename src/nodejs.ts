@@ -21,7 +21,7 @@ export { version } from "./nodejs/environment.ts";
 export { peakMemoryBytes } from "./nodejs/host.ts";
 export { type Joined, type JoinOptions, join } from "./nodejs/join.ts";
 export { type Accuracy, type EvaluateOptions, evaluate, profileModel } from "./nodejs/measure.ts";
-export { loadModel } from "./nodejs/model-files.ts";
+export { loadModel, type NamedModel } from "./nodejs/model-files.ts";
 export { type PageOptions, type PageServing, servePage } from "./nodejs/page.ts";
 export { type PlanOptions, type PlanResult, plan } from "./nodejs/plan.ts";
 export type { RecordListener } from "./nodejs/recording.ts";

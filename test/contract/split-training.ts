@@ -15,7 +15,7 @@ import type { TrainingModel } from "../../src/compile/training-model.ts";
 export type Slots = Map<string, DenseTensor>;
 
 /** Where a port's value is kept: what is saved for the way back may be a feature as well. */
-export const slotOf = ({ role, of }: Port): string =>
+const slotOf = ({ role, of }: Port): string =>
   role === "labels" || role === "learningRate" || role === "loss"
     ? role
     : `${role === "saved" ? "feature" : role} ${of}`;

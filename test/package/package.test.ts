@@ -163,7 +163,7 @@ const samples = new SampleSource(arrayDataset(features, labels, { inputShape: [1
 const trained = await train({ job: { batch: 16, rounds: 5 }, model, train: samples });
 const { accuracy } = await evaluate({ model: trained.model, test: samples });
 const planned = await plan({ job: { model: "mlp", fleet: { devices: 2 } } });
-console.log(trained.end.reason, accuracy > 0.9, planned.plan.chains.length);
+console.log(trained.end.reason, (accuracy ?? 0) > 0.9, planned.plan.chains.length);
 `;
 
 describe("the library", () => {
