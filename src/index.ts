@@ -118,7 +118,7 @@ export type {
   StagePlan,
 } from "./plan/plan.ts";
 export { planners } from "./plan/planners.ts";
-export type { CoordinatorEnd } from "./run/coordinator/coordinator.ts";
+export type { CoordinatorEnd } from "./run/coordinator/farewell.ts";
 export type { Engine, EngineAnswer, EngineRun, Slot } from "./run/host.ts";
 export { type DataSpec, type DeviceSpec, type Job, parseJob } from "./run/job.ts";
 export type { DeviceFields, FleetFields, JobFields } from "./run/job-fields.ts";

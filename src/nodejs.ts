@@ -37,4 +37,5 @@ export type { RunLog } from "./nodejs/run-log.ts";
 export { type ServeOptions, type Serving, serve } from "./nodejs/serve.ts";
 export { type TrainOptions, type TrainResult, train } from "./nodejs/train.ts";
 export { watch } from "./nodejs/watch.ts";
+export type { RejoinerEvent } from "./run/worker/rejoiner.ts";
 export type { WorkerEnd, WorkerEvent } from "./run/worker/worker.ts";

@@ -31,7 +31,7 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
     "zod",
   ],
   // Coordinator and worker share messages, never each other's code.
-  "run/coordinator": ["base", "compile", "codec", "sync", "plan", "run", "!run/worker"],
+  "run/coordinator": ["base", "compile", "codec", "sync", "plan", "run", "zod", "!run/worker"],
   "run/worker": ["base", "compile", "codec", "sync", "plan", "run", "!run/coordinator"],
   // What engines on ONNX Runtime share, whichever build of it they drive.
   engine: ["base", "compile", "run/host.ts"],

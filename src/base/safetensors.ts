@@ -53,6 +53,21 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, DenseTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
+  const parts = safetensorsParts(tensors, metadata);
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** {@link writeSafetensors} without copying values: the parts of the file, which view the tensors. */
+export function safetensorsParts(
+  tensors: ReadonlyMap<string, DenseTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
   const entries = [...tensors].sort(
     ([nameA, a], [nameB, b]) =>
       bytesPerElement(b.dtype) - bytesPerElement(a.dtype) || (nameA < nameB ? -1 : 1),
@@ -74,16 +89,11 @@ export function writeSafetensors(
   if (padded > headerBytesMax) {
     throw problem("header", `${padded} bytes`, `at most ${headerBytesMax} bytes`);
   }
-  const bytes = new Uint8Array(8 + padded + end);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
-  bytes.set(header, 8);
-  bytes.fill(0x20, 8 + header.length, 8 + padded);
-  let at = 8 + padded;
-  for (const [, value] of entries) {
-    bytes.set(bytesOf(value), at);
-    at += byteLength(value);
-  }
-  return bytes;
+  const head = new Uint8Array(8 + padded);
+  new DataView(head.buffer).setBigUint64(0, BigInt(padded), true);
+  head.set(header, 8);
+  head.fill(0x20, 8 + header.length);
+  return [head, ...entries.map(([, value]) => bytesOf(value))];
 }
 
 /**

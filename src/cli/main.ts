@@ -112,6 +112,7 @@ function addRuns(root: Command): void {
     .option("--duty <share>", "share of one core that may be used, above 0 to 1", duty, 1)
     .option("--memory <MB>", "memory that may be used, in MB", positive)
     .option("--ceiling <Mbit/s>", "limit of this device's link", positive)
+    .option("--patience <s>", "how long to try to come back when the link is lost", positive, 600)
     .option("--quiet", "print errors only")
     .action(async (url, options) => (await import("./commands/join.ts")).joinRun(url, options));
 

@@ -35,6 +35,9 @@ export class RunReporter {
           say(kind === "left" ? bold(text) : kind === "probed" ? dim(text) : text);
         }
         return;
+      case "resumed":
+        for (const { text } of eventsOf(record)) say(bold(text));
+        return;
       case "planned":
         this.#trainingSinceMs ??= atMs;
         return this.#planned(record.plan, record.reason);

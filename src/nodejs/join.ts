@@ -1,11 +1,16 @@
-/** `join` in Node.js: one worker on a WebSocket to a coordinator. Composition only. */
+/** `join` in Node.js: a worker on a WebSocket to a coordinator, which comes back when the link is lost. Composition only. */
 import { WebSocket } from "ws";
-import { InputError } from "../base/errors.ts";
+import { InputError, messageOf } from "../base/errors.ts";
 import type { SampleSource } from "../data/source.ts";
-import type { Engine } from "../run/host.ts";
-import { Worker, type WorkerEnd, type WorkerEvent } from "../run/worker/worker.ts";
+import type { Done, Engine, Link } from "../run/host.ts";
+import { Rejoiner, type RejoinerEvent } from "../run/worker/rejoiner.ts";
+import type { WorkerEnd } from "../run/worker/worker.ts";
 import { machineName, nodeHost, noStore } from "./host.ts";
 import { frameBytesMax, webSocketLink } from "./link.ts";
+
+const defaultPatienceMs = 600_000;
+/** Time that a round under way is given to come to its end: less than machines give that are taken away. */
+const noticeMs = 25_000;
 
 /** Which run to join, as what, and with which data. */
 export interface JoinOptions {
@@ -17,14 +22,18 @@ export interface JoinOptions {
   readonly ceilingBytesPerMs: number | null;
   readonly train: SampleSource;
   readonly engine: Engine;
+  /** How long it tries to come back where the link is lost; ten minutes where absent. */
+  readonly patienceMs?: number;
   /** Told how the run goes from where this worker stands. */
-  onEvent(event: WorkerEvent): void;
+  onEvent(event: RejoinerEvent): void;
 }
 
 /** A worker that has connected. */
 export interface Joined {
   readonly ended: Promise<WorkerEnd>;
-  /** Says goodbye; the run goes on without this device. */
+  /** Finishes the round under way and ends, within {@link noticeMs}; the run goes on without this device. */
+  giveNotice(text: string): void;
+  /** Says goodbye and ends at once. */
   leave(text: string): void;
 }
 
@@ -36,9 +45,16 @@ export function join(options: JoinOptions): Promise<Joined> {
 function startWorker(socket: WebSocket, options: JoinOptions): Joined {
   const { promise, resolve } = Promise.withResolvers<WorkerEnd>();
   const { engine, train, token, name, duty, memoryBytes, ceilingBytesPerMs } = options;
-  const worker = new Worker(
+  const dial = (done: Done<Link>): void => {
+    connect(options.url, webSocketLink).then(
+      (value) => done({ ok: true, value }),
+      (error: unknown) => done({ ok: false, error: messageOf(error) }),
+    );
+  };
+  const worker = new Rejoiner(
     nodeHost({ engine, train, test: null, store: noStore, record: () => {} }),
     webSocketLink(socket),
+    dial,
     {
       name,
       kind: "device",
@@ -47,11 +63,13 @@ function startWorker(socket: WebSocket, options: JoinOptions): Joined {
       duty,
       memoryBytes,
       ceilingBytesPerMs,
+      patienceMs: options.patienceMs ?? defaultPatienceMs,
     },
     { onEvent: (event) => options.onEvent(event), onEnd: resolve },
   );
   return {
     ended: promise.finally(() => engine.close()),
+    giveNotice: (text) => worker.giveNotice(text, noticeMs),
     leave: (text) => worker.leave(text),
   };
 }

@@ -36,6 +36,7 @@ export function startOwnWorker(
       name,
       kind,
       token,
+      instance: name,
       machine: machineName(),
       duty: 1,
       memoryBytes: null,

@@ -5,7 +5,7 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
-import type { CoordinatorEnd } from "../run/coordinator/coordinator.ts";
+import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
 import { RunHistory } from "../run/metrics/history.ts";
 import { listingOf } from "../run/metrics/listing.ts";
 import { RecordReader } from "../run/metrics/read.ts";

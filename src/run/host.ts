@@ -82,6 +82,23 @@ export interface Store {
   write(name: string, bytes: Uint8Array, done: Done<null>): void;
 }
 
+/**
+ * What a coordinator must not lose: its decisions in order, and the tensors that they
+ * speak of. Only coordinators have one. Nothing is acted upon before it is `done`.
+ */
+export interface Journal {
+  /** Adds an entry; `done` once it survives a crash. Entries come to be in the order of the calls. */
+  append(entry: string, done: Done<null>): void;
+  /**
+   * Keeps the bytes, given in parts, under a name that is made of their content, so that a
+   * damaged file is known by its name; `done` once they survive a crash. Keeping the same bytes
+   * again costs nothing.
+   */
+  keep(parts: readonly Uint8Array[], done: Done<string>): void;
+  /** Frees what is kept under these names, sooner or later. */
+  release(names: readonly string[]): void;
+}
+
 /** Name of a tensor that lives inside an engine between runs. */
 export type Slot = string;
 

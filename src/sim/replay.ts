@@ -27,7 +27,7 @@ import type { ChainPlan, CopyPlan, Plan } from "../plan/plan.ts";
 import { mergeGroups } from "../run/coordinator/round.ts";
 import type { Engine } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
-import type { RunRecord } from "../run/metrics/record.ts";
+import { isTakenBack, type RunRecord } from "../run/metrics/record.ts";
 import { drawNoise } from "../run/noise.ts";
 import type { Contribution } from "../sync/sync.ts";
 
@@ -51,7 +51,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
     for (const state of optimizerState(optimizer, parameter)) trained.set(state.name, zeros(state));
   }
   let plan: Plan | null = null;
-  for (const record of records) {
+  for (const record of standing(records)) {
     if (record.type === "planned") plan = record.plan;
     if (record.type !== "round") continue;
     const current: Plan = present(plan, "a plan before the first round");
@@ -68,6 +68,16 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
     for (const [name, value] of mergeGroups(current, brought)) trained.set(name, value);
   }
   return new Map([...trained].map(([name, value]) => [name, dense(value)]));
+}
+
+/** Records without those that a resumption has taken back. */
+function standing(records: readonly RunRecord[]): RunRecord[] {
+  let held: RunRecord[] = [];
+  for (const record of records) {
+    if (record.type === "resumed") held = held.filter((earlier) => !isTakenBack(earlier, record));
+    held.push(record);
+  }
+  return held;
 }
 
 interface Stage {

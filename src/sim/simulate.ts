@@ -8,7 +8,8 @@ import { InputError } from "../base/errors.ts";
 import { runId } from "../base/ids.ts";
 import type { Model } from "../compile/graph.ts";
 import type { Profile } from "../plan/plan.ts";
-import { Coordinator, type CoordinatorEnd } from "../run/coordinator/coordinator.ts";
+import { Coordinator } from "../run/coordinator/coordinator.ts";
+import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import type { TimedRecord } from "../run/metrics/record.ts";
@@ -114,6 +115,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
         name: node.name,
         kind: node.kind,
         token: tokenOf(node),
+        instance: node.name,
         machine: node.name,
         duty: node.duty,
         memoryBytes: node.memoryBytes,

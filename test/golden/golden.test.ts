@@ -187,7 +187,7 @@ describe.each(Object.keys(engines))("on %s", (name) => {
       const norm = Math.sqrt(all.reduce((sum, weight) => sum + weight * weight, 0));
       expectClose(float32([1], [norm]), [expected.norm], `the norm of ${parameter}`);
     }
-  });
+  }, 120_000);
 });
 
 /** Forward, loss, backward and update as one graph; `next` maps each tensor to its new value. */

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { runId } from "../../src/base/ids.ts";
 import { float32, type Tensor } from "../../src/base/tensor.ts";
-import { Coordinator, type CoordinatorEnd } from "../../src/run/coordinator/coordinator.ts";
+import { Coordinator } from "../../src/run/coordinator/coordinator.ts";
+import type { CoordinatorEnd } from "../../src/run/coordinator/farewell.ts";
 import type { Host } from "../../src/run/host.ts";
 import type { RunRecord } from "../../src/run/metrics/record.ts";
 import { Channel } from "../../src/run/wire/channel.ts";
@@ -60,7 +61,15 @@ async function runWithRogue(script: Script, change: Partial<Hello> = {}) {
     const [near, far] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
     coordinator.accept(far);
     const { name, kind, duty } = node;
-    const self = { name, kind, token: name, machine: name, duty, memoryBytes: null };
+    const self = {
+      name,
+      kind,
+      token: name,
+      instance: name,
+      machine: name,
+      duty,
+      memoryBytes: null,
+    };
     if (name !== "c") {
       const owner = { onEvent: () => {}, onEnd: () => {} };
       new Worker(hostOf(node), near, { ...self, ceilingBytesPerMs: null }, owner);
@@ -173,13 +182,18 @@ describe("a device that does not keep to the protocol is dropped with the reason
     expect(rounds.at(-1)?.participants.map(({ node }) => node)).toEqual(["a", "b"]);
   });
 
-  it("who falls silent in mid-round, its heart still beating, costs the round its deadline", async () => {
+  it("who falls silent in mid-round, its heart still beating, costs two rounds their deadline", async () => {
     const { left, end, rounds } = await runWithRogue(untilRound(() => {}));
-    expect(left).toEqual([]);
+    expect(left.map(({ name, reason }) => [name, reason])).toEqual([
+      ["c", "it missed the deadline of 2 rounds in a row"],
+    ]);
     expect(end?.reason).toBe("finished");
-    for (const round of rounds) {
-      expect(round.ms).toBeGreaterThanOrEqual(30_000);
-      expect(round.dropped.map(({ chain }) => chain)).toEqual(["chain:c"]);
+    for (const [i, round] of rounds.entries()) {
+      if (i >= 2) expect(round.ms).toBeLessThan(30_000);
+      else {
+        expect(round.ms).toBeGreaterThanOrEqual(30_000);
+        expect(round.dropped.map(({ chain }) => chain)).toEqual(["chain:c"]);
+      }
     }
   });
 

@@ -66,7 +66,7 @@ export async function demo(flags: DemoFlags): Promise<void> {
       fleet.devices.forEach((device, i) => {
         const args = ["join", listening.url, "--quiet", "--name", device.name];
         args.push("--token", listening.tokens[i] ?? "", "--data", shards[i]?.folder ?? "");
-        args.push("--duty", String(device.duty));
+        args.push("--duty", String(device.duty), "--patience", "10");
         if (device.ceilingBytesPerMs !== null) {
           args.push("--ceiling", String(mbitOfBytesPerMs(device.ceilingBytesPerMs)));
         }

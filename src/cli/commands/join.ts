@@ -1,6 +1,6 @@
 /** `edgeloom join`: this machine takes part in a run with data of its own. */
 import { hostname } from "node:os";
-import { bytesPerMsOfMbit, formatBytes, formatRate } from "../../index.ts";
+import { bytesPerMsOfMbit, formatBytes, formatMs, formatRate } from "../../index.ts";
 import { join, loadShard, NativeEngine, peakMemoryBytes } from "../../nodejs.ts";
 import { exitCodes } from "../exit.ts";
 import { pathOptions } from "../path-options.ts";
@@ -17,6 +17,8 @@ export interface JoinFlags {
   readonly memory?: number;
   /** Mbit/s. */
   readonly ceiling?: number;
+  /** Seconds. */
+  readonly patience?: number;
   readonly quiet?: true;
 }
 
@@ -34,6 +36,7 @@ export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
     duty: flags.duty,
     memoryBytes: flags.memory === undefined ? null : flags.memory * 1e6,
     ceilingBytesPerMs: flags.ceiling === undefined ? null : bytesPerMsOfMbit(flags.ceiling),
+    ...(flags.patience === undefined ? {} : { patienceMs: 1000 * flags.patience }),
     train,
     engine: new NativeEngine({ threads: 1 }),
     onEvent(event) {
@@ -48,12 +51,21 @@ export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
         }
         case "round":
           return tell(`round ${event.round + 1}`);
+        case "lost":
+          return tell(`${event.text}; trying again in ${formatMs(event.retryMs)}`);
       }
     },
   });
-  const leave = (): void => joined.leave("it was stopped by its user");
-  process.on("SIGINT", leave);
-  process.on("SIGTERM", leave);
+  let isNoticed = false;
+  const stop = (): void => {
+    const text = "it was stopped by its user";
+    if (isNoticed) return joined.leave(text);
+    isNoticed = true;
+    tell("finishing the round; once more to leave at once");
+    joined.giveNotice(text);
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
   const end = await joined.ended;
   switch (end.reason) {
     case "finished":

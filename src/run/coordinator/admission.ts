@@ -11,7 +11,6 @@ export interface Admission {
   readonly tickets: ReadonlyMap<string, Ticket>;
   /** Workers that are members now. */
   readonly present: readonly Hello[];
-  readonly isGathering: boolean;
   readonly takes: TakenData;
   /** Devices that the job waits for. */
   readonly devices: number;
@@ -36,12 +35,6 @@ export function admit(hello: Hello, at: Admission): Refusal | null {
     return {
       reason: "token",
       text: `the join token is not valid for a ${hello.kind} in this run: copy it from the line that serve printed`,
-    };
-  }
-  if (!at.isGathering) {
-    return {
-      reason: "already started",
-      text: "the run has started; workers join before the start",
     };
   }
   if (at.present.some((other) => other.token === hello.token)) {

@@ -8,21 +8,17 @@
  * 1. Trained tensors change only by committing a round, and a round commits once.
  * 2. A round merges exactly the chains that its record names, in plan order.
  * 3. Control messages are sent under the current term only; terms only grow.
- * 4. A node counts as a member from its accepted `hello` until its channel
- *    closes, and never afterwards.
+ * 4. A decision (plan, round, measurement, end) is acted upon when the journal has it, so a
+ *    coordinator that is started again on the journal goes on where this one was.
  * 5. What is in the store is always a committed state.
  */
 import { present } from "../../base/assert.ts";
-import { messageOf, PlanError } from "../../base/errors.ts";
-import { type ChainId, type NodeId, nodeId, type RunId } from "../../base/ids.ts";
-import { tensor } from "../../base/tensor.ts";
-import type { Model } from "../../compile/graph.ts";
-import { linkRate } from "../../plan/link-rate.ts";
+import { type ChainId, nodeId } from "../../base/ids.ts";
+import { type Tensor, tensor } from "../../base/tensor.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
-import { planners } from "../../plan/planners.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
-import { type Job, jobSpecOf } from "../job.ts";
-import type { RunRecord } from "../metrics/record.ts";
+import { jobSpecOf } from "../job.ts";
+import type { RoundCommitted, RunRecord } from "../metrics/record.ts";
 import { learningRateAt } from "../schedule.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeWorkerFrame, type Tensors } from "../wire/frame.ts";
@@ -35,54 +31,42 @@ import type {
   RejectMessage,
   WorkerMessage,
 } from "../wire/messages.ts";
-import { admit, type Ticket } from "./admission.ts";
 import { CompiledJob } from "./compiled-job.ts";
+import type { CoordinatorOptions, Legacy } from "./coordinator-options.ts";
 import { Examiner } from "./examiner.ts";
+import { type CoordinatorEnd, Farewell } from "./farewell.ts";
+import { Gathering } from "./gathering.ts";
+import { type Decision, noJournal } from "./journal.ts";
 import { Keeper } from "./keeper.ts";
 import {
   activityOf,
-  fleetNode,
-  hasGathered,
-  inNodeOrder,
+  countKinds,
   joined,
   latencyOf,
   type Member,
-  newMember,
-  nextToProbe,
   roundCosts,
   watchMember,
 } from "./members.ts";
+import { Planning } from "./planning.ts";
+import { Roster } from "./roster.ts";
 import { decideRound, meanLoss, Round, roundDeadlineMs } from "./round.ts";
 import { TrainingState } from "./training-state.ts";
 
-export interface CoordinatorOptions {
-  readonly run: RunId;
-  readonly job: Job;
-  readonly model: Model;
-  /** Join tokens and what each allows. */
-  readonly tickets: ReadonlyMap<string, Ticket>;
-  /** Edge servers that the run waits for, beside the job's devices. */
-  readonly edges: number;
-}
-
-/** How a run ended, for its owner. */
-export interface CoordinatorEnd {
-  readonly reason: "finished" | "interrupted" | "failed";
-  readonly text: string;
-}
-
 type Phase =
+  /** Waiting for nodes. */
   | { readonly kind: "gathering" }
   | { readonly kind: "probing" }
   | { readonly kind: "planned" }
   | { readonly kind: "round"; readonly round: Round; readonly timer: Cancel }
   | { readonly kind: "evaluating"; readonly isFinal: boolean }
-  | { readonly kind: "saving" }
-  | { readonly kind: "ended" };
+  /** The journal has not confirmed a decision yet. */
+  | { readonly kind: "writing" }
+  | { readonly kind: "ending"; readonly farewell: Farewell };
 
-const probeRepeats = 5;
-/** Time for the last messages to leave before links are cut. */
-const farewellMs = 3_000;
+/** How long an evaluation may take, even on a slow node with a large model. */
+const evaluationMsMax = 600_000;
+/** A member that misses so many deadlines in a row is asked to go. */
+const lateRoundsMax = 2;
 
 export class Coordinator {
   readonly #host: Host;
@@ -92,32 +76,60 @@ export class Coordinator {
   readonly #keeper: Keeper;
   readonly #examiner: Examiner;
   readonly #onEnd: (end: CoordinatorEnd) => void;
-  readonly #members = new Map<NodeId, Member>();
-  /** Training samples of every node that ever joined. */
-  readonly #samples = new Map<NodeId, number>();
+  readonly #members: Roster;
   readonly #visitors = new Set<Channel<WorkerMessage>>();
+  readonly #gathering: Gathering;
+  readonly #planning: Planning;
   #phase: Phase = { kind: "gathering" };
-  #plan: Plan | null = null;
-  #planIsStale: string | null = null;
   /** Rounds committed so far; also the number of the next one. */
   #committed = 0;
-  #end: CoordinatorEnd | null = null;
-  #isReported = false;
+  /** The end that has been decided on, once what is being written is written. */
+  #wanted: CoordinatorEnd | null = null;
   #isWatched = false;
-  #report: () => void = () => {};
 
   /** @throws ModelError when the model cannot be trained as the job says. */
   constructor(host: Host, options: CoordinatorOptions, onEnd: (end: CoordinatorEnd) => void) {
     this.#host = host;
     this.#options = options;
     this.#onEnd = onEnd;
-    this.#compiled = new CompiledJob(options.job, options.model);
-    const { segments, optimizer } = this.#compiled;
-    this.#state = new TrainingState(options.model, segments, optimizer);
-    this.#record(this.#compiled.started(options.run));
-    this.#examiner = new Examiner(options.job);
-    this.#keeper = new Keeper(host.store, this.#compiled, this.#state, () => this.#decide());
-    this.#keeper.saveModel();
+    const { job, model, legacy } = options;
+    this.#compiled = new CompiledJob(job, model);
+    const { segments, optimizer, takes } = this.#compiled;
+    this.#state = new TrainingState(model, segments, optimizer);
+    this.#examiner = new Examiner(job, legacy?.past.examinedAt ?? -1);
+    this.#keeper = new Keeper({
+      store: host.store,
+      journal: options.journal ?? noJournal(host),
+      compiled: this.#compiled,
+      state: this.#state,
+      checkpoint: legacy?.past.checkpoint ?? null,
+      onDone: () => this.#decide(),
+    });
+    const { tickets, patienceMs = 0 } = options;
+    this.#gathering = new Gathering(host, patienceMs, () => {
+      this.#gathering.changed();
+      this.#decide();
+    });
+    this.#members = new Roster(host, { tickets, takes, devices: job.fleet.devices.length });
+    this.#planning = new Planning(this.#compiled, job.planner, this.#members);
+    if (legacy === undefined) {
+      this.#record(this.#compiled.started(options.run));
+      this.#keeper.saveModel();
+    } else this.#resume(legacy);
+  }
+
+  #resume({ past, tensors }: Legacy): void {
+    this.#state.update(tensors);
+    this.#committed = past.committed;
+    if (past.end?.reason === "finished") return this.#part(past.end);
+    this.#planning.resume(past.term, past.plan);
+    const reason = past.loss ?? "the coordinator was started again";
+    const { committed: round, term } = past;
+    this.#write({ type: "resumed", round, term, reason }, () => {
+      if (this.#isDone) return this.#finish(this.#done);
+      this.#gathering.beginAgain();
+      this.#phase = { kind: "gathering" };
+    });
   }
 
   /** Takes a new connection; the worker on it says hello first. */
@@ -133,6 +145,7 @@ export class Coordinator {
       onClose: (reason) => {
         this.#visitors.delete(channel);
         if (member !== null) this.#left(member, reason);
+        else this.#decide();
       },
       onPaced: (fromMs, ms) => member?.receiving.add("receiving", fromMs, ms),
     });
@@ -148,27 +161,22 @@ export class Coordinator {
   /** Somebody looks on, or nobody does any more: nodes tell what they do while they are watched. */
   watch(isWatched: boolean): void {
     this.#isWatched = isWatched;
-    for (const member of this.#members.values()) watchMember(member, isWatched);
+    for (const member of this.#members) watchMember(member, isWatched);
   }
 
   // -- What happened: each handler notes it and decides.
 
   #hello(channel: Channel<WorkerMessage>, hello: Hello): Member | null {
-    const refusal = admit(hello, {
-      tickets: this.#options.tickets,
-      present: [...this.#members.values()].map((member) => member.hello),
-      isGathering: this.#phase.kind === "gathering",
-      takes: this.#compiled.takes,
-      devices: this.#options.job.fleet.devices.length,
-    });
-    if (refusal !== null) {
-      this.#refuse(channel, refusal.reason, refusal.text);
+    if (this.#phase.kind === "ending") {
+      this.#phase.farewell.tell(channel);
+      return null;
+    }
+    const member = this.#members.admit(channel, hello);
+    if ("reason" in member) {
+      this.#refuse(channel, member.reason, member.text);
       return null;
     }
     this.#visitors.delete(channel);
-    const member = newMember(hello, channel);
-    this.#members.set(member.id, member);
-    this.#samples.set(member.id, hello.samples);
     this.#record(joined(member));
     const structure = this.#compiled.structure.slice();
     channel.send(
@@ -181,6 +189,8 @@ export class Coordinator {
       new Map([["model", tensor("uint8", [structure.length], structure)]]),
     );
     if (this.#isWatched) watchMember(member, true);
+    this.#gathering.changed();
+    if (member.profile !== null) this.#planning.outdate(`${hello.name} is back`);
     this.#decide();
     return member;
   }
@@ -195,7 +205,9 @@ export class Coordinator {
       case "profile":
         return this.#profiled(member, message.profile);
       case "ready":
+        if (message.term !== member.plannedTerm) return;
         member.readyTerm = message.term;
+        this.#members.answered(member);
         return this.#decide();
       case "feature":
       case "gradient":
@@ -203,7 +215,7 @@ export class Coordinator {
       case "contribution":
         return this.#contributed(member, message, tensors);
       case "evaluation":
-        this.#examiner.take(member.id, message);
+        if (this.#examiner.take(member.id, message)) this.#members.answered(member);
         return this.#decide();
       case "reject":
         return this.#rejected(member, message);
@@ -211,6 +223,8 @@ export class Coordinator {
         return this.#record(activityOf(member, message.spans, this.#host.now()));
       case "failed":
         return member.channel.close(`it failed: ${message.text}`);
+      case "leaving":
+        return this.#leaving(member, message.text);
       case "leave":
         return member.channel.close(message.text);
       case "hello":
@@ -230,8 +244,9 @@ export class Coordinator {
 
   /** A chain whose messages do not fit is at an end, and with it its source, which began it. */
   #rejected(member: Member, { term, round: number, chain, text }: RejectMessage): void {
-    const plan = this.#plan?.term === term ? this.#plan : null;
-    const source = plan?.chains.find(({ id }) => id === chain)?.source;
+    const { plan } = this.#planning;
+    if (plan?.term !== term) return;
+    const source = plan.chains.find(({ id }) => id === chain)?.source;
     if (this.#phase.kind !== "round" || this.#phase.round.number !== number) return;
     if (source === undefined || !this.#phase.round.nodesOf(chain as ChainId).includes(member.id))
       return;
@@ -243,32 +258,48 @@ export class Coordinator {
     if (profile.segments.length !== this.#compiled.segments.length) {
       return member.channel.close("sent a profile of another model");
     }
-    member.profile = profile;
-    member.isProbing = false;
+    this.#members.profiled(member, profile);
+    this.#members.answered(member);
+    const { name } = member.hello;
     this.#record({
       type: "profiled",
       node: member.id,
-      name: member.hello.name,
+      name,
       profile,
       latencyMs: latencyOf(member),
       probeMs: this.#host.now() - member.probeStartedMs,
     });
+    this.#planning.outdate(`${name} has joined`);
     this.#decide();
+  }
+
+  /** A notice of departure: the member finishes its round and is in no further plan. */
+  #leaving(member: Member, text: string): void {
+    member.isLeaving = true;
+    this.#planning.outdate(`${member.hello.name} is leaving: ${text}`);
+    if (this.#phase.kind !== "round") this.#release(member);
+    this.#decide();
+  }
+
+  #release(member: Member): void {
+    const text = "its work is done";
+    member.channel.send({ type: "stop", reason: "released", text });
+    member.channel.close(`it gave notice, and ${text}`);
   }
 
   /** Passes a data message on between two nodes of one chain; anything else is void. */
   #relay(from: Member, message: FeatureMessage | GradientMessage, frame: Frame): void {
-    if (this.#phase.kind !== "round" || message.term !== this.#plan?.term) return;
+    if (this.#phase.kind !== "round" || message.term !== this.#planning.plan?.term) return;
     const target = nodeId(message.to);
     if (!this.#phase.round.passes(message.chain, from.id, message.stage, target)) return;
     this.#members.get(target)?.channel.forward(frame);
   }
 
   #left(member: Member, reason: string): void {
-    this.#members.delete(member.id);
+    this.#members.remove(member);
     const phase = this.#phase;
     // After the end everybody leaves, as told.
-    if (this.#end !== null) return this.#decide();
+    if (phase.kind === "ending") return this.#decide();
     const round = phase.kind === "round" ? phase.round : null;
     const { name } = member.hello;
     this.#record({
@@ -281,7 +312,7 @@ export class Coordinator {
     for (const chain of round?.pendingThrough(member.id) ?? []) {
       this.#dropChain(present(round, "a round"), chain, `${name} left: ${reason}`);
     }
-    if (this.#plan !== null) this.#planIsStale = `${name} left`;
+    this.#planning.outdate(`${name} left`);
     this.#decide();
   }
 
@@ -296,74 +327,95 @@ export class Coordinator {
     const phase = this.#phase;
     switch (phase.kind) {
       case "gathering":
-        return this.#startProbing();
+        return this.#gather();
       case "probing":
         return this.#probeNext();
       case "planned":
         return this.#beginWhenReady();
       case "round":
+        this.#members.probeNewcomers();
         return this.#driveRound(phase.round, phase.timer);
       case "evaluating":
         return this.#takeEvaluation(phase.isFinal);
-      case "saving":
-        return this.#reportEnd();
-      case "ended":
-        if (this.#members.size === 0) this.#report();
+      case "writing":
+        return false;
+      case "ending":
+        phase.farewell.advance();
         return false;
     }
   }
 
-  #startProbing(): boolean {
-    const { job, edges } = this.#options;
-    if (!hasGathered(this.#members.values(), job.fleet.devices.length, edges)) return false;
-    this.#phase = { kind: "probing" };
-    return true;
+  /**
+   * Writes a decision down, and acts on it when the journal has it. What happens meanwhile is
+   * noted and decided on afterwards.
+   */
+  #write(decision: Decision, act: () => void, merged?: ReadonlyMap<string, Tensor>): void {
+    this.#phase = { kind: "writing" };
+    const done = (outcome: { readonly ok: boolean; readonly error?: string }): void => {
+      if (!outcome.ok) {
+        const text = `cannot write down what was decided: ${outcome.error}`;
+        return this.#finish({ reason: "failed", text });
+      }
+      this.#record(decision);
+      act();
+      if (this.#wanted !== null) return this.#finish(this.#wanted);
+      this.#decide();
+    };
+    if (merged === undefined) this.#keeper.decide(decision, done);
+    else this.#keeper.commit(decision as RoundCommitted, merged, done);
   }
 
-  /** Probes members that share a machine one after the other, so that they do not slow each other. */
+  #gather(): boolean {
+    const { job, edges } = this.#options;
+    const planned = this.#planning.plan?.copies.map(({ node }) => node) ?? [];
+    const { decision, reason } = this.#gathering.decide({
+      ...countKinds(this.#members),
+      devicesAsked: job.fleet.devices.length,
+      serversAsked: edges,
+      missing: [...new Set(planned)].filter((node) => !this.#members.has(node)),
+    });
+    if (decision === "give up") this.#finish({ reason: "failed", text: reason });
+    else if (decision === "go") this.#phase = { kind: "probing" };
+    return decision === "go";
+  }
+
   #probeNext(): boolean {
-    const members = [...this.#members.values()];
-    if (members.every((member) => member.profile !== null)) return this.#makePlan();
-    for (const member of nextToProbe(members)) {
-      member.isProbing = true;
-      member.probeStartedMs = this.#host.now();
-      member.channel.send({ type: "probe", repeats: probeRepeats });
-    }
-    return false;
+    this.#members.probeNewcomers();
+    if ([...this.#members].some((member) => member.profile === null)) return false;
+    return this.#makePlan();
   }
 
   #makePlan(): boolean {
-    const term = (this.#plan?.term ?? 0) + 1;
-    const nodes = inNodeOrder(this.#members.values()).map(fleetNode);
-    let plan: Plan;
-    try {
-      plan = planners[this.#options.job.planner](this.#compiled.planRequest(term, nodes));
-    } catch (error) {
-      if (!(error instanceof PlanError)) throw error;
-      this.#finish({ reason: "failed", text: `no plan: ${messageOf(error)}` });
-      return false;
-    }
-    this.#plan = plan;
-    const reason = this.#planIsStale ?? "first plan";
-    this.#planIsStale = null;
-    this.#phase = { kind: "planned" };
-    this.#record({ type: "planned", plan, round: this.#committed, reason });
+    for (const member of this.#members) if (member.isLeaving) this.#release(member);
+    const decision = this.#planning.make(this.#committed);
+    if (typeof decision === "string") this.#cannotGoOn(`no plan: ${decision}`);
+    else this.#write(decision, () => this.#adopt(decision.plan));
+    return false;
+  }
+
+  #adopt(plan: Plan): void {
+    this.#gathering.over();
     this.#keeper.savePlan(plan);
-    for (const member of this.#members.values()) {
-      member.channel.setRate(linkRate(plan, member.id));
-      member.channel.send({ type: "plan", plan });
-    }
-    return true;
+    this.#planning.adopt(plan);
+    this.#phase = { kind: "planned" };
+  }
+
+  /** Waits for nodes to come back, where the run has the patience. */
+  #cannotGoOn(problem: string): void {
+    if (this.#gathering.failed(problem)) this.#phase = { kind: "gathering" };
+    else this.#finish({ reason: "failed", text: problem });
   }
 
   #beginWhenReady(): boolean {
-    const plan = present(this.#plan, "a plan");
-    if (this.#planIsStale !== null) return this.#makePlan();
-    for (const member of this.#members.values()) {
-      if (member.readyTerm !== plan.term) return false;
-    }
+    this.#members.probeNewcomers();
+    if (this.#planning.isOutdated) return this.#makePlan();
+    if (!this.#planning.isReady) return false;
     if (this.#examiner.isDue(this.#committed)) return this.#startEvaluation();
-    return this.#beginRound(plan);
+    if (this.#isDone) {
+      this.#finish(this.#done);
+      return false;
+    }
+    return this.#beginRound(this.#currentPlan);
   }
 
   #beginRound(plan: Plan): boolean {
@@ -377,8 +429,9 @@ export class Coordinator {
       deadlineMs: now + deadlineMs,
       learningRate,
     });
-    for (const member of this.#members.values()) {
+    for (const member of this.#members) {
       member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
+      if (member.plannedTerm !== plan.term) continue;
       const tensors = this.#state.forNode(plan, member.id);
       const { term } = plan;
       member.channel.send({ type: "begin", term, round: round.number, learningRate }, tensors);
@@ -389,108 +442,139 @@ export class Coordinator {
   }
 
   #driveRound(round: Round, timer: Cancel): boolean {
-    const { decision, reason } = decideRound(this.#host.now(), round.standing());
+    const standing = round.standing();
+    const { decision, reason } = decideRound(this.#host.now(), standing);
     switch (decision) {
       case "wait":
         return false;
       case "drop late":
-        for (const chain of round.pendingThrough(null)) this.#dropChain(round, chain, reason);
+        for (const chain of round.pendingThrough(null)) this.#dropLate(round, chain, reason);
         return true;
-      case "give up":
+      case "give up": {
         timer();
-        this.#finish({ reason: "failed", text: `round ${round.number + 1}: ${reason}` });
+        const problem = `round ${round.number + 1}: ${reason}`;
+        if (standing.diverged > 0) this.#finish({ reason: "failed", text: problem });
+        else this.#cannotGoOn(problem);
         return false;
+      }
       case "commit":
         timer();
         this.#commit(round);
-        return true;
+        return false;
     }
+  }
+
+  /** Drops a chain that missed the deadline; a source that misses it again and again is sent away. */
+  #dropLate(round: Round, chain: ChainId, reason: string): void {
+    this.#dropChain(round, chain, reason);
+    const source = this.#members.get(present(round.nodesOf(chain)[0], "a source"));
+    if (source === undefined || ++source.lateRounds < lateRoundsMax) return;
+    source.channel.close(`it missed the deadline of ${source.lateRounds} rounds in a row`);
   }
 
   #dropChain(round: Round, chain: ChainId, reason: string): void {
     round.drop(chain, reason);
-    const term = present(this.#plan, "a plan").term;
+    const term = this.#currentPlan.term;
     for (const node of round.nodesOf(chain)) {
       this.#members.get(node)?.channel.send({ type: "abandon", term, round: round.number, chain });
     }
   }
 
   #commit(round: Round): void {
-    const samplesOf = (node: NodeId): number => present(this.#samples.get(node), node);
-    this.#state.update(round.merge(samplesOf));
+    const { samplesOf } = this.#members;
+    const merged = round.merge(samplesOf);
     const participants = round.participants(samplesOf);
-    this.#committed++;
-    this.#record({
+    for (const { node } of participants) {
+      const member = this.#members.get(node);
+      if (member !== undefined) member.lateRounds = 0;
+    }
+    const record: RoundCommitted = {
       type: "round",
       round: round.number,
-      term: present(this.#plan, "a plan").term,
+      term: this.#currentPlan.term,
       learningRate: round.learningRate,
       ms: this.#host.now() - round.startedMs,
       loss: meanLoss(participants),
       participants,
       dropped: round.dropped(),
-      nodes: roundCosts(this.#members.values(), round.costs()),
-    });
-    this.#keeper.saveWeights(this.#committed, false);
-    this.#phase = { kind: "planned" };
+      nodes: roundCosts(this.#members, round.costs()),
+    };
+    const act = (): void => {
+      this.#state.update(merged);
+      this.#committed++;
+      this.#keeper.saveWeights(this.#committed, false);
+      this.#phase = { kind: "planned" };
+    };
+    this.#write(record, act, merged);
   }
 
   // -- Evaluation and the end.
 
   #startEvaluation(): boolean {
     const isFinal = this.#committed === this.#options.job.rounds;
-    if (this.#examiner.ask(this.#members.values(), this.#committed, this.#state.parameters())) {
+    const judge = this.#examiner.ask(this.#members, this.#committed, this.#state.parameters());
+    if (judge !== null) {
+      this.#members.expect(judge, "evaluation", evaluationMsMax);
       this.#phase = { kind: "evaluating", isFinal };
-    } else if (isFinal) {
-      this.#finish({ reason: "finished", text: `${this.#committed} rounds` });
-    } else return true;
-    return false;
+      return false;
+    }
+    return true;
+  }
+
+  /** Whether every round is committed, and measured where it can be. */
+  get #isDone(): boolean {
+    const isCommitted = this.#committed >= this.#options.job.rounds;
+    return isCommitted && !this.#examiner.isDue(this.#committed);
+  }
+
+  get #done(): CoordinatorEnd {
+    return { reason: "finished", text: `${this.#committed} rounds` };
   }
 
   #takeEvaluation(isFinal: boolean): boolean {
     if (this.#examiner.isAwaited(this.#members)) return false;
     const record = this.#examiner.result(isFinal);
-    if (record !== null) this.#record(record);
-    this.#phase = { kind: "planned" };
-    if (!isFinal) return true;
-    this.#finish({ reason: "finished", text: `${this.#committed} rounds` });
-    return false;
+    const act = (): void => {
+      this.#phase = { kind: "planned" };
+    };
+    if (record !== null) {
+      this.#write(record, act);
+      return false;
+    }
+    act();
+    return true;
   }
 
   /** Saves what is committed and tells everybody; the end is reported when both are done. */
   #finish(end: CoordinatorEnd): void {
-    if (this.#end !== null) return;
-    this.#end = end;
-    if (this.#phase.kind === "round") this.#phase.timer();
-    this.#phase = { kind: "saving" };
-    this.#keeper.saveModel();
-    this.#keeper.saveWeights(this.#committed, true);
-    for (const { channel } of this.#members.values()) {
-      channel.setRate(null);
-      channel.send({ type: "stop", reason: end.reason, text: end.text });
-      channel.close(end.text);
-    }
-    for (const channel of this.#visitors) channel.close(end.text);
+    const phase = this.#phase;
+    if (phase.kind === "ending") return;
+    this.#wanted = end;
+    // What is being written down comes to be, whatever is wanted meanwhile.
+    if (phase.kind === "writing" && end.reason === "interrupted") return;
+    if (phase.kind === "round") phase.timer();
+    this.#gathering.over();
+    this.#part(end);
+  }
+
+  #part(end: CoordinatorEnd): void {
+    const past = this.#options.legacy?.past;
+    const parts = {
+      isWritten: past?.end?.reason === "finished",
+      // Nobody has come back yet, and nobody knows of the end.
+      lingers: past !== undefined && this.#members.size === 0,
+      host: this.#host,
+      keeper: this.#keeper,
+      rounds: this.#committed,
+      channels: () => [...[...this.#members].map(({ channel }) => channel), ...this.#visitors],
+      onEnd: this.#onEnd,
+    };
+    this.#phase = { kind: "ending", farewell: new Farewell(parts, end) };
     this.#decide();
   }
 
-  #reportEnd(): boolean {
-    if (this.#keeper.isBusy) return false;
-    const { failure } = this.#keeper;
-    let end = present(this.#end, "an end");
-    if (failure !== null) end = { reason: "failed", text: `${end.text}; cannot save ${failure}` };
-    this.#record({ type: "ended", ...end, rounds: this.#committed });
-    this.#phase = { kind: "ended" };
-    // Peers close when they have read the farewell; who does not is cut off.
-    const report = (): void => {
-      cancel();
-      if (this.#isReported) return;
-      this.#isReported = true;
-      this.#onEnd(end);
-    };
-    const cancel = this.#host.after(farewellMs, report);
-    this.#report = report;
-    return true;
+  get #currentPlan(): Plan {
+    return present(this.#planning.plan, "a plan");
   }
 
   #record(record: RunRecord): void {

@@ -9,12 +9,14 @@ import type { Member } from "./members.ts";
 export class Examiner {
   readonly #job: Job;
   /** Rounds committed at the newest measurement. */
-  #askedAt = -1;
+  #askedAt: number;
   #judge: NodeId | null = null;
   #answer: EvaluationMessage | null = null;
 
-  constructor(job: Job) {
+  /** @param askedAt rounds committed at the newest measurement; -1 before the first */
+  constructor(job: Job, askedAt: number) {
     this.#job = job;
+    this.#askedAt = askedAt;
   }
 
   /** Due at the asked interval and after the last round, once each. */
@@ -24,28 +26,30 @@ export class Examiner {
     return committed === rounds || (committed > 0 && committed % evaluate.every === 0);
   }
 
-  /** Asks the first member that holds held-out data; false where nobody does. */
+  /** Asks the first member that holds held-out data, and says whom; null where nobody does. */
   ask(
     members: Iterable<Member>,
     committed: number,
     parameters: ReadonlyMap<string, Tensor>,
-  ): boolean {
+  ): Member | null {
     this.#askedAt = committed;
     this.#answer = null;
     const judge = [...members].find(({ hello }) => hello.testSamples > 0);
     this.#judge = judge?.id ?? null;
     const samples = committed === this.#job.rounds ? null : this.#job.evaluate.samples;
     judge?.channel.send({ type: "evaluate", round: committed, samples }, parameters);
-    return judge !== undefined;
+    return judge ?? null;
   }
 
-  /** Takes an answer from who was asked, to what was asked; any other is void. */
-  take(from: NodeId, message: EvaluationMessage): void {
-    if (from === this.#judge && message.round === this.#askedAt) this.#answer = message;
+  /** Takes an answer from who was asked, to what was asked; any other is void, which `false` says. */
+  take(from: NodeId, message: EvaluationMessage): boolean {
+    const isAsked = from === this.#judge && message.round === this.#askedAt;
+    if (isAsked) this.#answer = message;
+    return isAsked;
   }
 
   /** False once the answer is there, or will not come because who was asked has left. */
-  isAwaited(members: ReadonlyMap<NodeId, Member>): boolean {
+  isAwaited(members: { has(node: NodeId): boolean }): boolean {
     return this.#answer === null && this.#judge !== null && members.has(this.#judge);
   }
 

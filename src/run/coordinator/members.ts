@@ -1,7 +1,8 @@
 /** Workers that have joined, as the coordinator and its planner see them. */
 import { present } from "../../base/assert.ts";
-import { type NodeId, nodeId } from "../../base/ids.ts";
+import type { NodeId } from "../../base/ids.ts";
 import type { FleetNode, Profile } from "../../plan/plan.ts";
+import type { Cancel } from "../host.ts";
 import type {
   Activity,
   HeldMs,
@@ -21,7 +22,14 @@ export interface Member {
   isProbing: boolean;
   probeStartedMs: number;
   profile: Profile | null;
-  /** Term for which it has loaded its programs. */
+  /** Cancels the moment by which it must have answered; null while nothing is awaited. */
+  deadline: Cancel | null;
+  /** It has given notice: it is in no further plan. */
+  isLeaving: boolean;
+  /** Rounds in a row whose deadline it missed. */
+  lateRounds: number;
+  /** Term of the plan that it was sent last, and term for which it has loaded its programs. */
+  plannedTerm: number;
   readyTerm: number;
   /** Bytes received from and sent to it when the round began. */
   mark: { up: number; down: number };
@@ -31,13 +39,17 @@ export interface Member {
   readonly receiving: Timeline;
 }
 
-export const newMember = (hello: Hello, channel: Channel<WorkerMessage>): Member => ({
-  id: nodeId(hello.name),
+export const newMember = (id: NodeId, hello: Hello, channel: Channel<WorkerMessage>): Member => ({
+  id,
   hello,
   channel,
   isProbing: false,
   probeStartedMs: 0,
   profile: null,
+  deadline: null,
+  isLeaving: false,
+  lateRounds: 0,
+  plannedTerm: -1,
   readyTerm: -1,
   mark: { up: 0, down: 0 },
   paced: { up: noTraffic, down: noTraffic },
@@ -75,11 +87,11 @@ export const activityOf = (
   nowMs: number,
 ): Activity => ({ type: "activity", node: id, spans: [...spans, ...receiving.take(nowMs)] });
 
-/** Whether everybody whom the run waits for is there. */
-export function hasGathered(members: Iterable<Member>, devices: number, others: number): boolean {
+/** How many of the members are devices, and how many are not. */
+export function countKinds(members: Iterable<Member>): { devices: number; servers: number } {
   const kinds = [...members].map(({ hello }) => hello.kind);
-  const present = kinds.filter((kind) => kind === "device").length;
-  return present >= devices && kinds.length - present >= others;
+  const devices = kinds.filter((kind) => kind === "device").length;
+  return { devices, servers: kinds.length - devices };
 }
 
 /** Members to probe now: one per machine at a time, so that they do not slow each other. */

@@ -115,7 +115,14 @@ describe("a round takes a contribution", () => {
 });
 
 describe("the decision on a round", () => {
-  const standing = { complete: 0, pending: 0, dropped: 0, lastDropped: null, deadlineMs: 100 };
+  const standing = {
+    complete: 0,
+    pending: 0,
+    dropped: 0,
+    diverged: 0,
+    lastDropped: null,
+    deadlineMs: 100,
+  };
 
   it.each([
     ["waits while a chain is at work", 50, { complete: 1, pending: 1 }, "wait"],

@@ -17,6 +17,8 @@ interface ChainState {
   readonly plan: ChainPlan;
   /** Why it is out of the round; null while it is in. */
   dropped: string | null;
+  /** It is out because of its numbers: it would be out again. */
+  diverged: boolean;
   readonly contributions: Map<CopyId, { message: ContributionMessage; tensors: Tensors }>;
 }
 
@@ -31,6 +33,8 @@ export interface RoundStanding {
   readonly complete: number;
   readonly pending: number;
   readonly dropped: number;
+  /** Those of the dropped whose numbers were not finite. */
+  readonly diverged: number;
   /** Why the last one was dropped; null where none was. */
   readonly lastDropped: string | null;
   readonly deadlineMs: number;
@@ -87,7 +91,7 @@ export class Round {
     this.#chains = new Map(
       plan.chains.map((chain) => [
         chain.id,
-        { plan: chain, dropped: null, contributions: new Map() },
+        { plan: chain, dropped: null, diverged: false, contributions: new Map() },
       ]),
     );
   }
@@ -114,8 +118,12 @@ export class Round {
     const problem = state.misfit(copy, tensors);
     if (problem !== null) return problem;
     const diverged = firstNotFinite(tensors);
-    if (diverged === null) chain.contributions.set(id, { message, tensors });
-    else chain.dropped = `it diverged: ${diverged} is not finite; a lower learning rate may help`;
+    if (diverged === null) {
+      chain.contributions.set(id, { message, tensors });
+      return null;
+    }
+    chain.diverged = true;
+    chain.dropped = `it diverged: ${diverged} is not finite; a lower learning rate may help`;
     return null;
   }
 
@@ -155,15 +163,17 @@ export class Round {
     let complete = 0;
     let pending = 0;
     let dropped = 0;
+    let diverged = 0;
     let lastDropped: string | null = null;
     for (const chain of this.#chains.values()) {
       if (chain.dropped !== null) {
         dropped++;
+        if (chain.diverged) diverged++;
         lastDropped = chain.dropped;
       } else if (isComplete(chain)) complete++;
       else pending++;
     }
-    return { complete, pending, dropped, lastDropped, deadlineMs: this.deadlineMs };
+    return { complete, pending, dropped, diverged, lastDropped, deadlineMs: this.deadlineMs };
   }
 
   /** The chains that made it, in plan order: what the log names and the merge takes. */

@@ -43,9 +43,29 @@ export class TrainingState {
     this.#namesOf = names;
   }
 
-  /** Takes over what a round merged. */
+  /** Takes over what a round merged, or what a checkpoint holds. */
   update(merged: ReadonlyMap<string, Tensor>): void {
     for (const [name, value] of merged) this.#tensors.set(name, value);
+  }
+
+  /**
+   * The segments that a merge changes, each with all that it needs after it; none in the null
+   * engine's world, where there are no values to keep.
+   */
+  changedBy(
+    merged: ReadonlyMap<string, Tensor>,
+  ): { segment: number; tensors: Map<string, DenseTensor> }[] {
+    const changed: { segment: number; tensors: Map<string, DenseTensor> }[] = [];
+    for (const [segment, { needed, moved }] of this.#namesOf) {
+      if (!moved.some((name) => merged.has(name))) continue;
+      const tensors = new Map<string, DenseTensor>();
+      for (const name of needed) {
+        const value = present(merged.get(name) ?? this.#tensors.get(name), name);
+        if (value.data !== null) tensors.set(name, value as DenseTensor);
+      }
+      if (tensors.size > 0) changed.push({ segment, tensors });
+    }
+    return changed;
   }
 
   /** Everything that the copies on a node start a round with. */

@@ -3,7 +3,15 @@ import { formatMs, formatShare } from "../../base/units.ts";
 import type { RunRecord } from "./record.ts";
 
 /** What sort of thing happened. */
-export type EventKind = "started" | "joined" | "left" | "probed" | "planned" | "dropped" | "ended";
+export type EventKind =
+  | "started"
+  | "resumed"
+  | "joined"
+  | "left"
+  | "probed"
+  | "planned"
+  | "dropped"
+  | "ended";
 
 /** Something that a person following the run would want to know. */
 export interface RunEvent {
@@ -48,6 +56,10 @@ export function eventsOf(record: RunRecord): readonly RunEvent[] {
         kind: "dropped",
         text: `round ${record.round + 1}: went on without ${chain.replace("chain:", "")} (${reason})`,
       }));
+    case "resumed": {
+      const text = `resumed after ${record.round} rounds: ${record.reason}`;
+      return [{ kind: "resumed", text }];
+    }
     case "ended":
       return [{ kind: "ended", text: `${record.reason}: ${record.text}` }];
     case "environment":

@@ -106,6 +106,17 @@ export class RunHistory {
         this.rounds.push({ atMs, round, term, ms, learningRate, loss, nodes });
         return;
       }
+      case "resumed": {
+        cutTo(
+          this.rounds,
+          this.rounds.findIndex(({ round }) => round >= record.round),
+        );
+        cutTo(
+          this.evaluations,
+          this.evaluations.findIndex(({ round }) => round > record.round),
+        );
+        return;
+      }
       case "evaluation": {
         const { round, samples, accuracy, loss, final } = record;
         this.evaluations.push({ atMs, round, samples, accuracy, loss, final });
@@ -124,4 +135,9 @@ export class RunHistory {
     // In steps, so that the front is not moved up with every record.
     if (oldest > 500 || oldest < 0) kept.splice(0, oldest < 0 ? kept.length : oldest);
   }
+}
+
+/** Drops elements from an index on; none where it is negative. */
+function cutTo(list: unknown[], index: number): void {
+  if (index >= 0) list.length = index;
 }

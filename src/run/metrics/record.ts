@@ -1,7 +1,7 @@
 /**
  * Records: what peers emit about a run, one JSON object each, in order. Page,
  * command line and exporters fold them; nothing else tells what happened. The
- * `planned` and `round` records together are the committed log that a
+ * `planned`, `round` and `resumed` records together are the committed log that a
  * single-process replay follows.
  */
 import type { ChainId, CopyId, NodeId, RunId } from "../../base/ids.ts";
@@ -146,6 +146,24 @@ export interface RoundCommitted {
   readonly nodes: readonly NodeRound[];
 }
 
+/**
+ * The coordinator was started again on what its predecessor left. Rounds from `round` on that
+ * were committed before, and measurements after them, are taken back: see {@link isTakenBack}.
+ */
+export interface Resumed {
+  readonly type: "resumed";
+  /** Rounds committed: the run goes on with this one, 0-based. */
+  readonly round: number;
+  /** Newest term issued before. */
+  readonly term: number;
+  readonly reason: string;
+}
+
+/** Whether a resumption undoes an earlier record. */
+export const isTakenBack = (earlier: RunRecord, { round }: Resumed): boolean =>
+  (earlier.type === "round" && earlier.round >= round) ||
+  (earlier.type === "evaluation" && earlier.round > round);
+
 /** A measurement on held-out samples. */
 export interface Evaluated {
   readonly type: "evaluation";
@@ -183,7 +201,7 @@ export interface Activity {
   readonly spans: readonly Span[];
 }
 
-/** The last record of a run. */
+/** The last record of a run, unless it is resumed. */
 export interface RunEnded {
   readonly type: "ended";
   readonly reason: "finished" | "interrupted" | "failed";
@@ -200,6 +218,7 @@ export type RunRecord =
   | NodeProfiled
   | Planned
   | RoundCommitted
+  | Resumed
   | Evaluated
   | Activity
   | RunEnded;

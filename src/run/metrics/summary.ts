@@ -56,6 +56,16 @@ export interface RunSummary {
 type Open<T> = { -readonly [K in keyof T]: T[K] };
 type OpenNode = Open<NodeSummary> & { computeMs: number; busyMs: number };
 
+/** A node's counters when it joins for the first time. */
+const nothingDone = {
+  dutyAchieved: null,
+  bytesUp: 0,
+  bytesDown: 0,
+  peakRssBytes: null,
+  computeMs: 0,
+  busyMs: 0,
+};
+
 /** Folds records in their order. Asking again after each record is cheap enough for a terminal. */
 export class RunFold {
   readonly #nodes = new Map<NodeId, OpenNode>();
@@ -81,6 +91,9 @@ export class RunFold {
       case "joined": {
         const { node, name, kind, samples, duty, memoryBytes, ceilingBytesPerMs } = record;
         this.#nodes.set(node, {
+          ...nothingDone,
+          // Who comes back goes on counting.
+          ...this.#nodes.get(node),
           node,
           name,
           kind,
@@ -88,13 +101,7 @@ export class RunFold {
           dutyAsked: duty,
           memoryBytes,
           ceilingBytesPerMs,
-          dutyAchieved: null,
-          bytesUp: 0,
-          bytesDown: 0,
-          peakRssBytes: null,
           left: null,
-          computeMs: 0,
-          busyMs: 0,
         });
         return;
       }
@@ -122,6 +129,11 @@ export class RunFold {
           node.bytesDown += cost.bytesDown;
           node.peakRssBytes = cost.peakRssBytes ?? node.peakRssBytes;
         }
+        return;
+      case "resumed":
+        this.#roundMs.length = Math.min(this.#roundMs.length, record.round);
+        this.#end = null;
+        for (const node of this.#nodes.values()) node.left ??= "the coordinator was started again";
         return;
       case "evaluation":
         this.#accuracy = record.accuracy;

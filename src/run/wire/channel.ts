@@ -112,6 +112,13 @@ export class Channel<M extends Message> {
     if (this.#leaving === null) this.#link.close();
   }
 
+  /** Closes at once: what is queued does not leave any more, and `onClose` is called before this returns. */
+  cut(reason: string): void {
+    this.#closing = reason;
+    this.#closed(reason);
+    this.#link.close();
+  }
+
   #startNext(): void {
     for (;;) {
       const frame = this.#queue[0];

@@ -66,7 +66,6 @@ export const refusalReasons = [
   "token",
   "token in use",
   "name in use",
-  "already started",
   "fleet full",
   "no data",
   "wrong data",
@@ -75,13 +74,15 @@ export const refusalReasons = [
 export type RefusalReason = (typeof refusalReasons)[number];
 
 /** Why a run ends for a worker. */
-export const stopReasons = ["finished", "interrupted", "failed", "dropped"] as const;
+export const stopReasons = ["finished", "interrupted", "failed", "dropped", "released"] as const;
 export type StopReason = (typeof stopReasons)[number];
 
 const hello = z.strictObject({
   type: z.literal("hello"),
   protocol: z.int(),
   token: text,
+  /** Drawn by the worker's process: who comes again with the same one is the same worker. */
+  instance: id,
   name: nodeName,
   kind: z.enum(["device", "edge", "cloud"]),
   /** Names the physical machine, so that probes on shared hardware take turns. */
@@ -173,6 +174,9 @@ const activity = z.strictObject({
 
 /** The worker cannot go on: engine error, unreadable data. */
 const failed = z.strictObject({ type: z.literal("failed"), text });
+/** Notice of departure: the worker finishes its round, and is told to stop when it is not needed any more. */
+const leaving = z.strictObject({ type: z.literal("leaving"), text });
+/** The worker is gone when this arrives. */
 const leave = z.strictObject({ type: z.literal("leave"), text });
 /** Heartbeat with its own sending time; the answer returns it, so no clocks are compared. */
 const ping = z.strictObject({ type: z.literal("ping"), sentMs: z.number() });
@@ -228,6 +232,7 @@ const workerMessage = z.discriminatedUnion("type", [
   reject,
   activity,
   failed,
+  leaving,
   leave,
   ping,
   pong,

@@ -27,6 +27,7 @@ import {
   type CoordinatorMessage,
   type JobSpec,
   protocolVersion,
+  type RefusalReason,
   type StopReason,
   type WorkerMessage,
 } from "../wire/messages.ts";
@@ -47,6 +48,8 @@ export interface WorkerOptions {
   readonly name: string;
   readonly kind: "device" | "edge" | "cloud";
   readonly token: string;
+  /** Drawn once per process: who connects anew with the same one is the same worker. */
+  readonly instance: string;
   /** Names the physical machine; workers with the same name are probed in turn. */
   readonly machine: string;
   /** Share of one core, above 0 and at most 1. */
@@ -57,8 +60,10 @@ export interface WorkerOptions {
 
 /** Why a worker ended. */
 export interface WorkerEnd {
-  readonly reason: StopReason | "refused" | "lost";
+  readonly reason: Exclude<StopReason, "released"> | "refused" | "lost";
   readonly text: string;
+  /** Why it was refused, where it was. */
+  readonly refusal?: RefusalReason;
 }
 
 /** What a worker tells its owner while it lives, in order. */
@@ -93,6 +98,9 @@ export class Worker {
   #evaluator: Evaluator | null = null;
   #plan: Plan | null = null;
   #stages = new Map<string, Stage>();
+  /** Why it leaves, once it has given notice. */
+  #notice: string | null = null;
+  #parting: Cancel | null = null;
   #end: WorkerEnd | null = null;
 
   constructor(host: Host, link: Link, options: WorkerOptions, owner: WorkerOwner) {
@@ -120,7 +128,19 @@ export class Worker {
     this.#send(this.#hello());
   }
 
-  /** Says goodbye and ends; the coordinator goes on without this node. */
+  /**
+   * Gives notice: the worker finishes the round that is under way and ends when the coordinator
+   * needs it no more, at the latest after `withinMs`.
+   */
+  giveNotice(text: string, withinMs: number): void {
+    if (this.#end !== null || this.#notice !== null) return;
+    this.#notice = text;
+    if (this.#plan === null) return this.leave(text);
+    this.#send({ type: "leaving", text });
+    this.#parting = this.#host.after(withinMs, () => this.leave(text));
+  }
+
+  /** Says goodbye and ends at once; the coordinator goes on without this node. */
   leave(text: string): void {
     if (this.#end !== null) return;
     this.#end = { reason: "interrupted", text };
@@ -130,12 +150,14 @@ export class Worker {
 
   #hello(): WorkerMessage {
     const { train, test, engine } = this.#host;
-    const { name, kind, token, machine, duty, memoryBytes, ceilingBytesPerMs } = this.#options;
+    const { name, kind, token, instance, machine, duty, memoryBytes, ceilingBytesPerMs } =
+      this.#options;
     const data = train ?? test;
     return {
       type: "hello",
       protocol: protocolVersion,
       token,
+      instance,
       name,
       kind,
       machine,
@@ -164,7 +186,7 @@ export class Worker {
       case "welcome":
         return this.#welcome(nodeId(message.node), message.run, message.job, tensors);
       case "refuse":
-        this.#end = { reason: "refused", text: message.text };
+        this.#end = { reason: "refused", text: message.text, refusal: message.reason };
         return this.#channel.close(message.text);
       case "probe":
         return this.#probe(message.repeats);
@@ -183,12 +205,19 @@ export class Worker {
       case "watch":
         return this.#watch(message.isWatched);
       case "stop":
-        this.#end = { reason: message.reason, text: message.text };
-        return this.#channel.close(message.text);
+        return this.#stop(message.reason, message.text);
       case "ping":
       case "pong":
         return;
     }
+  }
+
+  #stop(reason: StopReason, text: string): void {
+    this.#end =
+      reason === "released"
+        ? { reason: "interrupted", text: this.#notice ?? text }
+        : { reason, text };
+    this.#channel.close(text);
   }
 
   #welcome(node: NodeId, run: string, job: JobSpec, tensors: Tensors): void {
@@ -346,6 +375,7 @@ export class Worker {
   #closed(reason: string): void {
     this.#abandonAll();
     this.#reporting?.();
+    this.#parting?.();
     this.#end ??= { reason: "lost", text: `the coordinator is gone: ${reason}` };
     this.#owner.onEnd(this.#end);
   }

@@ -1,0 +1,32 @@
+/** What a coordinator is given: a job, who may join, and what a predecessor has left (types only). */
+import type { RunId } from "../../base/ids.ts";
+import type { DenseTensor } from "../../base/tensor.ts";
+import type { Model } from "../../compile/graph.ts";
+import type { Journal } from "../host.ts";
+import type { Job } from "../job.ts";
+import type { Ticket } from "./admission.ts";
+import type { Past } from "./journal.ts";
+
+/** What a coordinator that is no more has left to its successor. */
+export interface Legacy {
+  readonly past: Past;
+  /** Tensors of the past's checkpoint, by name. */
+  readonly tensors: ReadonlyMap<string, DenseTensor>;
+}
+
+export interface CoordinatorOptions {
+  readonly run: RunId;
+  readonly job: Job;
+  /** The model as the run began with it. */
+  readonly model: Model;
+  /** Join tokens and what each allows. */
+  readonly tickets: ReadonlyMap<string, Ticket>;
+  /** Edge servers that the run waits for, beside the job's devices. */
+  readonly edges: number;
+  /** Where decisions are written down; none where the run need not outlive this coordinator. */
+  readonly journal?: Journal;
+  /** The run goes on from here, on the same journal; a new run where absent. */
+  readonly legacy?: Legacy;
+  /** How long the run waits for nodes to come back when it cannot go on without; not at all where absent. */
+  readonly patienceMs?: number;
+}

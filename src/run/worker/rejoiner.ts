@@ -1,0 +1,142 @@
+/**
+ * Keeps a worker in its run: when the link is lost (the coordinator is started again, a lid
+ * was closed, the address has changed) it dials again, with growing pauses and jitter, and
+ * joins as the same worker. A worker keeps nothing between rounds that the coordinator does
+ * not bring again, so a new one takes over where the old one was.
+ *
+ * Invariants:
+ * 1. At most one worker lives at a time.
+ * 2. A worker that was told to end, was refused or has failed is not joined again.
+ * 3. The end is reported to the owner exactly once.
+ */
+import type { Cancel, Done, Host, Link } from "../host.ts";
+import type { RefusalReason } from "../wire/messages.ts";
+import { Worker, type WorkerEnd, type WorkerEvent, type WorkerOptions } from "./worker.ts";
+
+/** What a rejoiner tells its owner while it lives, in order. */
+export type RejoinerEvent =
+  | WorkerEvent
+  /** The link is gone; it dials again in so many milliseconds. */
+  | { readonly type: "lost"; readonly text: string; readonly retryMs: number };
+
+export interface RejoinerOwner {
+  onEvent(event: RejoinerEvent): void;
+  onEnd(end: WorkerEnd): void;
+}
+
+export interface RejoinerOptions extends Omit<WorkerOptions, "instance"> {
+  /** How long it tries to come back before it gives up. */
+  readonly patienceMs: number;
+}
+
+/** Pauses between two attempts: doubled from the first to the longest, of which a random half is taken off. */
+const firstPauseMs = 500;
+const longestPauseMs = 15_000;
+
+/** Refusals that pass: the coordinator has not noticed yet that the old link is gone. */
+const passing: ReadonlySet<RefusalReason> = new Set(["token in use", "name in use", "fleet full"]);
+
+export class Rejoiner {
+  readonly #host: Host;
+  readonly #dial: (done: Done<Link>) => void;
+  readonly #options: RejoinerOptions;
+  readonly #owner: RejoinerOwner;
+  readonly #instance: string;
+  #worker: Worker | null = null;
+  #pause: Cancel | null = null;
+  #wasMember = false;
+  #attempts = 0;
+  /** Since when the link is gone. */
+  #lostMs = 0;
+  #isOver = false;
+
+  /**
+   * @param first an open link to begin with
+   * @param dial opens another one to the same coordinator
+   */
+  constructor(
+    host: Host,
+    first: Link,
+    dial: (done: Done<Link>) => void,
+    options: RejoinerOptions,
+    owner: RejoinerOwner,
+  ) {
+    this.#host = host;
+    this.#dial = dial;
+    this.#options = options;
+    this.#owner = owner;
+    const word = (): string =>
+      host.random
+        .below(2 ** 32)
+        .toString(16)
+        .padStart(8, "0");
+    this.#instance = word() + word();
+    this.#start(first);
+  }
+
+  /** Finishes the round under way, if there is one, and ends: see {@link Worker.giveNotice}. */
+  giveNotice(text: string, withinMs: number): void {
+    if (this.#worker === null) this.leave(text);
+    else this.#worker.giveNotice(text, withinMs);
+  }
+
+  /** Says goodbye and ends at once. */
+  leave(text: string): void {
+    if (this.#worker === null) this.#finish({ reason: "interrupted", text });
+    else this.#worker.leave(text);
+  }
+
+  #start(link: Link): void {
+    this.#worker = new Worker(
+      this.#host,
+      link,
+      { ...this.#options, instance: this.#instance },
+      {
+        onEvent: (event) => this.#happened(event),
+        onEnd: (end) => this.#ended(end),
+      },
+    );
+  }
+
+  #happened(event: WorkerEvent): void {
+    if (event.type === "welcomed") {
+      this.#wasMember = true;
+      this.#attempts = 0;
+    }
+    this.#owner.onEvent(event);
+  }
+
+  #ended(end: WorkerEnd): void {
+    this.#worker = null;
+    if (this.#attempts === 0) this.#lostMs = this.#host.now();
+    const isPassing = end.refusal !== undefined && passing.has(end.refusal);
+    if (this.#wasMember && (end.reason === "lost" || isPassing)) this.#retry(end);
+    else this.#finish(end);
+  }
+
+  #retry(end: WorkerEnd): void {
+    if (this.#isOver) return;
+    const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** this.#attempts);
+    const retryMs = pauseMs * (0.5 + 0.5 * this.#host.random.uniform());
+    if (this.#host.now() + retryMs - this.#lostMs > this.#options.patienceMs) {
+      return this.#finish(end);
+    }
+    this.#attempts++;
+    this.#owner.onEvent({ type: "lost", text: end.text, retryMs });
+    this.#pause = this.#host.after(retryMs, () => {
+      this.#dial((outcome) => {
+        if (this.#isOver) {
+          if (outcome.ok) outcome.value.close();
+        } else if (outcome.ok) this.#start(outcome.value);
+        else this.#retry({ reason: "lost", text: outcome.error });
+      });
+    });
+  }
+
+  #finish(end: WorkerEnd): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#pause?.();
+    this.#owner.onEnd(end);
+  }
+}

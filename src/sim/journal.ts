@@ -1,0 +1,88 @@
+/** A coordinator's journal in virtual time, on a disk that outlives whoever writes to it. */
+import { Hasher } from "../base/hash.ts";
+import { readSafetensors } from "../base/safetensors.ts";
+import type { DenseTensor } from "../base/tensor.ts";
+import type { Legacy } from "../run/coordinator/coordinator-options.ts";
+import { readJournal } from "../run/coordinator/journal.ts";
+import type { Journal } from "../run/host.ts";
+import type { World } from "./world.ts";
+
+/** What survives a crash: entries and kept files that were durable by then. */
+export interface SimDisk {
+  readonly entries: string[];
+  readonly kept: Map<string, Uint8Array>;
+}
+
+export const emptyDisk = (): SimDisk => ({ entries: [], kept: new Map() });
+
+/** Time until something is durable, and from then until its writer hears of it. */
+const [writeMs, answerMs] = [2, 1];
+
+/**
+ * A journal on a disk.
+ * @param isAlive whether the writer still lives: what was not durable when it died is lost, and
+ *   nobody is told of what was
+ */
+export function simJournal(world: World, disk: SimDisk, isAlive: () => boolean): Journal {
+  let clearAtMs = 0;
+  const write = (durable: () => void, tell: () => void): void => {
+    clearAtMs = Math.max(world.now(), clearAtMs) + writeMs;
+    world.at(clearAtMs, () => {
+      if (isAlive()) durable();
+    });
+    world.at(clearAtMs + answerMs, () => {
+      if (isAlive()) tell();
+    });
+  };
+  return {
+    append(entry, done) {
+      write(
+        () => void disk.entries.push(entry),
+        () => done({ ok: true, value: null }),
+      );
+    },
+    keep(parts, done) {
+      const bytes = joined(parts);
+      const name = nameOf(bytes);
+      write(
+        () => void disk.kept.set(name, bytes),
+        () => done({ ok: true, value: name }),
+      );
+    },
+    release(names) {
+      write(
+        () => {
+          for (const name of names) disk.kept.delete(name);
+        },
+        () => {},
+      );
+    },
+  };
+}
+
+/** What a coordinator finds on a disk; undefined where no decision was written down. */
+export function legacyOn(disk: SimDisk): Legacy | undefined {
+  if (disk.entries.length === 0) return undefined;
+  const past = readJournal(disk.entries, (name) => {
+    const bytes = disk.kept.get(name);
+    return bytes !== undefined && nameOf(bytes) === name;
+  });
+  const tensors = new Map<string, DenseTensor>();
+  for (const name of Object.values(past.checkpoint ?? {})) {
+    const bytes = disk.kept.get(name) ?? new Uint8Array();
+    for (const [tensor, value] of readSafetensors(bytes).tensors) tensors.set(tensor, value);
+  }
+  return { past, tensors };
+}
+
+const nameOf = (bytes: Uint8Array): string => new Hasher().bytes(bytes).digest();
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,224 @@
+/**
+ * A coordinator that is killed, at any step, and started again on its disk: the run goes on,
+ * every round is committed once, and the weights are those of the committed log.
+ */
+import { describe, expect, it } from "vitest";
+import { present } from "../../src/base/assert.ts";
+import { runId } from "../../src/base/ids.ts";
+import { readSafetensors } from "../../src/base/safetensors.ts";
+import { Coordinator } from "../../src/run/coordinator/coordinator.ts";
+import type { CoordinatorEnd } from "../../src/run/coordinator/farewell.ts";
+import { readJournal } from "../../src/run/coordinator/journal.ts";
+import type { Done, Host, Link } from "../../src/run/host.ts";
+import type { RunRecord } from "../../src/run/metrics/record.ts";
+import { Rejoiner } from "../../src/run/worker/rejoiner.ts";
+import type { WorkerEnd } from "../../src/run/worker/worker.ts";
+import { interpreterEngine } from "../../src/sim/engines.ts";
+import { simHost } from "../../src/sim/host.ts";
+import { emptyDisk, legacyOn, type SimDisk, simJournal } from "../../src/sim/journal.ts";
+import { simLinks } from "../../src/sim/link.ts";
+import { replay } from "../../src/sim/replay.ts";
+import type { SimNode } from "../../src/sim/simulate.ts";
+import { World } from "../../src/sim/world.ts";
+import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
+
+const job = smallJob({ rounds: 3 });
+const nodes = smallFleet(job);
+const patienceMs = 600_000;
+
+/** One coordinator process; killed, it does nothing any more and all its links close. */
+class Process {
+  readonly coordinator: Coordinator;
+  #isAlive = true;
+  readonly #links: Link[] = [];
+
+  constructor(world: World, disk: SimDisk, files: Map<string, Uint8Array>, told: Told) {
+    const host = hostOf(world, null, files, (record) => {
+      if (this.#isAlive) told.records.push(record);
+    });
+    const guarded: Host = {
+      ...host,
+      after: (delayMs, fire) => host.after(delayMs, () => this.#isAlive && fire()),
+      store: {
+        write: (name, bytes, done) =>
+          host.store.write(name, bytes, (outcome) => this.#isAlive && done(outcome)),
+      },
+    };
+    const legacy = legacyOn(disk);
+    this.coordinator = new Coordinator(
+      guarded,
+      {
+        run: runId("resumed"),
+        job,
+        model: smallModel(),
+        tickets: new Map(nodes.map((node) => [node.name, { kind: node.kind }])),
+        edges: 1,
+        journal: simJournal(world, disk, () => this.#isAlive),
+        ...(legacy === undefined ? {} : { legacy }),
+        patienceMs,
+      },
+      (end) => this.#isAlive && told.ends.push(end),
+    );
+  }
+
+  accept(link: Link): void {
+    this.#links.push(link);
+    this.coordinator.accept(link);
+  }
+
+  kill(): void {
+    this.#isAlive = false;
+    for (const link of this.#links) link.close();
+  }
+}
+
+interface Told {
+  readonly records: RunRecord[];
+  readonly ends: CoordinatorEnd[];
+}
+
+const hostOf = (
+  world: World,
+  node: SimNode | null,
+  files: Map<string, Uint8Array>,
+  record: (record: RunRecord) => void,
+): Host =>
+  simHost(world, {
+    name: node?.name ?? "coordinator",
+    seed: 1,
+    engine: interpreterEngine(),
+    profile: node?.profile ?? null,
+    batch: job.batch,
+    train: node?.train ?? null,
+    test: node?.test ?? null,
+    files,
+    record,
+  });
+
+/** Runs the job and kills the coordinator at these times; it is down for so long. */
+async function runKilled(killsAtMs: readonly number[], downMs = 700) {
+  const world = new World();
+  const [disk, files] = [emptyDisk(), new Map<string, Uint8Array>()];
+  const writtenMs: number[] = [];
+  const push = disk.entries.push.bind(disk.entries);
+  disk.entries.push = (...entries) => {
+    writtenMs.push(world.now());
+    return push(...entries);
+  };
+  const told: Told = { records: [], ends: [] };
+  const ends = new Map<string, WorkerEnd>();
+  let process: Process | null = new Process(world, disk, files, told);
+  for (const atMs of killsAtMs) {
+    world.at(atMs, () => {
+      if (told.ends.length > 0) return;
+      process?.kill();
+      process = null;
+    });
+    world.at(atMs + downMs, () => {
+      if (told.ends.length === 0) process ??= new Process(world, disk, files, told);
+    });
+  }
+  const open = (node: SimNode): Link | null => {
+    if (process === null) return null;
+    const [near, far] = simLinks(world, { latencyMs: node.latencyMs, bytesPerMs: null });
+    process.accept(far);
+    return near;
+  };
+  for (const node of nodes) {
+    const dial = (done: Done<Link>): void => {
+      world.at(world.now() + 1, () => {
+        const value = open(node);
+        done(value === null ? { ok: false, error: "nobody answers" } : { ok: true, value });
+      });
+    };
+    new Rejoiner(
+      hostOf(world, node, new Map(), () => {}),
+      present(open(node), "a first link"),
+      dial,
+      {
+        name: node.name,
+        kind: node.kind,
+        token: node.name,
+        machine: node.name,
+        duty: node.duty,
+        memoryBytes: null,
+        ceilingBytesPerMs: null,
+        patienceMs,
+      },
+      { onEvent: () => {}, onEnd: (end) => ends.set(node.name, end) },
+    );
+  }
+  await world.run(
+    () => (told.ends.length > 0 && ends.size === nodes.length) || world.now() > 1_000_000,
+  );
+  const past = readJournal(disk.entries, () => true);
+  return {
+    ...told,
+    workers: ends,
+    files,
+    decisions: past.decisions,
+    writtenMs,
+    endMs: world.now(),
+  };
+}
+
+type Killed = Awaited<ReturnType<typeof runKilled>>;
+
+const roundsOf = ({ decisions }: Pick<Killed, "decisions">): number[] =>
+  decisions.flatMap((record) => (record.type === "round" ? [record.round] : []));
+
+async function expectWhole(result: Killed): Promise<void> {
+  expect(result.ends.map(({ reason }) => reason)).toEqual(["finished"]);
+  expect(roundsOf(result)).toEqual([0, 1, 2]);
+  expect([...result.workers.values()].map(({ reason }) => reason)).toEqual(
+    nodes.map(() => "finished"),
+  );
+  const terms = result.decisions.flatMap((record) =>
+    record.type === "planned" ? [record.plan.term] : [],
+  );
+  expect(terms).toEqual(terms.map((_, i) => i + 1));
+  const sources = new Map(job.fleet.devices.map(({ name }, i) => [name, shard(i)]));
+  const expected = await replay({
+    job,
+    model: smallModel(),
+    records: result.decisions,
+    samplesOf: (node) => present(sources.get(node), node),
+    engine: interpreterEngine(),
+  });
+  const saved = readSafetensors(present(result.files.get("weights.safetensors"), "weights"));
+  for (const [name, { data }] of saved.tensors) {
+    expect(data, name).toEqual(present(expected.get(name), name).data);
+  }
+}
+
+describe("a coordinator that is killed and started again", () => {
+  it("goes on with the same run, whenever it was killed", { timeout: 120_000 }, async () => {
+    const whole = await runKilled([]);
+    await expectWhole(whole);
+    const steps = 20;
+    for (let i = 0; i < steps; i++) {
+      const atMs = (whole.endMs * (i + 0.5)) / steps;
+      const result = await runKilled([atMs]);
+      await expectWhole(result).catch((error: unknown) => {
+        throw new Error(`killed at ${atMs} ms`, { cause: error });
+      });
+    }
+  });
+
+  it("commits once what was written down, whether anybody had heard of it or not", async () => {
+    const whole = await runKilled([]);
+    expect(whole.writtenMs.length).toBe(whole.decisions.length);
+    for (const writtenMs of whole.writtenMs) {
+      // Before the entry is durable, before the coordinator hears that it is, and after.
+      for (const atMs of [writtenMs - 0.5, writtenMs + 0.5, writtenMs + 1.5]) {
+        await expectWhole(await runKilled([atMs]));
+      }
+    }
+  });
+
+  it("may be killed again and again", async () => {
+    const result = await runKilled([300, 1500, 2600, 3300, 4400, 5600], 400);
+    await expectWhole(result);
+    expect(result.records.filter(({ type }) => type === "resumed").length).toBeGreaterThan(3);
+  });
+});
