@@ -64,6 +64,16 @@ export class ModelError extends EdgeloomError {
 /** Bytes from another peer that break the protocol. The link that carried them is closed. */
 export class ProtocolError extends EdgeloomError {
   override readonly name = "ProtocolError";
+  /** Whether the bytes are wrong, or right in a version of the protocol that we do not speak. */
+  readonly reason: "protocol" | "version";
+
+  constructor(
+    message: string,
+    options: ErrorOptions & { readonly reason?: "protocol" | "version" } = {},
+  ) {
+    super(message, options);
+    this.reason = options.reason ?? "protocol";
+  }
 }
 
 /** No plan satisfies the constraints. Says which one and by how much. */

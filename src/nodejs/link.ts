@@ -8,9 +8,6 @@ import { memoryLinks } from "../run/wire/memory-link.ts";
 /** Time for the other side to take leave, after what was sent has gone. */
 const farewellMs = 3_000;
 
-/** Largest frame accepted. */
-export const frameBytesMax = 1024 * 1024 * 1024;
-
 /** An open WebSocket as a link. */
 export function webSocketLink(socket: WebSocket): Link {
   const link: Link = {

@@ -12,9 +12,10 @@ import sirv from "sirv";
 import { type WebSocket, WebSocketServer } from "ws";
 import { InputError } from "../base/errors.ts";
 import type { ObserverHub } from "../run/observe/hub.ts";
+import { linkMessageBytesMax } from "../run/wire/chunks.ts";
 import { RunArchive } from "./archive.ts";
 import { defaultPort } from "./default-port.ts";
-import { frameBytesMax, observerLink } from "./link.ts";
+import { observerLink } from "./link.ts";
 import { pageFolder } from "./page-folder.ts";
 
 const portsTried = 100;
@@ -53,7 +54,7 @@ export async function openWeb(options: WebOptions): Promise<Web> {
   const workers = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
-    maxPayload: frameBytesMax,
+    maxPayload: linkMessageBytesMax,
   });
   const observers = new WebSocketServer({
     noServer: true,

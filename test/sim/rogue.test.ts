@@ -10,7 +10,7 @@ import { decodeCoordinatorFrame } from "../../src/run/wire/frame.ts";
 import {
   type CoordinatorMessage,
   type Hello,
-  protocolVersion,
+  protocolVersions,
   type WorkerMessage,
 } from "../../src/run/wire/messages.ts";
 import { Worker } from "../../src/run/worker/worker.ts";
@@ -77,7 +77,7 @@ async function runWithRogue(script: Script, change: Partial<Hello> = {}) {
     channel.send({
       ...self,
       type: "hello",
-      protocol: protocolVersion,
+      protocols: protocolVersions,
       ceilingBytesPerMs: null,
       samples: 50,
       inputShape: [12],
@@ -195,7 +195,12 @@ describe("a device that does not keep to the protocol is dropped with the reason
 
 describe("a device that may not join is told why", () => {
   it.each<[what: string, change: Partial<Hello>, reason: string, text: RegExp]>([
-    ["an old version", { protocol: 0 }, "version", /protocol version 0 is not ours/],
+    [
+      "an old version",
+      { protocols: { from: 1, to: 2 } },
+      "version",
+      /versions 1 to 2 are not ours/,
+    ],
     ["a wrong token", { token: "guess" }, "token", /the join token is not valid/],
     ["another's token", { token: "edge" }, "token", /not valid for a device/],
     ["no data", { samples: 0 }, "no data", /training samples of its own/],

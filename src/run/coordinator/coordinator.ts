@@ -15,17 +15,16 @@
 import { present } from "../../base/assert.ts";
 import { messageOf, PlanError } from "../../base/errors.ts";
 import { type ChainId, type NodeId, nodeId, type RunId } from "../../base/ids.ts";
-import { tensor } from "../../base/tensor.ts";
 import type { Model } from "../../compile/graph.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
 import { planners } from "../../plan/planners.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
-import { type Job, jobSpecOf } from "../job.ts";
+import type { Job } from "../job.ts";
 import type { RunRecord } from "../metrics/record.ts";
 import { learningRateAt } from "../schedule.ts";
 import { Channel } from "../wire/channel.ts";
-import { type Decoded, decodeWorkerFrame, type Tensors } from "../wire/frame.ts";
+import { type Decoded, decodeWorkerFrame, frameBytesMax, type Tensors } from "../wire/frame.ts";
 import type {
   ContributionMessage,
   FeatureMessage,
@@ -35,7 +34,7 @@ import type {
   RejectMessage,
   WorkerMessage,
 } from "../wire/messages.ts";
-import { admit, type Ticket } from "./admission.ts";
+import { admit, consumesWithinMs, helloBytesMax, type Ticket } from "./admission.ts";
 import { CompiledJob } from "./compiled-job.ts";
 import { Examiner } from "./examiner.ts";
 import { Keeper } from "./keeper.ts";
@@ -135,7 +134,10 @@ export class Coordinator {
         if (member !== null) this.#left(member, reason);
       },
       onPaced: (fromMs, ms) => member?.receiving.add("receiving", fromMs, ms),
+      onBroken: ({ reason, message: text }) => ({ type: "refuse", reason, text }),
+      consumesWithinMs,
     });
+    channel.limitFrames(helloBytesMax);
     this.#visitors.add(channel);
   }
 
@@ -166,20 +168,12 @@ export class Coordinator {
       return null;
     }
     this.#visitors.delete(channel);
+    channel.limitFrames(frameBytesMax);
     const member = newMember(hello, channel);
     this.#members.set(member.id, member);
     this.#samples.set(member.id, hello.samples);
     this.#record(joined(member));
-    const structure = this.#compiled.structure.slice();
-    channel.send(
-      {
-        type: "welcome",
-        run: this.#options.run,
-        node: member.id,
-        job: jobSpecOf(this.#options.job),
-      },
-      new Map([["model", tensor("uint8", [structure.length], structure)]]),
-    );
+    channel.forward(this.#compiled.welcome(this.#options.run, hello));
     if (this.#isWatched) watchMember(member, true);
     this.#decide();
     return member;
@@ -217,6 +211,7 @@ export class Coordinator {
         return member.channel.close("said hello twice");
       case "ping":
       case "pong":
+      case "ack":
         return;
     }
   }
@@ -261,7 +256,8 @@ export class Coordinator {
     if (this.#phase.kind !== "round" || message.term !== this.#plan?.term) return;
     const target = nodeId(message.to);
     if (!this.#phase.round.passes(message.chain, from.id, message.stage, target)) return;
-    this.#members.get(target)?.channel.forward(frame);
+    // Its sender waits until it has left here, so what is relayed never piles up.
+    this.#members.get(target)?.channel.forward(frame, from.channel.hold(frame));
   }
 
   #left(member: Member, reason: string): void {
