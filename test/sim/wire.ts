@@ -38,7 +38,7 @@ export function openChannel(
 }
 
 /** Bytes of every message that one end of a link sends, in order. */
-export function watchSending(link: Link): { bytes: number; head: Uint8Array }[] {
+function watchSending(link: Link): { bytes: number; head: Uint8Array }[] {
   const sent: { bytes: number; head: Uint8Array }[] = [];
   const { send } = link;
   link.send = (message) => {
