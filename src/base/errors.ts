@@ -61,6 +61,9 @@ export class ModelError extends EdgeloomError {
   }
 }
 
+/** Longest message of a {@link ProtocolError}, in UTF-16 units. */
+const wordsMax = 500;
+
 /** Bytes from another peer that break the protocol. The link that carried them is closed. */
 export class ProtocolError extends EdgeloomError {
   override readonly name = "ProtocolError";
@@ -71,7 +74,8 @@ export class ProtocolError extends EdgeloomError {
     message: string,
     options: ErrorOptions & { readonly reason?: "protocol" | "version" } = {},
   ) {
-    super(message, options);
+    // What was received may be quoted, and be of any length.
+    super(message.length > wordsMax ? `${message.slice(0, wordsMax - 1)}…` : message, options);
     this.reason = options.reason ?? "protocol";
   }
 }
