@@ -3,10 +3,9 @@ import { WebSocket } from "ws";
 import { InputError } from "../base/errors.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { Engine } from "../run/host.ts";
-import { linkMessageBytesMax } from "../run/wire/chunks.ts";
 import { Worker, type WorkerEnd, type WorkerEvent } from "../run/worker/worker.ts";
 import { machineName, nodeHost, noStore } from "./host.ts";
-import { webSocketLink } from "./link.ts";
+import { dialOptions, webSocketLink } from "./link.ts";
 
 /** Which run to join, as what, and with which data. */
 export interface JoinOptions {
@@ -70,7 +69,7 @@ function connect<T>(url: string, start: (socket: WebSocket) => T): Promise<T> {
       );
     let socket: WebSocket;
     try {
-      socket = new WebSocket(url, { perMessageDeflate: false, maxPayload: linkMessageBytesMax });
+      socket = new WebSocket(url, dialOptions);
     } catch (error) {
       return refuse(error instanceof Error ? error.message : String(error));
     }

@@ -3,11 +3,25 @@ import type { WebSocket } from "ws";
 import { ProtocolError } from "../base/errors.ts";
 import type { Frame, Link, Payload } from "../run/host.ts";
 import type { TextLink } from "../run/observe/observer.ts";
+import { linkMessageBytesMax } from "../run/wire/chunks.ts";
 import { frameOfParts, joinFrame } from "../run/wire/frame.ts";
 import { memoryLinks } from "../run/wire/memory-link.ts";
 
 /** Time for the other side to take leave, after what was sent has gone. */
 const farewellMs = 3_000;
+
+/** What both sides of a worker's WebSocket are opened with. Tensors do not compress. */
+export const linkOptions = { perMessageDeflate: false, maxPayload: linkMessageBytesMax } as const;
+
+/**
+ * What a worker's side is opened with. Masks keep what a page sends from looking like requests to
+ * proxies in between (RFC 6455, section 10.3). A worker is no page, and goes through proxies under TLS
+ * alone: its mask is zero, which spares both sides a pass over every byte.
+ */
+export const dialOptions = {
+  ...linkOptions,
+  generateMask: (mask: Buffer): void => void mask.fill(0),
+} as const;
 
 /** Parts of a message below this size are joined: a header of their own would cost more. */
 const joinedBytesMax = 16 * 1024;

@@ -12,10 +12,9 @@ import sirv from "sirv";
 import { type WebSocket, WebSocketServer } from "ws";
 import { InputError } from "../base/errors.ts";
 import type { ObserverHub } from "../run/observe/hub.ts";
-import { linkMessageBytesMax } from "../run/wire/chunks.ts";
 import { RunArchive } from "./archive.ts";
 import { defaultPort } from "./default-port.ts";
-import { observerLink } from "./link.ts";
+import { linkOptions, observerLink } from "./link.ts";
 import { pageFolder } from "./page-folder.ts";
 
 const portsTried = 100;
@@ -51,11 +50,7 @@ export const newToken = (): string => randomBytes(16).toString("base64url").repl
 export async function openWeb(options: WebOptions): Promise<Web> {
   const server = createServer(answering(options));
   const port = await listen(server, options.port);
-  const workers = new WebSocketServer({
-    noServer: true,
-    perMessageDeflate: false,
-    maxPayload: linkMessageBytesMax,
-  });
+  const workers = new WebSocketServer({ noServer: true, ...linkOptions });
   const observers = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,

@@ -3,10 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { float32 } from "../../src/base/tensor.ts";
 import { after } from "../../src/nodejs/host.ts";
-import { localLinks, webSocketLink } from "../../src/nodejs/link.ts";
+import { dialOptions, linkOptions, localLinks, webSocketLink } from "../../src/nodejs/link.ts";
 import type { Host, Link } from "../../src/run/host.ts";
 import { Channel } from "../../src/run/wire/channel.ts";
-import { linkMessageBytesMax } from "../../src/run/wire/chunks.ts";
 import { decodeWorkerFrame } from "../../src/run/wire/frame.ts";
 import type { WorkerMessage } from "../../src/run/wire/messages.ts";
 import { windowBytesMax } from "../../src/run/wire/sender.ts";
@@ -14,11 +13,10 @@ import { testLink } from "../contract/link.ts";
 
 const patienceMs = 10_000;
 const MiB = 1024 * 1024;
-const options = { perMessageDeflate: false, maxPayload: linkMessageBytesMax } as const;
 let server: WebSocketServer;
 
 beforeAll(async () => {
-  server = new WebSocketServer({ ...options, host: "127.0.0.1", port: 0 });
+  server = new WebSocketServer({ ...linkOptions, host: "127.0.0.1", port: 0 });
   await new Promise((resolve) => server.once("listening", resolve));
 });
 afterAll(() => {
@@ -30,7 +28,7 @@ afterAll(() => {
 async function sockets(): Promise<[WebSocket, WebSocket]> {
   const { port } = server.address() as AddressInfo;
   const accepted = new Promise<WebSocket>((resolve) => server.once("connection", resolve));
-  const near = new WebSocket(`ws://127.0.0.1:${port}`, options);
+  const near = new WebSocket(`ws://127.0.0.1:${port}`, dialOptions);
   await new Promise((resolve) => near.once("open", resolve));
   return [near, await accepted];
 }

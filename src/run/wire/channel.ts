@@ -248,7 +248,7 @@ export class Channel<M extends Message> {
 
   #acknowledge(isHeartbeat: boolean): void {
     if (!this.#isOpen) return;
-    const due = this.#intake.due(isHeartbeat);
+    const due = this.#intake.due(this.#host.now(), isHeartbeat);
     if (due !== null) this.#transmit(encodeFrame({ type: "ack", ...due }));
   }
 

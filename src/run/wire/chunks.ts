@@ -79,10 +79,20 @@ export class Cutter {
   }
 }
 
-/** Puts the chunks of a frame together again. Holds at most one frame. */
+/** Memory that a frame gets before its bytes are there; it grows with them, whatever was announced. */
+const reservedBytesMax = 8 * 1024 * 1024;
+const growth = 4;
+
+/**
+ * Puts the chunks of a frame together again. Holds at most one frame. Bytes are copied once, while
+ * they are warm, and the memory of a chunk is freed at once instead of waiting for the collector.
+ */
 export class Assembler {
-  #parts: Payload[] = [];
   #rest = 0;
+  #buffer = new Uint8Array(0);
+  #length = 0;
+  /** The frame's parts, where some have no values; null where all do. */
+  #parts: Payload[] | null = null;
 
   /** Whether chunks of a frame are still missing. */
   get isBusy(): boolean {
@@ -90,7 +100,7 @@ export class Assembler {
   }
 
   /**
-   * Takes a message of the link.
+   * Takes a message of the link, and the memory of a chunk with it.
    * @param bytesMax largest frame accepted
    * @returns the whole frame that it is or completes; null while chunks are missing
    * @throws ProtocolError where it breaks the rules of chunks
@@ -98,15 +108,19 @@ export class Assembler {
   take(message: Frame, bytesMax: number): Frame | null {
     const bytes = frameBytes(message);
     if (!isChunk(message)) {
-      if (bytes > Math.min(chunkBytesMax, bytesMax)) {
-        throw new ProtocolError(
-          `a frame of ${bytes} bytes in one piece; at most ${Math.min(chunkBytesMax, bytesMax)} allowed`,
-        );
-      }
-      return message;
+      const allowed = Math.min(chunkBytesMax, bytesMax);
+      if (bytes <= allowed) return message;
+      throw new ProtocolError(`a frame of ${bytes} bytes in one piece; at most ${allowed} allowed`);
     }
     const size = bytes - chunkHeadBytes;
     const rest = viewOf(message.head).getUint32(4, true);
+    this.#check(size, rest, bytesMax);
+    for (const part of message.body) this.#add(part, size + rest);
+    this.#rest = rest;
+    return rest > 0 ? null : this.#complete();
+  }
+
+  #check(size: number, rest: number, bytesMax: number): void {
     if (size > chunkBytesMax || size < (rest > 0 ? chunkBytesMin : 1)) {
       throw new ProtocolError(
         `a chunk of ${size} bytes; ${chunkBytesMin} to ${chunkBytesMax} allowed`,
@@ -119,11 +133,36 @@ export class Assembler {
     if (this.#rest === 0 && size + rest > bytesMax) {
       throw new ProtocolError(`a frame of ${size + rest} bytes; at most ${bytesMax} allowed`);
     }
-    for (const part of message.body) this.#parts.push(part);
-    this.#rest = rest;
-    if (rest > 0) return null;
-    const parts = this.#parts;
-    this.#parts = [];
+  }
+
+  #add(part: Payload, missing: number): void {
+    if (this.#parts !== null) return void this.#parts.push(part);
+    if (part.bytes === null) {
+      this.#parts = [
+        { byteLength: this.#length, bytes: this.#buffer.subarray(0, this.#length) },
+        part,
+      ];
+      return;
+    }
+    const { bytes } = part;
+    const needed = this.#length + bytes.length;
+    if (needed > this.#buffer.length) {
+      const reserved = Math.max(reservedBytesMax, growth * this.#buffer.length);
+      const larger = new Uint8Array(Math.min(this.#length + missing, reserved));
+      larger.set(this.#buffer.subarray(0, this.#length));
+      this.#buffer = larger;
+    }
+    this.#buffer.set(bytes, this.#length);
+    this.#length = needed;
+    if (bytes.length === bytes.buffer.byteLength) (bytes.buffer as ArrayBuffer).transfer(0);
+  }
+
+  #complete(): Frame {
+    const bytes = this.#buffer.subarray(0, this.#length);
+    const parts = this.#parts ?? [{ byteLength: bytes.length, bytes }];
+    this.#buffer = new Uint8Array(0);
+    this.#length = 0;
+    this.#parts = null;
     return frameOfParts(parts);
   }
 }

@@ -36,6 +36,9 @@ export type Tensors = ReadonlyMap<string, Tensor>;
 
 const noTensors: Tensors = new Map();
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
 /** Largest header accepted: a table of a few ten thousand tensors. */
 const headerBytesMax = 8 * 1024 * 1024;
 
@@ -87,9 +90,7 @@ export function encodeFrame(message: Message, tensors: Tensors = noTensors): Fra
     if (padding > 0) body.push({ byteLength: padding, bytes: new Uint8Array(padding) });
     offset += padded(length);
   }
-  const json = new TextEncoder().encode(
-    JSON.stringify({ message: clipped(message), tensors: table }),
-  );
+  const json = encoder.encode(JSON.stringify({ message: clipped(message), tensors: table }));
   const head = new Uint8Array(padded(4 + json.length));
   new DataView(head.buffer).setUint32(0, json.length, true);
   head.set(json, 4);
@@ -184,9 +185,7 @@ function parseHeader<T>(frame: Frame, schema: z.ZodMiniType<T>): T {
   const jsonLength = view.getUint32(0, true);
   let header: unknown;
   try {
-    const json = new TextDecoder("utf-8", { fatal: true }).decode(
-      frame.head.subarray(4, 4 + jsonLength),
-    );
+    const json = decoder.decode(frame.head.subarray(4, 4 + jsonLength));
     header = JSON.parse(json);
   } catch (error) {
     throw new ProtocolError(`the header is not JSON: ${messageOf(error)}`, { cause: error });

@@ -3,9 +3,15 @@
  * been consumed. What a relay has passed on counts as consumed once it has left to its
  * target, so a slow target makes the sender wait and the relay holds little.
  */
+import { chunkBytesMin } from "./chunks.ts";
 
-/** Acknowledgements are sent when so many bytes are new, and with each heartbeat. */
-const ackBytes = 16 * 1024;
+/**
+ * Acknowledgements are sent when so many bytes are new, less after a while without one, and with
+ * each heartbeat. The smallest window has room for another chunk beside what is not acknowledged.
+ */
+const ackBytes = 3 * chunkBytesMin;
+const lateAckBytes = chunkBytesMin;
+const lateMs = 50;
 
 export interface Acknowledgement {
   /** Bytes that have arrived in all. */
@@ -18,6 +24,7 @@ export class Intake {
   #received = 0;
   #held = 0;
   #last: Acknowledgement = { received: 0, consumed: 0 };
+  #lastMs = Number.NEGATIVE_INFINITY;
   readonly #onReleased: () => void;
 
   /** @param onReleased called when held bytes have been given free */
@@ -41,12 +48,14 @@ export class Intake {
     };
   }
 
-  /** What to acknowledge now: null while little is new, or nothing where `isHeartbeat`. */
-  due(isHeartbeat: boolean): Acknowledgement | null {
+  /** What to acknowledge now; null while little is new, or nothing where `isHeartbeat`. */
+  due(nowMs: number, isHeartbeat: boolean): Acknowledgement | null {
     const consumed = Math.max(this.#last.consumed, this.#received - this.#held);
     const news = this.#received - this.#last.received + consumed - this.#last.consumed;
-    if (news < (isHeartbeat ? 1 : ackBytes)) return null;
+    const enough = nowMs - this.#lastMs >= lateMs ? lateAckBytes : ackBytes;
+    if (news < (isHeartbeat ? 1 : enough)) return null;
     this.#last = { received: this.#received, consumed };
+    this.#lastMs = nowMs;
     return this.#last;
   }
 }

@@ -12,13 +12,13 @@ import { Lateness } from "../lateness.ts";
 import type { PacedTraffic } from "../metrics/record.ts";
 import { Cutter, chunkBytesMax, chunkBytesMin } from "./chunks.ts";
 import type { AchievedRate } from "./estimates.ts";
-import { frameBytes } from "./frame.ts";
+import { chunkHeadBytes, frameBytes } from "./frame.ts";
 
 /** A chunk keeps its link busy for so long, within the limits of chunks. */
 const chunkMs = 200;
 /** What a window holds, within its limits: so much time at the link's rate, and two round trips. */
 const windowMs = 1_000;
-const windowBytesMin = 4 * chunkBytesMin;
+const windowBytesMin = 4 * (chunkBytesMin + chunkHeadBytes);
 /** Most bytes under way that the receiver has not consumed. */
 export const windowBytesMax = 4 * chunkBytesMax;
 /** Producers hold back while more than so much waits. */
