@@ -1,7 +1,7 @@
 /** Damage to messages of a link: bytes that are wrong anywhere, and frames that are well-formed and say something wrong. */
 import { type Random, random } from "../../src/base/random.ts";
 import type { Frame, Link } from "../../src/run/host.ts";
-import { chunkMark, joinFrame, splitFrame } from "../../src/run/wire/frame.ts";
+import { chunkMark, decodeWorkerFrame, joinFrame, splitFrame } from "../../src/run/wire/frame.ts";
 
 const pick = <T>(draw: Random, from: readonly T[]): T => from[draw.below(from.length)] as T;
 
@@ -154,6 +154,20 @@ export interface Damage {
   readonly heard: number;
   /** Told of each damaged message. */
   onDamaged(): void;
+  /** Told of each message, damaged or not, that carries values no training gives. */
+  onWild(): void;
+}
+
+/** Values that are finite and far too large: no rule forbids them, and training diverges of them. */
+function isWild(frame: Frame): boolean {
+  try {
+    const { tensors } = decodeWorkerFrame(frame);
+    return [...tensors.values()].some(
+      ({ data }) => data instanceof Float32Array && data.some((value) => Math.abs(value) > 1e3),
+    );
+  } catch {
+    return false;
+  }
 }
 
 /** A link on which some messages are damaged; the one that introduces a worker is left alone. */
@@ -167,7 +181,11 @@ export function damagingLink(link: Link, damage: Damage): Link {
     return received(damaged(bytes, draw));
   };
   const outer: Link = {
-    send: (frame) => link.send(pass(frame, damage.sent)),
+    send(frame) {
+      const passed = pass(frame, damage.sent);
+      if (isWild(passed)) damage.onWild();
+      link.send(passed);
+    },
     close: () => link.close(),
     onFrame: () => {},
     onClose: () => {},

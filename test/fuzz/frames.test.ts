@@ -8,7 +8,7 @@ import { runInNewContext } from "node:vm";
 import { beforeAll, describe, expect, test } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { ProtocolError } from "../../src/base/errors.ts";
-import { random } from "../../src/base/random.ts";
+import { type Random, random } from "../../src/base/random.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
 import type { Link } from "../../src/run/host.ts";
 import { Assembler, Cutter } from "../../src/run/wire/chunks.ts";
@@ -58,6 +58,9 @@ beforeAll(async () => {
   sentByCoordinator = heard;
 });
 
+const pick = (from: readonly Uint8Array[], draw: Random): Uint8Array =>
+  from[draw.below(from.length)] as Uint8Array;
+
 describe("damaged frames", () => {
   test(`are decoded or refused in words, ${count} of them`, options, () => {
     let whole = 0;
@@ -67,7 +70,7 @@ describe("damaged frames", () => {
         i % 2 === 0
           ? ([sentByWorker, decodeWorkerFrame] as const)
           : ([sentByCoordinator, decodeCoordinatorFrame] as const);
-      const original = from[draw.below(from.length)] as Uint8Array;
+      const original = pick(from, draw);
       const bytes = draw.below(10) === 0 ? randomBytes(draw) : damaged(original, draw);
       try {
         const frame = new Assembler().take(received(bytes), 1e6);
@@ -147,33 +150,30 @@ describe("a coordinator among strangers", () => {
         ({ world, node, connect }) => {
           const draw = random(9);
           const hello = joinFrame(encodeFrame({ ...helloOf(node), token: "guess" }));
-          let link: Link | null = null;
+          let link = connect();
+          let uses = 0;
+          const reconnect = (): void => {
+            const old = link;
+            world.at(world.now() + 10, () => old.close());
+            link = connect();
+            uses = 0;
+            link.onFrame = (frame) => {
+              const { message } = decodeCoordinatorFrame(frame);
+              if (message.type !== "refuse") return;
+              refused.set(message.reason, (refused.get(message.reason) ?? 0) + 1);
+            };
+          };
           const another = (): void => {
-            if (link === null) {
-              const opened = connect();
-              opened.onFrame = (frame) => {
-                const { message } = decodeCoordinatorFrame(frame);
-                if (message.type === "refuse") {
-                  refused.set(message.reason, (refused.get(message.reason) ?? 0) + 1);
-                }
-              };
-              opened.onClose = () => {
-                if (link === opened) link = null;
-              };
-              link = opened;
-            }
-            const original =
-              draw.below(3) === 0
-                ? hello
-                : (sentByWorker[draw.below(sentByWorker.length)] ?? hello);
+            if (uses++ % 3 === 0) reconnect();
+            const original = draw.below(3) === 0 ? hello : pick(sentByWorker, draw);
             link.send(received(draw.below(4) === 0 ? randomBytes(draw) : damaged(original, draw)));
             sent++;
             if (sent === Math.floor(count / 2)) heapAtHalf = heapBytes();
             if (sent < count) world.at(world.now() + stepMs, another);
             else heapAtEnd = heapBytes();
           };
-          // From before the gathering to after the last round.
-          const stepMs = (1.2 * alone.world.now()) / count;
+          // From before the gathering to the last round.
+          const stepMs = (0.95 * alone.world.now()) / count;
           world.at(0, another);
         },
         { engine: interpreterEngine, isAwaited: false },
@@ -184,7 +184,8 @@ describe("a coordinator among strangers", () => {
       expect(refused.get("protocol")).toBeGreaterThan(count / 10);
       for (const reason of ["version", "token"])
         expect(refused.get(reason), reason).toBeGreaterThan(0);
-      if (sent === count) expect(heapAtEnd - heapAtHalf).toBeLessThan(20e6);
+      expect(sent).toBe(count);
+      expect(heapAtEnd - heapAtHalf).toBeLessThan(20e6);
     },
   );
 });
@@ -199,16 +200,22 @@ describe("damage on the line of one device", () => {
 
   test("R2, R4, R10: leaves the others alone, each way and both", options, async () => {
     let damages = 0;
+    let wildRuns = 0;
+    let runs = 0;
     const ends = new Map<string, number>();
     for (let seed = 1; damages < count / 40; seed++) {
       let own: WorkerEnd | null = null;
+      let isWild = false;
       const { end, ofType, workers } = await runBeside(
         ({ host, node, connect }) => {
           const onDamaged = (): void => {
             damages++;
           };
+          const onWild = (): void => {
+            isWild = true;
+          };
           const chance = chances[seed % chances.length] ?? { sent: 60, heard: 60 };
-          const link = damagingLink(connect(), { seed, ...chance, onDamaged });
+          const link = damagingLink(connect(), { seed, ...chance, onDamaged, onWild });
           new Worker(host, link, optionsOf(node), {
             onEvent: () => {},
             onEnd: (value) => {
@@ -219,10 +226,12 @@ describe("damage on the line of one device", () => {
         { engine: interpreterEngine },
       );
       const at = `seed ${seed}`;
-      // Values that are finite and far too large are merged, and training may diverge of them.
-      expect(`${end?.reason}: ${end?.text}`, at).toMatch(
-        /^(finished: 4 rounds|failed: .* it diverged)/,
-      );
+      runs++;
+      if (isWild) {
+        wildRuns++;
+        continue;
+      }
+      expect(`${end?.reason}: ${end?.text}`, at).toBe("finished: 4 rounds");
       expect(
         ofType("left").filter(({ name }) => name !== "c"),
         at,
@@ -239,5 +248,6 @@ describe("damage on the line of one device", () => {
     }
     // Some damage ends the device, and some is borne.
     expect(ends.size).toBeGreaterThan(1);
+    expect(wildRuns).toBeLessThan(runs / 3);
   });
 });

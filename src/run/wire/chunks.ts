@@ -79,8 +79,11 @@ export class Cutter {
   }
 }
 
-/** Memory that a frame gets before its bytes are there; it grows with them, whatever was announced. */
-const reservedBytesMax = 8 * 1024 * 1024;
+/**
+ * Memory that a frame gets before its bytes are there, of which systems take none until it is
+ * written to; above, it grows with what has come, whatever was announced.
+ */
+const reservedBytesMax = 64 * 1024 * 1024;
 const growth = 4;
 
 /**
