@@ -71,7 +71,7 @@ export class Channel<M extends Message> {
   #isOpen = true;
   /** Why this side closes, once it does; then nothing is handed on any more. */
   #closing: string | null = null;
-  #isCut = false;
+  #isHungUp = false;
 
   constructor(host: Host, link: Link, handlers: ChannelHandlers<M>) {
     this.#host = host;
@@ -85,7 +85,7 @@ export class Channel<M extends Message> {
       transmit: (message) => this.#transmit(message),
       onPaced: (fromMs, ms) => handlers.onPaced?.(fromMs, ms),
       onEmpty: () => {
-        if (this.#closing !== null) this.#cut();
+        if (this.#closing !== null) this.#hangUp();
       },
     });
     link.onFrame = (message) => this.#receive(message);
@@ -176,33 +176,33 @@ export class Channel<M extends Message> {
   close(reason: string): void {
     if (!this.#isOpen) return;
     this.#closing = reason;
-    if (this.#sender.isEmpty) this.#cut();
+    if (this.#sender.isEmpty) this.#hangUp();
   }
 
-  #cut(): void {
-    if (this.#isCut) return;
-    this.#isCut = true;
+  #hangUp(): void {
+    if (this.#isHungUp) return;
+    this.#isHungUp = true;
     this.#link.close();
   }
 
   #transmit(message: Frame): void {
-    if (!this.#isOpen || this.#isCut) return;
+    if (!this.#isOpen || this.#isHungUp) return;
     this.#bytesSent += frameBytes(message);
     this.#link.send(message);
   }
 
   #receive(message: Frame): void {
-    if (!this.#isOpen || this.#isCut) return;
+    if (!this.#isOpen || this.#isHungUp) return;
     this.#heardMs = this.#host.now();
     this.#bytesReceived += frameBytes(message);
     try {
       this.#take(message);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      this.#closing = `broke the protocol: ${error.message}`;
+      this.#closing ??= `broke the protocol: ${error.message}`;
       const farewell = this.#handlers.onBroken?.(error);
       if (farewell !== undefined) this.#transmit(encodeFrame(farewell));
-      this.#cut();
+      this.#hangUp();
     }
   }
 
@@ -256,7 +256,7 @@ export class Channel<M extends Message> {
     const reason = this.#lapse();
     if (reason !== null) {
       this.#closing ??= reason;
-      this.#cut();
+      this.#hangUp();
       return;
     }
     const sentMs = this.#host.now();
