@@ -6,7 +6,7 @@ import type { Done, Engine, Link } from "../run/host.ts";
 import { Rejoiner, type RejoinerEvent } from "../run/worker/rejoiner.ts";
 import type { WorkerEnd } from "../run/worker/worker.ts";
 import { machineName, nodeHost, noStore } from "./host.ts";
-import { frameBytesMax, webSocketLink } from "./link.ts";
+import { dialOptions, webSocketLink } from "./link.ts";
 
 const defaultPatienceMs = 600_000;
 /** Time that a round under way is given to come to its end: less than machines give that are taken away. */
@@ -87,7 +87,7 @@ function connect<T>(url: string, start: (socket: WebSocket) => T): Promise<T> {
       );
     let socket: WebSocket;
     try {
-      socket = new WebSocket(url, { perMessageDeflate: false, maxPayload: frameBytesMax });
+      socket = new WebSocket(url, dialOptions);
     } catch (error) {
       return refuse(error instanceof Error ? error.message : String(error));
     }

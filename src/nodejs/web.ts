@@ -14,7 +14,7 @@ import { InputError } from "../base/errors.ts";
 import type { ObserverHub } from "../run/observe/hub.ts";
 import { RunArchive } from "./archive.ts";
 import { defaultPort } from "./default-port.ts";
-import { frameBytesMax, observerLink } from "./link.ts";
+import { linkOptions, observerLink } from "./link.ts";
 import { pageFolder } from "./page-folder.ts";
 
 const portsTried = 100;
@@ -50,11 +50,7 @@ export const newToken = (): string => randomBytes(16).toString("base64url").repl
 export async function openWeb(options: WebOptions): Promise<Web> {
   const server = createServer(answering(options));
   const port = await listen(server, options.port);
-  const workers = new WebSocketServer({
-    noServer: true,
-    perMessageDeflate: false,
-    maxPayload: frameBytesMax,
-  });
+  const workers = new WebSocketServer({ noServer: true, ...linkOptions });
   const observers = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,

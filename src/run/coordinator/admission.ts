@@ -1,6 +1,17 @@
 /** Who may join: a pure decision over what a worker says and what is there already. */
 import { misfitOf, type TakenData } from "../taken-data.ts";
-import { type Hello, protocolVersion, type RefusalReason } from "../wire/messages.ts";
+import {
+  commonVersion,
+  foreignVersion,
+  type Hello,
+  protocolVersions,
+  type RefusalReason,
+} from "../wire/messages.ts";
+
+/** Largest frame of somebody who has not been admitted. */
+export const helloBytesMax = 64 * 1024;
+/** Workers hold nothing back: who consumes nothing of what is sent to it for so long is let go. */
+export const consumesWithinMs = 30_000;
 
 /** What a join token allows. One token admits one worker at a time. */
 export interface Ticket {
@@ -24,11 +35,8 @@ export interface Refusal {
 
 /** Null when the worker may join. */
 export function admit(hello: Hello, at: Admission): Refusal | null {
-  if (hello.protocol !== protocolVersion) {
-    return {
-      reason: "version",
-      text: `protocol version ${hello.protocol} is not ours, ${protocolVersion}: use the same release on both sides`,
-    };
+  if (commonVersion(hello.protocols, protocolVersions) === null) {
+    return { reason: "version", text: foreignVersion(hello.protocols) };
   }
   const ticket = at.tickets.get(hello.token);
   if (ticket === undefined || ticket.kind !== hello.kind) {
