@@ -24,6 +24,7 @@ export { type Accuracy, type EvaluateOptions, evaluate, profileModel } from "./n
 export { loadModel, type NamedModel } from "./nodejs/model-files.ts";
 export { type PageOptions, type PageServing, servePage } from "./nodejs/page.ts";
 export { type PlanOptions, type PlanResult, plan } from "./nodejs/plan.ts";
+export type { ReachOptions } from "./nodejs/reach.ts";
 export type { RecordListener } from "./nodejs/recording.ts";
 export {
   createRunFolder,
