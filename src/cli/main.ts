@@ -63,6 +63,7 @@ Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrup
 
   addRuns(root);
   addViews(root);
+  addAdministration(root);
   addModels(root);
   addTools(root);
   return root;
@@ -159,6 +160,21 @@ function addViews(root: Command): void {
     .option("--port <n>", "port of the page (default: first free from 7070)", port)
     .option("--runs <dir>", "folder for runs", "runs")
     .action(async (options) => (await import("./commands/page.ts")).showPage(options));
+}
+
+/** Commands that administer runs. */
+function addAdministration(root: Command): void {
+  root
+    .command("tokens")
+    .description("list who may join, watch and administer a run; make and revoke tokens")
+    .argument("<run>", "run folder, or its server's address with an admin's token")
+    .option("--revoke <id>", "take a token back, and close what it has opened")
+    .option("--add <role>", "make a token: device, edge, observer or admin")
+    .option("--label <name>", "for whom it is made (default: guest)")
+    .option("--json", "print one JSON object")
+    .action(async (run, options) =>
+      (await import("./commands/tokens.ts")).showTokens(run, options),
+    );
 }
 
 /** Commands that look at models. */

@@ -23,6 +23,8 @@ export interface AccessOptions {
 
 /** What the web server checks its visitors with. */
 export interface Access {
+  /** The run's folder; null where there is no run. */
+  readonly folder: string | null;
   readonly tokens: RunTokens;
   readonly tokenDays: number;
   readonly gate: Gate;
@@ -48,6 +50,7 @@ export async function openAccess(options: AccessOptions): Promise<Access> {
   const [pageToken = ""] = await tokens.issueOnce("observer", ["page"], tokenDays);
   const ownToken = randomBytes(16).toString("hex");
   return {
+    folder,
     tokens,
     tokenDays,
     gate,

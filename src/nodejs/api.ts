@@ -9,7 +9,7 @@ import * as z from "zod/mini";
 import { namePattern } from "../base/ids.ts";
 import { RunArchive } from "./archive.ts";
 import type { Gate } from "./gate.ts";
-import { type IssuedToken, type RunTokens, type TokenRole, tokenRoles } from "./tokens.ts";
+import { type RunTokens, type TokenRole, tokenRoles } from "./tokens.ts";
 
 export interface ApiOptions {
   /** Folder of all runs. */
@@ -25,12 +25,6 @@ export interface ApiOptions {
   readonly metrics: (() => Promise<string>) | null;
   /** Days for which tokens made on request hold. */
   readonly tokenDays: number;
-}
-
-/** The answer to `GET /api/admin/tokens`, and of `POST` with the new token beside. */
-export interface TokenList {
-  readonly tokens: readonly IssuedToken[];
-  readonly token?: string;
 }
 
 /** Largest body of a request. */

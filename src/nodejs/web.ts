@@ -5,6 +5,7 @@
  * address alone unless it is told otherwise, and then speaks TLS (`reach.ts`).
  */
 import { X509Certificate } from "node:crypto";
+import { rmSync, writeFileSync } from "node:fs";
 import {
   createServer,
   type IncomingMessage,
@@ -14,6 +15,7 @@ import {
 } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import sirv from "sirv";
 import { type WebSocket, WebSocketServer } from "ws";
@@ -25,11 +27,14 @@ import { AddressCount, type EdgeLimits } from "./limits.ts";
 import { frameBytesMax, observerLink } from "./link.ts";
 import { pageFolder } from "./page-folder.ts";
 import { inUrl, type Reach } from "./reach.ts";
+import { servingFile } from "./run-folder.ts";
 
 const portsTried = 100;
 const renewalCheckMs = 86_400_000;
 
 export interface WebOptions extends ApiOptions {
+  /** Told where the server is while it is there; null where there is no run. */
+  readonly folder: string | null;
   /** Exactly this port, or null for the first free one from {@link defaultPort}. */
   readonly port: number | null;
   /** Stands in the page's address; everything that it shows is asked for with it. */
@@ -73,19 +78,32 @@ export async function openWeb(options: WebOptions): Promise<Web> {
   const port = await listen(server, reach.host, options.port);
   const renewal = renewing(server, reach);
   const secure = reach.identity === null ? "" : "s";
-  const ca = reach.fingerprint === null ? "" : `&ca=${reach.fingerprint}`;
   const place = `${inUrl(reach.shown)}:${port}`;
+  const withdraw = announce(options, `http${secure}://`, port);
+  const ca = reach.fingerprint === null ? "" : `&ca=${reach.fingerprint}`;
   return {
     port,
     url: `ws${secure}://${place}`,
     pageUrl: `http${secure}://${place}/#token=${options.pageToken}${ca}`,
     close() {
       clearInterval(renewal);
+      withdraw();
       closeSockets();
       server.close();
       server.closeAllConnections();
     },
   };
+}
+
+/** Writes into the run's folder where it is served. @returns what takes it back */
+function announce({ folder, reach }: WebOptions, scheme: string, port: number): () => void {
+  if (folder === null) return () => {};
+  const path = join(folder, servingFile);
+  const isAny = reach.host === "0.0.0.0" || reach.host === "::";
+  const own = `${scheme}${inUrl(isAny ? "127.0.0.1" : reach.host)}:${port}`;
+  const shown = `${scheme}${inUrl(reach.shown)}:${port}`;
+  writeFileSync(path, `${JSON.stringify({ own, shown, fingerprint: reach.fingerprint })}\n`);
+  return () => rmSync(path, { force: true });
 }
 
 /** Slow and oversized requests are cut off: they come from nobody who means well. */
