@@ -152,8 +152,8 @@ export class Gate implements Tickets {
 function close(socket: WebSocket, why: keyof typeof closings): void {
   const [code, words] = closings[why];
   socket.close(code, words);
-  // What else comes is left in the network's buffers.
-  socket.pause();
+  // What else a loud one sends is left in the network's buffers.
+  if (why === "loud") socket.pause();
   setTimeout(() => socket.terminate(), farewellMs).unref();
 }
 
