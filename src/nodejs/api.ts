@@ -7,6 +7,7 @@ import { createReadStream } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import * as z from "zod/mini";
 import { namePattern } from "../base/ids.ts";
+import { say, sayJson } from "./answers.ts";
 import { RunArchive } from "./archive.ts";
 import type { Gate } from "./gate.ts";
 import { type RunTokens, type TokenRole, tokenRoles } from "./tokens.ts";
@@ -163,17 +164,6 @@ export const isReading = ({ method }: IncomingMessage): boolean =>
 /** Whether a request comes from this machine. */
 const isLocal = ({ socket }: IncomingMessage): boolean =>
   /^(::ffff:)?127\.|^::1$/.test(socket.remoteAddress ?? "");
-
-/** Answers in plain words. */
-export function say(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { "content-type": "text/plain; charset=utf-8" });
-  response.end(`${text}\n`);
-}
-
-function sayJson(response: ServerResponse, answer: object): void {
-  response.writeHead(200, { "content-type": "application/json" });
-  response.end(JSON.stringify(answer));
-}
 
 /** The JSON of a request's body; undefined where it is none, or too long. */
 async function bodyOf(request: IncomingMessage): Promise<unknown> {

@@ -117,7 +117,11 @@ export class Gate implements Tickets {
         if (check.ok) this.#keep(check.id, socket);
         this.#checked.set(token, check);
         take(socket);
-        for (const [message, wasBinary] of waiting) socket.emit("message", message, wasBinary);
+        // Whoever reads from now on may have asked for another form of messages.
+        const isCut = socket.binaryType === "fragments";
+        for (const [message, wasBinary] of waiting) {
+          socket.emit("message", isCut && wasBinary ? [message] : message, wasBinary);
+        }
         this.#checked.delete(token);
       });
     };

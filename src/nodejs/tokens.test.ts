@@ -22,7 +22,12 @@ describe("tokens of a run", () => {
     const token = await tokens.issue("device", "phone", 7);
     expect(token).toMatch(/^[\w.-]{1,150}$/);
     const [issued] = tokens.issued;
-    expect(await tokens.check(token)).toEqual({ ok: true, id: issued?.id, role: "device" });
+    expect(await tokens.check(token)).toEqual({
+      ok: true,
+      id: issued?.id,
+      role: "device",
+      label: "phone",
+    });
     expect(issued).toMatchObject({ role: "device", label: "phone", isRevoked: false });
   });
 

@@ -33,7 +33,7 @@ export interface IssuedToken {
 
 /** Whether a token holds, and if not why, in words for whoever showed it. */
 export type TokenCheck =
-  | { readonly ok: true; readonly id: string; readonly role: TokenRole }
+  | { readonly ok: true; readonly id: string; readonly role: TokenRole; readonly label: string }
   | { readonly ok: false; readonly text: string };
 
 const algorithm = "HS256";
@@ -137,7 +137,8 @@ export class RunTokens {
       if (this.#revoked.has(id)) {
         return { ok: false, text: `it has been revoked (${id}): ask for a new one` };
       }
-      return { ok: true, id, role };
+      const label = this.#access.issued.find((entry) => entry.id === id)?.label ?? "";
+      return { ok: true, id, role, label };
     } catch (error) {
       if (!(error instanceof errors.JWTExpired)) return unknown;
       const at = new Date(1000 * Number(error.payload.exp)).toISOString().slice(0, 16);
