@@ -29,6 +29,8 @@ const dialling = 16;
 
 const report: FleetReport = { rttMs: [], contributions: [], left: 0, rejoined: 0, ends: {} };
 let isOver = false;
+/** Nobody leaves before the run has begun: it waits for all of them. */
+const begun = Promise.withResolvers<void>();
 
 /** The header of a message, where it is short enough to be one of control. */
 function messageIn(data: unknown): Record<string, unknown> | null {
@@ -94,13 +96,15 @@ async function live(task: FleetTask, index: number, onJoined: () => void): Promi
     else report.rejoined++;
     const leavesInMs = (60_000 / task.leaving) * -Math.log(1 - draw());
     const leaving = new AbortController();
-    const departure = sleep(leavesInMs, undefined, { signal: leaving.signal, ref: false }).then(
-      () => {
-        report.left++;
-        joined.leave("out for a moment");
-      },
-      () => {},
-    );
+    const departure = begun.promise
+      .then(() => sleep(leavesInMs, undefined, { signal: leaving.signal, ref: false }))
+      .then(
+        () => {
+          report.left++;
+          joined.leave("out for a moment");
+        },
+        () => {},
+      );
     const end = await joined.ended;
     leaving.abort();
     await departure;
@@ -144,8 +148,10 @@ process.once("message", async (task: FleetTask) => {
   say({ type: "joined" });
   process.on("message", (order: FleetOrder) => {
     // Round trips count from here on: until now everybody joined at once.
-    if (order === "measure") report.rttMs.length = 0;
-    else isOver = true;
+    if (order === "measure") {
+      report.rttMs.length = 0;
+      begun.resolve();
+    } else isOver = true;
   });
   await Promise.allSettled(lives);
   say({ type: "report", report });
