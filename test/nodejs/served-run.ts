@@ -106,6 +106,7 @@ export const helloFrame = (change: Partial<Hello>): Uint8Array =>
       type: "hello",
       protocol: protocolVersion,
       token: "",
+      instance: "first",
       name: "stranger",
       kind: "device",
       machine: "m",
