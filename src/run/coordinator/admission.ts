@@ -18,8 +18,18 @@ export interface Ticket {
   readonly kind: "device" | "edge" | "cloud";
 }
 
+/** A token that allows nothing (any more), and why, to follow on "the join token is not valid: ". */
+export interface VoidTicket {
+  readonly void: string;
+}
+
+/** What join tokens allow: a map where they are known, a check of signatures where they are signed. */
+export interface Tickets {
+  get(token: string): Ticket | VoidTicket | undefined;
+}
+
 export interface Admission {
-  readonly tickets: ReadonlyMap<string, Ticket>;
+  readonly tickets: Tickets;
   /** Workers that are members now. */
   readonly present: readonly Hello[];
   readonly takes: TakenData;
@@ -39,6 +49,9 @@ export function admit(hello: Hello, at: Admission): Refusal | null {
     return { reason: "version", text: foreignVersion(hello.protocols) };
   }
   const ticket = at.tickets.get(hello.token);
+  if (ticket !== undefined && "void" in ticket) {
+    return { reason: "token", text: `the join token is not valid: ${ticket.void}` };
+  }
   if (ticket === undefined || ticket.kind !== hello.kind) {
     return {
       reason: "token",
