@@ -28,6 +28,15 @@ export class World {
     return this.#nowMs;
   }
 
+  /** The same: this clock never jumps. */
+  elapsed(): number {
+    return this.#nowMs;
+  }
+
+  after(delayMs: number, fire: () => void): Cancel {
+    return this.at(this.#nowMs + delayMs, fire);
+  }
+
   /** Calls `fire` at a virtual time that is not in the past. */
   at(atMs: number, fire: () => void): Cancel {
     return this.#push(atMs, null, fire);
@@ -50,7 +59,7 @@ export class World {
     });
   }
 
-  /** The driver: fires events in order until `isOver` or nothing is left. */
+  /** The driver: fires events in order until `isOver`, asked before each, or nothing is left. */
   async run(isOver: () => boolean): Promise<void> {
     while (!isOver()) {
       const event = this.#events.pop();

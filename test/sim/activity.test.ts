@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { RunHistory } from "../../src/run/metrics/history.ts";
 import { nullEngine } from "../../src/sim/engines.ts";
-import { type SimNode, simulate } from "../../src/sim/simulate.ts";
+import type { SimNode } from "../../src/sim/fleet.ts";
+import { simulate } from "../../src/sim/simulate.ts";
 import { smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 async function watched(isWatched: boolean) {

@@ -16,9 +16,9 @@ import {
 } from "../../src/run/wire/messages.ts";
 import { Worker } from "../../src/run/worker/worker.ts";
 import { nullEngine } from "../../src/sim/engines.ts";
+import type { SimNode } from "../../src/sim/fleet.ts";
 import { simHost } from "../../src/sim/host.ts";
 import { simLinks } from "../../src/sim/link.ts";
-import type { SimNode } from "../../src/sim/simulate.ts";
 import { World } from "../../src/sim/world.ts";
 import { smallFleet, smallJob, smallModel } from "./small-job.ts";
 
