@@ -130,6 +130,7 @@ export class Machine {
   #files = new Map<string, Uint8Array>();
   #life: Life | null = null;
   #peer: Peer | null = null;
+  #starts = 0;
   /** Several reasons to stand still may overlap. */
   #stops = 0;
 
@@ -145,6 +146,11 @@ export class Machine {
     return this.#life !== null;
   }
 
+  /** How many times it was started. */
+  get starts(): number {
+    return this.#starts;
+  }
+
   /** What is on its disk. */
   get files(): ReadonlyMap<string, Uint8Array> {
     return this.#files;
@@ -155,6 +161,7 @@ export class Machine {
     if (this.#life !== null) return;
     const life = new Life(this.#network.world);
     this.#life = life;
+    this.#starts++;
     if (this.#stops > 0) life.stop();
     life.hear(() => {
       this.#peer = this.#start({

@@ -69,6 +69,8 @@ export class Network {
   readonly #partitions = new Set<ReadonlySet<Access>>();
   /** Told of every frame that has left a connection's wires. */
   onCarried: (carried: Carried) => void = () => {};
+  /** Told when a pipe's rate has changed, with what it was before. */
+  onRate: (pipe: Pipe, before: number) => void = () => {};
 
   constructor(world: World, seed: number) {
     this.world = world;
@@ -115,7 +117,9 @@ export class Network {
       this.changed(transfer as Flow);
       this.disturbed(transfer as Flow);
     }
+    const before = pipe.bytesPerMs;
     pipe.bytesPerMs = bytesPerMs;
+    this.onRate(pipe, before);
   }
 
   /** Whatever hangs together with this transfer gets its rate anew: it leaves, or its wires change. */

@@ -59,7 +59,7 @@ export interface SimulationResult {
 }
 
 /** The machine of the coordinator, in faults. */
-const coordinatorName = "coordinator";
+export const coordinatorName = "coordinator";
 
 /**
  * Runs a job to its end in virtual time. The same options give the same records.
@@ -69,11 +69,12 @@ const coordinatorName = "coordinator";
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const simulation = new Simulation(options);
   await simulation.run();
-  return simulation.result();
+  const { end, ...result } = simulation.result();
+  return { end: present(end, "the end of the run"), ...result };
 }
 
 /** A simulation as an object: for those who look into it between events. */
-class Simulation {
+export class Simulation {
   readonly world = new World();
   readonly network: Network;
   readonly machines = new Map<string, Machine>();
@@ -112,12 +113,9 @@ class Simulation {
     for (const machine of this.machines.values()) machine.boot();
   }
 
-  /** Lets the run come to its end; `afterEach` is called after every event. */
-  async run(afterEach: () => void = () => {}): Promise<void> {
-    await this.world.run(() => {
-      afterEach();
-      return this.isOver;
-    });
+  /** Lets the run come to its end; `stops` is asked after every event whether to go no further. */
+  async run(stops: () => boolean = () => false): Promise<void> {
+    await this.world.run(() => stops() || this.isOver);
     for (const engine of this.#engines) await engine.close();
     const [name, { text = "" } = {}] = this.#refused() ?? [];
     if (name !== undefined) throw fleetError(`${name}, refused: ${text}`);
@@ -132,13 +130,13 @@ class Simulation {
     );
   }
 
-  result(): SimulationResult {
+  result(): Omit<SimulationResult, "end"> & { readonly end: CoordinatorEnd | null } {
     const workers = new Map(this.#workers);
     for (const { name } of this.#options.nodes) {
       if (!workers.has(name)) workers.set(name, { reason: "lost", text: "the machine is off" });
     }
     return {
-      end: present(this.#end, "the end of the run"),
+      end: this.#end,
       records: this.records,
       files: this.#machine(coordinatorName).files,
       workers,
@@ -146,9 +144,19 @@ class Simulation {
     };
   }
 
-  // Who is refused at the start leaves a place that nobody else will take: the run would never begin.
+  /** Who is refused as it first comes leaves a place that nobody else will take: the run would never begin. */
   #refused(): [string, WorkerEnd] | undefined {
-    return [...this.#workers].find(([, { reason }]) => reason === "refused");
+    return [...this.#workers].find(([name, { reason }]) => {
+      return reason === "refused" && this.#machine(name).starts === 1;
+    });
+  }
+
+  /** Whether the run waits for devices of which at least one will not come any more. */
+  get isForsaken(): boolean {
+    if (this.records.some(({ record }) => record.type === "planned")) return false;
+    return this.#options.nodes.some(
+      ({ name }) => this.#workers.has(name) || !this.#machine(name).isOn,
+    );
   }
 
   #machine(name: string): Machine {
