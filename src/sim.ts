@@ -15,4 +15,11 @@ export {
 export type { SimCell, SimNode, SimTrace, SimWire } from "./sim/fleet.ts";
 export type { SimSamples } from "./sim/host.ts";
 export { type ReplayOptions, replay } from "./sim/replay.ts";
+export {
+  parseScenario,
+  type Scenario,
+  type ScenarioNode,
+  type ScenarioSpeed,
+  type ScenarioTrace,
+} from "./sim/scenario.ts";
 export { type SimulationOptions, type SimulationResult, simulate } from "./sim/simulate.ts";

@@ -6,9 +6,9 @@
 import { present } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
 import { runId } from "../base/ids.ts";
-import type { Model } from "../compile/graph.ts";
 import { Coordinator } from "../run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
+import type { StartModel } from "../run/coordinator/training-state.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import type { TimedRecord } from "../run/metrics/record.ts";
@@ -30,7 +30,7 @@ import { World } from "./world.ts";
 /** A job, the machines that train it, and what goes wrong. */
 export interface SimulationOptions {
   readonly job: Job;
-  readonly model: Model;
+  readonly model: StartModel;
   readonly nodes: readonly SimNode[];
   /** Wires that nodes share. */
   readonly cells?: readonly SimCell[];

@@ -11,7 +11,7 @@ import {
 } from "../../nodejs.ts";
 import { conclude, jsonOf } from "../conclusion.ts";
 import { exitCodeOf } from "../exit.ts";
-import { readJobFile } from "../job-file.ts";
+import { readJobFile, sayUnused } from "../job-file.ts";
 import { predictRound } from "../predict.ts";
 import { RunReporter } from "../run-reporter.ts";
 import { bold, fail, say } from "../terminal.ts";
@@ -36,7 +36,8 @@ export interface Listening {
 
 export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
   const startedAt = flags.since ?? performance.timeOrigin;
-  const { job, text, folder } = readJobFile(path);
+  const { job, scenario, text, folder } = readJobFile(path);
+  sayUnused(scenario, "serve (which takes the devices' names, duties, memory and rates)", []);
   const model = loadModel(job, folder);
   const test = loadHeldOut(job.data, folder);
   const runFolder = createRunFolder(flags.runs, job.name, text, new Date());

@@ -2,7 +2,7 @@
 import { createRunFolder, loadHeldOut, loadModel, loadTraining, train } from "../../nodejs.ts";
 import { conclude, jsonOf } from "../conclusion.ts";
 import { exitCodeOf } from "../exit.ts";
-import { readJobFile } from "../job-file.ts";
+import { readJobFile, sayUnused } from "../job-file.ts";
 import { RunReporter } from "../run-reporter.ts";
 import { fail, say } from "../terminal.ts";
 
@@ -13,7 +13,8 @@ export interface TrainFlags {
 }
 
 export async function trainJob(path: string, flags: TrainFlags): Promise<void> {
-  const { job, text, folder } = readJobFile(path);
+  const { job, scenario, text, folder } = readJobFile(path);
+  sayUnused(scenario, "train", []);
   const model = loadModel(job, folder);
   const samples = loadTraining(job.data, folder);
   const test = loadHeldOut(job.data, folder);
