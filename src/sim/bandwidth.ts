@@ -14,31 +14,76 @@ import { present } from "../base/assert.ts";
 /** A wire, one way: a node's own access, or a cell that many share. */
 export class Pipe {
   readonly name: string;
-  /** Transfers that want to go through it now. */
-  readonly active = new Set<Transfer>();
-  /** Infinite where the wire limits nothing, 0 where nothing passes. */
-  bytesPerMs: number;
+  /** Transfers that want to go through it now, with what each could bring by its other pipes. */
+  readonly #active = new Map<Transfer, number>();
+  #bytesPerMs: number;
+  /** Sum of what they could bring; those that nothing else limits are counted apart. */
+  #brought = 0;
+  #unlimited = 0;
 
+  /** @param bytesPerMs infinite where the wire limits nothing, 0 where nothing passes */
   constructor(name: string, bytesPerMs: number) {
     this.name = name;
-    this.bytesPerMs = bytesPerMs;
+    this.#bytesPerMs = bytesPerMs;
+  }
+
+  get bytesPerMs(): number {
+    return this.#bytesPerMs;
+  }
+
+  /** Transfers that want to go through it now. */
+  get active(): Iterable<Transfer> {
+    return this.#active.keys();
+  }
+
+  setRate(bytesPerMs: number): void {
+    const transfers = [...this.active];
+    this.#bytesPerMs = bytesPerMs;
+    for (const transfer of transfers) {
+      for (const pipe of transfer.pipes) if (pipe !== this) pipe.#enter(transfer);
+    }
+  }
+
+  /** Whether it can hold anybody back: its transfers could bring more than it carries. */
+  get canBind(): boolean {
+    if (this.#bytesPerMs === Number.POSITIVE_INFINITY || this.#active.size < 2) return false;
+    return this.#unlimited > 0 || this.#brought > this.#bytesPerMs * (1 - rounding);
+  }
+
+  /** A transfer has become active: it enters all of its pipes. */
+  static enter(transfer: Transfer): void {
+    for (const pipe of transfer.pipes) pipe.#enter(transfer);
+  }
+
+  /** A transfer is active no more. */
+  static leave(transfer: Transfer): void {
+    for (const pipe of transfer.pipes) pipe.#leave(transfer);
+  }
+
+  #enter(transfer: Transfer): void {
+    this.#leave(transfer);
+    const rate = leastRate(transfer, this);
+    this.#active.set(transfer, rate);
+    if (rate === Number.POSITIVE_INFINITY) this.#unlimited++;
+    else this.#brought += rate;
+  }
+
+  #leave(transfer: Transfer): void {
+    const rate = this.#active.get(transfer);
+    if (rate === undefined) return;
+    this.#active.delete(transfer);
+    if (rate === Number.POSITIVE_INFINITY) this.#unlimited--;
+    // Sums that go up and down gather rounding: an idle wire starts anew.
+    else this.#brought = this.#active.size === 0 ? 0 : this.#brought - rate;
   }
 }
+
+/** Sums of rates may be off by this share; to take a wire for narrow that is not costs nothing but time. */
+const rounding = 1e-9;
 
 /** One direction of a connection as far as bandwidth goes. */
 export interface Transfer {
   readonly pipes: readonly Pipe[];
-}
-
-/** Whether a pipe can hold anybody back: its transfers could bring more than it carries. */
-export function canBind(pipe: Pipe): boolean {
-  if (pipe.bytesPerMs === Number.POSITIVE_INFINITY || pipe.active.size < 2) return false;
-  let brought = 0;
-  for (const transfer of pipe.active) {
-    brought += leastRate(transfer, pipe);
-    if (brought > pipe.bytesPerMs) return true;
-  }
-  return false;
 }
 
 /** The rate of the narrowest pipe of a transfer, but one. */
@@ -64,7 +109,7 @@ export function coupledGroups(changed: Iterable<Transfer>): Transfer[][] {
       for (const pipe of pipes) {
         if (seen.has(pipe)) continue;
         seen.add(pipe);
-        if (!canBind(pipe)) continue;
+        if (!pipe.canBind) continue;
         for (const other of pipe.active) {
           if (reached.has(other)) continue;
           reached.add(other);

@@ -20,6 +20,7 @@ import type { Engine, EngineAnswer, EngineRun, Slot } from "../run/host.ts";
 /** Slots and programs, which both engines keep alike. `compute` is all that differs. */
 class SlotEngine implements Engine {
   readonly description: string;
+  readonly isHollow: boolean;
   readonly #compute: (
     program: Program,
     feeds: ReadonlyMap<string, Tensor>,
@@ -31,8 +32,10 @@ class SlotEngine implements Engine {
   constructor(
     description: string,
     compute: (program: Program, feeds: ReadonlyMap<string, Tensor>) => ReadonlyMap<string, Tensor>,
+    isHollow = false,
   ) {
     this.description = description;
+    this.isHollow = isHollow;
     this.#compute = compute;
   }
 
@@ -129,6 +132,7 @@ export const nullEngine = (): Engine =>
   new SlotEngine(
     "null",
     (program) => new Map(program.outputs.map((port) => [port.name, hollow(port)])),
+    true,
   );
 
 /** The reference interpreter, for small models and tests. */

@@ -11,7 +11,7 @@ import type { Profile } from "../plan/plan.ts";
 import { computeMs } from "../plan/program-time.ts";
 import type { Batch, DataSource, Done, Engine, Host, HostEngine, Store } from "../run/host.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
-import type { Clock } from "./machine.ts";
+import type { Clock } from "./world.ts";
 
 /** Samples of a simulated node: real ones, or a count and a shape for the null engine. */
 export type SimSamples =
@@ -21,6 +21,8 @@ export type SimSamples =
 export interface SimHostOptions {
   readonly name: string;
   readonly seed: number;
+  /** Which start of its peer this is: chance is another one each time. 1 where absent. */
+  readonly life?: number;
   readonly engine: Engine;
   /** Null for a peer that computes nothing, such as the coordinator. */
   readonly profile: Profile | null;
@@ -38,7 +40,7 @@ export function simHost(clock: Clock, options: SimHostOptions): Host {
   return {
     now: () => clock.now(),
     after: (delayMs, fire) => clock.after(Math.max(0, delayMs), fire),
-    random: random(options.seed).fork(options.name),
+    random: random(options.seed).fork(`${options.name} ${options.life ?? 1}`),
     engine: simEngine(clock, options),
     train: options.train === null ? null : simData(clock, options.train),
     test: options.test === null ? null : simData(clock, options.test),
@@ -61,6 +63,7 @@ function simEngine(
   };
   return {
     description: engine.description,
+    isHollow: engine.isHollow ?? false,
     load(list, done) {
       for (const program of list) programs.set(program.id, program);
       clock.complete(

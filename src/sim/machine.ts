@@ -5,20 +5,10 @@
  * stretch from a start to the next crash. A life that is over hears nothing, and one that
  * stands still hears it all when it goes on, in order.
  */
-import type { Cancel, Done, Frame, Link } from "../run/host.ts";
+import type { Cancel, Done, Frame, Link, Outcome } from "../run/host.ts";
+import { emptyDisk, type SimDisk } from "./journal.ts";
 import { type Access, isOneMachine, type Network } from "./network.ts";
-import type { World } from "./world.ts";
-
-/** When things happen to a peer; the world itself is one. */
-export interface Clock {
-  /** What the peer's own clock shows, in milliseconds. */
-  now(): number;
-  /** Milliseconds that have really passed, whatever clocks show. */
-  elapsed(): number;
-  after(delayMs: number, fire: () => void): Cancel;
-  /** Hands over the result of a real computation when so much time has passed in all. */
-  complete<T>(elapsedMs: number, result: Promise<T>, done: Done<T>): void;
-}
+import type { Clock, World } from "./world.ts";
 
 /** From a start of a machine to its next crash. */
 export class Life implements Clock {
@@ -96,24 +86,31 @@ interface Connection {
   readonly vanish: () => void;
 }
 
-/** Told what came of a dial: a link, or why there is none. */
-export type Dialled = (answer: { link: Link } | { error: string }) => void;
-
 /** A peer on a machine, as the machine sees it. */
 export interface Peer {
   /** Takes a connection that another machine has dialled. */
   accept?(link: Link): void;
 }
 
+/** What survives a crash, unless the disk is lost with it. */
+export interface Disk {
+  readonly files: Map<string, Uint8Array>;
+  readonly journal: SimDisk;
+}
+
+const emptied = (): Disk => ({ files: new Map(), journal: emptyDisk() });
+
 /** What a peer is started with. */
 export interface Start {
   readonly clock: Clock;
   /** What is on the disk: what survived, on a second start. */
-  readonly files: Map<string, Uint8Array>;
+  readonly disk: Disk;
+  /** Counts the starts, from 1. */
+  readonly starts: number;
   /** Milliseconds of computing stretch to so many times as long at the moment. */
   readonly slowness: () => number;
   /** Connects to another machine. */
-  dial(to: Machine, done: Dialled): void;
+  dial(to: Machine, done: Done<Link>): void;
 }
 
 /** How long a dial waits for an answer. */
@@ -127,7 +124,7 @@ export class Machine {
   readonly #slowdowns: number[] = [];
   readonly #network: Network;
   readonly #start: (start: Start) => Peer;
-  #files = new Map<string, Uint8Array>();
+  #disk = emptied();
   #life: Life | null = null;
   #peer: Peer | null = null;
   #starts = 0;
@@ -152,8 +149,8 @@ export class Machine {
   }
 
   /** What is on its disk. */
-  get files(): ReadonlyMap<string, Uint8Array> {
-    return this.#files;
+  get disk(): Disk {
+    return this.#disk;
   }
 
   /** Starts the peer on what the disk holds; nothing happens where it runs already. */
@@ -166,7 +163,8 @@ export class Machine {
     life.hear(() => {
       this.#peer = this.#start({
         clock: life,
-        files: this.#files,
+        disk: this.#disk,
+        starts: this.#starts,
         slowness: () => this.#slowdowns.reduce((product, by) => product * by, 1 / this.speed),
         dial: (to, done) => this.#dial(life, to, done),
       });
@@ -179,7 +177,7 @@ export class Machine {
    */
   crash({ isSilent = false, losesDisk = false } = {}): void {
     const life = this.#life;
-    if (losesDisk) this.#files = new Map();
+    if (losesDisk) this.#disk = emptied();
     if (life === null) return;
     life.end();
     for (const { link, vanish } of life.connections) {
@@ -217,20 +215,21 @@ export class Machine {
     this.#life?.jump(ms);
   }
 
-  #dial(life: Life, to: Machine, done: Dialled): void {
+  #dial(life: Life, to: Machine, done: Done<Link>): void {
     const { world } = this.#network;
     const isNear = isOneMachine(this.access, to.access);
     const roundTripMs = isNear ? 0 : 2 * (this.access.latencyMs + to.access.latencyMs);
-    const answer = (atMs: number, value: Parameters<Dialled>[0]): void => {
-      world.at(atMs, () => life.hear(() => done(value)));
+    const answer = (atMs: number, outcome: Outcome<Link>): void => {
+      world.at(atMs, () => life.hear(() => done(outcome)));
     };
     world.at(world.now() + roundTripMs, () => {
       const now = world.now();
       if (!this.#network.reaches(this.access, to.access)) {
-        return answer(now + dialMs, { error: `no answer from ${to.name}` });
+        return answer(now + dialMs, { ok: false, error: `no answer from ${to.name}` });
       }
       const there = to.#life;
-      if (there === null) return answer(now, { error: `${to.name} refused the connection` });
+      if (there === null)
+        return answer(now, { ok: false, error: `${to.name} refused the connection` });
       const { near, far, vanish } = this.#network.connect(this.access, to.access);
       let open = 2;
       const onClosed = (): void => {
@@ -243,7 +242,7 @@ export class Machine {
         if (to.#peer?.accept === undefined) other.close();
         else to.#peer.accept(other);
       });
-      life.hear(() => done({ link }));
+      life.hear(() => done({ ok: true, value: link }));
     });
   }
 }

@@ -12,14 +12,7 @@ import { present } from "../base/assert.ts";
 import { type Random, random } from "../base/random.ts";
 import type { Cancel, Link } from "../run/host.ts";
 import { type Medium, memoryLinks } from "../run/wire/memory-link.ts";
-import {
-  canBind,
-  coupledGroups,
-  fairRates,
-  leastRate,
-  type Pipe,
-  type Transfer,
-} from "./bandwidth.ts";
+import { coupledGroups, fairRates, leastRate, Pipe, type Transfer } from "./bandwidth.ts";
 import type { World } from "./world.ts";
 
 /** A cell, a home's line, a server room's uplink: nodes and other cells share it. */
@@ -118,14 +111,14 @@ export class Network {
       this.disturbed(transfer as Flow);
     }
     const before = pipe.bytesPerMs;
-    pipe.bytesPerMs = bytesPerMs;
+    pipe.setRate(bytesPerMs);
     this.onRate(pipe, before);
   }
 
   /** Whatever hangs together with this transfer gets its rate anew: it leaves, or its wires change. */
   disturbed(flow: Flow): void {
     for (const pipe of flow.pipes) {
-      if (!canBind(pipe)) continue;
+      if (!pipe.canBind) continue;
       for (const other of pipe.active) if (other !== flow) this.changed(other as Flow);
     }
   }
@@ -236,16 +229,16 @@ class Flow implements Medium, Transfer {
   }
 
   #activate(): void {
-    for (const pipe of this.pipes) pipe.active.add(this);
+    Pipe.enter(this);
     // Most connections share nothing that is short: their rate is their own.
-    if (this.pipes.some(canBind)) this.#network.changed(this);
+    if (this.pipes.some((pipe) => pipe.canBind)) this.#network.changed(this);
     else this.setRate(leastRate(this));
   }
 
   #deactivate(): void {
     this.setRate(0);
     this.#network.disturbed(this);
-    for (const pipe of this.pipes) pipe.active.delete(this);
+    Pipe.leave(this);
   }
 
   /** Waits until the first parcel has left at the present rate. */

@@ -5,14 +5,18 @@
  */
 import { present } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
+import { Hasher } from "../base/hash.ts";
 import { runId } from "../base/ids.ts";
 import { Coordinator } from "../run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
 import type { StartModel } from "../run/coordinator/training-state.ts";
-import type { Engine } from "../run/host.ts";
+import type { Done, Engine, Link } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import type { TimedRecord } from "../run/metrics/record.ts";
-import { Worker, type WorkerEnd } from "../run/worker/worker.ts";
+import type { JobSpec } from "../run/wire/messages.ts";
+import { Rejoiner } from "../run/worker/rejoiner.ts";
+import type { WorkerEnd } from "../run/worker/worker.ts";
+import { WorkerModel } from "../run/worker/worker-model.ts";
 import { type SimFault, schedule } from "./faults.ts";
 import {
   accessOf,
@@ -23,6 +27,7 @@ import {
   type SimTrace,
 } from "./fleet.ts";
 import { simHost } from "./host.ts";
+import { legacyOn, simJournal } from "./journal.ts";
 import { Machine, type Peer, type Start } from "./machine.ts";
 import { type Access, Network } from "./network.ts";
 import { World } from "./world.ts";
@@ -43,6 +48,11 @@ export interface SimulationOptions {
   readonly engine: () => Engine;
   readonly faults?: readonly SimFault[];
   readonly traces?: readonly SimTrace[];
+  /**
+   * How long nodes that were lost try to come back, and how long a run waits for them when it
+   * cannot go on without; not at all where absent.
+   */
+  readonly patienceMs?: number;
   /** Nodes tell what they do all the time, as if somebody watched; it costs a little of their links. */
   readonly isWatched?: boolean;
 }
@@ -57,6 +67,9 @@ export interface SimulationResult {
   readonly workers: ReadonlyMap<string, WorkerEnd>;
   readonly virtualMs: number;
 }
+
+/** Until a worker that could not join is started again. */
+const againMs = 1000;
 
 /** The machine of the coordinator, in faults. */
 export const coordinatorName = "coordinator";
@@ -82,6 +95,9 @@ export class Simulation {
   readonly #options: SimulationOptions;
   readonly #workers = new Map<string, WorkerEnd>();
   readonly #engines: Engine[] = [];
+  readonly #compiled = new Map<string, WorkerModel>();
+  /** Who was refused as it first came leaves a place that nobody else will take: the run would never begin. */
+  #refused: string | null = null;
   #end: CoordinatorEnd | null = null;
 
   /** @throws InputError as {@link simulate} does */
@@ -117,17 +133,17 @@ export class Simulation {
   async run(stops: () => boolean = () => false): Promise<void> {
     await this.world.run(() => stops() || this.isOver);
     for (const engine of this.#engines) await engine.close();
-    const [name, { text = "" } = {}] = this.#refused() ?? [];
-    if (name !== undefined) throw fleetError(`${name}, refused: ${text}`);
+    if (this.#refused !== null) throw fleetError(this.#refused);
   }
 
   /** Whether the run has ended, and every worker that is on has heard of it. */
   get isOver(): boolean {
-    if (this.#refused() !== undefined) return true;
+    if (this.#refused !== null) return true;
     if (this.#end === null) return false;
-    return this.#options.nodes.every(
-      ({ name }) => this.#workers.has(name) || this.machines.get(name)?.isOn === false,
-    );
+    for (const { name } of this.#options.nodes) {
+      if (!this.#workers.has(name) && this.machines.get(name)?.isOn === true) return false;
+    }
+    return true;
   }
 
   result(): Omit<SimulationResult, "end"> & { readonly end: CoordinatorEnd | null } {
@@ -138,17 +154,10 @@ export class Simulation {
     return {
       end: this.#end,
       records: this.records,
-      files: this.#machine(coordinatorName).files,
+      files: this.#machine(coordinatorName).disk.files,
       workers,
       virtualMs: this.world.now(),
     };
-  }
-
-  /** Who is refused as it first comes leaves a place that nobody else will take: the run would never begin. */
-  #refused(): [string, WorkerEnd] | undefined {
-    return [...this.#workers].find(([name, { reason }]) => {
-      return reason === "refused" && this.#machine(name).starts === 1;
-    });
   }
 
   /** Whether the run waits for devices of which at least one will not come any more. */
@@ -164,7 +173,9 @@ export class Simulation {
   }
 
   #coordinate(start: Start): Peer {
-    const { job, model, nodes, isWatched } = this.#options;
+    const { job, model, nodes, isWatched, patienceMs = 0 } = this.#options;
+    const { journal } = start.disk;
+    const legacy = legacyOn(journal);
     const coordinator = new Coordinator(
       this.#host(coordinatorName, null, start),
       {
@@ -173,6 +184,9 @@ export class Simulation {
         model,
         tickets: new Map(nodes.map((node) => [tokenOf(node), { kind: node.kind }])),
         edges: nodes.filter((node) => node.kind !== "device").length,
+        journal: simJournal(start.clock, journal),
+        ...(legacy === undefined ? {} : { legacy }),
+        patienceMs,
       },
       (end) => {
         this.#end = end;
@@ -184,37 +198,68 @@ export class Simulation {
 
   #work(node: SimNode, coordinator: Machine, start: Start): Peer {
     const { name, kind, duty, memoryBytes, ceilingBytesPerMs } = node;
-    const onEnd = (end: WorkerEnd): void => {
-      this.#workers.set(name, end);
-    };
     this.#workers.delete(name);
     const host = this.#host(name, node, start);
-    start.dial(coordinator, (answer) => {
-      if ("error" in answer) return onEnd({ reason: "lost", text: answer.error });
-      const token = tokenOf(node);
-      new Worker(
-        host,
-        answer.link,
-        { name, kind, token, instance: name, machine: name, duty, memoryBytes, ceilingBytesPerMs },
-        { onEvent: () => {}, onEnd },
-      );
-    });
+    const dial = (done: Done<Link>): void => start.dial(coordinator, done);
+    const patienceMs = this.#options.patienceMs ?? 0;
+    const options = {
+      name,
+      kind,
+      token: tokenOf(node),
+      machine: name,
+      duty,
+      memoryBytes,
+      ceilingBytesPerMs,
+      patienceMs,
+      compile: (structure: Uint8Array, job: JobSpec) => this.#compile(structure, job),
+    };
+    // Whoever looks after the machine starts its worker again where that may help.
+    const again = (end: WorkerEnd): void => {
+      const isNew = start.starts === 1 && end.reason === "refused";
+      if (patienceMs === 0 || isNew || start.clock.elapsed() > patienceMs) ended(end);
+      else if (end.reason === "lost" || end.reason === "refused") start.clock.after(againMs, join);
+      else ended(end);
+    };
+    const ended = (end: WorkerEnd): void => {
+      this.#workers.set(name, end);
+      if (end.reason === "refused" && start.starts === 1) {
+        this.#refused ??= `${name}, refused: ${end.text}`;
+      }
+    };
+    const join = (): void => {
+      dial((answer) => {
+        if (!answer.ok) return again({ reason: "lost", text: answer.error });
+        new Rejoiner(host, answer.value, dial, options, { onEvent: () => {}, onEnd: again });
+      });
+    };
+    join();
     return {};
   }
 
-  #host(name: string, node: SimNode | null, { clock, files, slowness }: Start) {
+  /** Nodes that are sent the same model share what it compiles to: it never changes. */
+  #compile(structure: Uint8Array, job: JobSpec): WorkerModel {
+    const key = new Hasher().bytes(structure).text(JSON.stringify(job)).digest();
+    const known = this.#compiled.get(key);
+    if (known !== undefined) return known;
+    const model = new WorkerModel(structure, job);
+    this.#compiled.set(key, model);
+    return model;
+  }
+
+  #host(name: string, node: SimNode | null, { clock, disk, starts, slowness }: Start) {
     const { job } = this.#options;
     const engine = this.#options.engine();
     this.#engines.push(engine);
     return simHost(clock, {
       name,
+      life: starts,
       seed: job.seed,
       engine,
       profile: node?.profile ?? null,
       batch: job.batch,
       train: node?.train ?? null,
       test: node?.test ?? null,
-      files,
+      files: disk.files,
       slowness,
       record: (record) => {
         if (node === null) this.records.push({ atMs: this.world.now(), record });

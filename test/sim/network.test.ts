@@ -53,7 +53,7 @@ describe("fair rates", () => {
         const transfers = routes.map((route): Transfer => {
           const own = [...new Set(route)].map((i) => pipes[i] as Pipe);
           const transfer = { pipes: own };
-          for (const pipe of own) pipe.active.add(transfer);
+          Pipe.enter(transfer);
           return transfer;
         });
         const got = fairRates(transfers);

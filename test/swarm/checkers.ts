@@ -7,7 +7,8 @@ import { present } from "../../src/base/assert.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
 import { bytesOf, type DenseTensor, dense, type Tensor } from "../../src/base/tensor.ts";
 import type { Plan } from "../../src/plan/plan.ts";
-import type { RunRecord, TimedRecord } from "../../src/run/metrics/record.ts";
+import type { Decision } from "../../src/run/coordinator/journal.ts";
+import type { RoundCommitted } from "../../src/run/metrics/record.ts";
 import type { Pipe } from "../../src/sim/bandwidth.ts";
 import type { Carried } from "../../src/sim/network.ts";
 
@@ -16,16 +17,22 @@ export class Broken extends Error {
   override readonly name = "Broken";
 }
 
-/** The committed log is one run: rounds in order and once each, terms that only grow. */
+/**
+ * The committed log is one run: rounds in order and once each, terms that only grow. It is read
+ * from the coordinator's disk, so a coordinator that dies before it can tell is judged as well.
+ * One that has lost its disk begins anew.
+ */
 export class LogChecker {
-  readonly #records: readonly TimedRecord[];
-  #next = 0;
+  readonly #entries: () => readonly string[];
+  #read: readonly string[] = [];
+  #decisions: Decision[] = [];
   #plan: Plan | null = null;
+  #term = 0;
   #rounds = 0;
   #isEnded = false;
 
-  constructor(records: readonly TimedRecord[]) {
-    this.#records = records;
+  constructor(entries: () => readonly string[]) {
+    this.#entries = entries;
   }
 
   /** Rounds committed so far. */
@@ -33,27 +40,47 @@ export class LogChecker {
     return this.#rounds;
   }
 
+  /** What was decided so far, on this disk. */
+  get decisions(): readonly Decision[] {
+    return this.#decisions;
+  }
+
   /** Looks at what is new. */
   check(): void {
-    for (; this.#next < this.#records.length; this.#next++) {
-      this.#take(present(this.#records[this.#next], "a record").record);
+    const entries = this.#entries();
+    if (entries !== this.#read) {
+      this.#read = entries;
+      this.#decisions = [];
+      [this.#plan, this.#term, this.#rounds, this.#isEnded] = [null, 0, 0, false];
+    }
+    for (const entry of entries.slice(this.#decisions.length)) {
+      const { record } = JSON.parse(entry) as { record: Decision };
+      this.#decisions.push(record);
+      this.#take(record);
     }
   }
 
-  #take(record: RunRecord): void {
-    if (this.#isEnded) throw new Broken(`a record of ${record.type} after the end`);
+  #take(record: Decision): void {
+    if (this.#isEnded && record.type !== "resumed") {
+      throw new Broken(`a decision of ${record.type} after the end`);
+    }
     if (record.type === "planned") {
-      const before = this.#plan?.term ?? 0;
-      if (record.plan.term <= before) {
-        throw new Broken(`term ${record.plan.term} was planned after term ${before}`);
-      }
+      const { term } = record.plan;
+      if (term <= this.#term) throw new Broken(`term ${term} was planned after term ${this.#term}`);
+      this.#term = term;
       this.#plan = record.plan;
+    } else if (record.type === "resumed") {
+      if (record.round !== this.#rounds) {
+        throw new Broken(`resumed at round ${record.round} with ${this.#rounds} committed`);
+      }
+      this.#plan = null;
     } else if (record.type === "round") this.#round(record);
     else if (record.type === "ended") this.#isEnded = true;
   }
 
-  #round(record: Extract<RunRecord, { type: "round" }>): void {
-    const plan = present(this.#plan, "a plan before the first round");
+  #round(record: RoundCommitted): void {
+    const plan = this.#plan;
+    if (plan === null) throw new Broken(`round ${record.round} has no plan`);
     if (record.round !== this.#rounds) {
       throw new Broken(`round ${record.round} was committed where ${this.#rounds} was next`);
     }
@@ -82,7 +109,8 @@ interface Stored {
 export class StoreChecker {
   readonly #files: () => ReadonlyMap<string, Uint8Array>;
   readonly #committed: () => number;
-  readonly #seen: Stored[] = [];
+  #disk: ReadonlyMap<string, Uint8Array> | null = null;
+  #seen: Stored[] = [];
 
   constructor(files: () => ReadonlyMap<string, Uint8Array>, committed: () => number) {
     this.#files = files;
@@ -90,7 +118,12 @@ export class StoreChecker {
   }
 
   check(): void {
-    const bytes = this.#files().get("weights.safetensors");
+    const files = this.#files();
+    if (files !== this.#disk) {
+      this.#disk = files;
+      this.#seen = [];
+    }
+    const bytes = files.get("weights.safetensors");
     if (bytes === undefined || bytes === this.#seen.at(-1)?.bytes) return;
     this.#seen.push({ bytes, committed: this.#committed() });
   }

@@ -182,15 +182,19 @@ function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number)
     const count = own.below(3) > 0 ? 0 : 1 + own.below(3);
     for (let i = 0; i < count; i++) faults.push(make(own, own.uniform() * healedMs));
   };
-  some("crash", (own, atMs) => ({
-    kind: "crash",
-    node: pick(own, devices),
-    atMs,
-    // Most come back; who does not is one that the run must do without.
-    forMs: own.below(4) === 0 ? null : Math.min(spread(own, 10, 10), healedMs - atMs),
-    isSilent: own.below(2) === 0,
-    losesDisk: own.below(2) === 0,
-  }));
+  some("crash", (own, atMs) => {
+    const node = pick(own, everybody);
+    // Most come back; a device that does not is one that the run must do without.
+    const isGone = own.below(4) === 0 && node !== devices[0] && devices.includes(node);
+    return {
+      kind: "crash",
+      node,
+      atMs,
+      forMs: isGone ? null : Math.min(spread(own, 10, 10), healedMs - atMs),
+      isSilent: own.below(2) === 0,
+      losesDisk: own.below(4) === 0,
+    };
+  });
   some("pause", (own, atMs) => ({
     kind: "pause",
     node: pick(own, everybody),

@@ -17,6 +17,8 @@ export interface SeedResult {
   readonly seed: number;
   readonly end: string;
   readonly rounds: number;
+  /** Times that a coordinator went on where another one was. */
+  readonly resumed: number;
   readonly virtualMs: number;
   readonly events: number;
   readonly faults: readonly string[];
@@ -28,11 +30,11 @@ const livenessMs = 600_000;
 /** @throws Broken, or whatever a peer throws, where something is wrong */
 export async function runSeed(seed: number, engine: () => Engine): Promise<SeedResult> {
   const drawn = draw(seed);
-  const simulation = new Simulation({ ...drawn, engine });
-  const log = new LogChecker(simulation.records);
+  const simulation = new Simulation({ ...drawn, engine, patienceMs: drawn.healedMs + livenessMs });
   const coordinator = present(simulation.machines.get(coordinatorName), coordinatorName);
+  const log = new LogChecker(() => coordinator.disk.journal.entries);
   const store = new StoreChecker(
-    () => coordinator.files,
+    () => coordinator.disk.files,
     () => log.rounds,
   );
   watchCapacity(simulation);
@@ -50,22 +52,19 @@ export async function runSeed(seed: number, engine: () => Engine): Promise<SeedR
     throw new Broken("nothing more happens, and the run has not ended");
   }
   const { end, virtualMs } = simulation.result();
-  if (end !== null && end.reason !== "finished" && isCalm(drawn)) {
-    throw new Broken(`${end.reason}: ${end.text}`);
-  }
-  await judge(drawn, simulation, store, engine());
+  if (end !== null && end.reason !== "finished") throw new Broken(`${end.reason}: ${end.text}`);
+  if (end !== null && log.rounds !== drawn.job.rounds) throw new Broken(`${log.rounds} rounds`);
+  await judge(drawn, log, store, engine());
   return {
     seed,
     end: end === null ? "forsaken: a device will not come back" : `${end.reason}: ${end.text}`,
     rounds: log.rounds,
+    resumed: log.decisions.filter(({ type }) => type === "resumed").length,
     virtualMs,
     events,
     faults: drawn.faults.map(faultText),
   };
 }
-
-/** Whether nothing happens for which a run may rightly fail. */
-const isCalm = ({ faults }: Drawn): boolean => faults.every(({ kind }) => kind === "slow");
 
 /** Has the capacity of every wire watched, as its rate changes. */
 function watchCapacity({ network, world }: Simulation): void {
@@ -77,7 +76,7 @@ function watchCapacity({ network, world }: Simulation): void {
 /** Replays the log and holds the store to it. */
 async function judge(
   { job, model, nodes }: Drawn,
-  { records }: Simulation,
+  { decisions }: LogChecker,
   store: StoreChecker,
   engine: Engine,
 ): Promise<void> {
@@ -85,7 +84,7 @@ async function judge(
   await replay({
     job,
     model,
-    records: records.map(({ record }) => record),
+    records: decisions,
     samplesOf: (node) => {
       const { train } = present(
         nodes.find(({ name }) => name === node),

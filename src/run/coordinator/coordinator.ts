@@ -432,7 +432,7 @@ export class Coordinator {
     for (const member of this.#members) {
       member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
       if (member.plannedTerm !== plan.term) continue;
-      const tensors = this.#state.forNode(plan, member.id);
+      const tensors = this.#state.forNode(this.#planning.partOf(member.id), member.id);
       const { term } = plan;
       member.channel.send({ type: "begin", term, round: round.number, learningRate }, tensors);
     }
