@@ -2,9 +2,7 @@
  * The plan in force: when it has to be made anew, how it is made for those who are there, and
  * who has it ready.
  */
-import { present } from "../../base/assert.ts";
 import { messageOf, PlanError } from "../../base/errors.ts";
-import type { NodeId } from "../../base/ids.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -24,7 +22,6 @@ export class Planning {
   /** Newest term issued, that of a plan which is being written down included. */
   #term = 0;
   #plan: Plan | null = null;
-  #partOf: (node: NodeId) => Plan = () => present(this.#plan, "a plan");
   #outdated: string | null = "first plan";
 
   constructor(compiled: CompiledJob, planner: PlannerName, members: Roster) {
@@ -74,20 +71,15 @@ export class Planning {
     }
   }
 
-  /** What of the plan in force a node is told. */
-  partOf(node: NodeId): Plan {
-    return this.#partOf(node);
-  }
-
   /** Puts a plan into force, and sends everybody whom it was made for and who is still there their part. */
   adopt(plan: Plan): void {
     this.#plan = plan;
-    this.#partOf = partsOf(plan);
+    const partOf = partsOf(plan);
     const planned = new Set(plan.copies.map(({ node }) => node));
     for (const member of this.#members) {
       if (!takesPart(member) && !planned.has(member.id)) continue;
       member.plannedTerm = plan.term;
-      const part = this.#partOf(member.id);
+      const part = partOf(member.id);
       member.channel.setRate(linkRate(part, member.id));
       member.channel.send({ type: "plan", plan: part });
       this.#members.expect(member, "programs loaded", readyMsMax);
