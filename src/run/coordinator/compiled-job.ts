@@ -4,7 +4,7 @@ import { nodeId, type RunId } from "../../base/ids.ts";
 import { elementCount, tensor } from "../../base/tensor.ts";
 import { segmentCosts } from "../../compile/cost.ts";
 import { frozen } from "../../compile/freeze.ts";
-import type { Graph, Model, Weights } from "../../compile/graph.ts";
+import type { Graph, Weights } from "../../compile/graph.ts";
 import { writeOnnx } from "../../compile/onnx/write.ts";
 import type { OptimizerSpec } from "../../compile/optimizer.ts";
 import type { Segment, SegmentCost } from "../../compile/segment.ts";
@@ -32,7 +32,7 @@ export class CompiledJob {
   readonly #job: Job;
 
   /** @throws ModelError when the model cannot be trained as the job says. */
-  constructor(job: Job, model: Model) {
+  constructor(job: Job, model: { readonly graph: Graph }) {
     this.#graph = model.graph;
     this.#job = job;
     this.optimizer = job.optimizer;

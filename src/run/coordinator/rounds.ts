@@ -6,6 +6,7 @@
 import { present } from "../../base/assert.ts";
 import { type ChainId, nodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
+import { partsOf } from "../../plan/part.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
 import type { RoundCommitted } from "../metrics/record.ts";
@@ -58,10 +59,11 @@ export class Rounds {
     const at = { number, startedMs, deadlineMs: startedMs + waitMs, learningRate };
     const round = new Round(plan, at);
     const { term } = plan;
+    const partOf = partsOf(plan);
     for (const member of this.#members) {
       member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
       if (member.plannedTerm !== term) continue;
-      const tensors = this.#state.forNode(plan, member.id);
+      const tensors = this.#state.forNode(partOf(member.id), member.id);
       member.channel.send({ type: "begin", term, round: number, learningRate }, tensors);
     }
     this.#current = { round, plan, timer: this.#host.after(waitMs, this.#onDeadline) };
