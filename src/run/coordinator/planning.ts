@@ -5,6 +5,7 @@
 import { messageOf, PlanError } from "../../base/errors.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import type { Plan } from "../../plan/plan.ts";
+import { planParts } from "../../plan/plan-part.ts";
 import { type PlannerName, planners } from "../../plan/planners.ts";
 import type { Planned } from "../metrics/record.ts";
 import type { CompiledJob } from "./compiled-job.ts";
@@ -70,15 +71,17 @@ export class Planning {
     }
   }
 
-  /** Puts a plan into force, and sends it to everybody whom it was made for and who is still there. */
+  /** Puts a plan into force, and sends its part to everybody whom it was made for and who is still there. */
   adopt(plan: Plan): void {
     this.#plan = plan;
     const planned = new Set(plan.copies.map(({ node }) => node));
+    const partOf = planParts(plan);
     for (const member of this.#members) {
       if (!takesPart(member) && !planned.has(member.id)) continue;
       member.plannedTerm = plan.term;
-      member.channel.setRate(linkRate(plan, member.id));
-      member.channel.send({ type: "plan", plan });
+      const part = partOf(member.id);
+      member.channel.setRate(linkRate(part, member.id));
+      member.channel.send({ type: "plan", plan: part });
       this.#members.expect(member, "programs loaded", readyMsMax);
     }
   }

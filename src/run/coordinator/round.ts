@@ -78,6 +78,7 @@ export class Round {
   readonly learningRate: number;
   readonly #plan: Plan;
   readonly #chains: Map<ChainId, ChainState>;
+  readonly #copies: ReadonlyMap<CopyId, CopyPlan>;
 
   constructor(
     plan: Plan,
@@ -88,6 +89,7 @@ export class Round {
     this.startedMs = at.startedMs;
     this.deadlineMs = at.deadlineMs;
     this.learningRate = at.learningRate;
+    this.#copies = new Map(plan.copies.map((copy) => [copy.id, copy]));
     this.#chains = new Map(
       plan.chains.map((chain) => [
         chain.id,
@@ -140,10 +142,7 @@ export class Round {
   }
 
   #copy(id: CopyId): CopyPlan {
-    return present(
-      this.#plan.copies.find((candidate) => candidate.id === id),
-      id,
-    );
+    return present(this.#copies.get(id), id);
   }
 
   nodesOf(chain: ChainId): NodeId[] {
