@@ -1,0 +1,27 @@
+/**
+ * Edgeloom in browsers: the core, and beside it an engine in a Web Worker, links over the
+ * browser's WebSockets, and samples from the person's own files.
+ * @module
+ */
+
+export {
+  datasetOfOwn,
+  fetchOffer,
+  fetchProgress,
+  fetchShard,
+  forgetOwnData,
+  type JoinOffer,
+  type JoinProgress,
+  keepOwnData,
+  keptOwnData,
+  type OwnData,
+  type PictureOptions,
+  readPictures,
+  readTable,
+} from "./browser/data.ts";
+export { WebEngine, type WebEngineOptions } from "./browser/engine.ts";
+export { type BrowserJoined, type BrowserJoinOptions, join } from "./browser/join.ts";
+export type { ChosenFile } from "./browser/platform.ts";
+export { openPrivateFiles, type PrivateFiles } from "./browser/store.ts";
+export * from "./index.ts";
+export type { TensorTraffic, WorkerEnd, WorkerEvent } from "./run/worker/worker.ts";
