@@ -5,17 +5,17 @@
  */
 
 export {
+  type ChosenPicture,
   datasetOfOwn,
   fetchOffer,
   fetchProgress,
   fetchShard,
   forgetOwnData,
-  type JoinOffer,
-  type JoinProgress,
   keepOwnData,
   keptOwnData,
   type OwnData,
   type PictureOptions,
+  picturesByFolder,
   readPictures,
   readTable,
 } from "./browser/data.ts";
@@ -24,4 +24,5 @@ export { type BrowserJoined, type BrowserJoinOptions, join } from "./browser/joi
 export type { ChosenFile } from "./browser/platform.ts";
 export { openPrivateFiles, type PrivateFiles } from "./browser/store.ts";
 export * from "./index.ts";
+export type { JoinOffer, JoinProgress } from "./run/wire/offer.ts";
 export type { TensorTraffic, WorkerEnd, WorkerEvent } from "./run/worker/worker.ts";

@@ -33,6 +33,7 @@ describe("the repository", () => {
     const all = [
       ...readSources(root),
       ...readSources(root, undefined, "apps/dashboard/tsconfig.json"),
+      ...readSources(root, undefined, "apps/join/tsconfig.json"),
     ];
     sources = all.filter((source) => !isGenerated(source.path));
   });

@@ -15,6 +15,7 @@ import {
   type SampleShape,
   sampledPictures,
 } from "../data/images.ts";
+import { type JoinOffer, type JoinProgress, readOffer, readProgress } from "../run/wire/offer.ts";
 import { type Bitmap, type ChosenFile, platform } from "./platform.ts";
 import type { PrivateFiles } from "./store.ts";
 
@@ -46,46 +47,67 @@ export interface PictureOptions {
   onProgress?(done: number, of: number): void;
 }
 
+/** A picture that the person chose, and its class. */
+export interface ChosenPicture {
+  readonly file: ChosenFile;
+  readonly className: string;
+}
+
 const isPicture = (name: string): boolean => /\.(png|jpe?g|webp|gif|bmp|avif|heic)$/i.test(name);
+
+/** Pictures of a chosen folder, each in a folder named by its class; other files are left out. */
+export function picturesByFolder(files: readonly ChosenFile[]): ChosenPicture[] {
+  const pictures: ChosenPicture[] = [];
+  for (const file of files) {
+    const folders = file.webkitRelativePath.split("/").slice(0, -1);
+    const className = folders.at(-1);
+    // The first folder is the one that was chosen.
+    if (folders.length > 1 && className !== undefined && isPicture(file.name)) {
+      pictures.push({ file, className });
+    }
+  }
+  return pictures;
+}
 
 /** Of larger pictures a smaller copy is sampled: phones refuse canvases beyond 16 million pixels. */
 const pixelsMax = 4_000_000;
 
 /**
- * Reads pictures sorted into folders by class. One picture at a time is held in full.
- * @throws InputError naming the file that is no picture, or saying that there is none
+ * Reads pictures. One at a time is held in full.
+ * @throws InputError naming the file that is no picture or of no class, or saying that there is none
  */
 export async function readPictures(
-  files: readonly ChosenFile[],
+  chosen: readonly ChosenPicture[],
   { shape, classNames: given, onProgress }: PictureOptions,
 ): Promise<OwnData> {
-  const chosen = files
-    .map((file) => ({ file, path: file.webkitRelativePath || file.name }))
-    .filter(({ path }) => isPicture(path) && path.split("/").length > 1)
-    .sort((a, b) => (a.path < b.path ? -1 : 1));
   if (chosen.length === 0) {
     throw new InputError({
-      what: "folder",
-      received: `${files.length} files, none of them a picture in a folder of its class`,
+      what: "pictures",
+      received: "none in a folder of its class",
       allowed: "a folder that holds one folder of pictures for each class",
     });
   }
-  const classOf = (path: string): string => path.split("/").at(-2) ?? "";
-  const classNames = given ?? [...new Set(chosen.map(({ path }) => classOf(path)))].sort();
+  const pictures = chosen
+    .map(({ file, className }) => ({ file, className, path: pathOf(file) }))
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
+  const classNames = given ?? [...new Set(pictures.map(({ className }) => className))].sort();
   const sampleSize = shape[0] * shape[1] * shape[2];
-  const pixels = new Uint8Array(chosen.length * sampleSize);
-  const labels = new Int32Array(chosen.length);
-  for (const [index, { file, path }] of chosen.entries()) {
-    labels[index] = classNames.indexOf(classOf(path));
-    if ((labels[index] as number) < 0) {
-      const allowed = `a folder for each of ${classNames.join(", ")}`;
-      throw new InputError({ what: "class", received: classOf(path), allowed, where: path });
+  const pixels = new Uint8Array(pictures.length * sampleSize);
+  const labels = new Int32Array(pictures.length);
+  for (const [index, { file, className, path }] of pictures.entries()) {
+    const label = classNames.indexOf(className);
+    if (label < 0) {
+      const allowed = `one of ${classNames.join(", ")}`;
+      throw new InputError({ what: "class", received: className, allowed, where: path });
     }
+    labels[index] = label;
     pixels.set(pictureSample(await decodePicture(file, path), shape), index * sampleSize);
-    onProgress?.(index + 1, chosen.length);
+    onProgress?.(index + 1, pictures.length);
   }
   return { kind: "pictures", shape, classNames, labels, pixels };
 }
+
+const pathOf = (file: ChosenFile): string => file.webkitRelativePath || file.name;
 
 async function decodePicture(file: ChosenFile, where: string): Promise<Picture> {
   let bitmap: Bitmap;
@@ -188,33 +210,6 @@ export const forgetOwnData = (files: PrivateFiles): Promise<null> => files.remov
 
 // -- what the coordinator offers
 
-/** What a coordinator says to who has a join token: about the run, and what data fit it. */
-export interface JoinOffer {
-  readonly run: string;
-  /** The name that the job gives this device. */
-  readonly name: string;
-  readonly model: string;
-  readonly rounds: number;
-  /** Shape of one sample; null where the model leaves it open. */
-  readonly inputShape: readonly number[] | null;
-  readonly classNames: readonly string[] | null;
-  /** A part of a public data set that the server has for this device; null where it has none. */
-  readonly shard: {
-    readonly what: string;
-    readonly samples: number;
-    readonly bytes: number;
-  } | null;
-}
-
-/** How the run goes, as the coordinator tells who takes part. */
-export interface JoinProgress {
-  readonly rounds: number;
-  readonly roundsAsked: number;
-  readonly loss: number | null;
-  /** What was measured on held-out data: ["accuracy", "93.10 %"]. */
-  readonly measured: readonly [what: string, value: string] | null;
-}
-
 const get = async (server: URL, path: string, token: string): Promise<Response> => {
   const answer = await fetch(new URL(path, server), {
     headers: { authorization: `Bearer ${token}` },
@@ -224,18 +219,28 @@ const get = async (server: URL, path: string, token: string): Promise<Response> 
   throw new ProtocolError((await answer.text()).trim() || `the server answered ${answer.status}`);
 };
 
-/** @throws ProtocolError where the token is not accepted @throws TypeError where nobody answers */
-export const fetchOffer = async (server: URL, token: string): Promise<JoinOffer> =>
-  (await (await get(server, "api/join", token)).json()) as JoinOffer;
+/** What the coordinator offers. @throws ProtocolError where it refuses the token @throws TypeError where nobody answers */
+export async function fetchOffer(server: URL, token: string): Promise<JoinOffer> {
+  const offer = readOffer(await (await get(server, "api/join", token)).json());
+  if (offer === null) throw new ProtocolError("the server is of another version than this page");
+  return offer;
+}
 
-/** @throws as {@link fetchOffer} */
-export const fetchProgress = async (server: URL, token: string): Promise<JoinProgress> =>
-  (await (await get(server, "api/join/progress", token)).json()) as JoinProgress;
+/** How the run goes. @throws as {@link fetchOffer} */
+export async function fetchProgress(server: URL, token: string): Promise<JoinProgress> {
+  const progress = readProgress(await (await get(server, "api/join/progress", token)).json());
+  if (progress === null) throw new ProtocolError("the server is of another version than this page");
+  return progress;
+}
 
 /** Downloads the shard that the coordinator offers. @throws as {@link fetchOffer} */
-export async function fetchShard(server: URL, token: string): Promise<OwnData> {
+export async function fetchShard(
+  server: URL,
+  token: string,
+  { classes }: { readonly classes: number },
+): Promise<OwnData> {
   const file = async (name: string): Promise<Uint8Array> =>
     new Uint8Array(await (await get(server, `api/join/shard/${name}`, token)).arrayBuffer());
   const [images, labels] = await Promise.all([file("images"), file("labels")]);
-  return { kind: "digits", images, labels, classes: 10 };
+  return { kind: "digits", images, labels, classes };
 }

@@ -27,7 +27,7 @@ export function browserHost({ engine, train, store }: BrowserHostOptions): Host 
 }
 
 /** Calls `fire` once after so many milliseconds; the answer cancels it. */
-export function after(delayMs: number, fire: () => void): Cancel {
+function after(delayMs: number, fire: () => void): Cancel {
   const dueMs = performance.now() + delayMs;
   const wait = (leftMs: number): ReturnType<typeof setTimeout> =>
     // A delay beyond 31 bits is taken for none.

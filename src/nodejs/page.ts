@@ -27,6 +27,6 @@ export async function servePage({ runs, port }: PageOptions): Promise<PageServin
     after,
     onWatch: () => {},
   });
-  const web = await openWeb({ port, runs, token, live: null, hub, onWorker: null });
+  const web = await openWeb({ port, runs, token, live: null, hub, joining: null, onWorker: null });
   return { pageUrl: web.pageUrl, close: () => web.close() };
 }

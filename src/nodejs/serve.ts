@@ -4,6 +4,7 @@
  * the same process. Composition only; every decision is in `run/`.
  */
 import { dirname } from "node:path";
+import { present } from "../base/assert.ts";
 import type { Model } from "../compile/graph.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { Ticket } from "../run/coordinator/admission.ts";
@@ -14,13 +15,14 @@ import type { Job } from "../run/job.ts";
 import { ObserverHub } from "../run/observe/hub.ts";
 import { environment } from "./environment.ts";
 import { after, nodeHost } from "./host.ts";
+import { JoinDesk } from "./join-desk.ts";
 import { webSocketLink } from "./link.ts";
 import { startOwnWorker } from "./own-worker.ts";
 import { type RecordListener, recorder } from "./recording.ts";
 import { completeFolder } from "./report.ts";
 import { discardRunFolder, type RunFolder } from "./run-folder.ts";
 import { folderStore } from "./store.ts";
-import { newToken, openWeb } from "./web.ts";
+import { type Joining, newToken, openWeb } from "./web.ts";
 
 /** Which job to serve, and where everything of it goes. */
 export interface ServeOptions {
@@ -50,6 +52,8 @@ export interface Serving {
   readonly port: number;
   /** One join token per expected device. */
   readonly tokens: readonly string[];
+  /** For each of them the link with which a browser joins. */
+  readonly joinUrls: readonly string[];
   /** The end of the run, when everything is written. */
   readonly ended: Promise<CoordinatorEnd>;
   /** Ends the run after what is committed. */
@@ -70,23 +74,24 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     after,
     onWatch: (isWatched) => coordinator.watch(isWatched),
   });
+  const tokens = job.fleet.devices.map(newToken);
+  const joining = joiningOf(options, tokens);
   const publish: RecordListener = (value, atMs) => hub.publish({ record: value, atMs });
-  const record = recorder(folder, startedAt, [publish, options.record], (text) => {
-    coordinator.interrupt(text);
-  });
+  const listeners = [publish, joining.desk.add, options.record];
+  const record = recorder(folder, startedAt, listeners, (text) => coordinator.interrupt(text));
   const opened = openWeb({
     port: options.port,
     runs: dirname(path),
     token: pageToken,
     live: run,
     hub,
+    joining,
     onWorker: (socket) => coordinator.accept(webSocketLink(socket)),
   });
   const web = await opened.catch((error: unknown) => {
     discardRunFolder(folder);
     throw error;
   });
-  const tokens = job.fleet.devices.map(newToken);
   const edgeToken = newToken();
   const tickets = new Map<string, Ticket>(tokens.map((token) => [token, { kind: "device" }]));
   tickets.set(edgeToken, { kind: "edge" });
@@ -123,7 +128,21 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     pageUrl: web.pageUrl,
     port: web.port,
     tokens,
+    joinUrls: tokens.map((token) => web.joinUrl(token)),
     ended: closed,
     interrupt: (text) => coordinator.interrupt(text),
+  };
+}
+
+/** What devices that want to join are told. */
+function joiningOf(options: ServeOptions, tokens: readonly string[]): Joining {
+  const { job, model, test, folder } = options;
+  return {
+    desk: new JoinDesk({ run: folder.run, job, model, test }),
+    deviceOf(token) {
+      const device = tokens.indexOf(token);
+      return device < 0 ? null : device;
+    },
+    tokens: job.fleet.devices.map(({ name }, i) => ({ name, token: present(tokens[i], name) })),
   };
 }

@@ -12,8 +12,11 @@ import sirv from "sirv";
 import { type WebSocket, WebSocketServer } from "ws";
 import { InputError } from "../base/errors.ts";
 import type { ObserverHub } from "../run/observe/hub.ts";
+import { say, sayJson } from "./answers.ts";
 import { RunArchive } from "./archive.ts";
 import { defaultPort } from "./default-port.ts";
+import { answerAtDesk, type JoinDesk } from "./join-desk.ts";
+import { isJoinPath, joinPage } from "./join-page.ts";
 import { frameBytesMax, observerLink } from "./link.ts";
 import { pageFolder } from "./page-folder.ts";
 
@@ -29,8 +32,19 @@ export interface WebOptions {
   /** The run under way; null where only past ones are shown. */
   readonly live: string | null;
   readonly hub: ObserverHub;
+  /** Tells devices that want to join about the run; null where there is none to join. */
+  readonly joining: Joining | null;
   /** Takes the connection of a worker; null where there is no coordinator. */
   onWorker: ((socket: WebSocket) => void) | null;
+}
+
+/** What a server that devices may join says to them. */
+export interface Joining {
+  readonly desk: JoinDesk;
+  /** Position of the device that a token admits; null where it admits none. */
+  deviceOf(token: string): number | null;
+  /** The join token of each device, for those who may see the page. */
+  readonly tokens: readonly { readonly name: string; readonly token: string }[];
 }
 
 /** A listening server. */
@@ -40,6 +54,8 @@ export interface Web {
   readonly url: string;
   /** The page with its token. */
   readonly pageUrl: string;
+  /** The page with which a browser joins. */
+  joinUrl(token: string): string;
   close(): void;
 }
 
@@ -77,6 +93,7 @@ export async function openWeb(options: WebOptions): Promise<Web> {
     port,
     url: `ws://${host}:${port}`,
     pageUrl: `http://${host}:${port}/#token=${token}`,
+    joinUrl: (joinToken) => `http://${host}:${port}/join#token=${joinToken}`,
     close() {
       // Observers are to read the end of the run: their links close when all has been sent.
       hub.close();
@@ -102,24 +119,35 @@ const headers = {
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-function answering({ runs, token, live }: WebOptions): Handler {
+function answering({ runs, token, live, joining }: WebOptions): Handler {
   const archive = new RunArchive(runs);
+  const join = joinPage();
   const page = pageFolder();
   const files = page === null ? null : sirv(page, { etag: true });
-  const isAllowed = (request: IncomingMessage): boolean =>
-    request.headers.authorization === `Bearer ${token}`;
+  const isAllowed = (request: IncomingMessage): boolean => bearerOf(request) === token;
   return (request, response) => {
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     const path = decode((request.url ?? "/").split("?")[0] ?? "/");
     if (request.method !== "GET" && request.method !== "HEAD") {
       return say(response, 405, "only GET is answered here");
     }
+    if (path !== null && /^\/api\/join(\/|$)/.test(path)) {
+      const device = joining?.deviceOf(bearerOf(request)) ?? null;
+      if (joining === null || device === null) {
+        return say(response, 401, "the join token is missing or not one of this run");
+      }
+      return answerAtDesk(joining.desk, device, path, response);
+    }
     if (path?.startsWith("/api/")) {
       if (!isAllowed(request)) return say(response, 401, "the token is missing or wrong");
+      if (path === "/api/devices") return sayJson(response, { devices: joining?.tokens ?? [] });
       return void answerApi(archive, live, path, response).catch(() => {
         if (response.headersSent) response.destroy();
         else say(response, 404, "no such run or file");
       });
+    }
+    if (path !== null && isJoinPath(path)) {
+      return join(path, request, response, (why) => say(response, 404, why));
     }
     if (files === null)
       return say(response, 503, "The page is not built: npm run setup builds it.");
@@ -135,9 +163,7 @@ async function answerApi(
 ): Promise<void> {
   const [, , what, run = "", kind, name = ""] = path.split("/");
   if (what === "runs" && run === "") {
-    const body = JSON.stringify({ live, runs: await archive.list() });
-    response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" });
-    response.end(body);
+    sayJson(response, { live, runs: await archive.list() });
   } else if (what === "runs" && kind === "records") {
     const text = await archive.records(run);
     response.writeHead(200, { "content-type": "application/x-ndjson; charset=utf-8" });
@@ -155,10 +181,9 @@ async function answerApi(
   } else say(response, 404, "nothing here");
 }
 
-function say(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { "content-type": "text/plain; charset=utf-8" });
-  response.end(`${text}\n`);
-}
+/** The token that a request shows; empty where it shows none. */
+const bearerOf = ({ headers }: IncomingMessage): string =>
+  /^Bearer (\S+)$/.exec(headers.authorization ?? "")?.[1] ?? "";
 
 /** Null for a path that is no valid encoding. */
 function decode(path: string): string | null {

@@ -62,6 +62,7 @@ beforeAll(async () => {
     token: "t",
     live: run,
     hub,
+    joining: null,
     onWorker: null,
   });
   const isEnd = (type: string): boolean => type === "ended" || type === "evaluation";
