@@ -11,7 +11,10 @@ import { type FileHandle, type FolderHandle, platform } from "./platform.ts";
 /** How a file is replaced. */
 type Replacing = "writable" | "move";
 
-/** A folder of files, as a peer's store and for the page itself. Names have forward slashes. */
+/**
+ * A folder of files, as a peer's store and for the page itself. Names have forward slashes. A file
+ * that is cut off in its very first write may be left empty.
+ */
 export class PrivateFiles implements Store {
   readonly #folder: FolderHandle;
   readonly #replacing: Replacing | null;
@@ -41,13 +44,12 @@ export class PrivateFiles implements Store {
   /** The file's bytes; null where there is none. Sees every write that was asked for before. */
   read(name: string): Promise<Uint8Array | null> {
     return this.#inTurn(async () => {
-      try {
-        const { folder, file } = await this.#at(name, false);
-        const blob = await (await folder.getFileHandle(file)).getFile();
-        return new Uint8Array(await blob.arrayBuffer());
-      } catch (error) {
-        if (isMissing(error)) return null;
-        throw error;
+      for (let looks = 1; ; looks++) {
+        const found = (await this.#open(name)) ?? (await this.#open(`${name}.part`));
+        if (found instanceof Uint8Array) return found;
+        if (found === null && looks >= looksForNothing) return null;
+        if (looks === looksMax) throw new EdgeloomError(`${name} is never at rest`);
+        await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
       }
     });
   }
@@ -81,15 +83,31 @@ export class PrivateFiles implements Store {
     return { folder, file };
   }
 
+  /** A file's bytes; null where there is none, "replaced" where another page did so meanwhile. */
+  async #open(name: string): Promise<Uint8Array | "replaced" | null> {
+    try {
+      const { folder, file } = await this.#at(name, false);
+      const blob = await (await folder.getFileHandle(file)).getFile();
+      return new Uint8Array(await blob.arrayBuffer());
+    } catch (error) {
+      if (isMissing(error)) return null;
+      // What was opened is gone; it is never changed under the reader's hands.
+      if (error instanceof Error && error.name === "NotReadableError") return "replaced";
+      throw error;
+    }
+  }
+
   /**
    * A writable stream writes to a copy that takes the file's place when it is closed. Safari
-   * before version 26 has none; there a file beside it is written, then moved over it.
+   * before version 26 has none; there a file beside it is written, then moved over it. For a
+   * moment there may be only the one beside it, which is whole then: readers know.
    */
   async #replace(folder: FolderHandle, file: string, bytes: Uint8Array<ArrayBuffer>) {
     if (this.#replacing !== "move") {
       const handle = await folder.getFileHandle(file, { create: true });
       if (handle.createWritable !== undefined) return writeCopy(handle, bytes);
     }
+    await folder.getFileHandle(file, { create: true });
     const beside = await folder.getFileHandle(`${file}.part`, { create: true });
     if (beside.createSyncAccessHandle === undefined || beside.move === undefined) {
       throw new EdgeloomError("this browser cannot replace a file in one piece");
@@ -117,6 +135,11 @@ async function writeCopy(handle: FileHandle, bytes: Uint8Array<ArrayBuffer>): Pr
   }
   await stream?.close();
 }
+
+/** While another page puts a file in its place there is none for a moment, so nothing is believed late. */
+const looksForNothing = 4;
+const looksMax = 100;
+const lookAgainMs = 3;
 
 const isMissing = (error: unknown): boolean =>
   error instanceof Error && (error.name === "NotFoundError" || error.name === "TypeMismatchError");

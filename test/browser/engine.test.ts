@@ -1,5 +1,5 @@
 /**
- * The browser's engine in Chromium: the contract of engines, every recorded
+ * The browser's world in Chromium: the contracts of hosts, stores and engines, every recorded
  * operator and LeNet-5, in WebAssembly and on WebGPU. The suites run in the page;
  * each of their tests is a test here. WebGPU is a software adapter, which
  * computes what a GPU would, slowly: it gets one case of each operator, and all
@@ -62,6 +62,8 @@ const requests: readonly PageRequest[] = [
   },
 ];
 
+const world = "the world of a peer";
+
 /** Builds the page into a folder. */
 function build(folder: string): void {
   const vite = path.join(root, "node_modules/.bin/vite");
@@ -113,6 +115,7 @@ async function results(): Promise<ReadonlyMap<string, readonly TestResult[]>> {
   try {
     const page = await browser.newPage();
     await page.goto(site.url);
+    told.set(world, (await page.evaluate("testWorld()")) as TestResult[]);
     for (const request of requests) {
       const call = `testInPage(${JSON.stringify(request)})`;
       told.set(request.name, (await page.evaluate(call)) as TestResult[]);
@@ -128,6 +131,16 @@ async function results(): Promise<ReadonlyMap<string, readonly TestResult[]>> {
 
 const told = await results();
 
+/** Each test that the page has run is a test here. */
+function testAsTold(found: readonly TestResult[]): void {
+  for (const { name: title, failure, skipped } of found) {
+    test(title, ({ skip }) => {
+      if (skipped !== null) skip(skipped);
+      expect(failure).toBeNull();
+    });
+  }
+}
+
 describe.each(requests)("in Chromium on $name", ({ name, cases }) => {
   const found = told.get(name) ?? [];
 
@@ -135,11 +148,14 @@ describe.each(requests)("in Chromium on $name", ({ name, cases }) => {
     // At least the contract, and with cases each of them and LeNet-5.
     expect(found.length).toBeGreaterThan(20 + (cases.length === 0 ? 0 : cases.length + 1));
   });
+  testAsTold(found);
+});
 
-  for (const { name: title, failure, skipped } of found) {
-    test(title, ({ skip }) => {
-      if (skipped !== null) skip(skipped);
-      expect(failure).toBeNull();
-    });
-  }
+describe("in Chromium", () => {
+  const found = told.get(world) ?? [];
+
+  test("the worker ran every test", () => {
+    expect(found.length).toBe(8 + 2 * 6);
+  });
+  testAsTold(found);
 });
