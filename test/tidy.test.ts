@@ -36,7 +36,7 @@ describe("the repository", () => {
       ...readSources(root, undefined, "apps/join/tsconfig.json"),
     ];
     sources = all.filter((source) => !isGenerated(source.path));
-  });
+  }, 60_000);
 
   test("imports follow the table", () => {
     expect(importProblems(sources)).toEqual([]);

@@ -12,6 +12,7 @@ import {
 import { conclude, jsonOf } from "../conclusion.ts";
 import { exitCodeOf } from "../exit.ts";
 import { readJobFile } from "../job-file.ts";
+import { sayJoinLinks } from "../join-links.ts";
 import { predictRound } from "../predict.ts";
 import { RunReporter } from "../run-reporter.ts";
 import { bold, fail, say } from "../terminal.ts";
@@ -77,7 +78,8 @@ export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
   if (process.connected) process.disconnect();
 }
 
-function announce(job: Job, { url, pageUrl, tokens }: Serving, folder: string): void {
+function announce(job: Job, serving: Serving, folder: string): void {
+  const { url, pageUrl, tokens } = serving;
   say(`${bold("Watch it at")} ${pageUrl}`);
   const listening: Listening = { type: "listening", url, tokens, folder };
   if (process.send !== undefined) {
@@ -96,5 +98,7 @@ function announce(job: Job, { url, pageUrl, tokens }: Serving, folder: string): 
     ];
     say(`  edgeloom join ${url} --token ${tokens[i]} --name ${name}${flags.join("")} --data PATH`);
   });
+  const names = job.fleet.devices.map(({ name }) => name);
+  sayJoinLinks(serving, names);
   say();
 }
