@@ -1,7 +1,8 @@
 /** Browsers as devices: one run of Node.js and Chromium together, and what happens to a page in it. */
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { launch } from "./browser.ts";
+import type { RunRecord } from "../../src/index.ts";
+import { barriers, launch, open, overflows, picture } from "./browser.ts";
 import { type MixedRun, serveMixedRun } from "./mixed-run.ts";
 
 let browser: Browser;
@@ -58,4 +59,92 @@ describe("two devices in Node.js and two pages in Chromium", () => {
       0.03,
     );
   }, 120_000);
+});
+
+const isRound = (number: number) => (record: RunRecord) =>
+  record.type === "round" && record.round >= number;
+
+describe("a page in a run", () => {
+  let run: MixedRun;
+  beforeAll(async () => {
+    run = await serveMixedRun(2, { rounds: 60, localBatches: 10 });
+  });
+  afterAll(async () => {
+    await run?.end();
+    for (const context of browser.contexts()) await context.close();
+  });
+
+  it("shows what it will do before it joins, and works as it is for everybody", async () => {
+    for (const [size, color] of [
+      ["desktop", "light"],
+      ["small phone", "light"],
+      ["small phone", "dark"],
+    ] as const) {
+      const { page, complaints } = await run.openPage(browser, 0, size, color);
+      await page.getByLabel("Name of this device").waitFor();
+      expect(await page.getByLabel("Name of this device").inputValue()).toBe("device-1");
+      expect(await barriers(page)).toEqual([]);
+      expect(await overflows(page)).toBe(false);
+      for (const label of ["Pictures, class by class", "A folder of pictures"]) {
+        await page.getByLabel(label).check();
+        expect(await barriers(page)).toEqual([]);
+      }
+      await page.getByRole("button", { name: "Join" }).click();
+      await page.getByRole("alert").waitFor();
+      await page.getByText("What leaves this device").click();
+      expect(await barriers(page)).toEqual([]);
+      expect(await overflows(page)).toBe(false);
+      await picture(page, `join-choose-${size.replace(" ", "-")}-${color}`);
+      expect(complaints).toEqual([]);
+      await page.context().close();
+    }
+  });
+
+  it("asks for the link where there is none, and says when it is refused", async () => {
+    const [address = ""] = (run.serving.joinUrls[0] ?? "").split("#");
+    const { page } = await open(browser, address, "small phone");
+    await page.getByLabel("Link or token").fill("not_the_token");
+    await page.getByRole("button", { name: "Open" }).click();
+    await page.getByRole("alert").getByText(/token/).waitFor();
+    expect(await barriers(page)).toEqual([]);
+    await picture(page, "join-link");
+    await page.context().close();
+  });
+
+  it("trains, pauses and goes on, is loaded again and goes on, and leaves", async () => {
+    const { page, complaints } = await run.openPage(browser, 1, "small phone", "dark");
+    await joinByHand(page);
+    await run.joinNode(0);
+    await phaseIs(page, "training");
+    await run.until(isRound(1));
+    await page.getByTestId("speed").getByText("ms").waitFor();
+    await page.getByTestId("traffic").getByText("features").waitFor();
+    expect(await barriers(page)).toEqual([]);
+    expect(await overflows(page)).toBe(false);
+    await picture(page, "join-training");
+
+    const joins = () =>
+      run.records.filter((record) => record.type === "joined" && record.name === "device-2").length;
+    await page.getByRole("button", { name: "Pause" }).click();
+    await phaseIs(page, "paused");
+    await picture(page, "join-paused");
+    const paused = run.summary.rounds;
+    await run.until(isRound(paused + 1));
+    await page.getByRole("button", { name: "Go on" }).click();
+    await phaseIs(page, "training");
+    expect(joins()).toBe(2);
+
+    await page.reload();
+    await phaseIs(page, "training");
+    expect(joins()).toBe(3);
+    expect(run.summary.nodes.filter(({ left }) => left === null).length).toBe(3);
+
+    await page.getByRole("button", { name: "Leave" }).click();
+    await phaseIs(page, "ended");
+    await picture(page, "join-left");
+    await page.reload();
+    await page.getByRole("button", { name: "Join" }).waitFor();
+    expect(await page.getByLabel("The same as last time").count()).toBe(0);
+    expect(complaints).toEqual([]);
+  }, 90_000);
 });

@@ -35,6 +35,7 @@ const titles = {
   connecting: "Connecting",
   waiting: "Waiting",
   training: "Training",
+  pausing: "Pausing",
   paused: "Paused",
   retrying: "No connection",
   ended: "Ended",

@@ -17,6 +17,7 @@ import {
   messageOf,
   type OwnData,
   type PrivateFiles,
+  type RejoinerEvent,
   readPictures,
   readTable,
   SampleSource,
@@ -25,7 +26,7 @@ import {
   type WorkerEnd,
 } from "edgeloom/browser";
 import type { DataChoice, DeviceState, Order, Start } from "./messages.ts";
-import { deviceFiles, machineName, readSettings, writeSettings } from "./settings.ts";
+import { deviceFiles, machineName, randomName, readSettings, writeSettings } from "./settings.ts";
 import { Tally } from "./tally.ts";
 
 const reportMs = 200;
@@ -38,6 +39,7 @@ const threadsMax = 4;
 class Device {
   readonly #start: Start;
   readonly #server: URL;
+  readonly #instance: string;
   readonly #tally = new Tally();
   #files: PrivateFiles | null = null;
   #engine: WebEngine | null = null;
@@ -66,6 +68,7 @@ class Device {
   constructor(start: Start) {
     this.#start = start;
     this.#server = new URL(start.server);
+    this.#instance = start.instance ?? randomName();
     this.#tell({});
   }
 
@@ -93,8 +96,9 @@ class Device {
   pause(): void {
     this.#isPaused = true;
     clearTimeout(this.#retry);
-    this.#joined?.leave("it was paused by its user");
-    this.#tell({ phase: "paused", text: "", round: null });
+    if (this.#joined === null) return this.#paused();
+    this.#tell({ phase: "pausing", text: "" });
+    this.#joined.giveNotice("it was paused by its user");
   }
 
   resume(): void {
@@ -134,9 +138,10 @@ class Device {
 
   async #keep(files: PrivateFiles, data: OwnData): Promise<void> {
     const { name, backend } = this.#start;
+    const instance = this.#instance;
     if (this.#start.data.kind !== "kept") await keepOwnData(files, data);
     const what = `${datasetOfOwn(data).samples} samples: ${dataWords[data.kind]}`;
-    await writeSettings(files, { name, backend, data: what, isAtWork: true });
+    await writeSettings(files, { name, backend, instance, data: what, isAtWork: true });
   }
 
   async #samples(choice: DataChoice, offer: JoinOffer): Promise<OwnData> {
@@ -178,31 +183,46 @@ class Device {
         url: new URL(this.#server).href.replace(/^http/, "ws"),
         token,
         name,
+        instance: this.#instance,
         machine: await machineName(),
         train,
         engine,
-        onEvent: (event) => {
-          this.#retryMs = firstRetryMs;
-          if (event.type === "welcomed") this.#tell({ phase: "waiting", text: "" });
-          if (event.type === "round") this.#tell({ phase: "training", round: event.round + 1 });
-        },
+        onEvent: (event) => this.#happened(event),
         onTensors: (traffic) => this.#note(traffic),
         onBytes: (sent, received) => this.#tally.bytes(sent, received),
       });
       this.#joined = joined;
       const end = await joined.ended;
       this.#joined = null;
-      this.#tally.closed();
+      this.#tally.left();
       this.#ended(end);
     } catch (error) {
       this.#later(messageOf(error));
     }
   }
 
-  /** A connection has ended: is it over, or is this to be tried again? */
+  #happened(event: RejoinerEvent): void {
+    if (this.#isPaused || this.#isOver) return;
+    switch (event.type) {
+      case "welcomed":
+        return this.#tell({ phase: "waiting", text: "" });
+      case "round":
+        return this.#tell({ phase: "training", text: "", round: event.round + 1 });
+      case "lost": {
+        const text = `${event.text}. Trying again soon.`;
+        return this.#tell({ phase: "retrying", text, round: null });
+      }
+    }
+  }
+
+  #paused(): void {
+    this.#tell({ phase: "paused", text: "", round: null });
+  }
+
+  /** The device's part has ended, for now or for good. */
   #ended({ reason, text }: WorkerEnd): void {
-    if (this.#isOver || this.#isPaused) return;
-    if (reason === "lost") this.#later(text);
+    if (this.#isOver) return;
+    if (this.#isPaused && reason !== "finished") this.#paused();
     else if (reason === "finished") this.#finish(text, false);
     else if (reason === "interrupted") this.#finish(`The run has ended: ${text}`, false);
     else this.#finish(text, true);

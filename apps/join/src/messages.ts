@@ -20,6 +20,8 @@ export interface Start {
   readonly token: string;
   readonly name: string;
   readonly backend: "wasm" | "webgpu";
+  /** Of the device that was here before a reload; null for a new one. */
+  readonly instance: string | null;
   readonly data: DataChoice;
 }
 
@@ -35,6 +37,8 @@ export type Phase =
   | "connecting"
   | "waiting"
   | "training"
+  /** Told to pause, and finishing the round under way. */
+  | "pausing"
   | "paused"
   | "retrying"
   | "ended";

@@ -8,6 +8,8 @@ import { openPrivateFiles, type PrivateFiles } from "edgeloom/browser";
 export interface Settings {
   readonly name: string;
   readonly backend: "wasm" | "webgpu";
+  /** Names the device to the coordinator: after a reload it is the same one. */
+  readonly instance: string;
   /** What the kept samples are, in words; null where none are kept. */
   readonly data: string | null;
   /** The device was at work when the page was last seen: a reload goes on. */
@@ -20,17 +22,21 @@ const file = "settings.json";
 export async function deviceFiles(token: string): Promise<PrivateFiles | null> {
   if (!isSecureContext) return null;
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(token));
-  const name = [...new Uint8Array(digest, 0, 8)].map((byte) => byte.toString(16).padStart(2, "0"));
-  return openPrivateFiles(`edgeloom-device-${name.join("")}`);
+  return openPrivateFiles(`edgeloom-device-${hex(new Uint8Array(digest, 0, 8))}`);
 }
+
+const hex = (bytes: Uint8Array): string =>
+  [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** 64 random bits. */
+export const randomName = (): string => hex(crypto.getRandomValues(new Uint8Array(8)));
 
 /** Names this browser to the coordinator, so that its pages are probed in turn; the same for all its devices. */
 export async function machineName(): Promise<string> {
   const files = await openPrivateFiles("edgeloom");
   const kept = await files?.read("machine").catch(() => null);
   if (kept != null && kept.length > 0) return new TextDecoder().decode(kept);
-  const bytes = crypto.getRandomValues(new Uint8Array(8));
-  const name = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const name = randomName();
   await files?.save("machine", new TextEncoder().encode(name)).catch(() => null);
   return name;
 }

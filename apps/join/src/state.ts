@@ -49,8 +49,8 @@ export async function open(): Promise<void> {
   const files = await deviceFiles(shown);
   const settings = files === null ? null : await readSettings(files);
   if (settings?.isAtWork && device.value === null) {
-    const { name, backend } = settings;
-    start({ name, backend, data: { kind: "kept" } });
+    const { name, backend, instance } = settings;
+    start({ name, backend, instance, data: { kind: "kept" } });
   }
   try {
     const offer = await fetchOffer(new URL(server), shown);
@@ -73,21 +73,23 @@ export function enter(text: string): boolean {
 export interface Chosen {
   readonly name: string;
   readonly backend: "wasm" | "webgpu";
+  /** Of the device that was here before a reload; null for a new one. */
+  readonly instance: string | null;
   readonly data: DataChoice;
 }
 
 /** Starts the device in a worker of its own. */
-export function start({ name, backend, data }: Chosen): void {
+export function start({ name, backend, instance, data }: Chosen): void {
   const shown = token();
   if (shown === null) return;
   worker?.terminate();
   worker = new Worker(new URL("./device.ts", import.meta.url), { type: "module" });
   worker.addEventListener("message", ({ data: state }: MessageEvent<DeviceState>) => {
     device.value = state;
-    keepAwake(state.phase === "training" || state.phase === "waiting");
+    keepAwake(["training", "pausing", "waiting"].includes(state.phase));
   });
   worker.addEventListener("error", ({ message }) => failed(message));
-  const order: Start = { server, token: shown, name, backend, data };
+  const order: Start = { server, token: shown, name, backend, instance, data };
   say({ type: "start", start: order });
 }
 

@@ -14,21 +14,19 @@ const words: Readonly<Record<string, string>> = {
 
 export class Tally {
   readonly #kinds = new Map<string, { -readonly [K in keyof Traffic]: Traffic[K] }>();
-  /** Of connections that have ended. */
   #before = { sent: 0, received: 0 };
-  #now = { sent: 0, received: 0 };
+  #sent = 0;
+  #received = 0;
 
-  /** Bytes of the connection that is open, in all. */
+  /** Bytes that have crossed the link, in all, since the device joined. */
   bytes(sent: number, received: number): void {
-    this.#now = { sent, received };
+    this.#sent = this.#before.sent + sent;
+    this.#received = this.#before.received + received;
   }
 
-  closed(): void {
-    this.#before = {
-      sent: this.#before.sent + this.#now.sent,
-      received: this.#before.received + this.#now.received,
-    };
-    this.#now = { sent: 0, received: 0 };
+  /** The device has left; when it joins again, its bytes are counted from nothing. */
+  left(): void {
+    this.#before = { sent: this.#sent, received: this.#received };
   }
 
   add({ way, message, tensors }: TensorTraffic): void {
@@ -52,8 +50,8 @@ export class Tally {
     readonly traffic: readonly Traffic[];
   } {
     return {
-      bytesSent: this.#before.sent + this.#now.sent,
-      bytesReceived: this.#before.received + this.#now.received,
+      bytesSent: this.#sent,
+      bytesReceived: this.#received,
       traffic: [...this.#kinds.values()],
     };
   }

@@ -64,6 +64,8 @@ function words({ phase, isProblem, progress }: DeviceState): string {
         : "Connected, waiting for the other devices";
     case "training":
       return "Training";
+    case "pausing":
+      return "Finishing the round, then pausing";
     case "paused":
       return "Paused: this device takes no part";
     case "retrying":
@@ -133,7 +135,7 @@ function Actions({ state: { phase } }: { state: DeviceState }) {
       <button
         type="button"
         class="primary"
-        disabled={phase === "reading"}
+        disabled={phase === "reading" || phase === "pausing"}
         onClick={isPaused ? resume : pause}
       >
         {isPaused ? "Go on" : "Pause"}

@@ -50,7 +50,10 @@ function DeviceForm({ offer, settings }: Props) {
     if (!namePattern.test(name)) {
       problem.value = "A name has letters, digits and _ . - and begins with a letter or a digit.";
     } else if (typeof data === "string") problem.value = data;
-    else start({ name, backend: form.get("gpu") === "on" ? "webgpu" : "wasm", data });
+    else {
+      const backend = form.get("gpu") === "on" ? "webgpu" : "wasm";
+      start({ name, backend, instance: null, data });
+    }
   };
   return (
     <form onSubmit={submit}>
