@@ -14,7 +14,7 @@ export function AtWork({ state }: { state: DeviceState }) {
       <section class="panel" aria-labelledby="title">
         <h1 id="title">{model === null ? "This device" : `Training ${model}`}</h1>
         <State state={state} />
-        {state.progress !== null && <Rounds progress={state.progress} />}
+        {state.progress !== null && <Rounds progress={state.progress} round={state.round} />}
         <Figures state={state} />
         <Actions state={state} />
       </section>
@@ -75,8 +75,15 @@ function words({ phase, isProblem, progress }: DeviceState): string {
   }
 }
 
-function Rounds({ progress }: { progress: NonNullable<DeviceState["progress"]> }) {
-  const { rounds, roundsAsked } = progress;
+interface RoundsProps {
+  readonly progress: NonNullable<DeviceState["progress"]>;
+  readonly round: number | null;
+}
+
+/** The device knows of a round before the next answer to how the run goes. */
+function Rounds({ progress, round }: RoundsProps) {
+  const { roundsAsked } = progress;
+  const rounds = Math.max(progress.rounds, (round ?? 1) - 1);
   return (
     <div>
       <progress value={rounds} max={Math.max(1, roundsAsked)} aria-label="Rounds done" />
