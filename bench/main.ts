@@ -4,11 +4,13 @@
  * only whether the benchmark ran.
  */
 import { type Bench, machine, printTable } from "./bench.ts";
+import { coordinator } from "./coordinator.ts";
+import { link } from "./link.ts";
 import { memory } from "./memory.ts";
 import { step } from "./step.ts";
 import { web } from "./web.ts";
 
-const benches: Readonly<Record<string, Bench>> = { memory, step, web };
+const benches: Readonly<Record<string, Bench>> = { coordinator, link, memory, step, web };
 
 const [name = "", ...rest] = process.argv.slice(2);
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;

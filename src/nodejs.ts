@@ -3,6 +3,11 @@
  * @module
  */
 export * from "./index.ts";
+export {
+  administerTokens,
+  type TokenChange,
+  type TokenListing,
+} from "./nodejs/administration.ts";
 export { type OpenedRun, RunArchive } from "./nodejs/archive.ts";
 export { type CheckOptions, type CheckResult, check, type ParameterCheck } from "./nodejs/check.ts";
 export {
@@ -24,6 +29,7 @@ export { type Accuracy, type EvaluateOptions, evaluate, profileModel } from "./n
 export { loadModel, type NamedModel } from "./nodejs/model-files.ts";
 export { type PageOptions, type PageServing, servePage } from "./nodejs/page.ts";
 export { type PlanOptions, type PlanResult, plan } from "./nodejs/plan.ts";
+export type { ReachOptions } from "./nodejs/reach.ts";
 export type { RecordListener } from "./nodejs/recording.ts";
 export {
   createRunFolder,
@@ -35,6 +41,7 @@ export {
 } from "./nodejs/run-folder.ts";
 export type { RunLog } from "./nodejs/run-log.ts";
 export { type ServeOptions, type Serving, serve } from "./nodejs/serve.ts";
+export { type IssuedToken, type TokenRole, tokenRoles } from "./nodejs/tokens.ts";
 export { type TrainOptions, type TrainResult, train } from "./nodejs/train.ts";
 export { watch } from "./nodejs/watch.ts";
 export type { RejoinerEvent } from "./run/worker/rejoiner.ts";

@@ -61,9 +61,23 @@ export class ModelError extends EdgeloomError {
   }
 }
 
+/** Longest message of a {@link ProtocolError}, in UTF-16 units. */
+const wordsMax = 500;
+
 /** Bytes from another peer that break the protocol. The link that carried them is closed. */
 export class ProtocolError extends EdgeloomError {
   override readonly name = "ProtocolError";
+  /** Whether the bytes are wrong, or right in a version of the protocol that we do not speak. */
+  readonly reason: "protocol" | "version";
+
+  constructor(
+    message: string,
+    options: ErrorOptions & { readonly reason?: "protocol" | "version" } = {},
+  ) {
+    // What was received may be quoted, and be of any length.
+    super(message.length > wordsMax ? `${message.slice(0, wordsMax - 1)}…` : message, options);
+    this.reason = options.reason ?? "protocol";
+  }
 }
 
 /** No plan satisfies the constraints. Says which one and by how much. */

@@ -5,6 +5,7 @@
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { EdgeloomError, lossNames, messageOf, namePattern } from "../index.ts";
+import { defaultTokenDays } from "../nodejs/default-token-days.ts";
 import { version } from "../nodejs/environment.ts";
 import { exitCodes } from "./exit.ts";
 import { fail } from "./terminal.ts";
@@ -62,6 +63,7 @@ Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrup
 
   addRuns(root);
   addViews(root);
+  addAdministration(root);
   addModels(root);
   addTools(root);
   return root;
@@ -83,6 +85,12 @@ function addRuns(root: Command): void {
     .description("start a coordinator and edge server for a job, and wait for its devices")
     .argument("<job>", "job file, see docs/jobs.md")
     .option("--port <n>", "port of the coordinator (default: first free from 7070)", port)
+    .option("--host <address>", "address to listen on, 0.0.0.0 for all (default: 127.0.0.1)")
+    .option("--names <list>", "more names of this machine, for its own certificate", names)
+    .option("--cert <file>", "certificate to use, as PEM (default: an own one is made)")
+    .option("--key <file>", "its private key, as PEM")
+    .option("--state <dir>", "folder of the own certificates (default: ~/.config/edgeloom)")
+    .option("--token-days <n>", "days for which join links hold", positive, defaultTokenDays)
     .option("--runs <dir>", "folder for runs", "runs")
     .option("--json", "print one JSON object as the last line")
     .addOption(
@@ -96,8 +104,9 @@ function addRuns(root: Command): void {
   root
     .command("join")
     .description("take part in a run with private data")
-    .argument("<url>", "address that serve printed, ws://...")
-    .requiredOption("--token <token>", "join token that serve printed")
+    .argument("<url>", "address that serve printed, ws://... or wss://...")
+    .option("--token <token>", "join token that serve printed, where the address has none")
+    .option("--ca <fingerprint>", "the server's certificate authority: fingerprint, or PEM file")
     .requiredOption(
       "--data <path>",
       "mnist, a folder with idx files or with images by class, or a CSV file",
@@ -151,6 +160,21 @@ function addViews(root: Command): void {
     .option("--port <n>", "port of the page (default: first free from 7070)", port)
     .option("--runs <dir>", "folder for runs", "runs")
     .action(async (options) => (await import("./commands/page.ts")).showPage(options));
+}
+
+/** Commands that administer runs. */
+function addAdministration(root: Command): void {
+  root
+    .command("tokens")
+    .description("list who may join, watch and administer a run; make and revoke tokens")
+    .argument("<run>", "run folder, or its server's address with an admin's token")
+    .option("--revoke <id>", "take a token back, and close what it has opened")
+    .option("--add <role>", "make a token: device, edge, observer or admin")
+    .option("--label <name>", "for whom it is made (default: guest)")
+    .option("--json", "print one JSON object")
+    .action(async (run, options) =>
+      (await import("./commands/tokens.ts")).showTokens(run, options),
+    );
 }
 
 /** Commands that look at models. */

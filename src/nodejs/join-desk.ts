@@ -36,25 +36,35 @@ export class JoinDesk {
   /** Takes the next record of the run. */
   readonly add = (record: RunRecord): void => this.#fold.add(record);
 
-  /** @param device position of the token's device in the job's fleet */
-  offer(device: number): JoinOffer {
+  /** @param label for whom the token was made: the name of a device of the job, as a rule */
+  offer(label: string): JoinOffer {
     const { run, job, model, test } = this.#options;
     const shape = model.graph.inputs[0]?.shape.slice(1) ?? [];
     const shards = this.#openShards();
+    const device = this.#deviceOf(label);
     return {
       run,
-      name: present(job.fleet.devices[device], "a device of the job").name,
+      name: label,
       model: job.model,
       rounds: job.rounds,
       inputShape: shape.every((size) => typeof size === "number") ? shape : null,
       classNames: test?.classNames == null ? null : [...test.classNames],
-      shard: shards && {
-        what: "MNIST",
-        classes: shards.classes,
-        samples: shards.samples(device),
-        bytes: shards.bytes(device),
-      },
+      shard:
+        shards === null || device === null
+          ? null
+          : {
+              what: "MNIST",
+              classes: shards.classes,
+              samples: shards.samples(device),
+              bytes: shards.bytes(device),
+            },
     };
+  }
+
+  /** The job's devices with the tokens given, in the same order. */
+  devices(tokens: readonly string[]): { readonly name: string; readonly token: string }[] {
+    const { devices } = this.#options.job.fleet;
+    return devices.map(({ name }, i) => ({ name, token: present(tokens[i], name) }));
   }
 
   progress(): JoinProgress {
@@ -65,8 +75,15 @@ export class JoinDesk {
   }
 
   /** A file of the device's shard; null where there is none. */
-  shard(device: number, file: (typeof shardFiles)[number]): Uint8Array | null {
-    return this.#openShards()?.file(device, file) ?? null;
+  shard(label: string, file: (typeof shardFiles)[number]): Uint8Array | null {
+    const device = this.#deviceOf(label);
+    return device === null ? null : (this.#openShards()?.file(device, file) ?? null);
+  }
+
+  /** Position in the job's fleet; null for a token that was made later, for one more device. */
+  #deviceOf(label: string): number | null {
+    const device = this.#options.job.fleet.devices.findIndex(({ name }) => name === label);
+    return device < 0 ? null : device;
   }
 
   /** Only MNIST may be sent: other data of a job are somebody's own. */
@@ -82,15 +99,15 @@ export class JoinDesk {
 /** Answers what is asked under `/api/join` by who has the token of a device. */
 export function answerAtDesk(
   desk: JoinDesk,
-  device: number,
+  label: string,
   path: string,
   response: ServerResponse,
 ): void {
   const [, , , what = "", name = ""] = path.split("/");
-  if (what === "") return sayJson(response, desk.offer(device));
+  if (what === "") return sayJson(response, desk.offer(label));
   if (what === "progress") return sayJson(response, desk.progress());
   const file = shardFiles.find((candidate) => candidate === name);
-  const bytes = what === "shard" && file !== undefined ? desk.shard(device, file) : null;
+  const bytes = what === "shard" && file !== undefined ? desk.shard(label, file) : null;
   if (bytes === null) return say(response, 404, "nothing here");
   response.writeHead(200, {
     "content-type": "application/octet-stream",

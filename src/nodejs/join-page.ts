@@ -8,15 +8,13 @@ import { fileURLToPath } from "node:url";
 import sirv, { type RequestHandler } from "sirv";
 import { pageFolder } from "./page-folder.ts";
 
-/** The page is isolated, so that the threads of WebAssembly may share memory. */
+/** Beside what every answer has. The page is isolated, so that the threads of WebAssembly may share memory. */
 const headers = {
   "content-security-policy":
     "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; " +
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
-    "object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
-  "cross-origin-opener-policy": "same-origin",
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   "cross-origin-embedder-policy": "require-corp",
-  "cross-origin-resource-policy": "same-origin",
 };
 
 const mount = "/join";

@@ -5,8 +5,9 @@ import type { SampleSource } from "../data/source.ts";
 import type { Done, Engine, Link } from "../run/host.ts";
 import { Rejoiner, type RejoinerEvent } from "../run/worker/rejoiner.ts";
 import type { WorkerEnd } from "../run/worker/worker.ts";
+import { readAddress, type ServerAddress, socketUrl, type Trust, trustOf } from "./address.ts";
 import { machineName, nodeHost, noStore } from "./host.ts";
-import { frameBytesMax, webSocketLink } from "./link.ts";
+import { dialOptions, webSocketLink } from "./link.ts";
 
 const defaultPatienceMs = 600_000;
 /** Time that a round under way is given to come to its end: less than machines give that are taken away. */
@@ -14,8 +15,12 @@ const noticeMs = 25_000;
 
 /** Which run to join, as what, and with which data. */
 export interface JoinOptions {
+  /** What serve printed: ws://host:port or wss://host:port, also with #token=...&ca=... behind it. */
   readonly url: string;
-  readonly token: string;
+  /** The join token, where the URL has none. */
+  readonly token?: string;
+  /** For a server with a CA of its own: the CA's fingerprint, or the path of its certificate (PEM). */
+  readonly ca?: string;
   readonly name: string;
   readonly duty: number;
   readonly memoryBytes: number | null;
@@ -37,16 +42,28 @@ export interface Joined {
   leave(text: string): void;
 }
 
-/** Connects and starts a worker. @throws InputError when nobody answers at the URL. */
-export function join(options: JoinOptions): Promise<Joined> {
-  return connect(options.url, (socket) => startWorker(socket, options));
+/**
+ * Connects and starts a worker.
+ * @throws InputError when the URL is none, or nobody answers there whom it makes trustworthy
+ */
+export async function join(options: JoinOptions): Promise<Joined> {
+  const { url, token, ca } = options;
+  const address = readAddress("coordinator URL", url, { token, ca });
+  const trust = await trustOf(address);
+  return connect(address, trust, (socket) => startWorker(socket, address, trust, options));
 }
 
-function startWorker(socket: WebSocket, options: JoinOptions): Joined {
+function startWorker(
+  socket: WebSocket,
+  address: ServerAddress,
+  trust: Trust,
+  options: JoinOptions,
+): Joined {
   const { promise, resolve } = Promise.withResolvers<WorkerEnd>();
-  const { engine, train, token, name, duty, memoryBytes, ceilingBytesPerMs } = options;
+  const { token } = address;
+  const { engine, train, name, duty, memoryBytes, ceilingBytesPerMs } = options;
   const dial = (done: Done<Link>): void => {
-    connect(options.url, webSocketLink).then(
+    connect(address, trust, webSocketLink).then(
       (value) => done({ ok: true, value }),
       (error: unknown) => done({ ok: false, error: messageOf(error) }),
     );
@@ -75,26 +92,26 @@ function startWorker(socket: WebSocket, options: JoinOptions): Joined {
 }
 
 /** Runs `start` as soon as the socket is open, before the first message can be missed. */
-function connect<T>(url: string, start: (socket: WebSocket) => T): Promise<T> {
+function connect<T>(
+  address: ServerAddress,
+  trust: Trust,
+  start: (socket: WebSocket) => T,
+): Promise<T> {
+  const url = socketUrl(address);
   return new Promise((resolve, reject) => {
-    const refuse = (why: string): void =>
-      reject(
-        new InputError({
-          what: "coordinator URL",
-          received: `${url} (${why})`,
-          allowed: "the ws:// address that serve printed, while it runs",
-        }),
-      );
-    let socket: WebSocket;
-    try {
-      socket = new WebSocket(url, { perMessageDeflate: false, maxPayload: frameBytesMax });
-    } catch (error) {
-      return refuse(error instanceof Error ? error.message : String(error));
-    }
+    const socket = new WebSocket(url, { ...dialOptions, ...trust });
     socket.once("open", () => {
       socket.removeAllListeners("error");
       resolve(start(socket));
     });
-    socket.once("error", (error) => refuse(error.message));
+    socket.once("error", (error) =>
+      reject(
+        new InputError({
+          what: "coordinator URL",
+          received: `${url} (${error.message})`,
+          allowed: "the address that serve printed, while it runs",
+        }),
+      ),
+    );
   });
 }

@@ -1,7 +1,11 @@
 /** The page without a run under way: past runs, to be listed, opened and compared. */
 import { ObserverHub } from "../run/observe/hub.ts";
+import { openAccess } from "./access.ts";
 import { after } from "./host.ts";
-import { newToken, openWeb } from "./web.ts";
+import { openWeb } from "./web.ts";
+
+/** The server's tokens end with it. */
+const pageTokenDays = 365;
 
 /** Which runs to show, and where. */
 export interface PageOptions {
@@ -20,13 +24,28 @@ export interface PageServing {
 
 /** Serves the page until closed. @throws InputError when the port is taken. */
 export async function servePage({ runs, port }: PageOptions): Promise<PageServing> {
-  const token = newToken();
+  const access = await openAccess({
+    folder: null,
+    devices: [],
+    tokenDays: pageTokenDays,
+    reach: undefined,
+  });
   const hub = new ObserverHub({
     live: null,
-    accepts: (shown) => shown === token,
+    accepts: (shown) => access.gate.accepts(shown),
     after,
     onWatch: () => {},
   });
-  const web = await openWeb({ port, runs, token, live: null, hub, joining: null, onWorker: null });
+  const web = await openWeb({
+    ...access,
+    port,
+    runs,
+    live: null,
+    hub,
+    interrupt: null,
+    desk: null,
+    metrics: null,
+    onWorker: null,
+  });
   return { pageUrl: web.pageUrl, close: () => web.close() };
 }

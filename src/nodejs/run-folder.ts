@@ -16,7 +16,13 @@ import type { Model } from "../compile/graph.ts";
 import { readOnnx } from "../compile/onnx/read.ts";
 import { createRunLog, type RunLog } from "./run-log.ts";
 
-/** Files of a run folder. */
+/** File with the signing key and the list of tokens; beside the others and never handed out. */
+export const accessFile = "access.json";
+
+/** File that says where the run is served, while it is. */
+export const servingFile = "serving.json";
+
+/** Files of a run folder that whoever may look at the run may have. */
 export const runFiles = {
   model: "model.onnx",
   weights: "weights.safetensors",
@@ -67,7 +73,9 @@ export function runFolderAt(path: string, jobText: string): RunFolder {
 /** Takes back the folder of a run that has not come to start: what was made, and nothing else. */
 export function discardRunFolder({ path, log }: RunFolder): void {
   log.close();
-  for (const name of Object.values(runFiles)) rmSync(join(path, name), { force: true });
+  for (const name of [...Object.values(runFiles), accessFile, servingFile]) {
+    rmSync(join(path, name), { force: true });
+  }
   if (readdirSync(path).length === 0) rmdirSync(path);
 }
 

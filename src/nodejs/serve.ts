@@ -4,25 +4,26 @@
  * the same process. Composition only; every decision is in `run/`.
  */
 import { dirname } from "node:path";
-import { present } from "../base/assert.ts";
 import type { Model } from "../compile/graph.ts";
 import type { SampleSource } from "../data/source.ts";
-import type { Ticket } from "../run/coordinator/admission.ts";
 import { Coordinator } from "../run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import { ObserverHub } from "../run/observe/hub.ts";
+import { type Access, openAccess } from "./access.ts";
 import { environment } from "./environment.ts";
 import { after, nodeHost } from "./host.ts";
 import { JoinDesk } from "./join-desk.ts";
 import { webSocketLink } from "./link.ts";
+import { RunMetrics } from "./metrics.ts";
 import { startOwnWorker } from "./own-worker.ts";
+import type { ReachOptions } from "./reach.ts";
 import { type RecordListener, recorder } from "./recording.ts";
 import { completeFolder } from "./report.ts";
 import { discardRunFolder, type RunFolder } from "./run-folder.ts";
 import { folderStore } from "./store.ts";
-import { type Joining, newToken, openWeb } from "./web.ts";
+import { openWeb } from "./web.ts";
 
 /** Which job to serve, and where everything of it goes. */
 export interface ServeOptions {
@@ -35,6 +36,10 @@ export interface ServeOptions {
   readonly engine: Engine;
   /** Exactly this port, or null for the first free one from {@link defaultPort}. */
   readonly port: number | null;
+  /** From where it can be reached; from this machine alone where absent. */
+  readonly reach?: ReachOptions;
+  /** Days for which join links hold; 7 where absent. */
+  readonly tokenDays?: number;
   /** The command line that starts the same run again, for its records. */
   readonly command: string;
   /** Unix time in milliseconds from which the run's time counts. */
@@ -52,8 +57,12 @@ export interface Serving {
   readonly port: number;
   /** One join token per expected device. */
   readonly tokens: readonly string[];
+  /** SHA-256 of the own CA's certificate, which joining devices pin; null without one. */
+  readonly fingerprint: string | null;
   /** For each of them the link with which a browser joins. */
   readonly joinUrls: readonly string[];
+  /** The page for who may let devices in, and end the run. */
+  readonly adminUrl: string;
   /** The end of the run, when everything is written. */
   readonly ended: Promise<CoordinatorEnd>;
   /** Ends the run after what is committed. */
@@ -67,34 +76,34 @@ export interface Serving {
 export async function serve(options: ServeOptions): Promise<Serving> {
   const { job, folder, engine, startedAt } = options;
   const { run, log, path } = folder;
-  const pageToken = newToken();
+  const access = await accessOf(options);
   const hub = new ObserverHub({
     live: { run, log },
-    accepts: (token) => token === pageToken,
+    accepts: (token) => access.gate.accepts(token),
     after,
     onWatch: (isWatched) => coordinator.watch(isWatched),
   });
-  const tokens = job.fleet.devices.map(newToken);
-  const joining = joiningOf(options, tokens);
+  const metrics = new RunMetrics();
+  const desk = new JoinDesk({ run, job, model: options.model, test: options.test });
   const publish: RecordListener = (value, atMs) => hub.publish({ record: value, atMs });
-  const listeners = [publish, joining.desk.add, options.record];
+  const listeners = [publish, metrics.add, desk.add, options.record];
   const record = recorder(folder, startedAt, listeners, (text) => coordinator.interrupt(text));
   const opened = openWeb({
+    ...access,
     port: options.port,
     runs: dirname(path),
-    token: pageToken,
     live: run,
     hub,
-    joining,
+    interrupt: (text) => coordinator.interrupt(text),
+    metrics: () => metrics.text(),
+    desk,
     onWorker: (socket) => coordinator.accept(webSocketLink(socket)),
   });
   const web = await opened.catch((error: unknown) => {
     discardRunFolder(folder);
     throw error;
   });
-  const edgeToken = newToken();
-  const tickets = new Map<string, Ticket>(tokens.map((token) => [token, { kind: "device" }]));
-  tickets.set(edgeToken, { kind: "edge" });
+  const { tickets, ownToken: token } = access;
   const { promise: ended, resolve, reject } = Promise.withResolvers<CoordinatorEnd>();
   let coordinator: Coordinator;
   try {
@@ -112,7 +121,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   }
   startOwnWorker(
     coordinator,
-    { name: "edge", kind: "edge", token: edgeToken, engine, train: null, test: options.test },
+    { name: "edge", kind: "edge", token, engine, train: null, test: options.test },
     reject,
   );
   const closed = ended
@@ -120,6 +129,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     .finally(() => {
       // The web first: observers read the rest of the log as they are sent away.
       web.close();
+      metrics.close();
       log.close();
       return engine.close();
     });
@@ -127,22 +137,20 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     url: web.url,
     pageUrl: web.pageUrl,
     port: web.port,
-    tokens,
-    joinUrls: tokens.map((token) => web.joinUrl(token)),
+    tokens: access.deviceTokens,
+    fingerprint: access.reach.fingerprint,
+    joinUrls: access.deviceTokens.map((token) => web.joinUrl(token)),
+    adminUrl: web.adminUrl,
     ended: closed,
     interrupt: (text) => coordinator.interrupt(text),
   };
 }
 
-/** What devices that want to join are told. */
-function joiningOf(options: ServeOptions, tokens: readonly string[]): Joining {
-  const { job, model, test, folder } = options;
-  return {
-    desk: new JoinDesk({ run: folder.run, job, model, test }),
-    deviceOf(token) {
-      const device = tokens.indexOf(token);
-      return device < 0 ? null : device;
-    },
-    tokens: job.fleet.devices.map(({ name }, i) => ({ name, token: present(tokens[i], name) })),
-  };
+/** The run's tokens and certificate; where they cannot be made, the folder is taken back. */
+function accessOf({ job, folder, reach, tokenDays }: ServeOptions): Promise<Access> {
+  const devices = job.fleet.devices.map(({ name }) => name);
+  return openAccess({ folder: folder.path, devices, tokenDays, reach }).catch((error: unknown) => {
+    discardRunFolder(folder);
+    throw error;
+  });
 }

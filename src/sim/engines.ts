@@ -12,6 +12,7 @@ import {
   hollow,
   sameType,
   type Tensor,
+  zeros,
 } from "../base/tensor.ts";
 import { interpret } from "../compile/interpret.ts";
 import type { Program } from "../compile/program.ts";
@@ -129,6 +130,13 @@ export const nullEngine = (): Engine =>
   new SlotEngine(
     "null",
     (program) => new Map(program.outputs.map((port) => [port.name, hollow(port)])),
+  );
+
+/** Zeros at once: the null engine where tensors have to travel over real sockets. */
+export const zeroEngine = (): Engine =>
+  new SlotEngine(
+    "zeros",
+    (program) => new Map(program.outputs.map((port) => [port.name, zeros(port)])),
   );
 
 /** The reference interpreter, for small models and tests. */

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openAccess } from "../../src/nodejs/access.ts";
 import { after } from "../../src/nodejs/host.ts";
 import { createRunFolder } from "../../src/nodejs/run-folder.ts";
 import { openWeb, type Web } from "../../src/nodejs/web.ts";
@@ -59,10 +60,12 @@ beforeAll(async () => {
   web = await openWeb({
     port: null,
     runs: folder,
-    token: "t",
+    ...(await openAccess({ folder: null, devices: [], tokenDays: 1, reach: undefined })),
     live: run,
     hub,
-    joining: null,
+    interrupt: null,
+    desk: null,
+    metrics: null,
     onWorker: null,
   });
   const isEnd = (type: string): boolean => type === "ended" || type === "evaluation";

@@ -55,7 +55,7 @@ describe("a channel", () => {
     expect(bytes / ms / bytesPerMs).toBeLessThan(1.05);
   });
 
-  it("delivers a frame when a link of the given rate would have carried its last byte", async () => {
+  it("W5: delivers a frame when a link of the given rate would have carried its last byte", async () => {
     const { near, heard, runUntil } = channels();
     near.setRate(1000);
     near.send(ready, payload);
@@ -76,20 +76,20 @@ describe("a channel", () => {
     });
   });
 
-  it("estimates the round trip from its heartbeats", async () => {
+  it("W12: estimates the round trip from its heartbeats", async () => {
     const { near, runUntil } = channels(7);
     await runUntil(3000);
     expect(near.rttMs).toBeCloseTo(14, 6);
   });
 
-  it("stays open as long as the other side's heart beats, whatever it sends", async () => {
+  it("W10: stays open as long as the other side's heart beats, whatever it sends", async () => {
     const { near, closed, runUntil } = channels();
     await runUntil(5 * leaseMs);
     expect(near.isOpen).toBe(true);
     expect(closed).toEqual([]);
   });
 
-  it("closes with the reason when the other side has been silent for its lease", async () => {
+  it("W10: closes with the reason when the other side has been silent for its lease", async () => {
     const { near, farLink, closed, runUntil } = channels();
     farLink.send = () => {};
     await runUntil(3 * leaseMs);
@@ -97,7 +97,7 @@ describe("a channel", () => {
     expect(closed.some((text) => text.startsWith("near: silent for"))).toBe(true);
   });
 
-  it("sends what is queued before it closes", async () => {
+  it("W14: sends what is queued before it closes", async () => {
     const { near, heard, closed, runUntil } = channels();
     near.setRate(1000);
     near.send(ready, payload);
@@ -108,7 +108,7 @@ describe("a channel", () => {
     expect(closed).toContain("far: the other side closed");
   });
 
-  it("closes on a frame that breaks the protocol and says what was wrong", async () => {
+  it("W13: closes on a frame that breaks the protocol and says what was wrong", async () => {
     const { near, farLink, closed, runUntil } = channels();
     farLink.send({ head: new TextEncoder().encode("not a frame at all"), body: [] });
     await runUntil(100);

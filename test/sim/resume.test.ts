@@ -96,7 +96,11 @@ const hostOf = (
   });
 
 /** Runs the job and kills the coordinator at these times; it is down for so long. */
-async function runKilled(killsAtMs: readonly number[], downMs = 700) {
+async function runKilled(
+  killsAtMs: readonly number[],
+  downMs = 700,
+  disturb: (workers: ReadonlyMap<string, Rejoiner>, world: World) => void = () => {},
+) {
   const world = new World();
   const [disk, files] = [emptyDisk(), new Map<string, Uint8Array>()];
   const writtenMs: number[] = [];
@@ -124,6 +128,7 @@ async function runKilled(killsAtMs: readonly number[], downMs = 700) {
     process.accept(far);
     return near;
   };
+  const workers = new Map<string, Rejoiner>();
   for (const node of nodes) {
     const dial = (done: Done<Link>): void => {
       world.at(world.now() + 1, () => {
@@ -131,7 +136,7 @@ async function runKilled(killsAtMs: readonly number[], downMs = 700) {
         done(value === null ? { ok: false, error: "nobody answers" } : { ok: true, value });
       });
     };
-    new Rejoiner(
+    const worker = new Rejoiner(
       hostOf(world, node, new Map(), () => {}),
       present(open(node), "a first link"),
       dial,
@@ -147,7 +152,9 @@ async function runKilled(killsAtMs: readonly number[], downMs = 700) {
       },
       { onEvent: () => {}, onEnd: (end) => ends.set(node.name, end) },
     );
+    workers.set(node.name, worker);
   }
+  disturb(workers, world);
   await world.run(
     () => (told.ends.length > 0 && ends.size === nodes.length) || world.now() > 1_000_000,
   );
@@ -192,7 +199,9 @@ async function expectWhole(result: Killed): Promise<void> {
 }
 
 describe("a coordinator that is killed and started again", () => {
-  it("goes on with the same run, whenever it was killed", { timeout: 120_000 }, async () => {
+  it("R12, J5, J6: goes on with the same run, whenever it was killed", {
+    timeout: 120_000,
+  }, async () => {
     const whole = await runKilled([]);
     await expectWhole(whole);
     const steps = 20;
@@ -220,5 +229,22 @@ describe("a coordinator that is killed and started again", () => {
     const result = await runKilled([300, 1500, 2600, 3300, 4400, 5600], 400);
     await expectWhole(result);
     expect(result.records.filter(({ type }) => type === "resumed").length).toBeGreaterThan(3);
+  });
+});
+
+describe("a worker that gives notice", () => {
+  it("R13: finishes its round, is told to stop, and is in no further plan", async () => {
+    const result = await runKilled([], 0, (workers, world) => {
+      world.at(900, () => workers.get("b")?.giveNotice("its battery is low", 60_000));
+    });
+    expect(result.ends.map(({ reason }) => reason)).toEqual(["finished"]);
+    expect(result.workers.get("b")).toEqual({ reason: "interrupted", text: "its battery is low" });
+    const rounds = result.decisions.filter((record) => record.type === "round");
+    expect(rounds.map(({ participants }) => participants.map(({ node }) => node))).toEqual([
+      ["a", "b", "c"],
+      ["a", "b", "c"],
+      ["a", "c"],
+    ]);
+    expect(rounds.flatMap(({ dropped }) => dropped)).toEqual([]);
   });
 });

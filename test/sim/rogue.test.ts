@@ -1,81 +1,27 @@
 import { describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
-import { runId } from "../../src/base/ids.ts";
 import { float32, type Tensor } from "../../src/base/tensor.ts";
-import { Coordinator } from "../../src/run/coordinator/coordinator.ts";
-import type { CoordinatorEnd } from "../../src/run/coordinator/farewell.ts";
-import type { Host } from "../../src/run/host.ts";
-import type { RunRecord } from "../../src/run/metrics/record.ts";
+import type { Frame } from "../../src/run/host.ts";
 import { Channel } from "../../src/run/wire/channel.ts";
-import { decodeCoordinatorFrame } from "../../src/run/wire/frame.ts";
-import {
-  type CoordinatorMessage,
-  type Hello,
-  protocolVersion,
-  type WorkerMessage,
+import { decodeCoordinatorFrame, encodeFrame } from "../../src/run/wire/frame.ts";
+import type {
+  CoordinatorMessage,
+  Hello,
+  Message,
+  WorkerMessage,
 } from "../../src/run/wire/messages.ts";
-import { Worker } from "../../src/run/worker/worker.ts";
-import { nullEngine } from "../../src/sim/engines.ts";
-import { simHost } from "../../src/sim/host.ts";
-import { simLinks } from "../../src/sim/link.ts";
-import type { SimNode } from "../../src/sim/simulate.ts";
-import { World } from "../../src/sim/world.ts";
-import { smallFleet, smallJob, smallModel } from "./small-job.ts";
+import { helloOf, runBeside, type Stranger } from "./beside.ts";
+import { smallFleet, smallJob } from "./small-job.ts";
 
 type Send = (message: WorkerMessage, tensors?: ReadonlyMap<string, Tensor>) => void;
 type Script = (message: CoordinatorMessage, send: Send) => void;
 
 /** Runs the small job with devices a and b honest and device c following a script. */
 async function runWithRogue(script: Script, change: Partial<Hello> = {}) {
-  const world = new World();
-  const job = smallJob();
-  const records: RunRecord[] = [];
-  const ends: CoordinatorEnd[] = [];
-  const hostOf = (node: SimNode | null): Host =>
-    simHost(world, {
-      name: node?.name ?? "coordinator",
-      seed: 1,
-      engine: nullEngine(),
-      profile: node?.profile ?? null,
-      batch: job.batch,
-      train: node?.train ?? null,
-      test: node?.test ?? null,
-      files: new Map(),
-      record: (record) => records.push(record),
-    });
-  const nodes = smallFleet(job);
-  const coordinator = new Coordinator(
-    hostOf(null),
-    {
-      run: runId("rogue"),
-      job,
-      model: smallModel(),
-      tickets: new Map(nodes.map((node) => [node.name, { kind: node.kind }])),
-      edges: 1,
-    },
-    (end) => ends.push(end),
-  );
   const heard: CoordinatorMessage[] = [];
   const closed: string[] = [];
-  for (const node of nodes) {
-    const [near, far] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
-    coordinator.accept(far);
-    const { name, kind, duty } = node;
-    const self = {
-      name,
-      kind,
-      token: name,
-      instance: name,
-      machine: name,
-      duty,
-      memoryBytes: null,
-    };
-    if (name !== "c") {
-      const owner = { onEvent: () => {}, onEnd: () => {} };
-      new Worker(hostOf(node), near, { ...self, ceilingBytesPerMs: null }, owner);
-      continue;
-    }
-    const channel: Channel<CoordinatorMessage> = new Channel(hostOf(node), near, {
+  const begin = ({ node, host, connect }: Stranger): void => {
+    const channel: Channel<CoordinatorMessage> = new Channel(host, connect(), {
       decode: decodeCoordinatorFrame,
       onMessage: ({ message }) => {
         heard.push(message);
@@ -83,24 +29,31 @@ async function runWithRogue(script: Script, change: Partial<Hello> = {}) {
       },
       onClose: (reason) => closed.push(reason),
     });
-    channel.send({
-      ...self,
-      type: "hello",
-      protocol: protocolVersion,
-      ceilingBytesPerMs: null,
-      samples: 50,
-      inputShape: [12],
-      classes: 3,
-      classNames: null,
-      testSamples: 0,
-      engine: "none",
-      ...change,
-    });
-  }
-  await world.run(() => ends.length > 0 || world.now() > 600_000);
-  const left = records.filter((record) => record.type === "left");
-  const rounds = records.filter((record) => record.type === "round");
-  return { end: ends[0], left, rounds, heard, closed };
+    channel.send({ ...helloOf(node), ...change });
+  };
+  const { end, ofType } = await runBeside(begin);
+  return {
+    end,
+    left: ofType("left"),
+    rounds: ofType("round"),
+    evaluations: ofType("evaluation"),
+    heard,
+    closed,
+  };
+}
+
+/** What a coordinator answers to frames that come before anybody is admitted. */
+async function answersTo(frames: readonly Frame[]): Promise<Message[]> {
+  const heard: Message[] = [];
+  await runBeside(
+    ({ connect }) => {
+      const link = connect();
+      link.onFrame = (frame) => heard.push(decodeCoordinatorFrame(frame).message);
+      for (const frame of frames) link.send(frame);
+    },
+    { untilMs: 20_000 },
+  );
+  return heard.filter(({ type }) => type === "refuse" || type === "welcome");
 }
 
 const profile = present(smallFleet(smallJob())[1], "a device").profile;
@@ -137,7 +90,7 @@ const contribution = (copy: string, term: number, round: number) =>
 describe("a device that does not keep to the protocol is dropped with the reason, and the others finish", () => {
   it.each<[what: string, script: Script, reason: RegExp]>([
     [
-      "tensors of a wrong shape",
+      "R4: tensors of a wrong shape",
       untilRound(({ term, round }, send) => {
         const wrong = new Map([["fc1.weight", float32([1], [Number.NaN])]]);
         send(contribution("copy:c", term, round), wrong);
@@ -145,12 +98,12 @@ describe("a device that does not keep to the protocol is dropped with the reason
       /sent a contribution with fc1\.weight as float32\[1\]/,
     ],
     [
-      "a contribution without tensors",
+      "R4: a contribution without tensors",
       untilRound(({ term, round }, send) => send(contribution("copy:c", term, round))),
       /sent a contribution with no fc1\.weight/,
     ],
     [
-      "features of a wrong shape",
+      "R10: features of a wrong shape",
       untilRound(({ term, round }, send) => {
         const at = { to: "edge", term, round, step: 0, chain: "chain:c", stage: 1 };
         send({ type: "feature", ...at }, new Map([["feature.0", float32([1], [0])]]));
@@ -182,7 +135,7 @@ describe("a device that does not keep to the protocol is dropped with the reason
     expect(rounds.at(-1)?.participants.map(({ node }) => node)).toEqual(["a", "b"]);
   });
 
-  it("who falls silent in mid-round, its heart still beating, costs two rounds their deadline", async () => {
+  it("R7: who falls silent in mid-round, its heart still beating, costs two rounds their deadline", async () => {
     const { left, end, rounds } = await runWithRogue(untilRound(() => {}));
     expect(left.map(({ name, reason }) => [name, reason])).toEqual([
       ["c", "it missed the deadline of 2 rounds in a row"],
@@ -197,7 +150,7 @@ describe("a device that does not keep to the protocol is dropped with the reason
     }
   });
 
-  it("who answers pings that nobody sent does not look nearer than it is", async () => {
+  it("W11: who answers pings that nobody sent does not look nearer than it is", async () => {
     const { left, end } = await runWithRogue((message, send) => {
       send({ type: "pong", sentMs: 1e12 });
       untilRound(() => send({ type: "leave", text: "done" }))(message, send);
@@ -207,11 +160,111 @@ describe("a device that does not keep to the protocol is dropped with the reason
   });
 });
 
-describe("a device that may not join is told why", () => {
+describe("what a device may not say is void", () => {
+  it("R2: data messages out of their chain reach nobody, and their sender stays", async () => {
+    const { end, left, rounds } = await runWithRogue(
+      untilRound(({ term, round }, send) => {
+        const at = { term, round, step: 0 };
+        const junk = new Map([["0.0", float32([1], [Number.NaN])]]);
+        // Not its chain; a node that does not hold the stage; another term; another round's end.
+        send({ type: "feature", to: "edge", ...at, chain: "chain:a", stage: 1 }, junk);
+        send({ type: "gradient", to: "b", ...at, chain: "chain:c", stage: 0 }, junk);
+        send({ type: "feature", to: "edge", ...at, term: 99, chain: "chain:c", stage: 1 }, junk);
+        send({ type: "feature", to: "nobody", ...at, chain: "chain:nobody", stage: 7 }, junk);
+      }),
+    );
+    expect(left.map(({ reason }) => reason)).toEqual([
+      "it missed the deadline of 2 rounds in a row",
+    ]);
+    expect(end?.reason).toBe("finished");
+    for (const { participants } of rounds) {
+      expect(participants.map(({ node }) => node)).toEqual(["a", "b"]);
+    }
+  });
+
+  it("R11: an evaluation that it was not asked for does not count", async () => {
+    const { evaluations } = await runWithRogue(
+      untilRound((_message, send) => {
+        for (let round = 0; round < 9; round++) {
+          send({ type: "evaluation", round, samples: 1e6, correct: 1e6, loss: 0, ms: 0 });
+        }
+      }),
+    );
+    expect(evaluations.length).toBeGreaterThan(0);
+    for (const { samples } of evaluations) expect(samples).toBe(90);
+  });
+
+  it("R1, R14: ready for a plan that is not there yet does not count, and the run waits no longer than said", async () => {
+    const { rounds, left } = await runWithRogue((message, send) => {
+      if (message.type === "probe") send({ type: "profile", profile });
+      if (message.type === "plan") send({ type: "ready", term: message.plan.term + 1 });
+    });
+    expect(left.map(({ reason }) => reason)).toEqual(["no programs loaded within 120 s"]);
+    for (const { participants } of rounds) {
+      expect(participants.map(({ node }) => node)).toEqual(["a", "b"]);
+    }
+  });
+});
+
+describe("who has not been admitted", () => {
+  const [, node] = smallFleet(smallJob());
+  const hello = helloOf(present(node, "a device"));
+
+  it("J1: has to say hello first", async () => {
+    expect(await answersTo([encodeFrame({ type: "ready", term: 1 })])).toEqual([
+      { type: "refuse", reason: "protocol", text: "the first message must be hello" },
+    ]);
+  });
+
+  it("J1, W13: is told what was wrong with a frame that is none, or too large", async () => {
+    const none = { head: new TextEncoder().encode("not a frame"), body: [] };
+    expect(await answersTo([none])).toEqual([
+      { type: "refuse", reason: "protocol", text: expect.stringMatching(/header/) },
+    ]);
+    const large = encodeFrame(hello, new Map([["x", float32([20_000], new Float32Array(20_000))]]));
+    expect(await answersTo([large])).toEqual([
+      { type: "refuse", reason: "protocol", text: expect.stringMatching(/at most 65536 allowed/) },
+    ]);
+  });
+
+  it.each<[what: string, change: object, reason: string]>([
+    ["of a release to come", { protocols: { from: 5, to: 7 }, soul: "immortal" }, "version"],
+    ["of a release that named one version", { protocols: undefined, protocol: 3 }, "version"],
+    ["with versions turned round", { protocols: { from: 9, to: 4 } }, "version"],
+    ["that lacks what our version needs", { duty: undefined }, "protocol"],
+  ])("J2: is told so by a hello %s", async (_what, change, reason) => {
+    const frame = encodeFrame({ ...hello, name: "c", token: "c", ...change } as Hello);
+    expect(await answersTo([frame])).toEqual([
+      { type: "refuse", reason, text: expect.any(String) },
+    ]);
+  });
+
+  it("J2: is welcomed in the newest version that both sides speak", async () => {
+    const change = { protocols: { from: 2, to: 9 }, soul: "immortal", name: "c", token: "c" };
+    const [welcome] = await answersTo([encodeFrame({ ...hello, ...change } as Hello)]);
+    expect(welcome).toMatchObject({ type: "welcome", protocol: 4, node: "c" });
+  });
+
+  it.each<[what: string, change: Partial<Hello>, reason: string]>([
+    ["the token of who is there", { name: "another", token: "a" }, "token in use"],
+    ["the name of who is there", { name: "a", token: "c" }, "name in use"],
+  ])("J4: is refused with %s", async (_what, change, reason) => {
+    const { heard, end } = await runWithRogue(() => {}, change);
+    expect(heard).toEqual([{ type: "refuse", reason, text: expect.any(String) }]);
+    expect(end).toBeUndefined();
+  });
+});
+
+describe("J3: a device that may not join is told why", () => {
   it.each<[what: string, change: Partial<Hello>, reason: string, text: RegExp]>([
-    ["an old version", { protocol: 0 }, "version", /protocol version 0 is not ours/],
-    ["a wrong token", { token: "guess" }, "token", /the join token is not valid/],
-    ["another's token", { token: "edge" }, "token", /not valid for a device/],
+    [
+      "an old version",
+      { protocols: { from: 1, to: 2 } },
+      "version",
+      /versions 1 to 2 are not ours/,
+    ],
+    ["J4: a wrong token", { token: "guess" }, "token", /the join token is not valid/],
+    ["J4: a token of another kind", { token: "edge" }, "token", /not valid for a device/],
     ["no data", { samples: 0 }, "no data", /training samples of its own/],
     ["data of another shape", { inputShape: [7] }, "wrong data", /shape \[7\] do not fit.*\[12\]/],
     [

@@ -65,7 +65,7 @@ describe("a simulated run", () => {
     ["float32", "float32"],
     ["float16", "float16"],
   ])(
-    "gives the weights of its single-process replay, bit for bit, with %s links",
+    "R8, R9: gives the weights of its single-process replay, bit for bit, with %s links",
     async (up, down) => {
       const job = smallJob({ codec: { up, down } });
       const result = await run(job);
@@ -132,7 +132,7 @@ describe("a simulated run", () => {
 });
 
 describe("a device that dies in mid-round", () => {
-  it("costs its own chain: the round and the run go on, under a new plan, and say so", async () => {
+  it("R6: costs its own chain: the round and the run go on, under a new plan, and say so", async () => {
     const job = smallJob({ rounds: 6 });
     const [first, second] = roundEnds(await run(job));
     const result = await run(job, [{ node: "b", atMs: first + (second - first) / 4 }]);

@@ -28,7 +28,7 @@ export interface JoinableDevice {
 
 /** The devices that the live run waits for. */
 export const fetchDevices = (token: string): Promise<ApiResult<readonly JoinableDevice[]>> =>
-  get(token, "api/devices", async (answer) => {
+  get(token, "api/admin/devices", async (answer) => {
     const { devices } = (await answer.json()) as { devices: readonly JoinableDevice[] };
     return devices;
   });

@@ -7,7 +7,9 @@ import { pathOptions } from "../path-options.ts";
 import { fail, say } from "../terminal.ts";
 
 export interface JoinFlags {
-  readonly token: string;
+  readonly token?: string;
+  /** Fingerprint or file of the server's CA. */
+  readonly ca?: string;
   readonly data: string;
   readonly label?: string;
   readonly classes?: readonly string[];
@@ -31,7 +33,8 @@ export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
   tell(`${name}: ${train.samples.toLocaleString("en")} samples from ${flags.data}; they stay here`);
   const joined = await join({
     url,
-    token: flags.token,
+    ...(flags.token === undefined ? {} : { token: flags.token }),
+    ...(flags.ca === undefined ? {} : { ca: flags.ca }),
     name,
     duty: flags.duty,
     memoryBytes: flags.memory === undefined ? null : flags.memory * 1e6,
@@ -76,7 +79,7 @@ export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
       process.exitCode = exitCodes.interrupted;
       break;
     case "refused":
-      fail(`${url} refused to let ${name} join: ${end.text}`);
+      fail(`${url.split("#")[0]} refused to let ${name} join: ${end.text}`);
       process.exitCode = exitCodes.usage;
       break;
     case "failed":

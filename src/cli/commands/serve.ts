@@ -6,6 +6,7 @@ import {
   loadHeldOut,
   loadModel,
   NativeEngine,
+  type ReachOptions,
   type Serving,
   serve,
 } from "../../nodejs.ts";
@@ -19,12 +20,29 @@ import { bold, fail, say } from "../terminal.ts";
 
 export interface ServeFlags {
   readonly port?: number;
+  readonly host?: string;
+  readonly names?: readonly string[];
+  readonly cert?: string;
+  readonly key?: string;
+  readonly state?: string;
+  readonly tokenDays: number;
   readonly runs: string;
   readonly json?: true;
   /** Unix time from which the run's time counts; the start of this process where absent. */
   readonly since?: number;
   /** The command that a person gave, where it was not this one. */
   readonly command?: string;
+}
+
+/** The flags that say from where the server is reached. */
+function reachOf({ host, names, cert, key, state }: ServeFlags): ReachOptions {
+  return {
+    ...(host === undefined ? {} : { host }),
+    ...(names === undefined ? {} : { names }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(state === undefined ? {} : { state }),
+  };
 }
 
 /** What serve tells a parent process that asked for a channel. */
@@ -50,6 +68,8 @@ export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
     test,
     engine: new NativeEngine({ threads: 1 }),
     port: flags.port ?? null,
+    reach: reachOf(flags),
+    tokenDays: flags.tokenDays,
     command: flags.command ?? `edgeloom serve ${path}`,
     startedAt,
     record(record, atMs) {
@@ -79,8 +99,11 @@ export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
 }
 
 function announce(job: Job, serving: Serving, folder: string): void {
-  const { url, pageUrl, tokens } = serving;
+  const { url, pageUrl, tokens, fingerprint } = serving;
   say(`${bold("Watch it at")} ${pageUrl}`);
+  if (fingerprint !== null) {
+    say("Browsers trust it once its certificate authority is installed: docs/security.md");
+  }
   const listening: Listening = { type: "listening", url, tokens, folder };
   if (process.send !== undefined) {
     process.send(listening);
@@ -92,6 +115,7 @@ function announce(job: Job, serving: Serving, folder: string): void {
   job.fleet.devices.forEach((device, i) => {
     const { name, duty, ceilingBytesPerMs, memoryBytes } = device;
     const flags = [
+      fingerprint === null ? "" : ` --ca ${fingerprint}`,
       duty === 1 ? "" : ` --duty ${duty}`,
       ceilingBytesPerMs === null ? "" : ` --ceiling ${mbitOfBytesPerMs(ceilingBytesPerMs)}`,
       memoryBytes === null ? "" : ` --memory ${memoryBytes / 1e6}`,

@@ -8,7 +8,7 @@ import { bold, dim, fail, say } from "../terminal.ts";
 /** A server that is silent for so long after a connection is given up. */
 const patienceMs = 30_000;
 
-export function watchRun(address: string): Promise<void> {
+export async function watchRun(address: string): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let reporter = new RunReporter();
   let newestMs = 0;
@@ -18,7 +18,7 @@ export function watchRun(address: string): Promise<void> {
     observer.close();
     resolve();
   };
-  const observer = watch(address, {
+  const observer = await watch(address, {
     onRun(run) {
       say(bold(`watching run ${run}`));
       reporter = new RunReporter();

@@ -1,14 +1,35 @@
 /** Who may join: a pure decision over what a worker says and what is there already. */
 import { misfitOf, type TakenData } from "../taken-data.ts";
-import { type Hello, protocolVersion, type RefusalReason } from "../wire/messages.ts";
+import {
+  commonVersion,
+  foreignVersion,
+  type Hello,
+  protocolVersions,
+  type RefusalReason,
+} from "../wire/messages.ts";
+
+/** Largest frame of somebody who has not been admitted. */
+export const helloBytesMax = 64 * 1024;
+/** Workers hold nothing back: who consumes nothing of what is sent to it for so long is let go. */
+export const consumesWithinMs = 30_000;
 
 /** What a join token allows. One token admits one worker at a time. */
 export interface Ticket {
   readonly kind: "device" | "edge" | "cloud";
 }
 
+/** A token that allows nothing (any more), and why, to follow on "the join token is not valid: ". */
+export interface VoidTicket {
+  readonly void: string;
+}
+
+/** What join tokens allow: a map where they are known, a check of signatures where they are signed. */
+export interface Tickets {
+  get(token: string): Ticket | VoidTicket | undefined;
+}
+
 export interface Admission {
-  readonly tickets: ReadonlyMap<string, Ticket>;
+  readonly tickets: Tickets;
   /** Workers that are members now. */
   readonly present: readonly Hello[];
   readonly takes: TakenData;
@@ -24,13 +45,13 @@ export interface Refusal {
 
 /** Null when the worker may join. */
 export function admit(hello: Hello, at: Admission): Refusal | null {
-  if (hello.protocol !== protocolVersion) {
-    return {
-      reason: "version",
-      text: `protocol version ${hello.protocol} is not ours, ${protocolVersion}: use the same release on both sides`,
-    };
+  if (commonVersion(hello.protocols, protocolVersions) === null) {
+    return { reason: "version", text: foreignVersion(hello.protocols) };
   }
   const ticket = at.tickets.get(hello.token);
+  if (ticket !== undefined && "void" in ticket) {
+    return { reason: "token", text: `the join token is not valid: ${ticket.void}` };
+  }
   if (ticket === undefined || ticket.kind !== hello.kind) {
     return {
       reason: "token",

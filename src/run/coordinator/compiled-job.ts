@@ -1,6 +1,7 @@
 /** What the coordinator derives from job and model once, before anybody joins. */
-import type { RunId } from "../../base/ids.ts";
-import { elementCount } from "../../base/tensor.ts";
+import { present } from "../../base/assert.ts";
+import { nodeId, type RunId } from "../../base/ids.ts";
+import { elementCount, tensor } from "../../base/tensor.ts";
 import { segmentCosts } from "../../compile/cost.ts";
 import { frozen } from "../../compile/freeze.ts";
 import type { Graph, Model, Weights } from "../../compile/graph.ts";
@@ -9,9 +10,12 @@ import type { OptimizerSpec } from "../../compile/optimizer.ts";
 import type { Segment, SegmentCost } from "../../compile/segment.ts";
 import { trainingModel } from "../../compile/training-model.ts";
 import type { FleetNode, PlanRequest } from "../../plan/plan.ts";
-import type { Job } from "../job.ts";
+import type { Frame } from "../host.ts";
+import { type Job, jobSpecOf } from "../job.ts";
 import { type RunStarted, recordVersion } from "../metrics/record.ts";
 import { type TakenData, takenData } from "../taken-data.ts";
+import { encodeFrame } from "../wire/frame.ts";
+import { commonVersion, type Hello, protocolVersions } from "../wire/messages.ts";
 
 /** Bytes of one int64 label. */
 const labelWidth = 8;
@@ -20,8 +24,8 @@ export class CompiledJob {
   readonly optimizer: OptimizerSpec;
   readonly segments: readonly Segment[];
   readonly costs: readonly SegmentCost[];
-  /** The model without its values, as ONNX bytes: what workers are sent. */
-  readonly structure: Uint8Array;
+  /** The model without its values, as ONNX bytes. */
+  readonly #structure: Uint8Array;
   readonly takes: TakenData;
   readonly parameterCount: number;
   readonly #graph: Graph;
@@ -37,7 +41,7 @@ export class CompiledJob {
     this.takes = takenData(graph, job);
     this.segments = segments;
     this.costs = segmentCosts(graph, segments, job);
-    this.structure = writeOnnx(structure);
+    this.#structure = writeOnnx(structure);
     this.parameterCount = model.graph.parameters.reduce(
       (sum, parameter) => sum + elementCount(parameter.shape),
       0,
@@ -61,6 +65,16 @@ export class CompiledJob {
       parameters: this.parameterCount,
       segments: this.segments.map((segment) => segment.name),
     };
+  }
+
+  /** What a worker that has been admitted is told: the job, and the model's structure. */
+  welcome(run: RunId, hello: Hello): Frame {
+    const protocol = present(commonVersion(hello.protocols, protocolVersions), "a version");
+    const structure = tensor("uint8", [this.#structure.length], this.#structure);
+    return encodeFrame(
+      { type: "welcome", protocol, run, node: nodeId(hello.name), job: jobSpecOf(this.#job) },
+      new Map([["model", structure]]),
+    );
   }
 
   /** What a planner is asked for these nodes. */

@@ -4,7 +4,7 @@ import type { DenseTensor } from "../../base/tensor.ts";
 import type { Model } from "../../compile/graph.ts";
 import type { Journal } from "../host.ts";
 import type { Job } from "../job.ts";
-import type { Ticket } from "./admission.ts";
+import type { Tickets } from "./admission.ts";
 import type { Past } from "./journal.ts";
 
 /** What a coordinator that is no more has left to its successor. */
@@ -20,7 +20,7 @@ export interface CoordinatorOptions {
   /** The model as the run began with it. */
   readonly model: Model;
   /** Join tokens and what each allows. */
-  readonly tickets: ReadonlyMap<string, Ticket>;
+  readonly tickets: Tickets;
   /** Edge servers that the run waits for, beside the job's devices. */
   readonly edges: number;
   /** Where decisions are written down; none where the run need not outlive this coordinator. */

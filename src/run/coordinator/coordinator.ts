@@ -13,24 +13,15 @@
  * 5. What is in the store is always a committed state.
  */
 import { present } from "../../base/assert.ts";
-import { type ChainId, nodeId } from "../../base/ids.ts";
-import { type Tensor, tensor } from "../../base/tensor.ts";
+import type { Tensor } from "../../base/tensor.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
-import type { Cancel, Frame, Host, Link } from "../host.ts";
-import { jobSpecOf } from "../job.ts";
+import type { Frame, Host, Link } from "../host.ts";
 import type { RoundCommitted, RunRecord } from "../metrics/record.ts";
 import { learningRateAt } from "../schedule.ts";
 import { Channel } from "../wire/channel.ts";
-import { type Decoded, decodeWorkerFrame, type Tensors } from "../wire/frame.ts";
-import type {
-  ContributionMessage,
-  FeatureMessage,
-  GradientMessage,
-  Hello,
-  RefusalReason,
-  RejectMessage,
-  WorkerMessage,
-} from "../wire/messages.ts";
+import { type Decoded, decodeWorkerFrame, frameBytesMax } from "../wire/frame.ts";
+import type { Hello, RefusalReason, WorkerMessage } from "../wire/messages.ts";
+import { consumesWithinMs, helloBytesMax } from "./admission.ts";
 import { CompiledJob } from "./compiled-job.ts";
 import type { CoordinatorOptions, Legacy } from "./coordinator-options.ts";
 import { Examiner } from "./examiner.ts";
@@ -38,18 +29,10 @@ import { type CoordinatorEnd, Farewell } from "./farewell.ts";
 import { Gathering } from "./gathering.ts";
 import { type Decision, noJournal } from "./journal.ts";
 import { Keeper } from "./keeper.ts";
-import {
-  activityOf,
-  countKinds,
-  joined,
-  latencyOf,
-  type Member,
-  roundCosts,
-  watchMember,
-} from "./members.ts";
+import { activityOf, countKinds, joined, latencyOf, type Member, watchMember } from "./members.ts";
 import { Planning } from "./planning.ts";
 import { Roster } from "./roster.ts";
-import { decideRound, meanLoss, Round, roundDeadlineMs } from "./round.ts";
+import { Rounds } from "./rounds.ts";
 import { TrainingState } from "./training-state.ts";
 
 type Phase =
@@ -57,7 +40,7 @@ type Phase =
   | { readonly kind: "gathering" }
   | { readonly kind: "probing" }
   | { readonly kind: "planned" }
-  | { readonly kind: "round"; readonly round: Round; readonly timer: Cancel }
+  | { readonly kind: "round" }
   | { readonly kind: "evaluating"; readonly isFinal: boolean }
   /** The journal has not confirmed a decision yet. */
   | { readonly kind: "writing" }
@@ -65,8 +48,6 @@ type Phase =
 
 /** How long an evaluation may take, even on a slow node with a large model. */
 const evaluationMsMax = 600_000;
-/** A member that misses so many deadlines in a row is asked to go. */
-const lateRoundsMax = 2;
 
 export class Coordinator {
   readonly #host: Host;
@@ -80,6 +61,7 @@ export class Coordinator {
   readonly #visitors = new Set<Channel<WorkerMessage>>();
   readonly #gathering: Gathering;
   readonly #planning: Planning;
+  readonly #rounds: Rounds;
   #phase: Phase = { kind: "gathering" };
   /** Rounds committed so far; also the number of the next one. */
   #committed = 0;
@@ -112,6 +94,7 @@ export class Coordinator {
     });
     this.#members = new Roster(host, { tickets, takes, devices: job.fleet.devices.length });
     this.#planning = new Planning(this.#compiled, job.planner, this.#members);
+    this.#rounds = new Rounds(host, this.#members, this.#state, () => this.#decide());
     if (legacy === undefined) {
       this.#record(this.#compiled.started(options.run));
       this.#keeper.saveModel();
@@ -148,7 +131,10 @@ export class Coordinator {
         else this.#decide();
       },
       onPaced: (fromMs, ms) => member?.receiving.add("receiving", fromMs, ms),
+      onBroken: ({ reason, message: text }) => ({ type: "refuse", reason, text }),
+      consumesWithinMs,
     });
+    channel.limitFrames(helloBytesMax);
     this.#visitors.add(channel);
   }
 
@@ -177,17 +163,9 @@ export class Coordinator {
       return null;
     }
     this.#visitors.delete(channel);
+    channel.limitFrames(frameBytesMax);
     this.#record(joined(member));
-    const structure = this.#compiled.structure.slice();
-    channel.send(
-      {
-        type: "welcome",
-        run: this.#options.run,
-        node: member.id,
-        job: jobSpecOf(this.#options.job),
-      },
-      new Map([["model", tensor("uint8", [structure.length], structure)]]),
-    );
+    channel.forward(this.#compiled.welcome(this.#options.run, hello));
     if (this.#isWatched) watchMember(member, true);
     this.#gathering.changed();
     if (member.profile !== null) this.#planning.outdate(`${hello.name} is back`);
@@ -211,14 +189,15 @@ export class Coordinator {
         return this.#decide();
       case "feature":
       case "gradient":
-        return this.#relay(member, message, frame);
+        return this.#rounds.relay(member, message, frame);
       case "contribution":
-        return this.#contributed(member, message, tensors);
+        this.#rounds.contributed(member, message, tensors);
+        return this.#decide();
       case "evaluation":
         if (this.#examiner.take(member.id, message)) this.#members.answered(member);
         return this.#decide();
       case "reject":
-        return this.#rejected(member, message);
+        return this.#rounds.rejected(member, message);
       case "activity":
         return this.#record(activityOf(member, message.spans, this.#host.now()));
       case "failed":
@@ -231,26 +210,9 @@ export class Coordinator {
         return member.channel.close("said hello twice");
       case "ping":
       case "pong":
+      case "ack":
         return;
     }
-  }
-
-  #contributed(member: Member, message: ContributionMessage, tensors: Tensors): void {
-    if (this.#phase.kind !== "round") return;
-    const problem = this.#phase.round.take(member.id, message, tensors, this.#state);
-    if (problem !== null) member.channel.close(`sent a contribution with ${problem}`);
-    this.#decide();
-  }
-
-  /** A chain whose messages do not fit is at an end, and with it its source, which began it. */
-  #rejected(member: Member, { term, round: number, chain, text }: RejectMessage): void {
-    const { plan } = this.#planning;
-    if (plan?.term !== term) return;
-    const source = plan.chains.find(({ id }) => id === chain)?.source;
-    if (this.#phase.kind !== "round" || this.#phase.round.number !== number) return;
-    if (source === undefined || !this.#phase.round.nodesOf(chain as ChainId).includes(member.id))
-      return;
-    this.#members.get(source)?.channel.close(text);
   }
 
   #profiled(member: Member, profile: Profile): void {
@@ -287,31 +249,13 @@ export class Coordinator {
     member.channel.close(`it gave notice, and ${text}`);
   }
 
-  /** Passes a data message on between two nodes of one chain; anything else is void. */
-  #relay(from: Member, message: FeatureMessage | GradientMessage, frame: Frame): void {
-    if (this.#phase.kind !== "round" || message.term !== this.#planning.plan?.term) return;
-    const target = nodeId(message.to);
-    if (!this.#phase.round.passes(message.chain, from.id, message.stage, target)) return;
-    this.#members.get(target)?.channel.forward(frame);
-  }
-
   #left(member: Member, reason: string): void {
     this.#members.remove(member);
-    const phase = this.#phase;
     // After the end everybody leaves, as told.
-    if (phase.kind === "ending") return this.#decide();
-    const round = phase.kind === "round" ? phase.round : null;
+    if (this.#phase.kind === "ending") return this.#decide();
     const { name } = member.hello;
-    this.#record({
-      type: "left",
-      node: member.id,
-      name,
-      reason,
-      round: round?.number ?? (this.#committed > 0 ? this.#committed : null),
-    });
-    for (const chain of round?.pendingThrough(member.id) ?? []) {
-      this.#dropChain(present(round, "a round"), chain, `${name} left: ${reason}`);
-    }
+    const round = this.#rounds.left(member, reason) ?? (this.#committed || null);
+    this.#record({ type: "left", node: member.id, name, reason, round });
     this.#planning.outdate(`${name} left`);
     this.#decide();
   }
@@ -334,7 +278,7 @@ export class Coordinator {
         return this.#beginWhenReady();
       case "round":
         this.#members.probeNewcomers();
-        return this.#driveRound(phase.round, phase.timer);
+        return this.#takeRound();
       case "evaluating":
         return this.#takeEvaluation(phase.isFinal);
       case "writing":
@@ -415,90 +359,22 @@ export class Coordinator {
       this.#finish(this.#done);
       return false;
     }
-    return this.#beginRound(this.#currentPlan);
-  }
-
-  #beginRound(plan: Plan): boolean {
-    const { job } = this.#options;
-    const now = this.#host.now();
-    const deadlineMs = roundDeadlineMs(plan);
-    const learningRate = learningRateAt(job, this.#committed);
-    const round = new Round(plan, {
-      number: this.#committed,
-      startedMs: now,
-      deadlineMs: now + deadlineMs,
-      learningRate,
-    });
-    for (const member of this.#members) {
-      member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
-      if (member.plannedTerm !== plan.term) continue;
-      const tensors = this.#state.forNode(plan, member.id);
-      const { term } = plan;
-      member.channel.send({ type: "begin", term, round: round.number, learningRate }, tensors);
-    }
-    const timer = this.#host.after(deadlineMs, () => this.#decide());
-    this.#phase = { kind: "round", round, timer };
+    const learningRate = learningRateAt(this.#options.job, this.#committed);
+    this.#rounds.begin(present(this.#planning.plan, "a plan"), this.#committed, learningRate);
+    this.#phase = { kind: "round" };
     return true;
   }
 
-  #driveRound(round: Round, timer: Cancel): boolean {
-    const standing = round.standing();
-    const { decision, reason } = decideRound(this.#host.now(), standing);
-    switch (decision) {
-      case "wait":
-        return false;
-      case "drop late":
-        for (const chain of round.pendingThrough(null)) this.#dropLate(round, chain, reason);
-        return true;
-      case "give up": {
-        timer();
-        const problem = `round ${round.number + 1}: ${reason}`;
-        if (standing.diverged > 0) this.#finish({ reason: "failed", text: problem });
-        else this.#cannotGoOn(problem);
-        return false;
-      }
-      case "commit":
-        timer();
-        this.#commit(round);
-        return false;
-    }
+  #takeRound(): boolean {
+    const outcome = this.#rounds.advance();
+    if (outcome.kind === "empty") {
+      if (outcome.isHopeless) this.#finish({ reason: "failed", text: outcome.problem });
+      else this.#cannotGoOn(outcome.problem);
+    } else if (outcome.kind === "complete") this.#commit(outcome.record, outcome.merged);
+    return false;
   }
 
-  /** Drops a chain that missed the deadline; a source that misses it again and again is sent away. */
-  #dropLate(round: Round, chain: ChainId, reason: string): void {
-    this.#dropChain(round, chain, reason);
-    const source = this.#members.get(present(round.nodesOf(chain)[0], "a source"));
-    if (source === undefined || ++source.lateRounds < lateRoundsMax) return;
-    source.channel.close(`it missed the deadline of ${source.lateRounds} rounds in a row`);
-  }
-
-  #dropChain(round: Round, chain: ChainId, reason: string): void {
-    round.drop(chain, reason);
-    const term = this.#currentPlan.term;
-    for (const node of round.nodesOf(chain)) {
-      this.#members.get(node)?.channel.send({ type: "abandon", term, round: round.number, chain });
-    }
-  }
-
-  #commit(round: Round): void {
-    const { samplesOf } = this.#members;
-    const merged = round.merge(samplesOf);
-    const participants = round.participants(samplesOf);
-    for (const { node } of participants) {
-      const member = this.#members.get(node);
-      if (member !== undefined) member.lateRounds = 0;
-    }
-    const record: RoundCommitted = {
-      type: "round",
-      round: round.number,
-      term: this.#currentPlan.term,
-      learningRate: round.learningRate,
-      ms: this.#host.now() - round.startedMs,
-      loss: meanLoss(participants),
-      participants,
-      dropped: round.dropped(),
-      nodes: roundCosts(this.#members, round.costs()),
-    };
+  #commit(record: RoundCommitted, merged: ReadonlyMap<string, Tensor>): void {
     const act = (): void => {
       this.#state.update(merged);
       this.#committed++;
@@ -552,7 +428,7 @@ export class Coordinator {
     this.#wanted = end;
     // What is being written down comes to be, whatever is wanted meanwhile.
     if (phase.kind === "writing" && end.reason === "interrupted") return;
-    if (phase.kind === "round") phase.timer();
+    this.#rounds.stop();
     this.#gathering.over();
     this.#part(end);
   }
@@ -571,10 +447,6 @@ export class Coordinator {
     };
     this.#phase = { kind: "ending", farewell: new Farewell(parts, end) };
     this.#decide();
-  }
-
-  get #currentPlan(): Plan {
-    return present(this.#planning.plan, "a plan");
   }
 
   #record(record: RunRecord): void {

@@ -10,7 +10,7 @@ import type { Host } from "../host.ts";
 import type { TakenData } from "../taken-data.ts";
 import type { Channel } from "../wire/channel.ts";
 import type { Hello, WorkerMessage } from "../wire/messages.ts";
-import { admit, type Refusal, type Ticket } from "./admission.ts";
+import { admit, type Refusal, type Tickets } from "./admission.ts";
 import { type Member, newMember, nextToProbe } from "./members.ts";
 
 const probeRepeats = 5;
@@ -18,7 +18,7 @@ const probeRepeats = 5;
 const probeMsMax = 300_000;
 
 export interface RosterRules {
-  readonly tickets: ReadonlyMap<string, Ticket>;
+  readonly tickets: Tickets;
   readonly takes: TakenData;
   /** Devices that the job has places for. */
   readonly devices: number;

@@ -59,7 +59,7 @@ function roundOfTwo() {
 const samplesOf = (_node: NodeId): number => 10;
 
 describe("a round takes a contribution", () => {
-  it("once from each chain, and is complete when all are in", () => {
+  it("R3: once from each chain, and is complete when all are in", () => {
     const { round, take, message } = roundOfTwo();
     expect(take("a", message("a"))).toBeNull();
     expect(take("a", message("a", { loss: 9 }))).toBeNull();
@@ -78,13 +78,13 @@ describe("a round takes a contribution", () => {
     ["for a chain that is not there", "a", { chain: "chain:z" }],
     ["for another's copy", "b", {}],
     ["for a copy of another chain", "a", { copy: "copy:b" }],
-  ])("and none %s", (_what, from, change) => {
+  ])("R3: and none %s", (_what, from, change) => {
     const { round, take, message } = roundOfTwo();
     expect(take(from, message("a", change))).toBeNull();
     expect(round.standing()).toMatchObject({ complete: 0, pending: 2 });
   });
 
-  it("and says what does not fit, without taking it", () => {
+  it("R4: and says what does not fit, without taking it", () => {
     const { round, take, message, tensors } = roundOfTwo();
     const wrong = tensors((name, value) => (name === "fc1.weight" ? float32([2], [0, 0]) : value));
     expect(take("a", message("a"), wrong)).toBe("fc1.weight as float32[2]");
@@ -96,7 +96,7 @@ describe("a round takes a contribution", () => {
     expect(round.standing()).toMatchObject({ complete: 0, pending: 2 });
   });
 
-  it("and drops a chain whose numbers are not finite, with the reason", () => {
+  it("R5: and drops a chain whose numbers are not finite, with the reason", () => {
     const { round, take, message, tensors } = roundOfTwo();
     const spoilt = tensors((name, value) => {
       if (name === "fc2.bias" && value.data !== null) value.data[0] = Number.NaN;

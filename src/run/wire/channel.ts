@@ -1,19 +1,24 @@
 /**
- * A channel: messages over a link. It encodes and decodes, paces what it sends
- * to a share of the bandwidth, counts bytes, keeps a heartbeat and estimates
- * the round trip. Everything here is driven by the host's clock, so it runs the
- * same over sockets and in virtual time.
+ * A channel: messages over a link. It encodes and decodes, cuts large frames into
+ * chunks, paces what it sends to a share of the bandwidth, sends no faster than the
+ * other side takes in, counts bytes, keeps a heartbeat and estimates the link.
+ * Everything here is driven by the host's clock, so it runs the same over sockets and in virtual
+ * time.
  *
- * Pacing is store-and-forward: a frame leaves when a link of the given rate
- * would have carried its last byte; what a late timer lost is made up for.
- * Heartbeats are not paced, so a slow share never looks like a dead peer.
+ * Heartbeats and acknowledgements wait for nothing: they pass between the chunks of a
+ * frame, unpaced. Everything else stays in order. Whatever arrives is a sign of life, so neither a
+ * slow link nor a small share looks like a dead peer. `docs/protocol.md` has the rules by number.
  */
 import { ProtocolError } from "../../base/errors.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
-import { Lateness } from "../lateness.ts";
 import type { PacedTraffic } from "../metrics/record.ts";
-import { type Decoded, encodeFrame, frameBytes, type Tensors } from "./frame.ts";
+import { Assembler } from "./chunks.ts";
+import { AchievedRate, RoundTrip } from "./estimates.ts";
+import { type Decoded, encodeFrame, frameBytes, frameBytesMax, type Tensors } from "./frame.ts";
+import { Intake } from "./intake.ts";
 import type { Message } from "./messages.ts";
+import { overtaking } from "./messages.ts";
+import { Sender } from "./sender.ts";
 
 /** How often a channel shows that it lives. */
 const heartbeatMs = 1_000;
@@ -22,47 +27,68 @@ const firstBeats = 10;
 const firstBeatMs = 100;
 /** A peer that is silent for so long has left. Ten heartbeats: a busy machine is not a dead one. */
 export const leaseMs = 10_000;
+/** Pings answered between two heartbeats; who sends more wants our answers to pile up. */
+const pingsMax = 100;
+/** Pings that may still be answered; older ones are forgotten. */
+const pingsKept = 32;
 
 export interface ChannelHandlers<M extends Message> {
   /** Decodes and checks a frame; throws ProtocolError on a bad one. */
   readonly decode: (frame: Frame) => Decoded<M>;
-  /** Called for each message but heartbeats, with the frame it came in. */
+  /** Called for each message but the channel's own, with the frame it came in. */
   onMessage(decoded: Decoded<M>, frame: Frame): void;
   /** Called once when the channel is gone, with the reason in words. */
   onClose(reason: string): void;
-  /** Called when a paced frame has left: from when on its bytes were leaving, and for how long. */
+  /** Called when a paced message has left: from when on its bytes were leaving, and for how long. */
   onPaced?(fromMs: number, ms: number): void;
+  /** The last word to a peer that broke the protocol; without it the link closes silently. */
+  onBroken?(error: ProtocolError): Message;
+  /**
+   * A peer that consumes nothing of what is under way to it for so long is let go. Only for peers
+   * that hold nothing back; a relay may have to wait for its target.
+   */
+  readonly consumesWithinMs?: number;
 }
 
 export class Channel<M extends Message> {
   readonly #host: Host;
   readonly #link: Link;
   readonly #handlers: ChannelHandlers<M>;
-  #bytesPerMs: number | null = null;
-  #queue: Frame[] = [];
-  #leaving: Cancel | null = null;
-  /** When the last byte of everything sent so far has left, by the pace. */
-  #clearAtMs = 0;
-  readonly #lateness = new Lateness();
+  readonly #sender: Sender;
+  readonly #intake = new Intake(() => this.#acknowledge(false));
+  readonly #assembler = new Assembler();
+  readonly #roundTrip = new RoundTrip();
+  readonly #rate = new AchievedRate();
+  #frameBytesMax = frameBytesMax;
   #heardMs: number;
   #beat: Cancel;
   #beats = 0;
-  #rttMs: number | null = null;
-  /** Sending times of pings that wait for their answer. */
+  /** Sending times of pings that wait for their answer, oldest first. */
   readonly #pings = new Set<number>();
+  #pingsAnswered = 0;
   #bytesSent = 0;
   #bytesReceived = 0;
-  #pacedBytes = 0;
-  #pacedMs = 0;
   #isOpen = true;
+  /** Why this side closes, once it does; then nothing is handed on any more. */
   #closing: string | null = null;
+  #isHungUp = false;
 
   constructor(host: Host, link: Link, handlers: ChannelHandlers<M>) {
     this.#host = host;
     this.#link = link;
     this.#handlers = handlers;
     this.#heardMs = host.now();
-    link.onFrame = (frame) => this.#receive(frame);
+    this.#sender = new Sender({
+      host,
+      rate: this.#rate,
+      rttMs: () => this.#roundTrip.leastMs,
+      transmit: (message) => this.#transmit(message),
+      onPaced: (fromMs, ms) => handlers.onPaced?.(fromMs, ms),
+      onEmpty: () => {
+        if (this.#closing !== null) this.#hangUp();
+      },
+    });
+    link.onFrame = (message) => this.#receive(message);
     link.onClose = (reason) => this.#closed(reason);
     this.#beat = host.after(0, () => this.#heartbeat());
   }
@@ -77,137 +103,198 @@ export class Channel<M extends Message> {
 
   /** Everything that left under a pace so far, and how long it took: the rate that was achieved. */
   get paced(): PacedTraffic {
-    return { bytes: this.#pacedBytes, ms: this.#pacedMs };
+    return this.#sender.paced;
   }
 
   /** Smallest round trip seen, in milliseconds; null before the first. */
   get rttMs(): number | null {
-    return this.#rttMs;
+    return this.#roundTrip.leastMs;
+  }
+
+  /** Round trip of late, smoothed, with what waits in queues on the way; null before the first. */
+  get smoothedRttMs(): number | null {
+    return this.#roundTrip.smoothedMs;
+  }
+
+  /**
+   * Bytes per millisecond that arrive at the other side when sent back to back; null before the
+   * first burst, Infinity where bytes take no time.
+   */
+  get achievedBytesPerMs(): number | null {
+    return this.#rate.bytesPerMs;
+  }
+
+  /** Bytes of frames that wait to leave. */
+  get queuedBytes(): number {
+    return this.#sender.queuedBytes;
+  }
+
+  /** Whether more waits to leave than a producer should add to. */
+  get isFull(): boolean {
+    return this.#sender.isFull;
   }
 
   get isOpen(): boolean {
     return this.#isOpen;
   }
 
-  /** Sets the share of bandwidth; null sends without pacing. Frames under way keep their time. */
+  /** Sets the share of bandwidth; null sends without pacing. What is leaving keeps its time. */
   setRate(bytesPerMs: number | null): void {
-    this.#bytesPerMs = bytesPerMs;
+    this.#sender.setRate(bytesPerMs);
+  }
+
+  /** Sets the largest frame accepted from now on, in bytes. */
+  limitFrames(bytesMax: number): void {
+    this.#frameBytesMax = bytesMax;
   }
 
   send(message: Message, tensors?: Tensors): void {
     this.forward(encodeFrame(message, tensors));
   }
 
-  /** Sends a frame that is encoded already, as a relay does. */
-  forward(frame: Frame): void {
-    if (!this.#isOpen) return;
-    this.#queue.push(frame);
-    if (this.#leaving === null) this.#startNext();
+  /**
+   * Sends a frame that is encoded already, as a relay does.
+   * @param onGone told once that the frame waits no more: it has left, or it never will
+   */
+  forward(frame: Frame, onGone: () => void = () => {}): void {
+    if (this.#isOpen) this.#sender.push(frame, onGone);
+    else onGone();
   }
 
-  /** Closes after everything queued has left. `onClose` is called with this reason. */
+  /**
+   * Counts a received frame as not yet consumed until the answer is called, so that its sender
+   * waits. To be called while the frame is handed over.
+   */
+  hold(frame: Frame): () => void {
+    return this.#intake.hold(frameBytes(frame));
+  }
+
+  /**
+   * Closes after everything queued has left, or once the other side takes nothing of it for the
+   * time of its lease. `onClose` is called with this reason.
+   */
   close(reason: string): void {
     if (!this.#isOpen) return;
     this.#closing = reason;
-    if (this.#leaving === null) this.#link.close();
+    if (this.#sender.isEmpty) this.#hangUp();
   }
 
   /** Closes at once: what is queued does not leave any more, and `onClose` is called before this returns. */
   cut(reason: string): void {
+    if (!this.#isOpen) return;
     this.#closing = reason;
     this.#closed(reason);
+    this.#hangUp();
+  }
+
+  #hangUp(): void {
+    if (this.#isHungUp) return;
+    this.#isHungUp = true;
     this.#link.close();
   }
 
-  #startNext(): void {
-    for (;;) {
-      const frame = this.#queue[0];
-      if (frame === undefined) {
-        if (this.#closing !== null) this.#link.close();
-        return;
-      }
-      const now = this.#host.now();
-      const durationMs = this.#bytesPerMs === null ? 0 : frameBytes(frame) / this.#bytesPerMs;
-      const fromMs = Math.max(now, this.#clearAtMs);
-      this.#clearAtMs = fromMs + this.#lateness.shortened(durationMs);
-      if (this.#clearAtMs > now) {
-        this.#leaving = this.#host.after(this.#clearAtMs - now, () => {
-          this.#leaving = null;
-          this.#lateness.add(this.#host.now() - this.#clearAtMs);
-          this.#queue.shift();
-          this.#transmit(frame);
-          this.#notePaced(frame, fromMs);
-          this.#startNext();
-        });
-        return;
-      }
-      this.#queue.shift();
-      this.#transmit(frame);
-      if (this.#bytesPerMs !== null) this.#notePaced(frame, now);
-    }
+  #transmit(message: Frame): void {
+    if (!this.#isOpen || this.#isHungUp) return;
+    this.#bytesSent += frameBytes(message);
+    this.#link.send(message);
   }
 
-  #notePaced(frame: Frame, fromMs: number): void {
-    const ms = this.#host.now() - fromMs;
-    this.#pacedBytes += frameBytes(frame);
-    this.#pacedMs += ms;
-    this.#handlers.onPaced?.(fromMs, ms);
-  }
-
-  #transmit(frame: Frame): void {
-    if (!this.#isOpen) return;
-    this.#bytesSent += frameBytes(frame);
-    this.#link.send(frame);
-  }
-
-  #receive(frame: Frame): void {
-    // What comes after we have closed is void: a socket may still deliver it.
-    if (!this.#isOpen || this.#closing !== null) return;
+  #receive(message: Frame): void {
+    if (!this.#isOpen || this.#isHungUp) return;
     this.#heardMs = this.#host.now();
-    this.#bytesReceived += frameBytes(frame);
-    let decoded: Decoded<M>;
+    this.#bytesReceived += frameBytes(message);
     try {
-      decoded = this.#handlers.decode(frame);
+      this.#take(message);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      this.#closing = `broke the protocol: ${error.message}`;
-      this.#link.close();
-      return;
+      this.#closing ??= `broke the protocol: ${error.message}`;
+      const farewell = this.#handlers.onBroken?.(error);
+      if (farewell !== undefined) this.#transmit(encodeFrame(farewell));
+      this.#hangUp();
     }
-    const { message } = decoded;
-    if (message.type === "ping") {
-      this.#transmit(encodeFrame({ type: "pong", sentMs: message.sentMs }));
-    } else if (message.type === "pong") {
-      if (!this.#pings.delete(message.sentMs)) return;
-      const rttMs = this.#host.now() - message.sentMs;
-      this.#rttMs = this.#rttMs === null ? rttMs : Math.min(this.#rttMs, rttMs);
-    } else {
+  }
+
+  #take(message: Frame): void {
+    const isAmongChunks = this.#assembler.isBusy;
+    const frame = this.#assembler.take(message, this.#frameBytesMax);
+    const isWhole = frame === message;
+    const decoded = frame === null ? null : this.#handlers.decode(frame);
+    if (decoded !== null && overtaking.has(decoded.message.type)) {
+      if (!isWhole) throw new ProtocolError(`"${decoded.message.type}" in chunks`);
+      if (this.#takeOwn(decoded.message)) return;
+    } else if (isWhole && isAmongChunks) {
+      throw new ProtocolError(`"${decoded?.message.type}" among the chunks of a frame`);
+    }
+    this.#intake.add(frameBytes(message));
+    // What comes after we have closed is void, but its sender may wait for the credit.
+    if (decoded !== null && frame !== null && this.#closing === null) {
       this.#handlers.onMessage(decoded, frame);
     }
+    this.#acknowledge(false);
+  }
+
+  /** Takes a message that is the channel's own; false for any other. */
+  #takeOwn(message: Message): boolean {
+    switch (message.type) {
+      case "ping":
+        if (++this.#pingsAnswered > pingsMax) throw new ProtocolError("too many pings");
+        this.#transmit(encodeFrame({ type: "pong", sentMs: message.sentMs }));
+        return true;
+      case "pong":
+        // Only an answer to what we asked tells a time.
+        if (this.#pings.delete(message.sentMs)) {
+          this.#roundTrip.add(this.#host.now() - message.sentMs);
+        }
+        return true;
+      case "ack":
+        this.#sender.acknowledge(message.received, message.consumed);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #acknowledge(isHeartbeat: boolean): void {
+    if (!this.#isOpen) return;
+    const due = this.#intake.due(this.#host.now(), isHeartbeat);
+    if (due !== null) this.#transmit(encodeFrame({ type: "ack", ...due }));
   }
 
   #heartbeat(): void {
-    const silentMs = this.#host.now() - this.#heardMs;
-    if (silentMs > leaseMs) {
-      this.#closing = `silent for ${(silentMs / 1000).toFixed(0)} s`;
-      this.#link.close();
+    const reason = this.#lapse();
+    if (reason !== null) {
+      this.#closing ??= reason;
+      this.#hangUp();
       return;
     }
     const sentMs = this.#host.now();
     this.#pings.add(sentMs);
+    const [oldest] = this.#pings;
+    if (this.#pings.size > pingsKept && oldest !== undefined) this.#pings.delete(oldest);
+    this.#pingsAnswered = 0;
     this.#transmit(encodeFrame({ type: "ping", sentMs }));
+    this.#acknowledge(true);
     this.#beats++;
     const waitMs = this.#beats < firstBeats ? firstBeatMs : heartbeatMs;
     this.#beat = this.#host.after(waitMs, () => this.#heartbeat());
+  }
+
+  /** Why the other side has to be given up, in words; null while it has not. */
+  #lapse(): string | null {
+    const silentMs = this.#host.now() - this.#heardMs;
+    if (silentMs > leaseMs) return `silent for ${(silentMs / 1000).toFixed(0)} s`;
+    const stalledMs = this.#sender.stalledMs();
+    const patienceMs =
+      this.#closing === null ? (this.#handlers.consumesWithinMs ?? Infinity) : leaseMs;
+    if (stalledMs > patienceMs) return `took nothing in for ${(stalledMs / 1000).toFixed(0)} s`;
+    return null;
   }
 
   #closed(reason: string): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#beat();
-    this.#leaving?.();
-    this.#leaving = null;
-    this.#queue = [];
+    this.#sender.stop();
     this.#handlers.onClose(this.#closing ?? reason);
   }
 }

@@ -29,7 +29,7 @@ const tensors = new Map<string, Tensor>([
   ["empty", float32([0], [])],
 ]);
 
-describe("frames", () => {
+describe("frames (W2)", () => {
   it("carry a message and its tensors unchanged, through memory and through bytes", () => {
     const frame = encodeFrame(feature, tensors);
     const bytes = joinFrame(frame);

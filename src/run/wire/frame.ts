@@ -22,8 +22,11 @@ import {
 import type { Frame, Payload } from "../host.ts";
 import {
   type CoordinatorMessage,
+  commonVersion,
+  foreignVersion,
   type Message,
   messageSchemas,
+  protocolVersions,
   type WorkerMessage,
 } from "./messages.ts";
 import { textLengthMax } from "./schemas.ts";
@@ -33,8 +36,19 @@ export type Tensors = ReadonlyMap<string, Tensor>;
 
 const noTensors: Tensors = new Map();
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
 /** Largest header accepted: a table of a few ten thousand tensors. */
 const headerBytesMax = 8 * 1024 * 1024;
+
+/** Largest frame accepted. */
+export const frameBytesMax = 1024 * 1024 * 1024;
+
+/** First word of a chunk, where a frame has the length of its header: see `chunks.ts`. */
+export const chunkMark = 0xffff_ffff;
+/** Bytes of a chunk before those of its frame. */
+export const chunkHeadBytes = 8;
 
 const tableEntry = z.strictObject({
   name: z.string().check(z.maxLength(1024)),
@@ -50,6 +64,14 @@ const envelopes = {
     tensors: z.array(tableEntry),
   }),
 } as const;
+
+/** What every version's hello says, whatever else is in it: so versions can refuse each other. */
+const anyHello = z.object({
+  message: z.object({
+    type: z.literal("hello"),
+    protocols: z.catch(z.object({ from: z.int(), to: z.int() }), { from: 0, to: 3 }),
+  }),
+});
 
 /** Rounded up to a multiple of 8; lengths may go beyond 32 bits. */
 const padded = (length: number): number => Math.ceil(length / 8) * 8;
@@ -68,9 +90,7 @@ export function encodeFrame(message: Message, tensors: Tensors = noTensors): Fra
     if (padding > 0) body.push({ byteLength: padding, bytes: new Uint8Array(padding) });
     offset += padded(length);
   }
-  const json = new TextEncoder().encode(
-    JSON.stringify({ message: clipped(message), tensors: table }),
-  );
+  const json = encoder.encode(JSON.stringify({ message: clipped(message), tensors: table }));
   const head = new Uint8Array(padded(4 + json.length));
   new DataView(head.buffer).setUint32(0, json.length, true);
   head.set(json, 4);
@@ -104,11 +124,25 @@ export function joinFrame(frame: Frame): Uint8Array {
   return bytes;
 }
 
-/** Splits received bytes into header and body without copying. @throws ProtocolError */
+/** Splits a received message of a link, a frame or a chunk, without copying. @throws ProtocolError */
 export function splitFrame(bytes: Uint8Array): Frame {
-  const headLength = headLengthOf(bytes);
+  const headLength = headLengthOf(bytes, bytes.length);
   const rest = bytes.subarray(headLength);
   return { head: bytes.subarray(0, headLength), body: [{ byteLength: rest.length, bytes: rest }] };
+}
+
+/**
+ * A frame whose bytes came in parts, however they are cut; the first one begins its
+ * header. Nothing is copied but a header that lies in several parts.
+ * @throws ProtocolError
+ */
+export function frameOfParts(parts: readonly Payload[]): Frame {
+  const first = parts[0]?.bytes ?? new Uint8Array(0);
+  const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
+  const reader = new BodyReader(parts);
+  const head = reader.take(headLengthOf(first, bytes));
+  if (head === null) throw new ProtocolError("a header without values");
+  return { head, body: reader.rest() };
 }
 
 /** A decoded message of either side. */
@@ -129,35 +163,43 @@ export function decodeCoordinatorFrame(frame: Frame): Decoded<CoordinatorMessage
   return { message: envelope.message, tensors: readTensors(envelope.tensors, frame.body) };
 }
 
-function headLengthOf(bytes: Uint8Array): number {
+/** Length of the head that begins with `bytes`, of a message of `length` bytes. */
+function headLengthOf(bytes: Uint8Array, length: number): number {
   if (bytes.length < 8)
     throw new ProtocolError(`a frame of ${bytes.length} bytes; at least 8 needed`);
   const jsonLength = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  if (jsonLength === chunkMark) return chunkHeadBytes;
   if (jsonLength > headerBytesMax) {
     throw new ProtocolError(`a header of ${jsonLength} bytes; at most ${headerBytesMax} allowed`);
   }
   const headLength = padded(4 + jsonLength);
-  if (headLength > bytes.length) {
-    throw new ProtocolError(`a header of ${jsonLength} bytes in a frame of ${bytes.length}`);
+  if (headLength > length) {
+    throw new ProtocolError(`a header of ${jsonLength} bytes in a frame of ${length}`);
   }
   return headLength;
 }
 
 function parseHeader<T>(frame: Frame, schema: z.ZodMiniType<T>): T {
-  headLengthOf(frame.head);
+  headLengthOf(frame.head, frame.head.length);
   const view = new DataView(frame.head.buffer, frame.head.byteOffset);
   const jsonLength = view.getUint32(0, true);
   let header: unknown;
   try {
-    const json = new TextDecoder("utf-8", { fatal: true }).decode(
-      frame.head.subarray(4, 4 + jsonLength),
-    );
+    const json = decoder.decode(frame.head.subarray(4, 4 + jsonLength));
     header = JSON.parse(json);
   } catch (error) {
     throw new ProtocolError(`the header is not JSON: ${messageOf(error)}`, { cause: error });
   }
   const result = schema.safeParse(header);
   if (!result.success) {
+    const foreign = anyHello.safeParse(header);
+    if (
+      foreign.success &&
+      commonVersion(foreign.data.message.protocols, protocolVersions) === null
+    ) {
+      const text = foreignVersion(foreign.data.message.protocols);
+      throw new ProtocolError(text, { reason: "version" });
+    }
     const [issue] = result.error.issues;
     const type = (header as { message?: { type?: unknown } } | null)?.message?.type;
     throw new ProtocolError(
@@ -232,6 +274,15 @@ class BodyReader {
       at += piece.length;
     }
     return joined;
+  }
+
+  /** The parts that have not been taken. */
+  rest(): Payload[] {
+    return this.#parts.slice(this.#index).map((part, i) => {
+      if (i > 0 || this.#offset === 0) return part;
+      const bytes = part.bytes?.subarray(this.#offset) ?? null;
+      return { byteLength: part.byteLength - this.#offset, bytes };
+    });
   }
 
   finish(): void {

@@ -25,8 +25,25 @@ import {
   text,
 } from "./schemas.ts";
 
-/** Peers that speak different versions refuse each other. */
-export const protocolVersion = 3;
+/** Versions of the protocol that a peer speaks, both ends included. */
+export interface ProtocolVersions {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Versions that this release speaks. */
+export const protocolVersions: ProtocolVersions = { from: 4, to: 4 };
+
+/** The newest version that both sides speak; null where there is none. */
+export function commonVersion(a: ProtocolVersions, b: ProtocolVersions): number | null {
+  const version = Math.min(a.to, b.to);
+  return version >= Math.max(a.from, b.from) ? version : null;
+}
+
+/** What is said to a worker that speaks none of our versions. */
+export const foreignVersion = ({ from, to }: ProtocolVersions): string =>
+  `protocol versions ${from} to ${to} are not ours, ${protocolVersions.from} to ` +
+  `${protocolVersions.to}: use the same release on both sides`;
 
 /** A mean loss; null where the null engine computes nothing. */
 const loss = z.nullable(z.number());
@@ -77,9 +94,10 @@ export type RefusalReason = (typeof refusalReasons)[number];
 export const stopReasons = ["finished", "interrupted", "failed", "dropped", "released"] as const;
 export type StopReason = (typeof stopReasons)[number];
 
-const hello = z.strictObject({
+/** Not strict: a newer release may say more of itself and still speak our version. */
+const hello = z.object({
   type: z.literal("hello"),
-  protocol: z.int(),
+  protocols: z.object({ from: count, to: count }),
   token: text,
   /** Drawn by the worker's process: who comes again with the same one is the same worker. */
   instance: id,
@@ -181,9 +199,16 @@ const leave = z.strictObject({ type: z.literal("leave"), text });
 /** Heartbeat with its own sending time; the answer returns it, so no clocks are compared. */
 const ping = z.strictObject({ type: z.literal("ping"), sentMs: z.number() });
 const pong = z.strictObject({ type: z.literal("pong"), sentMs: z.number() });
+/** How many bytes have arrived, and how many of them have been consumed, since the link opened. */
+const ack = z.strictObject({ type: z.literal("ack"), received: count, consumed: count });
+
+/** Messages that wait for nothing and may come among the chunks of a frame. */
+export const overtaking: ReadonlySet<string> = new Set(["ping", "pong", "ack", "refuse"]);
 
 const welcome = z.strictObject({
   type: z.literal("welcome"),
+  /** The version to speak from now on, one of those that the worker named. */
+  protocol: count,
   run: id,
   node: id,
   job: jobSpecSchema,
@@ -236,6 +261,7 @@ const workerMessage = z.discriminatedUnion("type", [
   leave,
   ping,
   pong,
+  ack,
 ]);
 
 const coordinatorMessage = z.discriminatedUnion("type", [
@@ -252,6 +278,7 @@ const coordinatorMessage = z.discriminatedUnion("type", [
   gradient,
   ping,
   pong,
+  ack,
 ]);
 
 export const messageSchemas = { worker: workerMessage, coordinator: coordinatorMessage } as const;

@@ -25,9 +25,10 @@ import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeCoordinatorFrame, type Tensors } from "../wire/frame.ts";
 import {
   type CoordinatorMessage,
+  commonVersion,
   type JobSpec,
   type Message,
-  protocolVersion,
+  protocolVersions,
   type RefusalReason,
   type StopReason,
   type WorkerMessage,
@@ -165,7 +166,7 @@ export class Worker {
     const data = train ?? test;
     return {
       type: "hello",
-      protocol: protocolVersion,
+      protocols: protocolVersions,
       token,
       instance,
       name,
@@ -196,6 +197,9 @@ export class Worker {
     }
     switch (message.type) {
       case "welcome":
+        if (!isSpoken(message.protocol)) {
+          return this.#fail(`the coordinator speaks protocol version ${message.protocol}`);
+        }
         return this.#welcome(nodeId(message.node), message.run, message.job, tensors);
       case "refuse":
         this.#end = { reason: "refused", text: message.text, refusal: message.reason };
@@ -220,6 +224,7 @@ export class Worker {
         return this.#stop(message.reason, message.text);
       case "ping":
       case "pong":
+      case "ack":
         return;
     }
   }
@@ -398,6 +403,9 @@ const activityMs = 250;
 
 /** Messages that make sense before the model is known. */
 const beforeWelcome: ReadonlySet<string> = new Set(["welcome", "refuse", "stop"]);
+
+const isSpoken = (version: number): boolean =>
+  commonVersion({ from: version, to: version }, protocolVersions) !== null;
 
 const stageKey = (chain: string, stage: number): string => `${stage} of ${chain}`;
 

@@ -1,0 +1,173 @@
+/**
+ * Conducts rounds, one at a time: sends out their start, passes on what goes along chains,
+ * takes contributions, drops chains that are late or have lost a node. Whether a round is
+ * committed is the coordinator's decision.
+ */
+import { present } from "../../base/assert.ts";
+import { type ChainId, nodeId } from "../../base/ids.ts";
+import type { Tensor } from "../../base/tensor.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { Cancel, Frame, Host } from "../host.ts";
+import type { RoundCommitted } from "../metrics/record.ts";
+import type { Tensors } from "../wire/frame.ts";
+import type {
+  ContributionMessage,
+  FeatureMessage,
+  GradientMessage,
+  RejectMessage,
+} from "../wire/messages.ts";
+import { type Member, roundCosts } from "./members.ts";
+import type { Roster } from "./roster.ts";
+import { decideRound, meanLoss, Round, roundDeadlineMs } from "./round.ts";
+import type { TrainingState } from "./training-state.ts";
+
+/** What has become of the round under way. */
+export type RoundOutcome =
+  | { readonly kind: "under way" }
+  | {
+      readonly kind: "complete";
+      readonly record: RoundCommitted;
+      /** The trained tensors after it. */
+      readonly merged: ReadonlyMap<string, Tensor>;
+    }
+  /** Nobody is left in it; hopeless where it would be the same again. */
+  | { readonly kind: "empty"; readonly problem: string; readonly isHopeless: boolean };
+
+/** A member that misses so many deadlines in a row is asked to go. */
+const lateRoundsMax = 2;
+
+export class Rounds {
+  readonly #host: Host;
+  readonly #members: Roster;
+  readonly #state: TrainingState;
+  readonly #onDeadline: () => void;
+  #current: { round: Round; plan: Plan; timer: Cancel } | null = null;
+
+  /** @param onDeadline called when time alone may have changed a round's outcome */
+  constructor(host: Host, members: Roster, state: TrainingState, onDeadline: () => void) {
+    this.#host = host;
+    this.#members = members;
+    this.#state = state;
+    this.#onDeadline = onDeadline;
+  }
+
+  /** Starts a round under a plan that everybody has ready. */
+  begin(plan: Plan, number: number, learningRate: number): void {
+    const startedMs = this.#host.now();
+    const waitMs = roundDeadlineMs(plan);
+    const at = { number, startedMs, deadlineMs: startedMs + waitMs, learningRate };
+    const round = new Round(plan, at);
+    const { term } = plan;
+    for (const member of this.#members) {
+      member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
+      if (member.plannedTerm !== term) continue;
+      const tensors = this.#state.forNode(plan, member.id);
+      member.channel.send({ type: "begin", term, round: number, learningRate }, tensors);
+    }
+    this.#current = { round, plan, timer: this.#host.after(waitMs, this.#onDeadline) };
+  }
+
+  /** Ends the round under way, whatever has become of it. */
+  stop(): void {
+    this.#current?.timer();
+    this.#current = null;
+  }
+
+  /** Drops who is late, and says how the round under way stands. */
+  advance(): RoundOutcome {
+    for (;;) {
+      const { round, plan } = present(this.#current, "a round under way");
+      const standing = round.standing();
+      const { decision, reason } = decideRound(this.#host.now(), standing);
+      switch (decision) {
+        case "wait":
+          return { kind: "under way" };
+        case "drop late":
+          for (const chain of round.pendingThrough(null)) this.#dropLate(chain, reason);
+          break;
+        case "give up": {
+          this.stop();
+          const problem = `round ${round.number + 1}: ${reason}`;
+          return { kind: "empty", problem, isHopeless: standing.diverged > 0 };
+        }
+        case "commit":
+          this.stop();
+          return this.#complete(round, plan);
+      }
+    }
+  }
+
+  #complete(round: Round, plan: Plan): RoundOutcome {
+    const { samplesOf } = this.#members;
+    const participants = round.participants(samplesOf);
+    for (const { node } of participants) {
+      const member = this.#members.get(node);
+      if (member !== undefined) member.lateRounds = 0;
+    }
+    const record: RoundCommitted = {
+      type: "round",
+      round: round.number,
+      term: plan.term,
+      learningRate: round.learningRate,
+      ms: this.#host.now() - round.startedMs,
+      loss: meanLoss(participants),
+      participants,
+      dropped: round.dropped(),
+      nodes: roundCosts(this.#members, round.costs()),
+    };
+    return { kind: "complete", record, merged: round.merge(samplesOf) };
+  }
+
+  /** Takes what a copy brings; who brings what does not fit is sent away. */
+  contributed(member: Member, message: ContributionMessage, tensors: Tensors): void {
+    const problem = this.#current?.round.take(member.id, message, tensors, this.#state) ?? null;
+    if (problem !== null) member.channel.close(`sent a contribution with ${problem}`);
+  }
+
+  /** A chain whose messages do not fit is at an end, and with it its source, which began it. */
+  rejected(member: Member, { term, round: number, chain, text }: RejectMessage): void {
+    if (this.#current === null || this.#current.plan.term !== term) return;
+    const { round, plan } = this.#current;
+    const source = plan.chains.find(({ id }) => id === chain)?.source;
+    if (source === undefined || round.number !== number) return;
+    if (!round.nodesOf(chain as ChainId).includes(member.id)) return;
+    this.#members.get(source)?.channel.close(text);
+  }
+
+  /** Passes a data message on between two nodes of one chain; anything else is void. */
+  relay(from: Member, message: FeatureMessage | GradientMessage, frame: Frame): void {
+    if (this.#current === null || message.term !== this.#current.plan.term) return;
+    const target = nodeId(message.to);
+    if (!this.#current.round.passes(message.chain, from.id, message.stage, target)) return;
+    // Its sender waits until it has left here, so what is relayed never piles up.
+    this.#members.get(target)?.channel.forward(frame, from.channel.hold(frame));
+  }
+
+  /** Drops the chains through a member that is gone. @returns the round that it is missing from */
+  left(member: Member, reason: string): number | null {
+    if (this.#current === null) return null;
+    const { round } = this.#current;
+    for (const chain of round.pendingThrough(member.id)) {
+      this.#drop(chain, `${member.hello.name} left: ${reason}`);
+    }
+    return round.number;
+  }
+
+  /** Drops a chain that missed the deadline; a source that misses it again and again is sent away. */
+  #dropLate(chain: ChainId, reason: string): void {
+    this.#drop(chain, reason);
+    const { round } = present(this.#current, "a round under way");
+    const source = this.#members.get(present(round.nodesOf(chain)[0], "a source"));
+    if (source === undefined || ++source.lateRounds < lateRoundsMax) return;
+    source.channel.close(`it missed the deadline of ${source.lateRounds} rounds in a row`);
+  }
+
+  #drop(chain: ChainId, reason: string): void {
+    const { round, plan } = present(this.#current, "a round under way");
+    round.drop(chain, reason);
+    const { term } = plan;
+    for (const node of round.nodesOf(chain)) {
+      this.#members.get(node)?.channel.send({ type: "abandon", term, round: round.number, chain });
+    }
+  }
+}

@@ -1,0 +1,174 @@
+/** A small run served in the test's own process, computed by the interpreter, and what talks to it raw. */
+import { request } from "node:http";
+import { basename } from "node:path";
+import { WebSocket } from "ws";
+import { present } from "../../src/base/assert.ts";
+import {
+  createRunFolder,
+  csvDataset,
+  type Joined,
+  join,
+  parseJob,
+  type ReachOptions,
+  type RunRecord,
+  SampleSource,
+  Sequential,
+  type Serving,
+  serve,
+} from "../../src/nodejs.ts";
+import {
+  decodeCoordinatorFrame,
+  encodeFrame,
+  joinFrame,
+  splitFrame,
+} from "../../src/run/wire/frame.ts";
+import {
+  type CoordinatorMessage,
+  type Hello,
+  protocolVersions,
+} from "../../src/run/wire/messages.ts";
+import { interpreterEngine } from "../../src/sim.ts";
+
+/** Four points of two classes. */
+export const points = (): SampleSource =>
+  new SampleSource(
+    csvDataset(new TextEncoder().encode("0,0,0\n0,1,0\n1,0,1\n1,1,1"), { header: false }),
+  );
+
+const model = () =>
+  new Sequential("tiny", [2], 1).linear("fc1", 4).relu("relu").linear("fc2", 2).model();
+
+export interface ServedRun {
+  readonly serving: Serving;
+  readonly path: string;
+  readonly records: RunRecord[];
+  /** A device with the token of this number. */
+  device(number: number): Promise<Joined>;
+}
+
+/** Serves a run for so many devices, named d0, d1, and so on. */
+export async function serveRun(
+  runs: string,
+  options: { devices: number; rounds?: number; reach?: ReachOptions; name?: string },
+): Promise<ServedRun> {
+  const { devices, rounds = 3, reach = {}, name = "tiny" } = options;
+  const job = parseJob({
+    name,
+    model: "tiny",
+    data: { csv: "none" },
+    batch: 2,
+    rounds,
+    localBatches: 2,
+    evaluate: { every: 1000 },
+    fleet: { devices: Array.from({ length: devices }, (_, i) => ({ name: `d${i}` })) },
+  });
+  const folder = createRunFolder(runs, name, "", new Date());
+  const records: RunRecord[] = [];
+  const serving = await serve({
+    job,
+    model: model(),
+    folder,
+    test: null,
+    engine: interpreterEngine(),
+    port: null,
+    reach,
+    command: "none",
+    startedAt: Date.now(),
+    record: (record) => records.push(record),
+  });
+  return {
+    serving,
+    path: folder.path,
+    records,
+    device: (number) =>
+      join({
+        url: serving.url,
+        token: present(serving.tokens[number], "a token"),
+        ...(serving.fingerprint === null ? {} : { ca: serving.fingerprint }),
+        name: `d${number}`,
+        duty: 1,
+        memoryBytes: null,
+        ceilingBytesPerMs: null,
+        train: points(),
+        engine: interpreterEngine(),
+        onEvent: () => {},
+      }),
+  };
+}
+
+/** Name of the run in a folder. */
+export const runOf = ({ path }: ServedRun): string => basename(path);
+
+/** A device's first message. */
+export const helloFrame = (change: Partial<Hello>): Uint8Array =>
+  joinFrame(
+    encodeFrame({
+      type: "hello",
+      protocols: protocolVersions,
+      token: "",
+      instance: "first",
+      name: "stranger",
+      kind: "device",
+      machine: "m",
+      duty: 1,
+      memoryBytes: null,
+      ceilingBytesPerMs: null,
+      samples: 4,
+      inputShape: [2],
+      classes: 2,
+      classNames: null,
+      testSamples: 0,
+      engine: "none",
+      ...change,
+    }),
+  );
+
+/** What a server says to a raw connection that sends these messages, and how it ends. */
+export interface Heard {
+  readonly messages: CoordinatorMessage[];
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** Connects, sends, and listens until the server closes. Heartbeats are left out. */
+export function talk(url: string, messages: readonly Uint8Array[], headers = {}): Promise<Heard> {
+  return new Promise((resolve) => {
+    const heard: CoordinatorMessage[] = [];
+    const socket = new WebSocket(url, { perMessageDeflate: false, headers });
+    let failure = "";
+    socket.on("open", () => {
+      for (const message of messages) socket.send(message);
+    });
+    socket.on("message", (data: Buffer) => {
+      const { message } = decodeCoordinatorFrame(splitFrame(new Uint8Array(data)));
+      if (message.type !== "ping" && message.type !== "pong") heard.push(message);
+    });
+    socket.on("error", (error) => {
+      failure = error.message;
+    });
+    socket.on("close", (code, reason) => {
+      resolve({ messages: heard, code, reason: failure || String(reason) });
+    });
+  });
+}
+
+/** A plain HTTP request with its path and headers exactly as given. */
+export function ask(
+  origin: string,
+  path: string,
+  options: { method?: string; headers?: Record<string, string>; body?: string } = {},
+): Promise<{ status: number; headers: Record<string, unknown>; body: string }> {
+  const { method = "GET", headers = {}, body } = options;
+  return new Promise((resolve, reject) => {
+    const asked = request(origin, { method, path, headers, agent: false }, (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => {
+        text += chunk;
+      });
+      response.on("end", () =>
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text }),
+      );
+    });
+    asked.on("error", reject).end(body);
+  });
+}

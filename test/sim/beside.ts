@@ -1,0 +1,122 @@
+/**
+ * The small job with devices a and b honest, and somebody on the line of device c
+ * whom a test makes up: what a coordinator must bear without the others noticing.
+ */
+import { runId } from "../../src/base/ids.ts";
+import { Coordinator } from "../../src/run/coordinator/coordinator.ts";
+import type { CoordinatorEnd } from "../../src/run/coordinator/farewell.ts";
+import type { Engine, Host, Link } from "../../src/run/host.ts";
+import type { RunRecord } from "../../src/run/metrics/record.ts";
+import { type Hello, protocolVersions } from "../../src/run/wire/messages.ts";
+import { Worker, type WorkerEnd } from "../../src/run/worker/worker.ts";
+import { nullEngine } from "../../src/sim/engines.ts";
+import { simHost } from "../../src/sim/host.ts";
+import { simLinks } from "../../src/sim/link.ts";
+import type { SimNode } from "../../src/sim/simulate.ts";
+import { World } from "../../src/sim/world.ts";
+import { smallFleet, smallJob, smallModel } from "./small-job.ts";
+
+/** What a test has on the line of device c. */
+export interface Stranger {
+  readonly world: World;
+  readonly node: SimNode;
+  readonly host: Host;
+  /** One more connection to the coordinator. */
+  connect(): Link;
+}
+
+export interface BesideOptions {
+  readonly engine?: () => Engine;
+  /** Whether the job waits for device c; otherwise it is only there. */
+  readonly isAwaited?: boolean;
+  readonly untilMs?: number;
+}
+
+/** How an honest worker introduces itself. */
+export const optionsOf = ({ name, kind, duty }: SimNode) => ({
+  name,
+  kind,
+  token: name,
+  instance: name,
+  machine: name,
+  duty,
+  memoryBytes: null,
+  ceilingBytesPerMs: null,
+});
+
+/** What device c would say of itself. */
+export const helloOf = (node: SimNode): Hello => ({
+  ...optionsOf(node),
+  type: "hello",
+  protocols: protocolVersions,
+  samples: 50,
+  inputShape: [12],
+  classes: 3,
+  classNames: null,
+  testSamples: 0,
+  engine: "none",
+});
+
+/** Runs the job to its end, or until it is clear that there will be none. */
+export async function runBeside(
+  begin: (stranger: Stranger) => void,
+  { engine = nullEngine, isAwaited = true, untilMs = 600_000 }: BesideOptions = {},
+) {
+  const world = new World();
+  const job = smallJob();
+  const awaited = job.fleet.devices.filter(({ name }) => isAwaited || name !== "c");
+  const own = { ...job, fleet: { ...job.fleet, devices: awaited } };
+  const records: RunRecord[] = [];
+  const ends: CoordinatorEnd[] = [];
+  const workers = new Map<string, WorkerEnd>();
+  const files = new Map<string, Uint8Array>();
+  const engines: Engine[] = [];
+  const hostOf = (node: SimNode | null): Host => {
+    const made = engine();
+    engines.push(made);
+    return simHost(world, {
+      name: node?.name ?? "coordinator",
+      seed: 1,
+      engine: made,
+      profile: node?.profile ?? null,
+      batch: job.batch,
+      train: node?.train ?? null,
+      test: node?.test ?? null,
+      files: node === null ? files : new Map(),
+      record: (record) => records.push(record),
+    });
+  };
+  const nodes = smallFleet(job);
+  const coordinator = new Coordinator(
+    hostOf(null),
+    {
+      run: runId("beside"),
+      job: own,
+      model: smallModel(),
+      tickets: new Map(nodes.map((node) => [node.name, { kind: node.kind }])),
+      edges: 1,
+    },
+    (end) => ends.push(end),
+  );
+  const connect = (): Link => {
+    const [near, far] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
+    coordinator.accept(far);
+    return near;
+  };
+  for (const node of nodes) {
+    const host = hostOf(node);
+    if (node.name === "c") {
+      begin({ world, node, host, connect });
+      continue;
+    }
+    new Worker(host, connect(), optionsOf(node), {
+      onEvent: () => {},
+      onEnd: (end) => workers.set(node.name, end),
+    });
+  }
+  await world.run(() => ends.length > 0 || world.now() > untilMs);
+  for (const made of engines) await made.close();
+  const ofType = <T extends RunRecord["type"]>(type: T) =>
+    records.filter((record): record is Extract<RunRecord, { type: T }> => record.type === type);
+  return { end: ends[0], job: own, records, ofType, workers, files, world };
+}
