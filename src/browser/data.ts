@@ -88,7 +88,7 @@ export async function readPictures(
     });
   }
   const pictures = chosen
-    .map(({ file, className }) => ({ file, className, path: pathOf(file) }))
+    .map(({ file, className }) => ({ file, className, path: pathOf(file, className) }))
     .sort((a, b) => (a.path < b.path ? -1 : 1));
   const classNames = given ?? [...new Set(pictures.map(({ className }) => className))].sort();
   const sampleSize = shape[0] * shape[1] * shape[2];
@@ -107,7 +107,8 @@ export async function readPictures(
   return { kind: "pictures", shape, classNames, labels, pixels };
 }
 
-const pathOf = (file: ChosenFile): string => file.webkitRelativePath || file.name;
+const pathOf = (file: ChosenFile, className: string): string =>
+  file.webkitRelativePath || `${className}/${file.name}`;
 
 async function decodePicture(file: ChosenFile, where: string): Promise<Picture> {
   let bitmap: Bitmap;

@@ -88,7 +88,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const publish: RecordListener = (value, atMs) => hub.publish({ record: value, atMs });
   const listeners = [publish, metrics.add, desk.add, options.record];
   const record = recorder(folder, startedAt, listeners, (text) => coordinator.interrupt(text));
-  const opened = openWeb({
+  const opening = openWeb({
     ...access,
     port: options.port,
     runs: dirname(path),
@@ -99,10 +99,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     desk,
     onWorker: (socket) => coordinator.accept(webSocketLink(socket)),
   });
-  const web = await opened.catch((error: unknown) => {
-    discardRunFolder(folder);
-    throw error;
-  });
+  const web = await orDiscarded(folder, opening);
   const { tickets, ownToken: token } = access;
   const { promise: ended, resolve, reject } = Promise.withResolvers<CoordinatorEnd>();
   let coordinator: Coordinator;
@@ -146,11 +143,18 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   };
 }
 
-/** The run's tokens and certificate; where they cannot be made, the folder is taken back. */
+/** The run's tokens and certificate. */
 function accessOf({ job, folder, reach, tokenDays }: ServeOptions): Promise<Access> {
   const devices = job.fleet.devices.map(({ name }) => name);
-  return openAccess({ folder: folder.path, devices, tokenDays, reach }).catch((error: unknown) => {
+  return orDiscarded(folder, openAccess({ folder: folder.path, devices, tokenDays, reach }));
+}
+
+/** Takes the folder back where something without which there is no run cannot be opened. */
+async function orDiscarded<T>(folder: RunFolder, opening: Promise<T>): Promise<T> {
+  try {
+    return await opening;
+  } catch (error) {
     discardRunFolder(folder);
     throw error;
-  });
+  }
 }

@@ -1,5 +1,6 @@
 /** Browsers as devices: one run of Node.js and Chromium together, and what happens to a page in it. */
 import type { Browser, Page } from "playwright-core";
+import { PNG } from "pngjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RunRecord } from "../../src/index.ts";
 import { barriers, launch, open, overflows, picture } from "./browser.ts";
@@ -100,6 +101,29 @@ describe("a page in a run", () => {
     }
   });
 
+  it("is let in by a code on the run's page, for who may do that", async () => {
+    for (const [size, color] of [
+      ["desktop", "light"],
+      ["small phone", "dark"],
+    ] as const) {
+      const { page } = await open(browser, run.serving.adminUrl, size, color);
+      await page.getByText("Join with a phone").click();
+      await page.getByRole("img", { name: "QR code of the join link for device-1" }).waitFor();
+      expect(await page.getByRole("link", { name: "this link" }).getAttribute("href")).toBe(
+        run.serving.joinUrls[0],
+      );
+      expect(await barriers(page)).toEqual([]);
+      expect(await overflows(page)).toBe(false);
+      await picture(page, `join-code-${size.replace(" ", "-")}`, false);
+      await page.context().close();
+    }
+    const { page } = await open(browser, run.serving.pageUrl);
+    await page.getByText("Join with a phone").click();
+    await page.getByText(/admin/).waitFor();
+    expect(await page.getByRole("img", { name: /QR code/ }).count()).toBe(0);
+    await page.context().close();
+  });
+
   it("asks for the link where there is none, and says when it is refused", async () => {
     const [address = ""] = (run.serving.joinUrls[0] ?? "").split("#");
     const { page } = await open(browser, address, "small phone");
@@ -148,3 +172,44 @@ describe("a page in a run", () => {
     expect(complaints).toEqual([]);
   }, 90_000);
 });
+
+describe("a page with pictures of its own", () => {
+  it("reads them class by class and trains on them alone", async () => {
+    const run = await serveMixedRun(1, { rounds: 3, localBatches: 2, batch: 4 });
+    try {
+      const { page, complaints } = await run.openPage(browser, 0, "small phone");
+      await page.getByLabel("Pictures, class by class").check();
+      for (const [className, shade] of [
+        ["dark", 20],
+        ["light", 230],
+      ] as const) {
+        await page.getByLabel("Class", { exact: true }).fill(className);
+        const files = [1, 2, 3].map((number) => ({
+          name: `${number}.png`,
+          mimeType: "image/png",
+          buffer: greyPicture(40 + number, 30, shade),
+        }));
+        await page.getByLabel("Its pictures").setInputFiles(files);
+        await page.getByRole("button", { name: "Add this class" }).click();
+        await page.getByText(`${className}: 3 pictures`).waitFor();
+      }
+      await picture(page, "join-pictures");
+      await page.getByRole("button", { name: "Join" }).click();
+      await page.getByText("6 samples to learn from").waitFor();
+      expect((await run.serving.ended).reason).toBe("finished");
+      const device = run.summary.nodes.find(({ kind }) => kind === "device");
+      expect(device).toMatchObject({ name: "device-1", samples: 6, left: null });
+      await phaseIs(page, "ended");
+      expect(complaints).toEqual([]);
+    } finally {
+      await run.end();
+      for (const context of browser.contexts()) await context.close();
+    }
+  }, 60_000);
+});
+
+function greyPicture(width: number, height: number, shade: number): Buffer {
+  const png = new PNG({ width, height });
+  png.data.fill(shade);
+  return PNG.sync.write(png);
+}
