@@ -15,17 +15,22 @@ const codes: Readonly<Record<number, string>> = {
 
 /** An open WebSocket as a link. */
 export function webSocketLink(socket: Socket): Link {
+  let isClosing = false;
   const link: Link = {
     send(frame) {
-      if (socket.readyState !== isOpen) return;
+      if (isClosing || socket.readyState !== isOpen) return;
       socket.send(joinFrame(frame) as Uint8Array<ArrayBuffer>);
     },
-    close: () => socket.close(),
+    close() {
+      isClosing = true;
+      socket.close();
+    },
     onFrame: () => {},
     onClose: () => {},
   };
   socket.binaryType = "arraybuffer";
   socket.addEventListener("message", ({ data }) => {
+    if (isClosing) return;
     if (data instanceof ArrayBuffer) link.onFrame(receivedFrame(new Uint8Array(data)));
     else socket.close(4003, "binary frames only");
   });

@@ -1,5 +1,5 @@
 /**
- * The browser's world in Chromium: the contracts of hosts, stores and engines, every recorded
+ * The browser's world in Chromium: the contracts of hosts, links, stores and engines, every recorded
  * operator and LeNet-5, in WebAssembly and on WebGPU. The suites run in the page;
  * each of their tests is a test here. WebGPU is a software adapter, which
  * computes what a GPU would, slowly: it gets one case of each operator, and all
@@ -20,6 +20,7 @@ import { operatorCases } from "../golden/read-fixtures.ts";
 import { launch } from "./browser.ts";
 import type { PageRequest } from "./engine/page.ts";
 import type { TestResult } from "./engine/suite.ts";
+import { relay } from "./relay.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const isEveryCase = process.env.EDGELOOM_EVERY_CASE === "1";
@@ -93,6 +94,7 @@ async function serve(folder: string): Promise<{ url: string; close(): void }> {
     request.url = url.slice("/ort".length);
     files(request, response, missing);
   });
+  relay(server);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
@@ -155,7 +157,7 @@ describe("in Chromium", () => {
   const found = told.get(world) ?? [];
 
   test("the worker ran every test", () => {
-    expect(found.length).toBe(8 + 2 * 6);
+    expect(found.length).toBe(8 + 2 * 6 + 8);
   });
   testAsTold(found);
 });

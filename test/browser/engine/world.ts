@@ -4,8 +4,11 @@
  */
 import { WebEngine } from "../../../src/browser/engine.ts";
 import { browserHost } from "../../../src/browser/host.ts";
+import { webSocketLink } from "../../../src/browser/link.ts";
+import { platform, type Socket } from "../../../src/browser/platform.ts";
 import { openPrivateFiles, type PrivateFiles } from "../../../src/browser/store.ts";
 import { hostSamples, testHost } from "../../contract/host.ts";
+import { testLink } from "../../contract/link.ts";
 import { testStore } from "../../contract/store.ts";
 import { runSuites } from "./suite.ts";
 
@@ -56,6 +59,29 @@ for (const replacing of ["writable", "move"] as const) {
     return { store: files, look: (name) => other.read(name), until, end: async () => {} };
   });
 }
+
+let relays = 0;
+
+function openSocket(relay: string): Promise<Socket> {
+  const { host } = (globalThis as unknown as { location: { host: string } }).location;
+  const socket = new platform.WebSocket(`ws://${host}/${relay}`);
+  return new Promise((resolve, reject) => {
+    socket.addEventListener("open", () => resolve(socket));
+    socket.addEventListener("error", () => reject(new Error("the relay does not answer")));
+  });
+}
+
+// Browsers take no connections: the server of the page passes messages on between two of them.
+testLink({
+  name: "over a browser's WebSockets",
+  async open() {
+    const relay = `relay-${relays++}`;
+    const [near, far] = await Promise.all([openSocket(relay), openSocket(relay)]);
+    return [webSocketLink(near), webSocketLink(far)];
+  },
+  until,
+  carriesHollow: false,
+});
 
 const scope = globalThis as unknown as {
   postMessage(message: unknown): void;

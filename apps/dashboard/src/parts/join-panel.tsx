@@ -22,7 +22,15 @@ export function JoinPanel({ token, joined }: Props) {
   return (
     <details class="panel join" onToggle={(event) => void open(event)} data-testid="join-panel">
       <summary>Join with a phone</summary>
-      {found !== null && "problem" in found && <p class="bad-text">{found.problem}</p>}
+      {found !== null && "problem" in found && (
+        <>
+          <p class="bad-text">{found.problem}</p>
+          <p class="hint">
+            A link for looking on does not let devices in. The server prints one that does, for an
+            admin; <code>edgeloom tokens</code> makes more.
+          </p>
+        </>
+      )}
       {found !== null && !("problem" in found) && <Links devices={found} joined={joined} />}
     </details>
   );
