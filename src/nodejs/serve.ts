@@ -10,6 +10,7 @@ import { Coordinator } from "../run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
+import type { RunRecord } from "../run/metrics/record.ts";
 import { ObserverHub } from "../run/observe/hub.ts";
 import { type Access, openAccess } from "./access.ts";
 import { environment } from "./environment.ts";
@@ -29,7 +30,7 @@ import { openWeb } from "./web.ts";
 export interface ServeOptions {
   readonly job: Job;
   readonly model: Model;
-  /** A new folder: records, weights, plan and report go there. */
+  /** A new folder, or one to go on with: records, weights, plan and report go there. */
   readonly folder: RunFolder;
   /** Held-out data for the edge server's evaluations; null leaves them out. */
   readonly test: SampleSource | null;
@@ -40,6 +41,8 @@ export interface ServeOptions {
   readonly reach?: ReachOptions;
   /** Days for which join links hold; 7 where absent. */
   readonly tokenDays?: number;
+  /** How long it waits for nodes to come back where it cannot go on without; ten minutes where absent. */
+  readonly patienceMs?: number;
   /** The command line that starts the same run again, for its records. */
   readonly command: string;
   /** Unix time in milliseconds from which the run's time counts. */
@@ -47,6 +50,8 @@ export interface ServeOptions {
   /** Told everything that happens, in order. */
   readonly record: RecordListener;
 }
+
+const defaultPatienceMs = 600_000;
 
 /** A run that is being served. */
 export interface Serving {
@@ -75,7 +80,7 @@ export interface Serving {
  */
 export async function serve(options: ServeOptions): Promise<Serving> {
   const { job, folder, engine, startedAt } = options;
-  const { run, log, path } = folder;
+  const { run, log, path, journal, earlier } = folder;
   const access = await accessOf(options);
   const hub = new ObserverHub({
     live: { run, log },
@@ -104,12 +109,12 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const { promise: ended, resolve, reject } = Promise.withResolvers<CoordinatorEnd>();
   let coordinator: Coordinator;
   try {
-    record(environment(options.command, new Date(startedAt)));
-    coordinator = new Coordinator(
-      nodeHost({ engine, train: null, test: null, store: folderStore(path), record }),
-      { run, job, model: options.model, tickets, edges: 1 },
-      resolve,
-    );
+    if (earlier === null) record(environment(options.command, new Date(startedAt)));
+    for (const { record: told, atMs } of earlier?.records ?? []) {
+      metrics.add(told, atMs);
+      desk.add(told);
+    }
+    coordinator = coordinatorOf(options, tickets, record, resolve);
   } catch (error) {
     web.close();
     discardRunFolder(folder);
@@ -128,6 +133,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
       web.close();
       metrics.close();
       log.close();
+      journal.close();
       return engine.close();
     });
   return {
@@ -141,6 +147,31 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     ended: closed,
     interrupt: (text) => coordinator.interrupt(text),
   };
+}
+
+/** The coordinator, which goes on with what the folder holds of the run. */
+function coordinatorOf(
+  { job, model, folder, engine, patienceMs = defaultPatienceMs }: ServeOptions,
+  tickets: Access["tickets"],
+  record: (record: RunRecord) => void,
+  onEnd: (end: CoordinatorEnd) => void,
+): Coordinator {
+  const { run, path, journal, earlier } = folder;
+  const { legacy } = earlier ?? {};
+  return new Coordinator(
+    nodeHost({ engine, train: null, test: null, store: folderStore(path), record }),
+    {
+      run,
+      job,
+      model,
+      tickets,
+      edges: 1,
+      journal,
+      ...(legacy === undefined ? {} : { legacy }),
+      patienceMs,
+    },
+    onEnd,
+  );
 }
 
 /** The run's tokens and certificate. */

@@ -119,7 +119,7 @@ describe("a page in a run", () => {
     }
     const { page } = await open(browser, run.serving.pageUrl);
     await page.getByText("Join with a phone").click();
-    await page.getByText(/admin/).waitFor();
+    await page.getByText(/needed: admin/i).waitFor();
     expect(await page.getByRole("img", { name: /QR code/ }).count()).toBe(0);
     await page.context().close();
   });

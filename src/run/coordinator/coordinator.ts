@@ -346,8 +346,9 @@ export class Coordinator {
 
   /** Waits for nodes to come back, where the run has the patience. */
   #cannotGoOn(problem: string): void {
-    if (this.#gathering.failed(problem)) this.#phase = { kind: "gathering" };
-    else this.#finish({ reason: "failed", text: problem });
+    if (!this.#gathering.failed(problem)) return this.#finish({ reason: "failed", text: problem });
+    this.#record({ type: "waiting", reason: problem });
+    this.#phase = { kind: "gathering" };
   }
 
   #beginWhenReady(): boolean {
