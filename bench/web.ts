@@ -6,7 +6,7 @@
 import { spawnSync } from "node:child_process";
 import path from "node:path";
 import { builtInModel } from "edgeloom";
-import { WebEngine } from "../src/browser/engine.ts";
+import { WebEngine } from "edgeloom/browser";
 import { WebWorker } from "../test/nodejs/web-worker.ts";
 import { type Bench, type Goal, type Row, tell } from "./bench.ts";
 import { middle, stepProgram, stepper } from "./step.ts";

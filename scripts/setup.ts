@@ -1,6 +1,6 @@
 /**
  * `npm run setup`: builds what is stale into `dist/`, the library as the package
- * ships it and the page that shows a run. `npm start` and `npm test` call it
+ * ships it, the page that shows a run and the page that joins one. `npm start` and `npm test` call it
  * first, so it costs next to nothing when everything is fresh, and says one line
  * when it builds.
  *
@@ -32,8 +32,14 @@ const workPrefix = ".dist-";
 /** A folder of work older than this belongs to a build that was killed. */
 const abandonedMs = 3_600_000;
 
-const parts = ["library", "page"] as const;
+const parts = ["library", "page", "join"] as const;
 type Part = (typeof parts)[number];
+/** What a part is called. */
+const words: Readonly<Record<Part, string>> = {
+  library: "the library",
+  page: "the page",
+  join: "the page that joins",
+};
 type Stamp = Readonly<Record<Part, string | null>>;
 
 /** What each part is made of; tests are none of it. */
@@ -44,34 +50,42 @@ const inputs: Readonly<Record<Part, readonly string[]>> = {
     "src/*.ts",
     "src/{base,compile,models,data,codec,sync,plan,run,sim}/**/*.{ts,js}",
   ],
+  // It shares colours and small parts with the page.
+  join: ["apps/join/**/*", "apps/dashboard/src/**/*", "src/*.ts", "src/**/*.{ts,js}"],
 };
+/** Pages by the workspace that builds them; each lies in a folder of `dist` with the part's name. */
+const pages = { page: "apps/dashboard", join: "apps/join" } as const;
+type Page = keyof typeof pages;
 /** Belong to both: the tools' versions, and this file. */
 const shared = ["package.json", "package-lock.json", "scripts/setup.ts"];
 
 /** Builds what is stale in the tree at `root`. @throws when a build fails; `dist` is as it was then */
 export function buildStale(root = repository): void {
-  const hasPage = existsSync(path.join(root, "apps/dashboard/vite.config.ts"));
+  const hasPage = (page: Page): boolean =>
+    existsSync(path.join(root, pages[page], "vite.config.ts"));
   const wanted: Stamp = {
     library: hashOf(root, inputs.library),
-    page: hasPage ? hashOf(root, inputs.page) : null,
+    page: hasPage("page") ? hashOf(root, inputs.page) : null,
+    join: hasPage("join") ? hashOf(root, inputs.join) : null,
   };
   const dist = path.join(root, "dist");
   const present = readStamp(dist);
   const stale = parts.filter((part) => wanted[part] !== present[part]);
   if (stale.length === 0) return;
-  console.log(`Building the ${stale.join(" and the ")} ...`);
+  console.log(`Building ${stale.map((part) => words[part]).join(" and ")} ...`);
   removeAbandoned(root);
   const work = mkdtempSync(path.join(root, workPrefix));
   try {
     const next = path.join(work, "next");
-    const page = path.join(next, "page");
     const isPage = (file: string): boolean =>
-      path.relative(dist, file).split(path.sep)[0] === "page";
+      (path.relative(dist, file).split(path.sep)[0] ?? "") in pages;
     if (stale.includes("library") || !copied(dist, next, (file) => !isPage(file))) {
       buildLibrary(root, next);
     }
-    if (hasPage && (stale.includes("page") || !copied(path.join(dist, "page"), page))) {
-      buildPage(root, page);
+    for (const page of Object.keys(pages) as Page[]) {
+      const to = path.join(next, page);
+      if (!hasPage(page)) continue;
+      if (stale.includes(page) || !copied(path.join(dist, page), to)) buildPage(root, page, to);
     }
     writeFileSync(path.join(next, stampName), `${JSON.stringify(wanted)}\n`);
     replace(dist, next, path.join(work, "last"));
@@ -102,7 +116,7 @@ function readStamp(dist: string): Stamp {
   try {
     return JSON.parse(readFileSync(path.join(dist, stampName), "utf8")) as Stamp;
   } catch {
-    return { library: null, page: null };
+    return { library: null, page: null, join: null };
   }
 }
 
@@ -129,8 +143,8 @@ function rewriteExtensions(file: string): void {
   if (rewritten !== text) writeFileSync(file, rewritten);
 }
 
-function buildPage(root: string, to: string): void {
-  const args = ["build", "apps/dashboard", "--outDir", to, "--emptyOutDir", "--logLevel", "warn"];
+function buildPage(root: string, page: Page, to: string): void {
+  const args = ["build", pages[page], "--outDir", to, "--emptyOutDir", "--logLevel", "warn"];
   tool(root, "vite", args);
 }
 

@@ -27,6 +27,7 @@ const checks = [
   { name: "types of everything else", command: "tsc -p tsconfig.json" },
   { name: "types of the page", command: "tsc -p apps/dashboard/tsconfig.json" },
   { name: "types of the page's tests", command: "tsc -p apps/dashboard/tsconfig.test.json" },
+  { name: "types of the page that joins", command: "tsc -p apps/join/tsconfig.json" },
   { name: "style", command: "biome check --error-on-warnings ." },
   { name: "unused code", command: "knip --no-progress" },
   { name: "package", command: "npm pack --silent --pack-destination FOLDER" },

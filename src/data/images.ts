@@ -3,7 +3,8 @@
  * file format (PNG, JPEG) is the platform's affair: it hands over a function.
  */
 import { InputError, messageOf } from "../base/errors.ts";
-import { type Dataset, datasetOf } from "./dataset.ts";
+import { elementCount } from "../base/tensor.ts";
+import { type Dataset, datasetOf, type Labels } from "./dataset.ts";
 
 /** A decoded picture, a byte per channel and pixel, channels of a pixel side by side. */
 export interface Picture {
@@ -59,20 +60,50 @@ export function imageDataset(files: readonly PictureFile[], options: ImageOption
   }
   const channels = options.channels ?? 3;
   const [height, width] = options.size ?? sizeOf(decodeFile(first, options.decode));
-  const resize = options.filter === "nearest" ? nearest : box;
+  const shape: SampleShape = [channels, height, width];
   const sampleSize = channels * height * width;
   const pixels = new Uint8Array(files.length * sampleSize);
   for (const [index, file] of files.entries()) {
     const picture = decodeFile(file, options.decode);
-    const target = pixels.subarray(index * sampleSize, (index + 1) * sampleSize);
-    for (let channel = 0; channel < channels; channel++) {
-      const plane = target.subarray(channel * height * width, (channel + 1) * height * width);
-      resize(planeOf(picture, channel, channels), picture, plane, { height, width });
-    }
+    pixels.set(pictureSample(picture, shape, options.filter), index * sampleSize);
   }
+  return sampledPictures({ shape, classNames, labels, pixels });
+}
+
+/** Shape of every sample. */
+export type SampleShape = readonly [channels: 1 | 3, height: number, width: number];
+
+/** One picture as a sample: a byte per value, channel after channel. */
+export function pictureSample(
+  picture: Picture,
+  [channels, height, width]: SampleShape,
+  filter: ImageOptions["filter"] = "box",
+): Uint8Array {
+  const resize = filter === "nearest" ? nearest : box;
+  const sample = new Uint8Array(channels * height * width);
+  for (let channel = 0; channel < channels; channel++) {
+    const plane = sample.subarray(channel * height * width, (channel + 1) * height * width);
+    resize(planeOf(picture, channel, channels), picture, plane, { height, width });
+  }
+  return sample;
+}
+
+/** Pictures that are samples already. */
+export interface SampledPictures {
+  readonly shape: SampleShape;
+  readonly classNames: readonly string[];
+  /** One class per sample. */
+  readonly labels: Labels;
+  /** What {@link pictureSample} gave, one sample after the other. */
+  readonly pixels: Uint8Array;
+}
+
+/** Sampled pictures as a data set: float32 [channels, height, width], 0 to 1. */
+export function sampledPictures({ shape, classNames, labels, pixels }: SampledPictures): Dataset {
+  const sampleSize = elementCount(shape);
   return datasetOf({
     kind: "images",
-    inputShape: [channels, height, width],
+    inputShape: shape,
     classes: classNames.length,
     classNames,
     labels,

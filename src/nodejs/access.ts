@@ -32,6 +32,8 @@ export interface Access {
   readonly reach: Reach;
   /** For whoever looks on. */
   readonly pageToken: string;
+  /** For whoever lets devices in, and may end the run. */
+  readonly adminToken: string;
   /** One per device, in the order given. */
   readonly deviceTokens: readonly string[];
   /** For the worker in the server's own process; it never leaves it. */
@@ -48,6 +50,7 @@ export async function openAccess(options: AccessOptions): Promise<Access> {
   const tokens = new RunTokens(folder);
   const gate = new Gate(tokens, limits);
   const [pageToken = ""] = await tokens.issueOnce("observer", ["page"], tokenDays);
+  const [adminToken = ""] = await tokens.issueOnce("admin", ["page"], tokenDays);
   const ownToken = randomBytes(16).toString("hex");
   return {
     folder,
@@ -57,6 +60,7 @@ export async function openAccess(options: AccessOptions): Promise<Access> {
     limits,
     reach,
     pageToken,
+    adminToken,
     deviceTokens: await tokens.issueOnce("device", devices, tokenDays),
     ownToken,
     tickets: {

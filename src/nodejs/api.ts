@@ -10,7 +10,8 @@ import { namePattern } from "../base/ids.ts";
 import { say, sayJson } from "./answers.ts";
 import { RunArchive } from "./archive.ts";
 import type { Gate } from "./gate.ts";
-import { type RunTokens, type TokenRole, tokenRoles } from "./tokens.ts";
+import { answerAtDesk, type JoinDesk } from "./join-desk.ts";
+import { type RunTokens, type TokenCheck, type TokenRole, tokenRoles } from "./tokens.ts";
 
 export interface ApiOptions {
   /** Folder of all runs. */
@@ -24,6 +25,10 @@ export interface ApiOptions {
   readonly interrupt: ((text: string) => void) | null;
   /** Figures in Prometheus' text form; null where there are none. */
   readonly metrics: (() => Promise<string>) | null;
+  /** Tells devices about the run that they may join; null where there is none. */
+  readonly desk: JoinDesk | null;
+  /** The join tokens of the job's devices, in their order. */
+  readonly deviceTokens: readonly string[];
   /** Days for which tokens made on request hold. */
   readonly tokenDays: number;
 }
@@ -56,9 +61,13 @@ export class Api {
   async answer(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader("cache-control", "no-store");
     const isAdmin = path.startsWith("/api/admin/");
+    const isDevice = path === "/api/join" || path.startsWith("/api/join/");
     try {
+      if (isDevice) return await this.#meetDevice(path, request, response);
       const open = path === "/metrics" && isLocal(request);
-      const refusal = open ? null : await this.#refusal(request, isAdmin ? adminOnly : observers);
+      const refusal = open
+        ? null
+        : refusalOf(await this.#check(request), isAdmin ? adminOnly : observers);
       if (refusal !== null) return say(response, refusal.status, refusal.text);
       if (isAdmin) return await this.#administer(path, request, response);
       if (!isReading(request)) return say(response, 405, "only GET is answered here");
@@ -70,20 +79,26 @@ export class Api {
     }
   }
 
-  /** Why a request is not answered; null where its token holds and has one of the roles. */
-  async #refusal(
-    request: IncomingMessage,
-    roles: readonly TokenRole[],
-  ): Promise<{ status: 401 | 403; text: string } | null> {
+  /** What the token that a request shows is good for. */
+  async #check(request: IncomingMessage): Promise<TokenCheck> {
     const shown = /^Bearer (\S+)$/.exec(request.headers.authorization ?? "")?.[1];
-    if (shown === undefined) return { status: 401, text: "the token is missing" };
-    const check = await this.#options.tokens.check(shown);
-    if (!check.ok) return { status: 401, text: `the token is not valid: ${check.text}` };
-    if (roles.includes(check.role)) return null;
-    return {
-      status: 403,
-      text: `the token is one of ${check.role}; needed: ${roles.join(" or ")}`,
-    };
+    if (shown === undefined) return { ok: false, text: "it is missing" };
+    return this.#options.tokens.check(shown);
+  }
+
+  /** Answers who may join about the run. */
+  async #meetDevice(
+    path: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const check = await this.#check(request);
+    const refusal = refusalOf(check, devicesOnly);
+    if (refusal !== null) return say(response, refusal.status, refusal.text);
+    if (!isReading(request)) return say(response, 405, "only GET is answered here");
+    const { desk } = this.#options;
+    if (desk === null || !check.ok) return say(response, 404, "no run is under way here");
+    answerAtDesk(desk, check.label, path, response);
   }
 
   async #figures(response: ServerResponse): Promise<void> {
@@ -121,10 +136,13 @@ export class Api {
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
-    const { tokens, gate, interrupt, tokenDays } = this.#options;
+    const { tokens, gate, interrupt, tokenDays, desk, deviceTokens } = this.#options;
     if (interrupt === null) return say(response, 404, "no run is under way here");
     const action = `${request.method} ${path.slice("/api/admin/".length)}`;
     if (action === "GET tokens") return sayJson(response, { tokens: tokens.issued });
+    if (action === "GET devices" && desk !== null) {
+      return sayJson(response, { devices: desk.devices(deviceTokens) });
+    }
     const body = await bodyOf(request);
     switch (action) {
       case "POST tokens": {
@@ -154,8 +172,22 @@ export class Api {
   }
 }
 
+/** Why a request is not answered; null where its token holds and has one of the roles. */
+function refusalOf(
+  check: TokenCheck,
+  roles: readonly TokenRole[],
+): { status: 401 | 403; text: string } | null {
+  if (!check.ok) return { status: 401, text: `the token is not valid: ${check.text}` };
+  if (roles.includes(check.role)) return null;
+  return {
+    status: 403,
+    text: `the token is one of ${check.role}; needed: ${roles.join(" or ")}`,
+  };
+}
+
 const observers: readonly TokenRole[] = ["observer", "admin"];
 const adminOnly: readonly TokenRole[] = ["admin"];
+const devicesOnly: readonly TokenRole[] = ["device"];
 
 /** Whether a request only reads. */
 export const isReading = ({ method }: IncomingMessage): boolean =>

@@ -11,6 +11,7 @@ import jpeg from "jpeg-js";
 import { PNG } from "pngjs";
 import { present } from "../base/assert.ts";
 import { InputError, messageOf } from "../base/errors.ts";
+import { elementCount } from "../base/tensor.ts";
 import { csvDataset } from "../data/csv.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { idxDataset, writeIdxImages, writeIdxLabels } from "../data/idx.ts";
@@ -238,26 +239,63 @@ export interface Shard {
   readonly perClass: readonly number[];
 }
 
+/** Parts of idx data, as files in memory. */
+export interface IdxShards {
+  readonly parts: number;
+  readonly classes: number;
+  /** Name of an idx file as data sets have it: "train-images-idx3-ubyte". */
+  name(file: "images" | "labels"): string;
+  /** The file of one part. */
+  file(part: number, file: "images" | "labels"): Uint8Array;
+  samples(part: number): number;
+  /** Bytes of both files of a part. */
+  bytes(part: number): number;
+  /** Samples of each class. */
+  perClass(part: number): readonly number[];
+}
+
 /**
- * Splits idx data by a seeded Dirichlet distribution and writes one folder of idx
- * files per part. The partition is drawn here, once: devices read files, they
- * never draw it again. @throws InputError
+ * Splits idx data by a seeded Dirichlet distribution. The partition is drawn here, once: devices
+ * are given files, they never draw it again. @throws InputError
  */
-export function partition(data: string, options: PartitionOptions): Shard[] {
+export function idxShards(data: string, options: Omit<PartitionOptions, "out">): IdxShards {
   const source = data === "mnist" ? mnistFolder() : data;
   const { images, labels, where } = readIdxFiles(source, "train");
   const dataset = idxDataset(images, labels, { classes: idxClasses, where });
-  return dirichletPartition(dataset.labels, options).map((indices, i) => {
-    const folder = join(options.out, `part-${i + 1}`);
-    const perClass = Array<number>(idxClasses).fill(0);
-    for (const index of indices) {
-      const label = dataset.labels[index] ?? 0;
-      perClass[label] = (perClass[label] ?? 0) + 1;
-    }
+  const parts = dirichletPartition(dataset.labels, options);
+  const indicesOf = (part: number): Int32Array => present(parts[part], `part ${part}`);
+  const sampleBytes = 1 + elementCount(dataset.inputShape);
+  return {
+    parts: parts.length,
+    classes: idxClasses,
+    name: (file) => basename(where[file], ".gz"),
+    file: (part, file) =>
+      file === "images"
+        ? writeIdxImages(images, indicesOf(part))
+        : writeIdxLabels(labels, indicesOf(part)),
+    samples: (part) => indicesOf(part).length,
+    bytes: (part) => indicesOf(part).length * sampleBytes,
+    perClass(part) {
+      const perClass = Array<number>(idxClasses).fill(0);
+      for (const index of indicesOf(part)) {
+        const label = dataset.labels[index] ?? 0;
+        perClass[label] = (perClass[label] ?? 0) + 1;
+      }
+      return perClass;
+    },
+  };
+}
+
+/** Splits idx data like {@link idxShards} and writes one folder of idx files per part. @throws InputError */
+export function partition(data: string, options: PartitionOptions): Shard[] {
+  const shards = idxShards(data, options);
+  return Array.from({ length: shards.parts }, (_, part) => {
+    const folder = join(options.out, `part-${part + 1}`);
     try {
       mkdirSync(folder, { recursive: true });
-      writeFileSync(join(folder, basename(where.images, ".gz")), writeIdxImages(images, indices));
-      writeFileSync(join(folder, basename(where.labels, ".gz")), writeIdxLabels(labels, indices));
+      for (const file of ["images", "labels"] as const) {
+        writeFileSync(join(folder, shards.name(file)), shards.file(part, file));
+      }
     } catch (error) {
       throw new InputError({
         what: "--out",
@@ -265,6 +303,6 @@ export function partition(data: string, options: PartitionOptions): Shard[] {
         allowed: "a folder that can be written",
       });
     }
-    return { folder, samples: indices.length, perClass };
+    return { folder, samples: shards.samples(part), perClass: shards.perClass(part) };
   });
 }

@@ -2,19 +2,10 @@
 import { createHash, randomInt } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { messageOf } from "../base/errors.ts";
 import { random } from "../base/random.ts";
 import type { SampleSource } from "../data/source.ts";
-import type {
-  Batch,
-  Cancel,
-  DataSource,
-  Done,
-  Engine,
-  Host,
-  HostEngine,
-  Store,
-} from "../run/host.ts";
+import { callbackData, callbackEngine } from "../engine/callbacks.ts";
+import type { Cancel, Engine, Host, Store } from "../run/host.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
 
 export interface NodeHostOptions {
@@ -41,8 +32,17 @@ export function nodeHost(options: NodeHostOptions): Host {
 
 /** Calls `fire` once after so many milliseconds; the answer cancels it. */
 export function after(delayMs: number, fire: () => void): Cancel {
-  // setTimeout rounds down and takes a delay beyond 31 bits for none; a host never fires early.
-  const timer = setTimeout(fire, Math.min(Math.ceil(delayMs), 2 ** 31 - 1));
+  const dueMs = performance.now() + delayMs;
+  const wait = (leftMs: number): NodeJS.Timeout =>
+    // setTimeout takes a delay beyond 31 bits for none.
+    setTimeout(onTimer, Math.min(Math.ceil(leftMs), 2 ** 31 - 1));
+  const onTimer = (): void => {
+    // It counts in whole milliseconds of a clock of its own, and may be early by one of them.
+    const leftMs = dueMs - performance.now();
+    if (leftMs > 0) timer = wait(leftMs);
+    else fire();
+  };
+  let timer = wait(delayMs);
   return () => clearTimeout(timer);
 }
 
@@ -63,37 +63,4 @@ export function machineName(): string {
     // Not a systemd host: the host name has to do.
   }
   return createHash("sha256").update(identity).digest("hex").slice(0, 16);
-}
-
-function settle<T>(result: Promise<T>, done: Done<T>): void {
-  result.then(
-    (value) => done({ ok: true, value }),
-    (error: unknown) => done({ ok: false, error: messageOf(error) }),
-  );
-}
-
-function callbackEngine(engine: Engine): HostEngine {
-  const nothing = (): null => null;
-  return {
-    description: engine.description,
-    load: (programs, done) => settle(engine.load(programs).then(nothing), done),
-    write: (values, done) => settle(engine.write(values).then(nothing), done),
-    read: (slots, done) => settle(engine.read(slots), done),
-    run: (run, done) => settle(engine.run(run), done),
-    drop: (prefix, done) => settle(engine.drop(prefix).then(nothing), done),
-  };
-}
-
-function callbackData(source: SampleSource): DataSource {
-  const answer = (gather: () => Batch, done: Done<Batch>): void => {
-    settle(new Promise<Batch>((resolve) => resolve(gather())), done);
-  };
-  return {
-    samples: source.samples,
-    inputShape: source.inputShape,
-    classes: source.classes,
-    classNames: source.classNames,
-    batch: (key, done) => answer(() => source.batch(key), done),
-    slice: (from, to, done) => answer(() => source.slice(from, to), done),
-  };
 }

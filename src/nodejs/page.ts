@@ -43,6 +43,7 @@ export async function servePage({ runs, port }: PageOptions): Promise<PageServin
     live: null,
     hub,
     interrupt: null,
+    desk: null,
     metrics: null,
     onWorker: null,
   });

@@ -10,10 +10,12 @@ import { Coordinator } from "../run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
+import type { RunRecord } from "../run/metrics/record.ts";
 import { ObserverHub } from "../run/observe/hub.ts";
 import { type Access, openAccess } from "./access.ts";
 import { environment } from "./environment.ts";
 import { after, nodeHost } from "./host.ts";
+import { JoinDesk } from "./join-desk.ts";
 import { webSocketLink } from "./link.ts";
 import { RunMetrics } from "./metrics.ts";
 import { startOwnWorker } from "./own-worker.ts";
@@ -62,6 +64,10 @@ export interface Serving {
   readonly tokens: readonly string[];
   /** SHA-256 of the own CA's certificate, which joining devices pin; null without one. */
   readonly fingerprint: string | null;
+  /** For each of them the link with which a browser joins. */
+  readonly joinUrls: readonly string[];
+  /** The page for who may let devices in, and end the run. */
+  readonly adminUrl: string;
   /** The end of the run, when everything is written. */
   readonly ended: Promise<CoordinatorEnd>;
   /** Ends the run after what is committed. */
@@ -83,11 +89,11 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     onWatch: (isWatched) => coordinator.watch(isWatched),
   });
   const metrics = new RunMetrics();
+  const desk = new JoinDesk({ run, job, model: options.model, test: options.test });
   const publish: RecordListener = (value, atMs) => hub.publish({ record: value, atMs });
-  const record = recorder(folder, startedAt, [publish, metrics.add, options.record], (text) => {
-    coordinator.interrupt(text);
-  });
-  const opened = openWeb({
+  const listeners = [publish, metrics.add, desk.add, options.record];
+  const record = recorder(folder, startedAt, listeners, (text) => coordinator.interrupt(text));
+  const opening = openWeb({
     ...access,
     port: options.port,
     runs: dirname(path),
@@ -95,33 +101,20 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     hub,
     interrupt: (text) => coordinator.interrupt(text),
     metrics: () => metrics.text(),
+    desk,
     onWorker: (socket) => coordinator.accept(webSocketLink(socket)),
   });
-  const web = await opened.catch((error: unknown) => {
-    discardRunFolder(folder);
-    throw error;
-  });
+  const web = await orDiscarded(folder, opening);
   const { tickets, ownToken: token } = access;
   const { promise: ended, resolve, reject } = Promise.withResolvers<CoordinatorEnd>();
   let coordinator: Coordinator;
   try {
     if (earlier === null) record(environment(options.command, new Date(startedAt)));
-    for (const told of earlier?.records ?? []) metrics.add(told.record, told.atMs);
-    const { legacy } = earlier ?? {};
-    coordinator = new Coordinator(
-      nodeHost({ engine, train: null, test: null, store: folderStore(path), record }),
-      {
-        run,
-        job,
-        model: options.model,
-        tickets,
-        edges: 1,
-        journal,
-        ...(legacy === undefined ? {} : { legacy }),
-        patienceMs: options.patienceMs ?? defaultPatienceMs,
-      },
-      resolve,
-    );
+    for (const { record: told, atMs } of earlier?.records ?? []) {
+      metrics.add(told, atMs);
+      desk.add(told);
+    }
+    coordinator = coordinatorOf(options, tickets, record, resolve);
   } catch (error) {
     web.close();
     discardRunFolder(folder);
@@ -149,16 +142,50 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     port: web.port,
     tokens: access.deviceTokens,
     fingerprint: access.reach.fingerprint,
+    joinUrls: access.deviceTokens.map((token) => web.joinUrl(token)),
+    adminUrl: web.adminUrl,
     ended: closed,
     interrupt: (text) => coordinator.interrupt(text),
   };
 }
 
-/** The run's tokens and certificate; where they cannot be made, the folder is taken back. */
+/** The coordinator, which goes on with what the folder holds of the run. */
+function coordinatorOf(
+  { job, model, folder, engine, patienceMs = defaultPatienceMs }: ServeOptions,
+  tickets: Access["tickets"],
+  record: (record: RunRecord) => void,
+  onEnd: (end: CoordinatorEnd) => void,
+): Coordinator {
+  const { run, path, journal, earlier } = folder;
+  const { legacy } = earlier ?? {};
+  return new Coordinator(
+    nodeHost({ engine, train: null, test: null, store: folderStore(path), record }),
+    {
+      run,
+      job,
+      model,
+      tickets,
+      edges: 1,
+      journal,
+      ...(legacy === undefined ? {} : { legacy }),
+      patienceMs,
+    },
+    onEnd,
+  );
+}
+
+/** The run's tokens and certificate. */
 function accessOf({ job, folder, reach, tokenDays }: ServeOptions): Promise<Access> {
   const devices = job.fleet.devices.map(({ name }) => name);
-  return openAccess({ folder: folder.path, devices, tokenDays, reach }).catch((error: unknown) => {
+  return orDiscarded(folder, openAccess({ folder: folder.path, devices, tokenDays, reach }));
+}
+
+/** Takes the folder back where something without which there is no run cannot be opened. */
+async function orDiscarded<T>(folder: RunFolder, opening: Promise<T>): Promise<T> {
+  try {
+    return await opening;
+  } catch (error) {
     discardRunFolder(folder);
     throw error;
-  });
+  }
 }

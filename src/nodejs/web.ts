@@ -24,6 +24,7 @@ import type { ObserverHub } from "../run/observe/hub.ts";
 import { say } from "./answers.ts";
 import { Api, type ApiOptions, isReading } from "./api.ts";
 import { defaultPort } from "./default-port.ts";
+import { isJoinPath, joinPage } from "./join-page.ts";
 import { AddressCount, type EdgeLimits } from "./limits.ts";
 import { linkOptions, observerLink } from "./link.ts";
 import { pageFolder } from "./page-folder.ts";
@@ -40,6 +41,8 @@ export interface WebOptions extends ApiOptions {
   readonly port: number | null;
   /** Stands in the page's address; everything that it shows is asked for with it. */
   readonly pageToken: string;
+  /** The same for who may let devices in. */
+  readonly adminToken: string;
   readonly reach: Reach;
   readonly limits: EdgeLimits;
   readonly hub: ObserverHub;
@@ -54,6 +57,10 @@ export interface Web {
   readonly url: string;
   /** The page with its token, and the CA's fingerprint where `watch` needs it. */
   readonly pageUrl: string;
+  /** The page with which a browser joins. */
+  joinUrl(token: string): string;
+  /** The page for who may let devices in, and end the run. */
+  readonly adminUrl: string;
   close(): void;
 }
 
@@ -86,6 +93,8 @@ export async function openWeb(options: WebOptions): Promise<Web> {
     port,
     url: `ws${secure}://${place}`,
     pageUrl: `http${secure}://${place}/#token=${options.pageToken}${ca}`,
+    joinUrl: (token) => `http${secure}://${place}/join#token=${token}`,
+    adminUrl: `http${secure}://${place}/#token=${options.adminToken}${ca}`,
     close() {
       clearInterval(renewal);
       withdraw();
@@ -197,6 +206,7 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 function answering(options: WebOptions): Handler {
   const { reach } = options;
   const api = new Api(options);
+  const join = joinPage();
   const page = pageFolder();
   const files = page === null ? null : sirv(page, { etag: true });
   const ca = reach.identity?.ca ?? null;
@@ -207,6 +217,9 @@ function answering(options: WebOptions): Handler {
     const path = decode((request.url ?? "/").split("?")[0] ?? "/");
     if (path !== null && api.owns(path)) return void api.answer(path, request, response);
     if (!isReading(request)) return say(response, 405, "only GET is answered here");
+    if (path !== null && isJoinPath(path)) {
+      return join(path, request, response, (why) => say(response, 404, why));
+    }
     if (path === "/ca.crt" && ca !== null) return sendAuthority(response, ca);
     if (files === null)
       return say(response, 503, "The page is not built: npm run setup builds it.");

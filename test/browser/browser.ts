@@ -9,6 +9,7 @@ import { chromium } from "../../scripts/chromium.ts";
 export const sizes = {
   desktop: { width: 1280, height: 900 },
   phone: { width: 390, height: 844 },
+  "small phone": { width: 360, height: 740 },
 } as const;
 
 const screenshots = path.resolve(import.meta.dirname, "../../screenshots");

@@ -1,5 +1,5 @@
 /**
- * The browser's engine in Chromium: the contract of engines, every recorded
+ * The browser's world in Chromium: the contracts of hosts, links, stores and engines, every recorded
  * operator and LeNet-5, in WebAssembly and on WebGPU. The suites run in the page;
  * each of their tests is a test here. WebGPU is a software adapter, which
  * computes what a GPU would, slowly: it gets one case of each operator, and all
@@ -20,6 +20,7 @@ import { operatorCases } from "../golden/read-fixtures.ts";
 import { launch } from "./browser.ts";
 import type { PageRequest } from "./engine/page.ts";
 import type { TestResult } from "./engine/suite.ts";
+import { relay } from "./relay.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const isEveryCase = process.env.EDGELOOM_EVERY_CASE === "1";
@@ -62,6 +63,8 @@ const requests: readonly PageRequest[] = [
   },
 ];
 
+const world = "the world of a peer";
+
 /** Builds the page into a folder. */
 function build(folder: string): void {
   const vite = path.join(root, "node_modules/.bin/vite");
@@ -91,6 +94,7 @@ async function serve(folder: string): Promise<{ url: string; close(): void }> {
     request.url = url.slice("/ort".length);
     files(request, response, missing);
   });
+  relay(server);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
@@ -113,6 +117,7 @@ async function results(): Promise<ReadonlyMap<string, readonly TestResult[]>> {
   try {
     const page = await browser.newPage();
     await page.goto(site.url);
+    told.set(world, (await page.evaluate("testWorld()")) as TestResult[]);
     for (const request of requests) {
       const call = `testInPage(${JSON.stringify(request)})`;
       told.set(request.name, (await page.evaluate(call)) as TestResult[]);
@@ -128,6 +133,16 @@ async function results(): Promise<ReadonlyMap<string, readonly TestResult[]>> {
 
 const told = await results();
 
+/** Each test that the page has run is a test here. */
+function testAsTold(found: readonly TestResult[]): void {
+  for (const { name: title, failure, skipped } of found) {
+    test(title, ({ skip }) => {
+      if (skipped !== null) skip(skipped);
+      expect(failure).toBeNull();
+    });
+  }
+}
+
 describe.each(requests)("in Chromium on $name", ({ name, cases }) => {
   const found = told.get(name) ?? [];
 
@@ -135,11 +150,14 @@ describe.each(requests)("in Chromium on $name", ({ name, cases }) => {
     // At least the contract, and with cases each of them and LeNet-5.
     expect(found.length).toBeGreaterThan(20 + (cases.length === 0 ? 0 : cases.length + 1));
   });
+  testAsTold(found);
+});
 
-  for (const { name: title, failure, skipped } of found) {
-    test(title, ({ skip }) => {
-      if (skipped !== null) skip(skipped);
-      expect(failure).toBeNull();
-    });
-  }
+describe("in Chromium", () => {
+  const found = told.get(world) ?? [];
+
+  test("the worker ran every test", () => {
+    expect(found.length).toBe(8 + 2 * 6 + 8);
+  });
+  testAsTold(found);
 });

@@ -64,6 +64,7 @@ beforeAll(async () => {
     live: run,
     hub,
     interrupt: null,
+    desk: null,
     metrics: null,
     onWorker: null,
   });

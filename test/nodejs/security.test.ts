@@ -215,6 +215,7 @@ describe("connections that have shown no token", () => {
       runs: folder,
       live: null,
       interrupt: null,
+      desk: null,
       metrics: null,
       onWorker: (socket) => {
         taken++;

@@ -20,6 +20,19 @@ const runPath = (run: string): string => `api/runs/${encodeURIComponent(run)}`;
 export const fetchRuns = (token: string): Promise<ApiResult<RunList>> =>
   get(token, "api/runs", (answer) => answer.json());
 
+/** A device of the job and the token with which it joins. */
+export interface JoinableDevice {
+  readonly name: string;
+  readonly token: string;
+}
+
+/** The devices that the live run waits for. */
+export const fetchDevices = (token: string): Promise<ApiResult<readonly JoinableDevice[]>> =>
+  get(token, "api/admin/devices", async (answer) => {
+    const { devices } = (await answer.json()) as { devices: readonly JoinableDevice[] };
+    return devices;
+  });
+
 /** The text of `records.jsonl`. */
 export const fetchRecords = (token: string, run: string): Promise<ApiResult<string>> =>
   get(token, `${runPath(run)}/records`, (answer) => answer.text());

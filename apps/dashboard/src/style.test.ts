@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 
-const css = readFileSync(new URL("style.css", import.meta.url), "utf8");
+const css = readFileSync(new URL("base.css", import.meta.url), "utf8");
 const colors = new Map<string, readonly [string, string]>();
 for (const [, name, light, dark] of css.matchAll(/--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)/g)) {
   colors.set(name ?? "", [light ?? "", dark ?? ""]);
@@ -23,7 +23,7 @@ function contrast(a: string, b: string): number {
 
 const of = (name: string, light: number): string => {
   const pair = colors.get(name);
-  if (pair === undefined) throw new Error(`style.css has no --${name}`);
+  if (pair === undefined) throw new Error(`base.css has no --${name}`);
   return pair[light] ?? "";
 };
 

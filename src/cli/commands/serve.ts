@@ -15,6 +15,7 @@ import {
 import { conclude, jsonOf } from "../conclusion.ts";
 import { exitCodeOf } from "../exit.ts";
 import { readJobFile, sayUnused } from "../job-file.ts";
+import { sayJoinLinks } from "../join-links.ts";
 import { predictRound } from "../predict.ts";
 import { RunReporter } from "../run-reporter.ts";
 import { keepSetting } from "../run-setting.ts";
@@ -169,5 +170,7 @@ function announce(job: Job, serving: Serving, folder: string): void {
     ];
     say(`  edgeloom join ${url} --token ${tokens[i]} --name ${name}${flags.join("")} --data PATH`);
   });
+  const names = job.fleet.devices.map(({ name }) => name);
+  sayJoinLinks(serving, names);
   say();
 }

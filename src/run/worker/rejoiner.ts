@@ -11,7 +11,13 @@
  */
 import type { Cancel, Done, Host, Link } from "../host.ts";
 import type { RefusalReason } from "../wire/messages.ts";
-import { Worker, type WorkerEnd, type WorkerEvent, type WorkerOptions } from "./worker.ts";
+import {
+  type TensorTraffic,
+  Worker,
+  type WorkerEnd,
+  type WorkerEvent,
+  type WorkerOptions,
+} from "./worker.ts";
 
 /** What a rejoiner tells its owner while it lives, in order. */
 export type RejoinerEvent =
@@ -22,9 +28,13 @@ export type RejoinerEvent =
 export interface RejoinerOwner {
   onEvent(event: RejoinerEvent): void;
   onEnd(end: WorkerEnd): void;
+  /** See {@link WorkerOwner.onTensors}. */
+  onTensors?(traffic: TensorTraffic): void;
 }
 
 export interface RejoinerOptions extends Omit<WorkerOptions, "instance"> {
+  /** See {@link WorkerOptions.instance}; drawn where absent. Who keeps it comes back as the same worker. */
+  readonly instance?: string;
   /** How long it tries to come back before it gives up. */
   readonly patienceMs: number;
 }
@@ -71,7 +81,7 @@ export class Rejoiner {
         .below(2 ** 32)
         .toString(16)
         .padStart(8, "0");
-    this.#instance = word() + word();
+    this.#instance = options.instance ?? word() + word();
     this.#start(first);
   }
 
@@ -95,6 +105,7 @@ export class Rejoiner {
       {
         onEvent: (event) => this.#happened(event),
         onEnd: (end) => this.#ended(end),
+        onTensors: (traffic) => this.#owner.onTensors?.(traffic),
       },
     );
   }

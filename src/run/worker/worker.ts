@@ -27,6 +27,7 @@ import {
   type CoordinatorMessage,
   commonVersion,
   type JobSpec,
+  type Message,
   protocolVersions,
   type RefusalReason,
   type StopReason,
@@ -75,9 +76,18 @@ export type WorkerEvent =
   | { readonly type: "planned"; readonly plan: Plan; readonly node: NodeId }
   | { readonly type: "round"; readonly round: number };
 
+/** A message with tensors that has left this node or reached it. */
+export interface TensorTraffic {
+  readonly way: "sent" | "received";
+  readonly message: Message;
+  readonly tensors: Tensors;
+}
+
 export interface WorkerOwner {
   onEvent(event: WorkerEvent): void;
   onEnd(end: WorkerEnd): void;
+  /** Told of every message with tensors, for those who want to see what leaves the node. */
+  onTensors?(traffic: TensorTraffic): void;
 }
 
 interface Stage {
@@ -115,7 +125,7 @@ export class Worker {
     });
     this.#surroundings = {
       host,
-      send: (message, tensors) => this.#channel.send(message, tensors),
+      send: (message, tensors) => this.#send(message, tensors),
       compute: (program, run, done) => {
         this.#processor.run(program, run, done);
       },
@@ -176,12 +186,14 @@ export class Worker {
     };
   }
 
-  #send(message: WorkerMessage, tensors?: Tensors): void {
+  #send(message: Message, tensors?: Tensors): void {
     this.#channel.send(message, tensors);
+    if (tensors !== undefined) this.#owner.onTensors?.({ way: "sent", message, tensors });
   }
 
   #receive({ message, tensors }: Decoded<CoordinatorMessage>): void {
     if (this.#end !== null) return;
+    if (tensors.size > 0) this.#owner.onTensors?.({ way: "received", message, tensors });
     if (this.#model === null && !beforeWelcome.has(message.type)) {
       return this.#fail(`the coordinator sent "${message.type}" before "welcome"`);
     }

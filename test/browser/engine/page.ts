@@ -27,4 +27,26 @@ async function testInPage(request: PageRequest): Promise<TestResult[]> {
   return runSuites(60_000);
 }
 
-Object.assign(globalThis, { testInPage });
+/** Runs the contracts of hosts and stores in a worker. */
+function testWorld(): Promise<TestResult[]> {
+  const worker = new Worker(new URL("./world.ts", import.meta.url), { type: "module" });
+  return new Promise((resolve, reject) => {
+    worker.addEventListener("message", ({ data }) => resolve(data as TestResult[]));
+    worker.addEventListener("error", ({ message }) => reject(new Error(message)));
+    worker.postMessage("run");
+  });
+}
+
+// What is used of Web Workers: this file is type-checked with Node.js's types.
+declare const Worker: new (
+  url: URL,
+  options: { readonly type: "module" },
+) => {
+  addEventListener(
+    type: "message" | "error",
+    listener: (event: { readonly data?: unknown; readonly message?: string }) => void,
+  ): void;
+  postMessage(message: unknown): void;
+};
+
+Object.assign(globalThis, { testInPage, testWorld });

@@ -3,6 +3,7 @@ import type { RunListing } from "edgeloom";
 import { Curves } from "../parts/curves.tsx";
 import { Environment } from "../parts/environment.tsx";
 import { Events } from "../parts/events.tsx";
+import { JoinPanel } from "../parts/join-panel.tsx";
 import { NodeTable } from "../parts/node-table.tsx";
 import { Notes } from "../parts/notes.tsx";
 import { PlanTable } from "../parts/plan-table.tsx";
@@ -35,6 +36,12 @@ export function RunView({ model, source, isLost, files, token }: Props) {
     <article class={isBusy ? "run busy" : "run"}>
       <Notes notes={model.notes.value} />
       <RunHeader model={model} source={source} isLost={isLost} />
+      {isMoving && token !== null && (
+        <JoinPanel
+          token={token}
+          joined={nodes.filter(({ left }) => left === null).map(({ name }) => name)}
+        />
+      )}
       <div class="fleet">
         <section class="panel" aria-labelledby="fleet">
           <h2 id="fleet">The fleet</h2>
