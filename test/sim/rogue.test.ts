@@ -103,6 +103,14 @@ describe("a device that does not keep to the protocol is dropped with the reason
       /sent a contribution with no fc1\.weight/,
     ],
     [
+      "a contribution larger than any plan of the job asks for",
+      untilRound(({ term, round }, send) => {
+        const large = new Map([["fc1.weight", float32([1_000_000], new Float32Array(1_000_000))]]);
+        send(contribution("copy:c", term, round), large);
+      }),
+      /broke the protocol: a frame of 4000\d+ bytes; at most \d{6} allowed/,
+    ],
+    [
       "R10: features of a wrong shape",
       untilRound(({ term, round }, send) => {
         const at = { to: "edge", term, round, step: 0, chain: "chain:c", stage: 1 };

@@ -19,7 +19,7 @@ import type { Frame, Host, Link } from "../host.ts";
 import type { RoundCommitted, RunRecord } from "../metrics/record.ts";
 import { learningRateAt } from "../schedule.ts";
 import { Channel } from "../wire/channel.ts";
-import { type Decoded, decodeWorkerFrame, frameBytesMax } from "../wire/frame.ts";
+import { type Decoded, decodeWorkerFrame } from "../wire/frame.ts";
 import type { Hello, RefusalReason, WorkerMessage } from "../wire/messages.ts";
 import { consumesWithinMs, helloBytesMax } from "./admission.ts";
 import { CompiledJob } from "./compiled-job.ts";
@@ -163,7 +163,7 @@ export class Coordinator {
       return null;
     }
     this.#visitors.delete(channel);
-    channel.limitFrames(frameBytesMax);
+    channel.limitFrames(this.#compiled.frameBytesMax);
     this.#record(joined(member));
     channel.forward(this.#compiled.welcome(this.#options.run, hello));
     if (this.#isWatched) watchMember(member, true);
