@@ -46,6 +46,21 @@ export const coordinator: Bench = {
   },
 };
 
+/** What has happened so far, in a line. */
+function standing(records: readonly RunRecord[]): string {
+  const count = (type: RunRecord["type"]): number =>
+    records.filter((record) => record.type === type).length;
+  const left = records.findLast((record) => record.type === "left");
+  const lastly = left?.type === "left" ? `, lastly ${left.name}: ${left.reason}` : "";
+  const parts = [`${count("joined")} joined`, `${count("left")} left${lastly}`];
+  parts.push(
+    `${count("profiled")} probed`,
+    `${count("planned")} plans`,
+    `${count("round")} rounds`,
+  );
+  return parts.join("; ");
+}
+
 function numberIn(args: readonly string[], flag: string, otherwise: number): number {
   const at = args.indexOf(flag);
   return at < 0 ? otherwise : Number(args[at + 1]);
@@ -55,6 +70,7 @@ async function measure(folder: string, devices: number, seconds: number): Promis
   const baseBytes = process.memoryUsage.rss();
   const records: RunRecord[] = [];
   const serving = await start(folder, devices, (record) => records.push(record));
+  const telling = setInterval(() => tell(standing(records)), 10_000);
   const fleets = startFleets(serving, devices);
   const startedMs = performance.now();
   await Promise.all(fleets.map((fleet) => told(fleet, "joined")));
@@ -80,6 +96,7 @@ async function measure(folder: string, devices: number, seconds: number): Promis
   const heard = (await Promise.all(reports)).flatMap((message) =>
     message.type === "report" ? message.report : [],
   );
+  clearInterval(telling);
   for (const fleet of fleets) fleet.disconnect();
   return resultOf({
     devices,
