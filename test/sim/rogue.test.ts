@@ -261,6 +261,20 @@ describe("who has not been admitted", () => {
     expect(heard).toEqual([{ type: "refuse", reason, text: expect.any(String) }]);
     expect(end).toBeUndefined();
   });
+
+  it("who leaves as the plan goes out costs nobody a plan: the others train under it, once", async () => {
+    const { left, rounds, end } = await runWithRogue((message, send) => {
+      if (message.type === "probe") send({ type: "profile", profile });
+      if (message.type === "plan") send({ type: "leave", text: "just so" });
+    });
+    expect(left.map(({ reason }) => reason)).toEqual(["just so"]);
+    expect(end?.reason).toBe("finished");
+    expect(rounds.map(({ term }) => term)).toEqual([1, 2, 2, 2]);
+    expect(rounds[0]?.dropped).toEqual([
+      { chain: "chain:c", reason: "a node of it left before the round" },
+    ]);
+    expect(rounds[0]?.participants.map(({ node }) => node)).toEqual(["a", "b"]);
+  });
 });
 
 describe("J3: a device that may not join is told why", () => {

@@ -353,7 +353,7 @@ export class Coordinator {
 
   #beginWhenReady(): boolean {
     this.#members.probeNewcomers();
-    if (this.#planning.isOutdated) return this.#makePlan();
+    if (this.#planning.isDue) return this.#makePlan();
     if (!this.#planning.isReady) return false;
     if (this.#examiner.isDue(this.#committed)) return this.#startEvaluation();
     if (this.#isDone) {
@@ -361,7 +361,10 @@ export class Coordinator {
       return false;
     }
     const learningRate = learningRateAt(this.#options.job, this.#committed);
-    this.#rounds.begin(present(this.#planning.plan, "a plan"), this.#committed, learningRate);
+    const plan = present(this.#planning.plan, "a plan");
+    const broken = plan.chains.filter((chain) => !this.#planning.isWhole(chain));
+    this.#rounds.begin(plan, this.#committed, learningRate, broken);
+    this.#planning.begun();
     this.#phase = { kind: "round" };
     return true;
   }
