@@ -28,6 +28,8 @@ export class Roster {
   readonly #host: Host;
   readonly #rules: RosterRules;
   readonly #members = new Map<NodeId, Member>();
+  /** Members that have no profile yet; mostly none, and asked for after each message. */
+  readonly #unprobed = new Set<Member>();
   /** Training samples of every node that ever joined. */
   readonly #samples = new Map<NodeId, number>();
   /** What was measured of every node, with what it was measured on. */
@@ -72,6 +74,7 @@ export class Roster {
     const member = newMember(nodeId(hello.name), hello, channel);
     const known = this.#profiles.get(member.id);
     if (known?.on === measuredOn(hello)) member.profile = known.profile;
+    if (member.profile === null) this.#unprobed.add(member);
     this.#members.set(member.id, member);
     this.#samples.set(member.id, hello.samples);
     return member;
@@ -80,12 +83,13 @@ export class Roster {
   /** A member's channel has closed. */
   remove(member: Member): void {
     member.deadline?.();
+    this.#unprobed.delete(member);
     if (this.#members.get(member.id) === member) this.#members.delete(member.id);
   }
 
   /** Probes whoever has not been; members that share a machine in turn, so that they do not slow each other. */
   probeNewcomers(): void {
-    for (const member of nextToProbe([...this])) {
+    for (const member of nextToProbe([...this.#unprobed])) {
       member.isProbing = true;
       member.probeStartedMs = this.#host.now();
       member.channel.send({ type: "probe", repeats: probeRepeats });
@@ -97,6 +101,7 @@ export class Roster {
   profiled(member: Member, profile: Profile): void {
     member.profile = profile;
     member.isProbing = false;
+    this.#unprobed.delete(member);
     this.#profiles.set(member.id, { on: measuredOn(member.hello), profile });
   }
 
