@@ -28,6 +28,8 @@ export class Roster {
   readonly #host: Host;
   readonly #rules: RosterRules;
   readonly #members = new Map<NodeId, Member>();
+  /** Members that have not been asked for a profile yet. */
+  readonly #unprobed = new Set<Member>();
   /** Training samples of every node that ever joined. */
   readonly #samples = new Map<NodeId, number>();
   /** What was measured of every node, with what it was measured on. */
@@ -73,6 +75,7 @@ export class Roster {
     const known = this.#profiles.get(member.id);
     if (known?.on === measuredOn(hello)) member.profile = known.profile;
     this.#members.set(member.id, member);
+    if (member.profile === null) this.#unprobed.add(member);
     this.#samples.set(member.id, hello.samples);
     return member;
   }
@@ -80,12 +83,15 @@ export class Roster {
   /** A member's channel has closed. */
   remove(member: Member): void {
     member.deadline?.();
+    this.#unprobed.delete(member);
     if (this.#members.get(member.id) === member) this.#members.delete(member.id);
   }
 
   /** Probes whoever has not been; members that share a machine in turn, so that they do not slow each other. */
   probeNewcomers(): void {
+    if (this.#unprobed.size === 0) return;
     for (const member of nextToProbe([...this])) {
+      this.#unprobed.delete(member);
       member.isProbing = true;
       member.probeStartedMs = this.#host.now();
       member.channel.send({ type: "probe", repeats: probeRepeats });
