@@ -214,9 +214,11 @@ export class Simulation {
       compile: (structure: Uint8Array, job: JobSpec) => this.#compile(structure, job),
     };
     // Whoever looks after the machine starts its worker again where that may help.
+    let failingMs: number | null = null;
     const again = (end: WorkerEnd): void => {
+      failingMs ??= start.clock.elapsed();
       const isNew = start.starts === 1 && end.reason === "refused";
-      if (patienceMs === 0 || isNew || start.clock.elapsed() > patienceMs) ended(end);
+      if (isNew || start.clock.elapsed() - failingMs >= patienceMs) ended(end);
       else if (end.reason === "lost" || end.reason === "refused") start.clock.after(againMs, join);
       else ended(end);
     };
@@ -229,7 +231,10 @@ export class Simulation {
     const join = (): void => {
       dial((answer) => {
         if (!answer.ok) return again({ reason: "lost", text: answer.error });
-        new Rejoiner(host, answer.value, dial, options, { onEvent: () => {}, onEnd: again });
+        const onEvent = ({ type }: { readonly type: string }): void => {
+          if (type === "welcomed") failingMs = null;
+        };
+        new Rejoiner(host, answer.value, dial, options, { onEvent, onEnd: again });
       });
     };
     join();
