@@ -105,7 +105,7 @@ export interface Order {
   readonly answerEvery: number;
 }
 
-export const orderBytes = 128;
+const orderBytes = 128;
 
 export const encodeOrder = (order: Order): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(order).padEnd(orderBytes));

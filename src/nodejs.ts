@@ -36,6 +36,7 @@ export {
   existingRunFiles,
   openRun,
   type RunFolder,
+  reopenRunFolder,
   runFiles,
   runFolderAt,
 } from "./nodejs/run-folder.ts";

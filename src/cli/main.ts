@@ -55,6 +55,7 @@ Examples:
   edgeloom serve job.yaml              wait for devices and train; prints a join line for each
   edgeloom join URL --token T --data DIR   take part with the data in DIR
   edgeloom train job.yaml              train in this process alone
+  edgeloom resume RUN                  go on with a run that was interrupted or killed
   edgeloom eval RUN --data DIR         measure a finished run on held-out data
   edgeloom page                        past runs in the browser; edgeloom runs lists them here
 
@@ -62,6 +63,7 @@ Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrup
     );
 
   addRuns(root);
+  addResume(root);
   addViews(root);
   addAdministration(root);
   addModels(root);
@@ -92,6 +94,7 @@ function addRuns(root: Command): void {
     .option("--key <file>", "its private key, as PEM")
     .option("--state <dir>", "folder of the own certificates (default: ~/.config/edgeloom)")
     .option("--token-days <n>", "days for which join links hold", positive, defaultTokenDays)
+    .option("--patience <s>", "how long to wait where too few nodes are left", positive, 600)
     .option("--runs <dir>", "folder for runs", "runs")
     .option("--json", "print one JSON object as the last line")
     .addOption(
@@ -134,6 +137,18 @@ function addRuns(root: Command): void {
     .option("--threads <n>", "threads of the engine", count, 1)
     .option("--json", "print one JSON object as the last line")
     .action(async (job, options) => (await import("./commands/train.ts")).trainJob(job, options));
+}
+
+/** The command that goes on with what the others have begun. */
+function addResume(root: Command): void {
+  root
+    .command("resume")
+    .description("go on with a run that was interrupted, has failed, or whose process died")
+    .argument("<run>", "folder of the run, or its name under the folder for runs")
+    .option("--port <n>", "port of the coordinator (default: the one that the run had)", port)
+    .option("--runs <dir>", "folder for runs", "runs")
+    .option("--json", "print one JSON object as the last line")
+    .action(async (run, options) => (await import("./commands/resume.ts")).resumeRun(run, options));
 }
 
 /** Commands that look at runs. */

@@ -9,6 +9,7 @@ import {
   type Plan,
   planRows,
   RunFold,
+  type RunRecord,
   type RunSummary,
   type TimedRecord,
 } from "../index.ts";
@@ -23,6 +24,11 @@ export class RunReporter {
     return this.#fold.summary;
   }
 
+  /** Takes a record of an earlier process, of which nothing is said. */
+  recall(record: RunRecord): void {
+    this.#fold.add(record);
+  }
+
   /** Takes a record and says what a person would want to know of it. */
   tell({ atMs, record }: TimedRecord): void {
     const isOver = this.#fold.summary.end !== null;
@@ -35,6 +41,7 @@ export class RunReporter {
           say(kind === "left" ? bold(text) : kind === "probed" ? dim(text) : text);
         }
         return;
+      case "waiting":
       case "resumed":
         for (const { text } of eventsOf(record)) say(bold(text));
         return;

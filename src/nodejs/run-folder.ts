@@ -14,7 +14,12 @@ import { type RunId, runId } from "../base/ids.ts";
 import { readSafetensors } from "../base/safetensors.ts";
 import type { Model } from "../compile/graph.ts";
 import { readOnnx } from "../compile/onnx/read.ts";
-import { createRunLog, type RunLog } from "./run-log.ts";
+import type { Legacy } from "../run/coordinator/coordinator-options.ts";
+import { decisionTypes } from "../run/coordinator/journal.ts";
+import { RecordReader } from "../run/metrics/read.ts";
+import type { TimedRecord } from "../run/metrics/record.ts";
+import { openJournal, type RunJournal, removeJournal } from "./journal.ts";
+import { createRunLog, type RunLog, reopenRunLog } from "./run-log.ts";
 
 /** File with the signing key and the list of tokens; beside the others and never handed out. */
 export const accessFile = "access.json";
@@ -38,6 +43,17 @@ export interface RunFolder {
   readonly run: RunId;
   readonly path: string;
   readonly log: RunLog;
+  readonly journal: RunJournal;
+  /** What an earlier process has left of the run; null for a new one. */
+  readonly earlier: EarlierRun | null;
+}
+
+/** A run that was under way before. */
+export interface EarlierRun {
+  /** Where it goes on; undefined where nothing had been decided. */
+  readonly legacy: Legacy | undefined;
+  /** What it has told. */
+  readonly records: readonly TimedRecord[];
 }
 
 /**
@@ -60,8 +76,9 @@ export function runFolderAt(path: string, jobText: string): RunFolder {
     mkdirSync(path, { recursive: true });
     const log = createRunLog(join(path, runFiles.records));
     writeFileSync(join(path, runFiles.job), jobText);
-    return { run: runId(basename(path)), path, log };
+    return { run: runId(basename(path)), path, log, journal: openJournal(path), earlier: null };
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError({
       what: "folder of the run",
       received: `${path} (${messageOf(error)})`,
@@ -70,9 +87,58 @@ export function runFolderAt(path: string, jobText: string): RunFolder {
   }
 }
 
-/** Takes back the folder of a run that has not come to start: what was made, and nothing else. */
-export function discardRunFolder({ path, log }: RunFolder): void {
+/**
+ * Opens the folder of a run that was begun before, to go on with it.
+ * @throws InputError where it is none, is being served, or has finished
+ */
+export function reopenRunFolder(path: string): RunFolder {
+  const records = join(path, runFiles.records);
+  if (!existsSync(records)) {
+    throw new InputError({
+      what: "run",
+      received: path,
+      allowed: "a run folder such as runs/<id>: edgeloom runs lists them",
+    });
+  }
+  const journal = openJournal(path);
+  try {
+    const legacy = journal.legacy();
+    if (legacy?.past.end?.reason === "finished") {
+      const allowed = "a run that was interrupted or has failed, or whose process died";
+      throw new InputError({ what: "run", received: `${path}, which has finished`, allowed });
+    }
+    const log = reopenRunLog(records);
+    const earlier = { legacy, records: recordsIn(log, legacy) };
+    return { run: runId(basename(path)), path, log, journal, earlier };
+  } catch (error) {
+    journal.close();
+    throw error;
+  }
+}
+
+/** Records in a log, to which decisions are added that were made and not told when the process died. */
+function recordsIn(log: RunLog, legacy: Legacy | undefined): TimedRecord[] {
+  const reader = new RecordReader();
+  const lines = log.read(0, Number.POSITIVE_INFINITY);
+  const records = lines.flatMap((line) => reader.take(JSON.parse(line)) ?? []);
+  const told = records.filter(({ record }) => decisionTypes.has(record.type)).length;
+  const atMs = records.at(-1)?.atMs ?? 0;
+  for (const record of legacy?.past.decisions.slice(told) ?? []) {
+    log.append(atMs, record);
+    records.push({ atMs, record });
+  }
+  return records;
+}
+
+/**
+ * Takes back the folder of a run that has not come to start: what was made, and nothing else. One
+ * that holds an earlier run stays as it was.
+ */
+export function discardRunFolder({ path, log, journal, earlier }: RunFolder): void {
   log.close();
+  journal.close();
+  if (earlier !== null) return;
+  removeJournal(path);
   for (const name of [...Object.values(runFiles), accessFile, servingFile]) {
     rmSync(join(path, name), { force: true });
   }

@@ -28,7 +28,7 @@ import { openWeb } from "./web.ts";
 export interface ServeOptions {
   readonly job: Job;
   readonly model: Model;
-  /** A new folder: records, weights, plan and report go there. */
+  /** A new folder, or one to go on with: records, weights, plan and report go there. */
   readonly folder: RunFolder;
   /** Held-out data for the edge server's evaluations; null leaves them out. */
   readonly test: SampleSource | null;
@@ -39,6 +39,8 @@ export interface ServeOptions {
   readonly reach?: ReachOptions;
   /** Days for which join links hold; 7 where absent. */
   readonly tokenDays?: number;
+  /** How long it waits for nodes to come back where it cannot go on without; ten minutes where absent. */
+  readonly patienceMs?: number;
   /** The command line that starts the same run again, for its records. */
   readonly command: string;
   /** Unix time in milliseconds from which the run's time counts. */
@@ -46,6 +48,8 @@ export interface ServeOptions {
   /** Told everything that happens, in order. */
   readonly record: RecordListener;
 }
+
+const defaultPatienceMs = 600_000;
 
 /** A run that is being served. */
 export interface Serving {
@@ -70,7 +74,7 @@ export interface Serving {
  */
 export async function serve(options: ServeOptions): Promise<Serving> {
   const { job, folder, engine, startedAt } = options;
-  const { run, log, path } = folder;
+  const { run, log, path, journal, earlier } = folder;
   const access = await accessOf(options);
   const hub = new ObserverHub({
     live: { run, log },
@@ -101,10 +105,21 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const { promise: ended, resolve, reject } = Promise.withResolvers<CoordinatorEnd>();
   let coordinator: Coordinator;
   try {
-    record(environment(options.command, new Date(startedAt)));
+    if (earlier === null) record(environment(options.command, new Date(startedAt)));
+    for (const told of earlier?.records ?? []) metrics.add(told.record, told.atMs);
+    const { legacy } = earlier ?? {};
     coordinator = new Coordinator(
       nodeHost({ engine, train: null, test: null, store: folderStore(path), record }),
-      { run, job, model: options.model, tickets, edges: 1 },
+      {
+        run,
+        job,
+        model: options.model,
+        tickets,
+        edges: 1,
+        journal,
+        ...(legacy === undefined ? {} : { legacy }),
+        patienceMs: options.patienceMs ?? defaultPatienceMs,
+      },
       resolve,
     );
   } catch (error) {
@@ -125,6 +140,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
       web.close();
       metrics.close();
       log.close();
+      journal.close();
       return engine.close();
     });
   return {

@@ -96,15 +96,19 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const record = recorder(folder, startedAt, listeners, (text) => broken.abort(text));
   const trained = keepWeights(folder === null ? noStore : folderStore(folder.path));
   const engine = options.engine ?? new NativeEngine({ threads: options.threads ?? 1 });
-  record(environment(options.command ?? process.argv.join(" "), new Date(startedAt)));
+  for (const { record: told } of folder?.earlier?.records ?? []) fold.add(told);
+  if (folder?.earlier == null) {
+    record(environment(options.command ?? process.argv.join(" "), new Date(startedAt)));
+  }
   const run = folder?.run ?? runId(asked.name);
   const signal = AbortSignal.any([broken.signal, ...(options.signal ? [options.signal] : [])]);
   const { store } = trained;
-  const parts = { run, model, train: samples, test, engine, store, signal, record };
+  const parts = { run, model, train: samples, test, engine, store, signal, record, folder };
   try {
     const ended = await conduct(alone(asked), parts);
     const end = folder === null ? ended : await completeFolder(folder, ended);
     folder?.log.close();
+    folder?.journal.close();
     const weights = trained.newest() ?? model.weights;
     return { end, summary: fold.summary, model: { graph: model.graph, weights } };
   } catch (error) {
@@ -138,13 +142,14 @@ interface Conducted {
   readonly engine: Engine;
   readonly store: Store;
   readonly signal: AbortSignal;
+  readonly folder: RunFolder | null;
   record(record: RunRecord): void;
 }
 
 /** Lets a coordinator and its only worker train the job to its end. */
 function conduct(
   job: Job,
-  { run, model, train, test, engine, store, signal, record }: Conducted,
+  { run, model, train, test, engine, store, signal, record, folder }: Conducted,
 ): Promise<CoordinatorEnd> {
   const { promise, resolve, reject } = Promise.withResolvers<CoordinatorEnd>();
   const token = "local";
@@ -156,6 +161,8 @@ function conduct(
       model,
       tickets: new Map([[token, { kind: "device" }]]),
       edges: 0,
+      ...(folder === null ? {} : { journal: folder.journal }),
+      ...(folder?.earlier?.legacy === undefined ? {} : { legacy: folder.earlier.legacy }),
     },
     resolve,
   );

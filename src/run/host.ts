@@ -178,6 +178,7 @@ export interface Frame {
 
 /**
  * A two-way connection. Frames arrive whole and in order, or the link closes.
+ * The memory of what arrives is the receiver's own; what is sent stays as it is until it has left.
  * `onFrame` and `onClose` are set by the owner before control returns to the
  * host's loop; `onClose` is called exactly once, also after `close()`.
  */

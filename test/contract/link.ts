@@ -110,6 +110,20 @@ export function testLink(subject: LinkSubject): void {
       await finish(near, far);
     });
 
+    test("W1: gives the receiver memory of its own", async () => {
+      const [near, far] = await open();
+      const frame = frameOf(5, [50_000, 8]);
+      const before = contentOf(frame);
+      near.link.send(frame);
+      await subject.until(() => far.messages.length > 0);
+      for (const { head, body } of far.messages) {
+        head.fill(0);
+        for (const { bytes } of body) bytes?.fill(0);
+      }
+      expect(contentOf(frame)).toBe(before);
+      await finish(near, far);
+    });
+
     test("W1: never answers within the call that sends or closes", async () => {
       const [near, far] = await open();
       near.link.send(frameOf(1, []));

@@ -33,9 +33,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 /** A server that waits for its one device, and the join arguments that it printed. */
 async function serving(name: string): Promise<{ server: Running; join: string[]; runs: string }> {
   const runs = join(folder, name);
-  const server = launch(["serve", jobFile, "--runs", runs]);
+  const server = launch(["serve", jobFile, "--runs", runs, "--patience", "2"]);
   const [, url = "", token = ""] = await server.says(/edgeloom join (ws:\S+) --token (\S+)/);
-  return { server, join: ["join", url, "--token", token, "--data", "mnist"], runs };
+  const args = ["join", url, "--token", token, "--data", "mnist", "--patience", "2"];
+  return { server, join: args, runs };
 }
 
 const runFolder = (runs: string): string => join(runs, present(readdirSync(runs)[0], "a run"));
@@ -75,7 +76,7 @@ describe("a run that goes wrong", () => {
     await device.says(/round 3/);
     device.child.kill("SIGKILL");
     const { code, stderr } = await server.finished;
-    expect(stderr).toMatch(/error: .*all 1 chains were dropped|error: no plan/);
+    expect(stderr).toMatch(/error: .* did not come back within 2 s/);
     expect(code).toBe(1);
     expect(existsSync(join(runFolder(runs), "weights.safetensors"))).toBe(true);
   });

@@ -67,7 +67,7 @@ describe("a run over processes", () => {
     ).toEqual(["quick", "slow"]);
     const plans = result.records.filter((record) => record.type === "planned");
     expect(plans.map(({ plan }) => plan.term)).toEqual([1, 2]);
-    expect(result.server.stdout).toMatch(/doomed left: .*; the run goes on without it/);
+    expect(result.server.stdout).toMatch(/doomed left: /);
   });
 
   it("writes a model that plain onnxruntime-node takes to the accuracy it printed", () => {

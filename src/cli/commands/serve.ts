@@ -5,8 +5,10 @@ import {
   defaultPort,
   loadHeldOut,
   loadModel,
+  type Model,
   NativeEngine,
   type ReachOptions,
+  type RunFolder,
   type Serving,
   serve,
 } from "../../nodejs.ts";
@@ -15,6 +17,7 @@ import { exitCodeOf } from "../exit.ts";
 import { readJobFile, sayUnused } from "../job-file.ts";
 import { predictRound } from "../predict.ts";
 import { RunReporter } from "../run-reporter.ts";
+import { keepSetting } from "../run-setting.ts";
 import { bold, fail, say } from "../terminal.ts";
 
 export interface ServeFlags {
@@ -25,6 +28,8 @@ export interface ServeFlags {
   readonly key?: string;
   readonly state?: string;
   readonly tokenDays: number;
+  /** Seconds. */
+  readonly patience: number;
   readonly runs: string;
   readonly json?: true;
   /** Unix time from which the run's time counts; the start of this process where absent. */
@@ -52,48 +57,90 @@ export interface Listening {
   readonly folder: string;
 }
 
+/** A run that is to be served, new or gone on with. */
+export interface ServeInput {
+  readonly job: Job;
+  /** Folder that paths in the job are relative to. */
+  readonly jobFolder: string;
+  readonly folder: RunFolder;
+  readonly model: Model;
+  /** Unix time in milliseconds from which the run's time counts. */
+  readonly startedAt: number;
+  readonly command: string;
+  readonly port: number | null;
+  readonly reach: ReachOptions;
+  readonly tokenDays: number;
+  readonly patienceMs: number;
+  readonly json?: true;
+}
+
 export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
-  const startedAt = flags.since ?? performance.timeOrigin;
-  const { job, scenario, text, folder } = readJobFile(path);
+  const { job, scenario, text, folder: jobFolder } = readJobFile(path);
   sayUnused(scenario, "serve (which takes the devices' names, duties, memory and rates)", []);
-  const model = loadModel(job, folder);
-  const test = loadHeldOut(job.data, folder);
-  const runFolder = createRunFolder(flags.runs, job.name, text, new Date());
+  const model = loadModel(job, jobFolder);
+  await serveIn({
+    job,
+    jobFolder,
+    model,
+    folder: createRunFolder(flags.runs, job.name, text, new Date()),
+    startedAt: flags.since ?? performance.timeOrigin,
+    command: flags.command ?? `edgeloom serve ${path}`,
+    port: flags.port ?? null,
+    reach: reachOf(flags),
+    tokenDays: flags.tokenDays,
+    patienceMs: 1000 * flags.patience,
+    ...(flags.json === undefined ? {} : { json: flags.json }),
+  });
+}
+
+/** Serves a run in its folder until it ends. */
+export async function serveIn(input: ServeInput): Promise<void> {
+  const { job, jobFolder, folder, model, startedAt, command, port, reach, tokenDays, patienceMs } =
+    input;
   const reporter = new RunReporter();
+  for (const { record } of folder.earlier?.records ?? []) reporter.recall(record);
   let planned: RunSummary | null = null;
   const serving = await serve({
     job,
     model,
-    folder: runFolder,
-    test,
+    folder,
+    test: loadHeldOut(job.data, jobFolder),
     engine: new NativeEngine({ threads: 1 }),
-    port: flags.port ?? null,
-    reach: reachOf(flags),
-    tokenDays: flags.tokenDays,
-    command: flags.command ?? `edgeloom serve ${path}`,
+    port,
+    reach,
+    tokenDays,
+    patienceMs,
+    command,
     startedAt,
     record(record, atMs) {
       reporter.tell({ record, atMs });
       if (record.type === "planned") planned ??= reporter.summary;
     },
   });
-  if (flags.port === undefined && serving.port !== defaultPort) {
+  if (port === null && serving.port !== defaultPort) {
     say(`port ${defaultPort} is in use; listening on ${serving.port}`);
   }
+  const setting = { jobFolder, startedAt, port: serving.port, tokenDays, patienceMs };
+  keepSetting(folder, {
+    command: "serve",
+    ...setting,
+    reach: { ...reach, names: [...(reach.names ?? [])] },
+  });
   const stop = (): void => serving.interrupt("interrupted at the server");
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   process.on("disconnect", stop);
-  announce(job, serving, runFolder.path);
+  announce(job, serving, folder.path);
   const end = await serving.ended;
   const wallMs = performance.timeOrigin + performance.now() - startedAt;
   // Only now: the simulator would hold up the coordinator, which runs in this thread.
   const predicted = planned === null ? null : await predictRound(job, model, planned);
   const { summary } = reporter;
-  const conclusion = { summary, predicted, wallMs, folder: runFolder.path };
+  const conclusion = { summary, predicted, wallMs, folder: folder.path };
   if (end.reason === "failed") fail(end.text);
   conclude(conclusion);
-  if (flags.json) say(JSON.stringify(jsonOf(conclusion)));
+  if (end.reason !== "finished") say(`Go on with it by: edgeloom resume ${folder.path}`);
+  if (input.json) say(JSON.stringify(jsonOf(conclusion)));
   process.exitCode = exitCodeOf(end.reason);
   if (process.connected) process.disconnect();
 }

@@ -40,7 +40,9 @@ export function decideGathering(at: Gathered): GatheringDecision {
     return { decision: "wait", reason: `${devices} of ${devicesAsked} devices are there` };
   }
   if (waitedMs >= at.patienceMs) {
-    return { decision: "give up", reason: problem ?? `${missing.join(", ")} did not come back` };
+    const waited = `within ${(waitedMs / 1000).toFixed(0)} s`;
+    const reason = problem ?? `${missing.join(", ")} did not come back ${waited}`;
+    return { decision: "give up", reason };
   }
   if (problem !== null) return { decision: "wait", reason: problem };
   if (devices + servers > 0 && missing.length === 0) {
@@ -60,17 +62,21 @@ export class Gathering {
   #sinceMs: number | null = null;
   #problem: string | null = null;
   #timer: Cancel | null = null;
+  /** How long it waits this time. */
+  #limitMs: number;
 
   /** @param onTime called when time alone may have changed the decision */
   constructor(host: Host, patienceMs: number, onTime: () => void) {
     this.#host = host;
     this.#patienceMs = patienceMs;
+    this.#limitMs = patienceMs;
     this.#onTime = onTime;
   }
 
-  /** Nodes are awaited again, from now on. */
+  /** The coordinator was started again: nobody can be there yet, so there is some time in any case. */
   beginAgain(): void {
     this.#sinceMs = this.#host.now();
+    this.#limitMs = Math.max(this.#patienceMs, rejoinMs);
     this.#problem = null;
     this.#wait();
   }
@@ -79,7 +85,7 @@ export class Gathering {
   failed(problem: string): boolean {
     const nowMs = this.#host.now();
     this.#sinceMs ??= nowMs;
-    if (nowMs - this.#sinceMs >= this.#patienceMs) return false;
+    if (nowMs - this.#sinceMs >= this.#limitMs) return false;
     this.#problem = problem;
     this.#wait();
     return true;
@@ -95,6 +101,7 @@ export class Gathering {
     this.#timer?.();
     this.#sinceMs = null;
     this.#problem = null;
+    this.#limitMs = this.#patienceMs;
   }
 
   decide(at: Omit<Gathered, "waitedMs" | "problem" | "patienceMs">): GatheringDecision {
@@ -102,13 +109,13 @@ export class Gathering {
       ...at,
       waitedMs: this.#sinceMs === null ? null : this.#host.now() - this.#sinceMs,
       problem: this.#problem,
-      patienceMs: this.#patienceMs,
+      patienceMs: this.#limitMs,
     });
   }
 
   #wait(): void {
     this.#timer?.();
-    const leftMs = (this.#sinceMs ?? 0) + this.#patienceMs - this.#host.now();
+    const leftMs = (this.#sinceMs ?? 0) + this.#limitMs - this.#host.now();
     this.#timer = this.#host.after(Math.max(0, Math.min(leftMs, rejoinMs)), () => {
       this.#onTime();
       if (this.#sinceMs !== null && leftMs > 0) this.#wait();

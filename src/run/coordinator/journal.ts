@@ -20,6 +20,9 @@ import {
 /** A decision that is written down before it is acted upon. */
 export type Decision = Planned | RoundCommitted | Evaluated | Resumed | RunEnded;
 
+/** Checkpoints that are kept: the newest, and one to fall back on where a file of it is damaged. */
+export const checkpointsKept = 2;
+
 /** Types of decisions. */
 export const decisionTypes: ReadonlySet<string> = new Set<Decision["type"]>([
   "planned",
@@ -101,6 +104,13 @@ export function readJournal(entries: readonly string[], isWhole: (name: string) 
     end: last?.type === "ended" ? last : null,
     loss: damaged === null ? null : `${damaged} is damaged or missing`,
   };
+}
+
+/** Names of the kept files that the newest rounds speak of; others may be freed. */
+export function heldFiles(entries: readonly string[]): Set<string> {
+  const kept = entries.map(readEntry).filter(({ checkpoint }) => checkpoint !== null);
+  const newest = kept.slice(-checkpointsKept);
+  return new Set(newest.flatMap(({ checkpoint }) => Object.values(checkpoint ?? {})));
 }
 
 const termOf = (record: Decision): number =>

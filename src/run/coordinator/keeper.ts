@@ -9,11 +9,8 @@ import type { Plan } from "../../plan/plan.ts";
 import type { Done, Journal, Store } from "../host.ts";
 import type { RoundCommitted } from "../metrics/record.ts";
 import type { CompiledJob } from "./compiled-job.ts";
-import { type Checkpoint, type Decision, entryText } from "./journal.ts";
+import { type Checkpoint, checkpointsKept, type Decision, entryText } from "./journal.ts";
 import type { TrainingState } from "./training-state.ts";
-
-/** Checkpoints that are kept: the newest, and one to fall back on where a file of it is damaged. */
-const checkpointsKept = 2;
 
 export interface KeeperParts {
   readonly store: Store;

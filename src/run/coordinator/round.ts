@@ -17,8 +17,6 @@ interface ChainState {
   readonly plan: ChainPlan;
   /** Why it is out of the round; null while it is in. */
   dropped: string | null;
-  /** It is out because of its numbers: it would be out again. */
-  diverged: boolean;
   readonly contributions: Map<CopyId, { message: ContributionMessage; tensors: Tensors }>;
 }
 
@@ -98,7 +96,7 @@ export class Round {
     this.#chains = new Map(
       plan.chains.map((chain) => [
         chain.id,
-        { plan: chain, dropped: null, diverged: false, contributions: new Map() },
+        { plan: chain, dropped: null, contributions: new Map() },
       ]),
     );
   }

@@ -5,6 +5,7 @@ import type { RunRecord } from "./record.ts";
 /** What sort of thing happened. */
 export type EventKind =
   | "started"
+  | "waiting"
   | "resumed"
   | "joined"
   | "left"
@@ -42,7 +43,7 @@ export function eventsOf(record: RunRecord): readonly RunEvent[] {
       return [
         {
           kind: "left",
-          text: `${record.name} left: ${record.reason}; the run goes on without it`,
+          text: `${record.name} left: ${record.reason}`,
         },
       ];
     case "profiled":
@@ -56,6 +57,8 @@ export function eventsOf(record: RunRecord): readonly RunEvent[] {
         kind: "dropped",
         text: `round ${record.round + 1}: went on without ${chain.replace("chain:", "")} (${reason})`,
       }));
+    case "waiting":
+      return [{ kind: "waiting", text: `waiting for nodes to come back: ${record.reason}` }];
     case "resumed": {
       const text = `resumed after ${record.round} rounds: ${record.reason}`;
       return [{ kind: "resumed", text }];

@@ -107,6 +107,7 @@ const record = z.discriminatedUnion("type", [
     dropped: z.array(z.object({ chain: id, reason: z.string() })),
     nodes: z.array(nodeRound),
   }),
+  z.object({ type: z.literal("waiting"), reason: z.string() }),
   z.object({ type: z.literal("resumed"), round: count, term: count, reason: z.string() }),
   z.object({
     type: z.literal("evaluation"),

@@ -146,6 +146,12 @@ export interface RoundCommitted {
   readonly nodes: readonly NodeRound[];
 }
 
+/** The run cannot go on with who is there, and waits for others to come back. */
+export interface Waiting {
+  readonly type: "waiting";
+  readonly reason: string;
+}
+
 /**
  * The coordinator was started again on what its predecessor left. Rounds from `round` on that
  * were committed before, and measurements after them, are taken back: see {@link isTakenBack}.
@@ -218,6 +224,7 @@ export type RunRecord =
   | NodeProfiled
   | Planned
   | RoundCommitted
+  | Waiting
   | Resumed
   | Evaluated
   | Activity

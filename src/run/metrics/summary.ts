@@ -145,6 +145,7 @@ export class RunFold {
         this.#end = { reason: record.reason, text: record.text };
         return;
       case "environment":
+      case "waiting":
       case "activity":
         return;
     }

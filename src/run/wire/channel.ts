@@ -27,6 +27,8 @@ const firstBeats = 10;
 const firstBeatMs = 100;
 /** A peer that is silent for so long has left. Ten heartbeats: a busy machine is not a dead one. */
 export const leaseMs = 10_000;
+/** What is acknowledged within a moment is so within this one. */
+const ackWithinMs = 5;
 /** Pings answered between two heartbeats; who sends more wants our answers to pile up. */
 const pingsMax = 100;
 /** Pings that may still be answered; older ones are forgotten. */
@@ -55,7 +57,7 @@ export class Channel<M extends Message> {
   readonly #link: Link;
   readonly #handlers: ChannelHandlers<M>;
   readonly #sender: Sender;
-  readonly #intake = new Intake(() => this.#acknowledge(false));
+  readonly #intake = new Intake(() => this.#acknowledgeSoon());
   readonly #assembler = new Assembler();
   readonly #roundTrip = new RoundTrip();
   readonly #rate = new AchievedRate();
@@ -66,6 +68,8 @@ export class Channel<M extends Message> {
   /** Sending times of pings that wait for their answer, oldest first. */
   readonly #pings = new Set<number>();
   #pingsAnswered = 0;
+  /** Cancels the acknowledgement to come; null while none is. */
+  #ackTimer: Cancel | null = null;
   #bytesSent = 0;
   #bytesReceived = 0;
   #isOpen = true;
@@ -230,7 +234,7 @@ export class Channel<M extends Message> {
     if (decoded !== null && frame !== null && this.#closing === null) {
       this.#handlers.onMessage(decoded, frame);
     }
-    this.#acknowledge(false);
+    this.#acknowledgeSoon();
   }
 
   /** Takes a message that is the channel's own; false for any other. */
@@ -254,10 +258,19 @@ export class Channel<M extends Message> {
     }
   }
 
-  #acknowledge(isHeartbeat: boolean): void {
-    if (!this.#isOpen) return;
-    const due = this.#intake.due(this.#host.now(), isHeartbeat);
-    if (due !== null) this.#transmit(encodeFrame({ type: "ack", ...due }));
+  /** Acknowledges much at once, less within a moment, and very little with the heartbeat. */
+  #acknowledgeSoon(): void {
+    const urgency = this.#intake.urgency();
+    if (!this.#isOpen || urgency === "with the heartbeat") return;
+    if (urgency === "now") return this.#acknowledge();
+    this.#ackTimer ??= this.#host.after(ackWithinMs, () => this.#acknowledge());
+  }
+
+  #acknowledge(): void {
+    this.#ackTimer?.();
+    this.#ackTimer = null;
+    const ack = this.#intake.take();
+    if (ack !== null) this.#transmit(encodeFrame({ type: "ack", ...ack }));
   }
 
   #heartbeat(): void {
@@ -273,7 +286,7 @@ export class Channel<M extends Message> {
     if (this.#pings.size > pingsKept && oldest !== undefined) this.#pings.delete(oldest);
     this.#pingsAnswered = 0;
     this.#transmit(encodeFrame({ type: "ping", sentMs }));
-    this.#acknowledge(true);
+    this.#acknowledge();
     this.#beats++;
     const waitMs = this.#beats < firstBeats ? firstBeatMs : heartbeatMs;
     this.#beat = this.#host.after(waitMs, () => this.#heartbeat());
@@ -294,6 +307,7 @@ export class Channel<M extends Message> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#beat();
+    this.#ackTimer?.();
     this.#sender.stop();
     this.#handlers.onClose(this.#closing ?? reason);
   }

@@ -3,15 +3,11 @@
  * been consumed. What a relay has passed on counts as consumed once it has left to its
  * target, so a slow target makes the sender wait and the relay holds little.
  */
-import { chunkBytesMin } from "./chunks.ts";
 
-/**
- * Acknowledgements are sent when so many bytes are new, less after a while without one, and with
- * each heartbeat. The smallest window has room for another chunk beside what is not acknowledged.
- */
-const ackBytes = 3 * chunkBytesMin;
-const lateAckBytes = chunkBytesMin;
-const lateMs = 50;
+/** So much that is new is acknowledged at once. */
+const soonBytes = 512 * 1024;
+/** So much is acknowledged within a moment: the smallest window has room for one more chunk beside it. */
+const lateBytes = 16 * 1024;
 
 export interface Acknowledgement {
   /** Bytes that have arrived in all. */
@@ -24,7 +20,6 @@ export class Intake {
   #received = 0;
   #held = 0;
   #last: Acknowledgement = { received: 0, consumed: 0 };
-  #lastMs = Number.NEGATIVE_INFINITY;
   readonly #onReleased: () => void;
 
   /** @param onReleased called when held bytes have been given free */
@@ -48,14 +43,24 @@ export class Intake {
     };
   }
 
-  /** What to acknowledge now; null while little is new, or nothing where `isHeartbeat`. */
-  due(nowMs: number, isHeartbeat: boolean): Acknowledgement | null {
-    const consumed = Math.max(this.#last.consumed, this.#received - this.#held);
-    const news = this.#received - this.#last.received + consumed - this.#last.consumed;
-    const enough = nowMs - this.#lastMs >= lateMs ? lateAckBytes : ackBytes;
-    if (news < (isHeartbeat ? 1 : enough)) return null;
-    this.#last = { received: this.#received, consumed };
-    this.#lastMs = nowMs;
+  /** How soon to acknowledge what is new. */
+  urgency(): "now" | "soon" | "with the heartbeat" {
+    const news = this.#news();
+    return news >= soonBytes ? "now" : news >= lateBytes ? "soon" : "with the heartbeat";
+  }
+
+  /** What to acknowledge; null where nothing is new. From now on it is not new any more. */
+  take(): Acknowledgement | null {
+    if (this.#news() === 0) return null;
+    this.#last = { received: this.#received, consumed: this.#consumed() };
     return this.#last;
+  }
+
+  #consumed(): number {
+    return Math.max(this.#last.consumed, this.#received - this.#held);
+  }
+
+  #news(): number {
+    return this.#received - this.#last.received + this.#consumed() - this.#last.consumed;
   }
 }

@@ -63,10 +63,11 @@ export const memoryLinks = (medium: () => Medium): [Link, Link] => MemoryLink.pa
 /** The frame as a receiver elsewhere would have it. Tensors without values stay without. */
 function detached(frame: Frame): Frame {
   return {
-    head: frame.head.slice(),
+    // Not `slice()`: on Node's Buffer, a Uint8Array too, that makes a view, not a copy.
+    head: new Uint8Array(frame.head),
     body: frame.body.map(({ byteLength, bytes }) => ({
       byteLength,
-      bytes: bytes?.slice() ?? null,
+      bytes: bytes === null ? null : new Uint8Array(bytes),
     })),
   };
 }

@@ -46,8 +46,9 @@ export class Rejoiner {
   #pause: Cancel | null = null;
   #wasMember = false;
   #attempts = 0;
-  /** Since when the link is gone. */
+  /** Since when the link is gone, and how it was lost. */
   #lostMs = 0;
+  #lostText = "";
   #isOver = false;
 
   /**
@@ -108,7 +109,10 @@ export class Rejoiner {
 
   #ended(end: WorkerEnd): void {
     this.#worker = null;
-    if (this.#attempts === 0) this.#lostMs = this.#host.now();
+    if (this.#attempts === 0) {
+      this.#lostMs = this.#host.now();
+      this.#lostText = end.text;
+    }
     const isPassing = end.refusal !== undefined && passing.has(end.refusal);
     if (this.#wasMember && (end.reason === "lost" || isPassing)) this.#retry(end);
     else this.#finish(end);
@@ -119,7 +123,9 @@ export class Rejoiner {
     const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** this.#attempts);
     const retryMs = pauseMs * (0.5 + 0.5 * this.#host.random.uniform());
     if (this.#host.now() + retryMs - this.#lostMs > this.#options.patienceMs) {
-      return this.#finish(end);
+      const seconds = (this.#options.patienceMs / 1000).toFixed(0);
+      const text = `${this.#lostText}, and could not be reached again within ${seconds} s`;
+      return this.#finish({ reason: "lost", text });
     }
     this.#attempts++;
     this.#owner.onEvent({ type: "lost", text: end.text, retryMs });

@@ -82,9 +82,7 @@ export function marksOf(
     else found.push({ round, atMs, texts: [text] });
   };
   const changes = [
-    ...events
-      .filter((event) => event.kind === "left")
-      .map(({ atMs, text }) => ({ atMs, text: text.replace("; the run goes on without it", "") })),
+    ...events.filter((event) => event.kind === "left").map(({ atMs, text }) => ({ atMs, text })),
     ...plans.map(({ atMs, plan }) => ({ atMs, text: `new plan, term ${plan.term}` })),
   ].sort((a, b) => a.atMs - b.atMs);
   for (const { atMs, text } of changes) note(atMs, text);
