@@ -162,7 +162,11 @@ export class Simulation {
 
   /** Whether the run waits for devices of which at least one will not come any more. */
   get isForsaken(): boolean {
-    if (this.records.some(({ record }) => record.type === "planned")) return false;
+    // A coordinator that has lost its disk begins anew, and waits for everybody again.
+    const newest = this.records.findLast(({ record }) => {
+      return record.type === "run" || record.type === "planned" || record.type === "resumed";
+    });
+    if (newest?.record.type !== "run") return false;
     return this.#options.nodes.some(
       ({ name }) => this.#workers.has(name) || !this.#machine(name).isOn,
     );
