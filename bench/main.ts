@@ -7,10 +7,18 @@ import { type Bench, machine, printTable } from "./bench.ts";
 import { coordinator } from "./coordinator.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
+import { simulator } from "./simulator.ts";
 import { step } from "./step.ts";
 import { web } from "./web.ts";
 
-const benches: Readonly<Record<string, Bench>> = { coordinator, link, memory, step, web };
+const benches: Readonly<Record<string, Bench>> = {
+  coordinator,
+  link,
+  memory,
+  simulator,
+  step,
+  web,
+};
 
 const [name = "", ...rest] = process.argv.slice(2);
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;

@@ -32,6 +32,9 @@ import { NativeEngine } from "./engine.ts";
 import { profileModel } from "./measure.ts";
 import { loadModel } from "./model-files.ts";
 
+/** How long nodes try to come back, and how long a run waits for them when it cannot go on without. */
+const patienceMs = 600_000;
+
 /** A scenario that is ready to run, with the null engine. */
 export type ReadyScenario = SimulationOptions;
 
@@ -66,7 +69,17 @@ export async function readyScenario(
     };
   });
   const traces = scenario.traces.map((trace) => traceOf(trace, folder));
-  return { job, model, nodes, cells, coordinatorOn, faults, traces, engine: nullEngine };
+  return {
+    job,
+    model,
+    nodes,
+    cells,
+    coordinatorOn,
+    faults,
+    traces,
+    patienceMs,
+    engine: nullEngine,
+  };
 }
 
 /** The job's model: a built-in one, an ONNX file, or a table of layers (.csv). */

@@ -162,7 +162,11 @@ export class Simulation {
 
   /** Whether the run waits for devices of which at least one will not come any more. */
   get isForsaken(): boolean {
-    if (this.records.some(({ record }) => record.type === "planned")) return false;
+    // A coordinator that has lost its disk begins anew, and waits for everybody again.
+    const newest = this.records.findLast(({ record }) => {
+      return record.type === "run" || record.type === "planned" || record.type === "resumed";
+    });
+    if (newest?.record.type !== "run") return false;
     return this.#options.nodes.some(
       ({ name }) => this.#workers.has(name) || !this.#machine(name).isOn,
     );
@@ -214,9 +218,11 @@ export class Simulation {
       compile: (structure: Uint8Array, job: JobSpec) => this.#compile(structure, job),
     };
     // Whoever looks after the machine starts its worker again where that may help.
+    let failingMs: number | null = null;
     const again = (end: WorkerEnd): void => {
+      failingMs ??= start.clock.elapsed();
       const isNew = start.starts === 1 && end.reason === "refused";
-      if (patienceMs === 0 || isNew || start.clock.elapsed() > patienceMs) ended(end);
+      if (isNew || start.clock.elapsed() - failingMs >= patienceMs) ended(end);
       else if (end.reason === "lost" || end.reason === "refused") start.clock.after(againMs, join);
       else ended(end);
     };
@@ -229,7 +235,10 @@ export class Simulation {
     const join = (): void => {
       dial((answer) => {
         if (!answer.ok) return again({ reason: "lost", text: answer.error });
-        new Rejoiner(host, answer.value, dial, options, { onEvent: () => {}, onEnd: again });
+        const onEvent = ({ type }: { readonly type: string }): void => {
+          if (type === "welcomed") failingMs = null;
+        };
+        new Rejoiner(host, answer.value, dial, options, { onEvent, onEnd: again });
       });
     };
     join();

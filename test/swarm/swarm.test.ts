@@ -33,6 +33,14 @@ describe(`seeds from ${first} (${from})`, () => {
   });
 });
 
+describe("seeds that failed once", () => {
+  it.each([
+    [5117, "a coordinator without its disk waits for a device that is gone, and rightly so"],
+  ])("seed %i - %s", async (seed) => {
+    expect((await runSeed(seed, interpreterEngine)).end).toMatch(/^(finished|forsaken): /);
+  });
+});
+
 /** Runs seeds until one breaks; gives what it says. */
 async function broken(): Promise<string> {
   for (let seed = 1; seed <= 5; seed++) {

@@ -76,6 +76,7 @@ export class Roster {
     if (known?.on === measuredOn(hello)) member.profile = known.profile;
     if (member.profile === null) this.#unprobed.add(member);
     this.#members.set(member.id, member);
+    if (member.profile === null) this.#unprobed.add(member);
     this.#samples.set(member.id, hello.samples);
     return member;
   }
