@@ -46,6 +46,21 @@ export const coordinator: Bench = {
   },
 };
 
+/** What has happened so far, in a line. */
+function standing(records: readonly RunRecord[]): string {
+  const count = (type: RunRecord["type"]): number =>
+    records.filter((record) => record.type === type).length;
+  const left = records.findLast((record) => record.type === "left");
+  const lastly = left?.type === "left" ? `, lastly ${left.name}: ${left.reason}` : "";
+  const parts = [`${count("joined")} joined`, `${count("left")} left${lastly}`];
+  parts.push(
+    `${count("profiled")} probed`,
+    `${count("planned")} plans`,
+    `${count("round")} rounds`,
+  );
+  return parts.join("; ");
+}
+
 function numberIn(args: readonly string[], flag: string, otherwise: number): number {
   const at = args.indexOf(flag);
   return at < 0 ? otherwise : Number(args[at + 1]);
@@ -55,6 +70,7 @@ async function measure(folder: string, devices: number, seconds: number): Promis
   const baseBytes = process.memoryUsage.rss();
   const records: RunRecord[] = [];
   const serving = await start(folder, devices, (record) => records.push(record));
+  const telling = setInterval(() => tell(standing(records)), 10_000);
   const fleets = startFleets(serving, devices);
   const startedMs = performance.now();
   await Promise.all(fleets.map((fleet) => told(fleet, "joined")));
@@ -80,20 +96,48 @@ async function measure(folder: string, devices: number, seconds: number): Promis
   const heard = (await Promise.all(reports)).flatMap((message) =>
     message.type === "report" ? message.report : [],
   );
+  clearInterval(telling);
   for (const fleet of fleets) fleet.disconnect();
-  const fates = fatesOf(records, heard);
-  const rtt = heard.flatMap(({ rttMs }) => rttMs).sort((a, b) => a - b);
+  return resultOf({
+    devices,
+    seconds,
+    rounds,
+    end,
+    reports: heard,
+    fates: fatesOf(records, heard),
+    cpuMs: (cpu.user + cpu.system) / 1000,
+    wallMs,
+    bytes: peakBytes - baseBytes,
+  });
+}
+
+interface Measured {
+  readonly devices: number;
+  readonly seconds: number;
+  readonly rounds: number;
+  readonly end: { readonly reason: string; readonly text: string };
+  readonly reports: readonly FleetReport[];
+  readonly fates: Fates;
+  readonly cpuMs: number;
+  readonly wallMs: number;
+  /** Memory that the server's process has gained. */
+  readonly bytes: number;
+}
+
+function resultOf(measured: Measured): BenchResult {
+  const { devices, seconds, rounds, end, reports, fates, cpuMs, wallMs, bytes } = measured;
+  const rtt = reports.flatMap(({ rttMs }) => rttMs).sort((a, b) => a - b);
   const at = (share: number): number | null => rtt[Math.floor(share * (rtt.length - 1))] ?? null;
-  const cpuMs = (cpu.user + cpu.system) / 1000;
-  const left = heard.reduce((sum, report) => sum + report.left, 0);
+  const sum = (of: (report: FleetReport) => number): number =>
+    reports.reduce((all, report) => all + of(report), 0);
   return {
     rows: [
       {
         devices,
         seconds,
         rounds,
-        left,
-        rejoined: heard.reduce((sum, report) => sum + report.rejoined, 0),
+        left: sum(({ left }) => left),
+        rejoined: sum(({ rejoined }) => rejoined),
         contributions: fates.sent,
         committed: fates.committed,
         void: fates.voided,
@@ -102,7 +146,7 @@ async function measure(folder: string, devices: number, seconds: number): Promis
         "control p99 ms": at(0.99),
         "cores busy": cpuMs / wallMs,
         "ms CPU per device and s": cpuMs / seconds / devices,
-        "KB per device": (peakBytes - baseBytes) / devices / 1000,
+        "KB per device": bytes / devices / 1000,
       },
     ],
     goals: [
@@ -118,7 +162,7 @@ async function measure(folder: string, devices: number, seconds: number): Promis
     seed,
     notes: [
       `the run: ${end.reason}, ${end.text}`,
-      ...heard.flatMap(({ ends }) =>
+      ...reports.flatMap(({ ends }) =>
         Object.entries(ends).map(([how, times]) => `${times} x ${how}`),
       ),
     ],
@@ -190,11 +234,15 @@ async function until(is: () => boolean, limitMs: number): Promise<void> {
   }
 }
 
+interface Fates {
+  sent: number;
+  committed: number;
+  voided: number;
+  lost: number;
+}
+
 /** What became of the contributions that devices have sent. */
-function fatesOf(
-  records: readonly RunRecord[],
-  reports: readonly FleetReport[],
-): { sent: number; committed: number; voided: number; lost: number } {
+function fatesOf(records: readonly RunRecord[], reports: readonly FleetReport[]): Fates {
   const committed = new Map<string, "committed" | "void">();
   const rounds = new Set<number>();
   for (const record of records) {
@@ -205,7 +253,7 @@ function fatesOf(
     // Dropped with a reason that the record states.
     for (const { chain } of record.dropped) committed.set(`${record.round} ${chain}`, "void");
   }
-  const fates = { sent: 0, committed: 0, voided: 0, lost: 0 };
+  const fates: Fates = { sent: 0, committed: 0, voided: 0, lost: 0 };
   for (const [, round, chain] of reports.flatMap(({ contributions }) => contributions)) {
     fates.sent++;
     const fate = committed.get(`${round} ${chain}`);

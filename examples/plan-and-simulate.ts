@@ -5,7 +5,7 @@
  * node examples/plan-and-simulate.ts
  */
 import { builtInModel, formatBytes, formatMs, parseJob, plan, planRows, RunFold } from "edgeloom";
-import { nullEngine, type SimCrash, simulate } from "edgeloom/sim";
+import { nullEngine, type SimFault, simulate } from "edgeloom/sim";
 
 const job = parseJob({
   model: "lenet5",
@@ -28,14 +28,14 @@ for (const row of planRows(planned, summary)) {
 }
 console.log(`predicted round: ${formatMs(predictedRoundMs)}`);
 
-async function rehearse(what: string, crashes: readonly SimCrash[]): Promise<void> {
+async function rehearse(what: string, faults: readonly SimFault[]): Promise<void> {
   const model = builtInModel(job.model, { seed: job.seed });
   const { end, records, virtualMs } = await simulate({
     job,
     model,
     nodes,
     engine: nullEngine,
-    crashes,
+    faults,
   });
   const fold = new RunFold();
   for (const { record } of records) fold.add(record);
@@ -47,4 +47,4 @@ async function rehearse(what: string, crashes: readonly SimCrash[]): Promise<voi
 }
 
 await rehearse("as planned", []);
-await rehearse("the watch dies", [{ node: "watch", atMs: 4 * predictedRoundMs }]);
+await rehearse("the watch dies", [{ kind: "crash", node: "watch", atMs: 4 * predictedRoundMs }]);

@@ -41,6 +41,12 @@ export {
   runFolderAt,
 } from "./nodejs/run-folder.ts";
 export type { RunLog } from "./nodejs/run-log.ts";
+export {
+  type ReadyScenario,
+  readyScenario,
+  runScenario,
+  type ScenarioResult,
+} from "./nodejs/scenario.ts";
 export { type ServeOptions, type Serving, serve } from "./nodejs/serve.ts";
 export { type IssuedToken, type TokenRole, tokenRoles } from "./nodejs/tokens.ts";
 export { type TrainOptions, type TrainResult, train } from "./nodejs/train.ts";

@@ -3,12 +3,23 @@
  * @module
  */
 export { interpreterEngine, nullEngine, zeroEngine } from "./sim/engines.ts";
+export {
+  faultText,
+  type SimCrash,
+  type SimFault,
+  type SimJump,
+  type SimPartition,
+  type SimPause,
+  type SimSlow,
+} from "./sim/faults.ts";
+export type { SimCell, SimNode, SimTrace, SimWire } from "./sim/fleet.ts";
 export type { SimSamples } from "./sim/host.ts";
 export { type ReplayOptions, replay } from "./sim/replay.ts";
 export {
-  type SimCrash,
-  type SimNode,
-  type SimulationOptions,
-  type SimulationResult,
-  simulate,
-} from "./sim/simulate.ts";
+  parseScenario,
+  type Scenario,
+  type ScenarioNode,
+  type ScenarioSpeed,
+  type ScenarioTrace,
+} from "./sim/scenario.ts";
+export { type SimulationOptions, type SimulationResult, simulate } from "./sim/simulate.ts";

@@ -35,7 +35,7 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
   "run/worker": ["base", "compile", "codec", "sync", "plan", "run", "!run/coordinator"],
   // What engines on ONNX Runtime share, whichever build of it they drive.
   engine: ["base", "compile", "run/host.ts"],
-  sim: ["base", "compile", "models", "data", "codec", "sync", "plan", "run"],
+  sim: ["base", "compile", "models", "data", "codec", "sync", "plan", "run", "zod"],
   // Composition and platform only, no decisions: it reads files (models, images), moves bytes, and
   // lets the simulator say what a plan would come to.
   nodejs: [

@@ -1,11 +1,15 @@
-/** Reading a job file, with the line of a wrong field in the message. */
+/** Reading a job file or a scenario, with the line of a wrong field in the message. */
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { LineCounter, parseDocument } from "yaml";
-import { InputError, type Job, messageOf, parseJob } from "../index.ts";
+import { InputError, type Job, messageOf } from "../index.ts";
+import { parseScenario, type Scenario } from "../sim.ts";
+import { dim, say } from "./terminal.ts";
 
 export interface JobFile {
   readonly job: Job;
+  /** The job with its machines, and what happens to them. */
+  readonly scenario: Scenario;
   /** The file's own text, kept with the run. */
   readonly text: string;
   /** Folder of the file: paths in the job are relative to it. */
@@ -27,10 +31,18 @@ export function readJobFile(path: string): JobFile {
       { cause: error },
     );
   }
-  return { ...parseJobText(text, path), text, folder: dirname(resolve(path)) };
+  const scenario = parseText(text, path);
+  return { job: scenario.job, scenario, text, folder: dirname(resolve(path)) };
 }
 
-function parseJobText(text: string, path: string): { job: Job } {
+/** Says which fields of a scenario a command does without; none of a plain job. */
+export function sayUnused({ fields }: Scenario, command: string, used: readonly string[]): void {
+  const rest = fields.filter((field) => !used.includes(field));
+  if (rest.length === 0) return;
+  say(dim(`${rest.join(", ")}: edgeloom simulate uses them, ${command} does not`));
+}
+
+function parseText(text: string, path: string): Scenario {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: true });
   const [problem] = document.errors;
@@ -51,7 +63,7 @@ function parseJobText(text: string, path: string): { job: Job } {
     }
     return path;
   };
-  return { job: parseJob(document.toJS(), locate) };
+  return parseScenario(document.toJS(), locate);
 }
 
 function offsetOf(

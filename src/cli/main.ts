@@ -76,11 +76,12 @@ function addRuns(root: Command): void {
   root
     .command("demo")
     .description("train LeNet-5 on MNIST across an edge server and four device processes")
-    .option("--seed <n>", "seed of weights, partition and batches", integer, 1)
+    .argument("[job]", "another job or scenario to train on MNIST, on processes of this machine")
+    .option("--seed <n>", "seed of weights, partition and batches (default: the job's)", integer)
     .option("--port <n>", "port of the coordinator (default: first free from 7070)", port)
     .option("--runs <dir>", "folder for runs", "runs")
     .option("--json", "print one JSON object as the last line")
-    .action(async (options) => (await import("./commands/demo.ts")).demo(options));
+    .action(async (job, options) => (await import("./commands/demo.ts")).demo(job, options));
 
   root
     .command("serve")
@@ -237,9 +238,20 @@ function addTools(root: Command): void {
     .description(
       "measure this machine, plan the job for the fleet it describes, and predict a round",
     )
-    .argument("<job>", "job file, see docs/jobs.md")
+    .argument("<job>", "job file or scenario, see docs/jobs.md and docs/scenarios.md")
     .option("--json", "print one JSON object as the last line")
     .action(async (job, options) => (await import("./commands/plan.ts")).planJob(job, options));
+
+  root
+    .command("simulate")
+    .description(
+      "run a job in virtual time, on the machines and with the trouble that a scenario describes",
+    )
+    .argument("<scenario>", "scenario or job file, see docs/scenarios.md")
+    .option("--json", "print one JSON object")
+    .action(async (scenario, options) =>
+      (await import("./commands/simulate.ts")).simulateScenario(scenario, options),
+    );
 
   root
     .command("eval")

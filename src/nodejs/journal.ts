@@ -17,10 +17,10 @@ import { heldFiles, readJournal } from "../run/coordinator/journal.ts";
 import type { Done, Journal } from "../run/host.ts";
 
 /** The database with a run's decisions. */
-export const journalFile = "journal.sqlite";
+const journalFile = "journal.sqlite";
 
 /** The folder of the tensors that they speak of. */
-export const checkpointsFolder = "checkpoints";
+const checkpointsFolder = "checkpoints";
 
 /** A run's journal that is open. */
 export interface RunJournal extends Journal {

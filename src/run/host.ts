@@ -134,6 +134,8 @@ export interface EngineAnswer {
 export interface Engine {
   /** What runs underneath, for records: "onnxruntime-node 1.30.0, 1 thread". */
   readonly description: string;
+  /** It computes nothing: tensors without values will do. */
+  readonly isHollow?: boolean;
   /** Compiles programs; a program that is loaded already costs nothing. */
   load(programs: readonly Program[]): Promise<void>;
   /** Puts tensors into slots; their memory is handed over. */
@@ -151,6 +153,8 @@ export interface Engine {
 /** {@link Engine} as peers see it: the same calls, answered by callback. */
 export interface HostEngine {
   readonly description: string;
+  /** See {@link Engine.isHollow}. */
+  readonly isHollow?: boolean;
   load(programs: readonly Program[], done: Done<null>): void;
   write(values: ReadonlyMap<Slot, Tensor>, done: Done<null>): void;
   read(slots: readonly Slot[], done: Done<ReadonlyMap<Slot, Tensor>>): void;

@@ -177,7 +177,7 @@ export function parseJob(
   locate: (path: readonly PropertyKey[]) => string = () => "job",
 ): Job {
   const result = jobSchema.safeParse(raw);
-  if (!result.success) throw problemOf(raw, present(result.error.issues[0], "an issue"), locate);
+  if (!result.success) throw issueError(raw, present(result.error.issues[0], "an issue"), locate);
   const { fleet, loss, optimizer, modelOptions, ...rest } = result.data;
   const devices =
     typeof fleet.devices === "number"
@@ -287,8 +287,8 @@ function deviceSpec(device: z.infer<typeof deviceSchema>): DeviceSpec {
   };
 }
 
-/** Turns the first schema issue into one message about one field. */
-function problemOf(
+/** One message about one field, of a schema's first issue. */
+export function issueError(
   raw: unknown,
   issue: z.core.$ZodIssue,
   locate: (path: readonly PropertyKey[]) => string,

@@ -21,6 +21,7 @@ import type { Engine, EngineAnswer, EngineRun, Slot } from "../run/host.ts";
 /** Slots and programs, which both engines keep alike. `compute` is all that differs. */
 class SlotEngine implements Engine {
   readonly description: string;
+  readonly isHollow: boolean;
   readonly #compute: (
     program: Program,
     feeds: ReadonlyMap<string, Tensor>,
@@ -32,8 +33,10 @@ class SlotEngine implements Engine {
   constructor(
     description: string,
     compute: (program: Program, feeds: ReadonlyMap<string, Tensor>) => ReadonlyMap<string, Tensor>,
+    isHollow = false,
   ) {
     this.description = description;
+    this.isHollow = isHollow;
     this.#compute = compute;
   }
 
@@ -130,6 +133,7 @@ export const nullEngine = (): Engine =>
   new SlotEngine(
     "null",
     (program) => new Map(program.outputs.map((port) => [port.name, hollow(port)])),
+    true,
   );
 
 /** Zeros at once: the null engine where tensors have to travel over real sockets. */

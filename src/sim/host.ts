@@ -11,7 +11,7 @@ import type { Profile } from "../plan/plan.ts";
 import { computeMs } from "../plan/program-time.ts";
 import type { Batch, DataSource, Done, Engine, Host, HostEngine, Store } from "../run/host.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
-import type { World } from "./world.ts";
+import type { Clock } from "./world.ts";
 
 /** Samples of a simulated node: real ones, or a count and a shape for the null engine. */
 export type SimSamples =
@@ -21,6 +21,8 @@ export type SimSamples =
 export interface SimHostOptions {
   readonly name: string;
   readonly seed: number;
+  /** Which start of its peer this is: chance is another one each time. 1 where absent. */
+  readonly life?: number;
   readonly engine: Engine;
   /** Null for a peer that computes nothing, such as the coordinator. */
   readonly profile: Profile | null;
@@ -29,53 +31,59 @@ export interface SimHostOptions {
   readonly train: SimSamples | null;
   readonly test: SimSamples | null;
   readonly files: Map<string, Uint8Array>;
+  /** How many times as long as the profile says computations take now; 1 where absent. */
+  readonly slowness?: () => number;
   record(record: RunRecord): void;
 }
 
-export function simHost(world: World, options: SimHostOptions): Host {
+export function simHost(clock: Clock, options: SimHostOptions): Host {
   return {
-    now: () => world.now(),
-    after: (delayMs, fire) => world.at(world.now() + Math.max(0, delayMs), fire),
-    random: random(options.seed).fork(options.name),
-    engine: simEngine(world, options),
-    train: options.train === null ? null : simData(world, options.train),
-    test: options.test === null ? null : simData(world, options.test),
-    store: simStore(world, options.files),
+    now: () => clock.now(),
+    after: (delayMs, fire) => clock.after(Math.max(0, delayMs), fire),
+    random: random(options.seed).fork(`${options.name} ${options.life ?? 1}`),
+    engine: simEngine(clock, options),
+    train: options.train === null ? null : simData(clock, options.train),
+    test: options.test === null ? null : simData(clock, options.test),
+    store: simStore(clock, options.files),
     peakMemoryBytes: () => null,
     record: (record) => options.record(record),
   };
 }
 
 /** The node computes one thing at a time; calls queue in order. */
-function simEngine(world: World, { engine, profile, batch }: SimHostOptions): HostEngine {
+function simEngine(
+  clock: Clock,
+  { engine, profile, batch, slowness = () => 1 }: SimHostOptions,
+): HostEngine {
   const programs = new Map<string, Program>();
   let freeAtMs = 0;
   const inTurn = (durationMs: number): number => {
-    freeAtMs = Math.max(world.now(), freeAtMs) + durationMs;
+    freeAtMs = Math.max(clock.elapsed(), freeAtMs) + durationMs;
     return freeAtMs;
   };
   return {
     description: engine.description,
+    isHollow: engine.isHollow ?? false,
     load(list, done) {
       for (const program of list) programs.set(program.id, program);
-      world.complete(
+      clock.complete(
         inTurn(0),
         engine.load(list).then(() => null),
         done,
       );
     },
     write(values, done) {
-      world.complete(
+      clock.complete(
         inTurn(0),
         engine.write(values).then(() => null),
         done,
       );
     },
     read(slots, done) {
-      world.complete(inTurn(0), engine.read(slots), done);
+      clock.complete(inTurn(0), engine.read(slots), done);
     },
     drop(prefix, done) {
-      world.complete(
+      clock.complete(
         inTurn(0),
         engine.drop(prefix).then(() => null),
         done,
@@ -84,9 +92,9 @@ function simEngine(world: World, { engine, profile, batch }: SimHostOptions): Ho
     run(run, done) {
       const own = present(profile, "a profile of a node that computes");
       const program = present(programs.get(run.program), "a loaded program");
-      const ownMs = scaled(program, batch) * computeMs(own, program);
+      const ownMs = slowness() * scaled(program, batch) * computeMs(own, program);
       const answer = engine.run(run).then(({ outputs }) => ({ outputs, computeMs: ownMs }));
-      world.complete(inTurn(ownMs + own.callMs), answer, done);
+      clock.complete(inTurn(ownMs + own.callMs), answer, done);
     },
   };
 }
@@ -98,10 +106,10 @@ function scaled(program: Program, batch: number): number {
   return (feature?.shape[0] ?? batch) / batch;
 }
 
-function simData(world: World, samples: SimSamples): DataSource {
+function simData(clock: Clock, samples: SimSamples): DataSource {
   const answer = (size: number, done: Done<Batch>, gather: (source: SampleSource) => Batch) => {
     const value = "batch" in samples ? gather(samples) : hollowBatch(samples.inputShape, size);
-    world.at(world.now(), () => done({ ok: true, value }));
+    clock.after(0, () => done({ ok: true, value }));
   };
   return {
     samples: samples.samples,
@@ -123,11 +131,14 @@ function hollowBatch(
   };
 }
 
-function simStore(world: World, files: Map<string, Uint8Array>): Store {
+function simStore(clock: Clock, files: Map<string, Uint8Array>): Store {
   return {
     write(name, bytes, done) {
-      files.set(name, bytes);
-      world.at(world.now(), () => done({ ok: true, value: null }));
+      // A crash before this leaves the old file, as a store promises.
+      clock.after(0, () => {
+        files.set(name, bytes);
+        done({ ok: true, value: null });
+      });
     },
   };
 }

@@ -5,7 +5,7 @@ import type { DenseTensor } from "../base/tensor.ts";
 import type { Legacy } from "../run/coordinator/coordinator-options.ts";
 import { readJournal } from "../run/coordinator/journal.ts";
 import type { Journal } from "../run/host.ts";
-import type { World } from "./world.ts";
+import type { Clock } from "./world.ts";
 
 /** What survives a crash: entries and kept files that were durable by then. */
 export interface SimDisk {
@@ -20,17 +20,23 @@ const [writeMs, answerMs] = [2, 1];
 
 /**
  * A journal on a disk.
- * @param isAlive whether the writer still lives: what was not durable when it died is lost, and
- *   nobody is told of what was
+ * @param clock the writer's: what was not durable when it died is lost, and nobody is told of
+ *   what was
+ * @param isAlive whether the writer still lives, where its clock does not know
  */
-export function simJournal(world: World, disk: SimDisk, isAlive: () => boolean): Journal {
+export function simJournal(
+  clock: Clock,
+  disk: SimDisk,
+  isAlive: () => boolean = () => true,
+): Journal {
   let clearAtMs = 0;
   const write = (durable: () => void, tell: () => void): void => {
-    clearAtMs = Math.max(world.now(), clearAtMs) + writeMs;
-    world.at(clearAtMs, () => {
+    clearAtMs = Math.max(clock.elapsed(), clearAtMs) + writeMs;
+    const waitMs = clearAtMs - clock.elapsed();
+    clock.after(waitMs, () => {
       if (isAlive()) durable();
     });
-    world.at(clearAtMs + answerMs, () => {
+    clock.after(waitMs + answerMs, () => {
       if (isAlive()) tell();
     });
   };

@@ -1,6 +1,7 @@
-/** Links in virtual time: each direction has a rate and a delay; frames keep their order. */
+/** One link in virtual time, without the fleet around it: for those who talk over it alone. */
 import type { Link } from "../run/host.ts";
-import { type Medium, memoryLinks } from "../run/wire/memory-link.ts";
+import { accessOf } from "./fleet.ts";
+import { Network } from "./network.ts";
 import type { World } from "./world.ts";
 
 export interface SimLinkOptions {
@@ -11,20 +12,10 @@ export interface SimLinkOptions {
 }
 
 /** Two ends of a link. */
-export const simLinks = (world: World, options: SimLinkOptions): [Link, Link] =>
-  memoryLinks(() => simMedium(world, options));
-
-function simMedium(world: World, { latencyMs, bytesPerMs }: SimLinkOptions): Medium {
-  /** When the last byte sent so far has left. */
-  let clearAtMs = 0;
-  return {
-    carry(bytes, arrive) {
-      const durationMs = bytesPerMs === null ? 0 : bytes / bytesPerMs;
-      clearAtMs = Math.max(world.now(), clearAtMs) + durationMs;
-      world.at(clearAtMs + latencyMs, arrive);
-    },
-    soon(fire) {
-      world.at(world.now(), fire);
-    },
-  };
+export function simLinks(world: World, { latencyMs, bytesPerMs }: SimLinkOptions): [Link, Link] {
+  const wire = { upBytesPerMs: bytesPerMs, downBytesPerMs: bytesPerMs, jitterMs: 0, loss: 0 };
+  const a = accessOf({ name: "near", latencyMs, wire: { ...wire, cell: null } }, new Map());
+  const b = accessOf({ name: "far", latencyMs: 0 }, new Map());
+  const { near, far } = new Network(world, 0).connect(a, b);
+  return [near, far];
 }

@@ -39,6 +39,8 @@ export interface ReplayOptions {
   /** The private samples of each node, which a replay may see and a run may not. */
   readonly samplesOf: (node: NodeId) => SampleSource;
   readonly engine: Engine;
+  /** Told the trained tensors at the start (0 rounds) and after each committed round. */
+  onCommitted?(rounds: number, trained: ReadonlyMap<string, Tensor>): void;
 }
 
 /** Parameters and optimizer state after the last committed round. */
@@ -50,6 +52,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
   for (const parameter of graph.parameters) {
     for (const state of optimizerState(optimizer, parameter)) trained.set(state.name, zeros(state));
   }
+  options.onCommitted?.(0, trained);
   let plan: Plan | null = null;
   for (const record of standing(records)) {
     if (record.type === "planned") plan = record.plan;
@@ -66,6 +69,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
       for (const [copy, tensors] of results) brought.set(copy, { samples, tensors });
     }
     for (const [name, value] of mergeGroups(current, brought)) trained.set(name, value);
+    options.onCommitted?.(record.round + 1, trained);
   }
   return new Map([...trained].map(([name, value]) => [name, dense(value)]));
 }

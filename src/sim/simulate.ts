@@ -5,47 +5,54 @@
  */
 import { present } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
+import { Hasher } from "../base/hash.ts";
 import { runId } from "../base/ids.ts";
-import type { Model } from "../compile/graph.ts";
-import type { Profile } from "../plan/plan.ts";
 import { Coordinator } from "../run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
-import type { Engine } from "../run/host.ts";
+import type { StartModel } from "../run/coordinator/training-state.ts";
+import type { Done, Engine, Link } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import type { TimedRecord } from "../run/metrics/record.ts";
-import { Worker, type WorkerEnd } from "../run/worker/worker.ts";
-import { type SimSamples, simHost } from "./host.ts";
-import { simLinks } from "./link.ts";
+import type { JobSpec } from "../run/wire/messages.ts";
+import { Rejoiner } from "../run/worker/rejoiner.ts";
+import type { WorkerEnd } from "../run/worker/worker.ts";
+import { WorkerModel } from "../run/worker/worker-model.ts";
+import { type SimFault, schedule } from "./faults.ts";
+import {
+  accessOf,
+  cellsOf,
+  followRates,
+  type SimCell,
+  type SimNode,
+  type SimTrace,
+} from "./fleet.ts";
+import { simHost } from "./host.ts";
+import { legacyOn, simJournal } from "./journal.ts";
+import { Machine, type Peer, type Start } from "./machine.ts";
+import { type Access, Network } from "./network.ts";
 import { World } from "./world.ts";
-
-/** A simulated machine. */
-export interface SimNode {
-  readonly name: string;
-  readonly kind: "device" | "edge" | "cloud";
-  readonly duty: number;
-  readonly profile: Profile;
-  readonly memoryBytes: number | null;
-  readonly ceilingBytesPerMs: number | null;
-  /** One-way delay to the coordinator. */
-  readonly latencyMs: number;
-  readonly train: SimSamples | null;
-  readonly test: SimSamples | null;
-}
-
-/** A node that dies without a word at a virtual time. */
-export interface SimCrash {
-  readonly node: string;
-  readonly atMs: number;
-}
 
 /** A job, the machines that train it, and what goes wrong. */
 export interface SimulationOptions {
   readonly job: Job;
-  readonly model: Model;
+  readonly model: StartModel;
   readonly nodes: readonly SimNode[];
-  /** Makes each node's engine. */
+  /** Wires that nodes share. */
+  readonly cells?: readonly SimCell[];
+  /**
+   * The node that the coordinator runs on and shares a link with, as under `serve`; where
+   * absent it has a fast link of its own.
+   */
+  readonly coordinatorOn?: string | null;
+  /** Makes an engine; called for each start of a peer. */
   readonly engine: () => Engine;
-  readonly crashes?: readonly SimCrash[];
+  readonly faults?: readonly SimFault[];
+  readonly traces?: readonly SimTrace[];
+  /**
+   * How long nodes that were lost try to come back, and how long a run waits for them when it
+   * cannot go on without; not at all where absent.
+   */
+  readonly patienceMs?: number;
   /** Nodes tell what they do all the time, as if somebody watched; it costs a little of their links. */
   readonly isWatched?: boolean;
 }
@@ -56,90 +63,241 @@ export interface SimulationResult {
   readonly records: readonly TimedRecord[];
   /** What the coordinator stored, by name. */
   readonly files: ReadonlyMap<string, Uint8Array>;
-  /** How each worker ended, by name. */
+  /** How each worker ended, by name; one whose machine is off was lost. */
   readonly workers: ReadonlyMap<string, WorkerEnd>;
   readonly virtualMs: number;
 }
 
+/** Until a worker that could not join is started again. */
+const againMs = 1000;
+
+/** The machine of the coordinator, in faults. */
+export const coordinatorName = "coordinator";
+
 /**
  * Runs a job to its end in virtual time. The same options give the same records.
- * @throws InputError when the nodes are not those that the job waits for
+ * @throws InputError when the nodes are not those that the job waits for, or a fault or trace
+ *   names none of them
  */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
-  const { job, nodes } = options;
-  requireFleet(job, nodes);
-  const world = new World();
-  const records: TimedRecord[] = [];
-  const files = new Map<string, Uint8Array>();
-  const workers = new Map<string, WorkerEnd>();
-  const engines: Engine[] = [];
-  const ends: CoordinatorEnd[] = [];
-  const hostOf = (name: string, node: SimNode | null) => {
-    const engine = options.engine();
-    engines.push(engine);
-    return simHost(world, {
+  const simulation = new Simulation(options);
+  await simulation.run();
+  const { end, ...result } = simulation.result();
+  return { end: present(end, "the end of the run"), ...result };
+}
+
+/** A simulation as an object: for those who look into it between events. */
+export class Simulation {
+  readonly world = new World();
+  readonly network: Network;
+  readonly machines = new Map<string, Machine>();
+  readonly records: TimedRecord[] = [];
+  readonly #options: SimulationOptions;
+  readonly #workers = new Map<string, WorkerEnd>();
+  readonly #engines: Engine[] = [];
+  readonly #compiled = new Map<string, WorkerModel>();
+  /** Who was refused as it first came leaves a place that nobody else will take: the run would never begin. */
+  #refused: string | null = null;
+  #end: CoordinatorEnd | null = null;
+
+  /** @throws InputError as {@link simulate} does */
+  constructor(options: SimulationOptions) {
+    const { job, nodes, coordinatorOn = null } = options;
+    requireFleet(job, nodes);
+    this.#options = options;
+    this.network = new Network(this.world, job.seed);
+    const cells = cellsOf(options.cells ?? []);
+    const accesses = new Map(nodes.map((node) => [node.name, accessOf(node, cells)]));
+    const wires = new Map<string, Pick<Access, "up" | "down">>([...cells, ...accesses]);
+    const home = coordinatorOn === null ? null : named(accesses, coordinatorOn, "coordinatorOn");
+    const coordinator = new Machine(
+      this.network,
+      {
+        ...(home ?? accessOf({ name: coordinatorName, latencyMs: 0 }, cells)),
+        name: coordinatorName,
+      },
+      (start) => this.#coordinate(start),
+    );
+    this.machines.set(coordinatorName, coordinator);
+    for (const node of nodes) {
+      const access = present(accesses.get(node.name), node.name);
+      const work = (start: Start): Peer => this.#work(node, coordinator, start);
+      this.machines.set(node.name, new Machine(this.network, access, work));
+    }
+    for (const fault of options.faults ?? []) this.#schedule(fault);
+    for (const trace of options.traces ?? []) this.#follow(trace, wires);
+    for (const machine of this.machines.values()) machine.boot();
+  }
+
+  /** Lets the run come to its end; `stops` is asked after every event whether to go no further. */
+  async run(stops: () => boolean = () => false): Promise<void> {
+    await this.world.run(() => stops() || this.isOver);
+    for (const engine of this.#engines) await engine.close();
+    if (this.#refused !== null) throw fleetError(this.#refused);
+  }
+
+  /** Whether the run has ended, and every worker that is on has heard of it. */
+  get isOver(): boolean {
+    if (this.#refused !== null) return true;
+    if (this.#end === null) return false;
+    for (const { name } of this.#options.nodes) {
+      if (!this.#workers.has(name) && this.machines.get(name)?.isOn === true) return false;
+    }
+    return true;
+  }
+
+  result(): Omit<SimulationResult, "end"> & { readonly end: CoordinatorEnd | null } {
+    const workers = new Map(this.#workers);
+    for (const { name } of this.#options.nodes) {
+      if (!workers.has(name)) workers.set(name, { reason: "lost", text: "the machine is off" });
+    }
+    return {
+      end: this.#end,
+      records: this.records,
+      files: this.#machine(coordinatorName).disk.files,
+      workers,
+      virtualMs: this.world.now(),
+    };
+  }
+
+  /** Whether the run waits for devices of which at least one will not come any more. */
+  get isForsaken(): boolean {
+    if (this.records.some(({ record }) => record.type === "planned")) return false;
+    return this.#options.nodes.some(
+      ({ name }) => this.#workers.has(name) || !this.#machine(name).isOn,
+    );
+  }
+
+  #machine(name: string): Machine {
+    return named(this.machines, name, "node");
+  }
+
+  #coordinate(start: Start): Peer {
+    const { job, model, nodes, isWatched, patienceMs = 0 } = this.#options;
+    const { journal } = start.disk;
+    const legacy = legacyOn(journal);
+    const coordinator = new Coordinator(
+      this.#host(coordinatorName, null, start),
+      {
+        run: runId(`${job.name}-simulated`),
+        job,
+        model,
+        tickets: new Map(nodes.map((node) => [tokenOf(node), { kind: node.kind }])),
+        edges: nodes.filter((node) => node.kind !== "device").length,
+        journal: simJournal(start.clock, journal),
+        ...(legacy === undefined ? {} : { legacy }),
+        patienceMs,
+      },
+      (end) => {
+        this.#end = end;
+      },
+    );
+    coordinator.watch(isWatched ?? false);
+    return { accept: (link) => coordinator.accept(link) };
+  }
+
+  #work(node: SimNode, coordinator: Machine, start: Start): Peer {
+    const { name, kind, duty, memoryBytes, ceilingBytesPerMs } = node;
+    this.#workers.delete(name);
+    const host = this.#host(name, node, start);
+    const dial = (done: Done<Link>): void => start.dial(coordinator, done);
+    const patienceMs = this.#options.patienceMs ?? 0;
+    const options = {
       name,
+      kind,
+      token: tokenOf(node),
+      machine: name,
+      duty,
+      memoryBytes,
+      ceilingBytesPerMs,
+      patienceMs,
+      compile: (structure: Uint8Array, job: JobSpec) => this.#compile(structure, job),
+    };
+    // Whoever looks after the machine starts its worker again where that may help.
+    const again = (end: WorkerEnd): void => {
+      const isNew = start.starts === 1 && end.reason === "refused";
+      if (patienceMs === 0 || isNew || start.clock.elapsed() > patienceMs) ended(end);
+      else if (end.reason === "lost" || end.reason === "refused") start.clock.after(againMs, join);
+      else ended(end);
+    };
+    const ended = (end: WorkerEnd): void => {
+      this.#workers.set(name, end);
+      if (end.reason === "refused" && start.starts === 1) {
+        this.#refused ??= `${name}, refused: ${end.text}`;
+      }
+    };
+    const join = (): void => {
+      dial((answer) => {
+        if (!answer.ok) return again({ reason: "lost", text: answer.error });
+        new Rejoiner(host, answer.value, dial, options, { onEvent: () => {}, onEnd: again });
+      });
+    };
+    join();
+    return {};
+  }
+
+  /** Nodes that are sent the same model share what it compiles to: it never changes. */
+  #compile(structure: Uint8Array, job: JobSpec): WorkerModel {
+    const key = new Hasher().bytes(structure).text(JSON.stringify(job)).digest();
+    const known = this.#compiled.get(key);
+    if (known !== undefined) return known;
+    const model = new WorkerModel(structure, job);
+    this.#compiled.set(key, model);
+    return model;
+  }
+
+  #host(name: string, node: SimNode | null, { clock, disk, starts, slowness }: Start) {
+    const { job } = this.#options;
+    const engine = this.#options.engine();
+    this.#engines.push(engine);
+    return simHost(clock, {
+      name,
+      life: starts,
       seed: job.seed,
       engine,
       profile: node?.profile ?? null,
       batch: job.batch,
       train: node?.train ?? null,
       test: node?.test ?? null,
-      files: node === null ? files : new Map(),
+      files: disk.files,
+      slowness,
       record: (record) => {
-        if (node === null) records.push({ atMs: world.now(), record });
+        if (node === null) this.records.push({ atMs: this.world.now(), record });
       },
     });
-  };
-  const coordinator = new Coordinator(
-    hostOf("coordinator", null),
-    {
-      run: runId(`${job.name}-simulated`),
-      job,
-      model: options.model,
-      tickets: new Map(nodes.map((node) => [tokenOf(node), { kind: node.kind }])),
-      edges: nodes.filter((node) => node.kind !== "device").length,
-    },
-    (end) => ends.push(end),
-  );
-  coordinator.watch(options.isWatched ?? false);
-  for (const node of nodes) {
-    const [near, far] = simLinks(world, { latencyMs: node.latencyMs, bytesPerMs: null });
-    const crash = options.crashes?.find((candidate) => candidate.node === node.name);
-    if (crash !== undefined) world.at(crash.atMs, () => near.close());
-    coordinator.accept(far);
-    new Worker(
-      hostOf(node.name, node),
-      near,
-      {
-        name: node.name,
-        kind: node.kind,
-        token: tokenOf(node),
-        instance: node.name,
-        machine: node.name,
-        duty: node.duty,
-        memoryBytes: node.memoryBytes,
-        ceilingBytesPerMs: node.ceilingBytesPerMs,
-      },
-      { onEvent: () => {}, onEnd: (value) => workers.set(node.name, value) },
-    );
   }
-  // Who is refused leaves a place that nobody else will take: the run would never start.
-  const refused = () => [...workers].find(([, { reason }]) => reason === "refused");
-  await world.run(() => {
-    return (ends.length > 0 && workers.size === nodes.length) || refused() !== undefined;
-  });
-  for (const engine of engines) await engine.close();
-  const [name, { text = "" } = {}] = refused() ?? [];
-  if (name !== undefined) throw fleetError(`${name}, refused: ${text}`);
-  const end = present(ends[0], "the end of the run");
-  return { end, records, files, workers, virtualMs: world.now() };
+
+  #schedule(fault: SimFault): void {
+    const { coordinatorOn } = this.#options;
+    schedule(fault, {
+      world: this.world,
+      network: this.network,
+      machinesOf: (name) => {
+        const machine = named(this.machines, name, `node of a fault (${fault.kind})`);
+        return name === coordinatorOn ? [machine, this.#machine(coordinatorName)] : [machine];
+      },
+    });
+  }
+
+  #follow(trace: SimTrace, wires: ReadonlyMap<string, Pick<Access, "up" | "down">>): void {
+    if (trace.kind === "rate") {
+      return followRates(trace, named(wires, trace.of, "trace of a rate"), this);
+    }
+    const machine = named(this.machines, trace.node, "trace of a speed");
+    for (const [atMs, factor] of trace.points) {
+      this.world.at(atMs, () => {
+        machine.speed = factor;
+      });
+    }
+  }
 }
 
 function requireFleet(job: Job, nodes: readonly SimNode[]): void {
-  const names = nodes.map(({ name }) => name);
-  const twice = names.find((name, i) => names.indexOf(name) < i);
-  if (twice !== undefined) throw fleetError(`two nodes named "${twice}"`);
+  const names = new Set([coordinatorName]);
+  for (const { name } of nodes) {
+    if (names.has(name)) throw fleetError(`two nodes named "${name}"`);
+    names.add(name);
+  }
   const devices = nodes.filter(({ kind }) => kind === "device").length;
   const asked = job.fleet.devices.length;
   if (devices !== asked) throw fleetError(`${devices} devices for a job of ${asked}`);
@@ -151,5 +309,16 @@ const fleetError = (received: string): InputError =>
     received,
     allowed: "a node for each device of the job, with data that fit its model, and servers",
   });
+
+/** What a name means. @throws InputError where it means nothing */
+function named<T>(all: ReadonlyMap<string, T>, name: string, what: string): T {
+  const value = all.get(name);
+  if (value !== undefined) return value;
+  throw new InputError({
+    what,
+    received: JSON.stringify(name),
+    allowed: `one of ${[...all.keys()].slice(0, 12).join(", ")}`,
+  });
+}
 
 const tokenOf = (node: SimNode): string => `token of ${node.name}`;

@@ -12,6 +12,17 @@ import { messageOf } from "../base/errors.ts";
 import { Heap } from "../base/heap.ts";
 import type { Cancel, Done, Outcome } from "../run/host.ts";
 
+/** When things happen to a peer; the world itself is one. */
+export interface Clock {
+  /** What the peer's own clock shows, in milliseconds. */
+  now(): number;
+  /** Milliseconds that have really passed, whatever clocks show. */
+  elapsed(): number;
+  after(delayMs: number, fire: () => void): Cancel;
+  /** Hands over the result of a real computation when so much time has passed in all. */
+  complete<T>(elapsedMs: number, result: Promise<T>, done: Done<T>): void;
+}
+
 interface Event {
   readonly atMs: number;
   readonly id: number;
@@ -19,13 +30,22 @@ interface Event {
   fire: (() => void) | null;
 }
 
-export class World {
+export class World implements Clock {
   #nowMs = 0;
   #nextId = 0;
   readonly #events = new Heap<Event>((a, b) => a.atMs - b.atMs || a.id - b.id);
 
   now(): number {
     return this.#nowMs;
+  }
+
+  /** The same: this clock never jumps. */
+  elapsed(): number {
+    return this.#nowMs;
+  }
+
+  after(delayMs: number, fire: () => void): Cancel {
+    return this.at(this.#nowMs + delayMs, fire);
   }
 
   /** Calls `fire` at a virtual time that is not in the past. */
@@ -50,7 +70,7 @@ export class World {
     });
   }
 
-  /** The driver: fires events in order until `isOver` or nothing is left. */
+  /** The driver: fires events in order until `isOver`, asked before each, or nothing is left. */
   async run(isOver: () => boolean): Promise<void> {
     while (!isOver()) {
       const event = this.#events.pop();

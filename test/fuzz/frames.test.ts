@@ -10,7 +10,7 @@ import { present } from "../../src/base/assert.ts";
 import { ProtocolError } from "../../src/base/errors.ts";
 import { type Random, random } from "../../src/base/random.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
-import type { Link } from "../../src/run/host.ts";
+import type { Frame, Link } from "../../src/run/host.ts";
 import { Assembler, Cutter } from "../../src/run/wire/chunks.ts";
 import {
   decodeCoordinatorFrame,
@@ -150,21 +150,21 @@ describe("a coordinator among strangers", () => {
         ({ world, node, connect }) => {
           const draw = random(9);
           const hello = joinFrame(encodeFrame({ ...helloOf(node), token: "guess" }));
-          let link = connect();
-          let uses = 0;
-          const reconnect = (): void => {
-            const old = link;
-            world.at(world.now() + 10, () => old.close());
-            link = connect();
-            uses = 0;
-            link.onFrame = (frame) => {
-              const { message } = decodeCoordinatorFrame(frame);
-              if (message.type !== "refuse") return;
-              refused.set(message.reason, (refused.get(message.reason) ?? 0) + 1);
-            };
+          const note = (frame: Frame): void => {
+            const { message } = decodeCoordinatorFrame(frame);
+            if (message.type !== "refuse") return;
+            refused.set(message.reason, (refused.get(message.reason) ?? 0) + 1);
           };
+          const closeLater = (old: Link): void => {
+            world.at(world.now() + 10, () => old.close());
+          };
+          let link = connect();
           const another = (): void => {
-            if (uses++ % 3 === 0) reconnect();
+            if (sent % 3 === 0) {
+              closeLater(link);
+              link = connect();
+              link.onFrame = note;
+            }
             const original = draw.below(3) === 0 ? hello : pick(sentByWorker, draw);
             link.send(received(draw.below(4) === 0 ? randomBytes(draw) : damaged(original, draw)));
             sent++;
@@ -185,7 +185,7 @@ describe("a coordinator among strangers", () => {
       for (const reason of ["version", "token"])
         expect(refused.get(reason), reason).toBeGreaterThan(0);
       expect(sent).toBe(count);
-      expect(heapAtEnd - heapAtHalf).toBeLessThan(20e6);
+      expect(heapAtEnd - heapAtHalf).toBeLessThan(5e6);
     },
   );
 });

@@ -10,9 +10,9 @@ import type { RunRecord } from "../../src/run/metrics/record.ts";
 import { type Hello, protocolVersions } from "../../src/run/wire/messages.ts";
 import { Worker, type WorkerEnd } from "../../src/run/worker/worker.ts";
 import { nullEngine } from "../../src/sim/engines.ts";
+import type { SimNode } from "../../src/sim/fleet.ts";
 import { simHost } from "../../src/sim/host.ts";
 import { simLinks } from "../../src/sim/link.ts";
-import type { SimNode } from "../../src/sim/simulate.ts";
 import { World } from "../../src/sim/world.ts";
 import { smallFleet, smallJob, smallModel } from "./small-job.ts";
 

@@ -5,7 +5,8 @@ import { builtInModel } from "../../src/models/models.ts";
 import type { Profile } from "../../src/plan/plan.ts";
 import { parseJob } from "../../src/run/job.ts";
 import { nullEngine } from "../../src/sim/engines.ts";
-import { type SimNode, simulate } from "../../src/sim/simulate.ts";
+import type { SimNode } from "../../src/sim/fleet.ts";
+import { simulate } from "../../src/sim/simulate.ts";
 
 /** LeNet-5 at batch 32 on one core of a server CPU: forward, backward, update of each segment. */
 const measured: Profile = {

@@ -14,11 +14,11 @@ import type { RunRecord } from "../../src/run/metrics/record.ts";
 import { Rejoiner } from "../../src/run/worker/rejoiner.ts";
 import type { WorkerEnd } from "../../src/run/worker/worker.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
+import type { SimNode } from "../../src/sim/fleet.ts";
 import { simHost } from "../../src/sim/host.ts";
 import { emptyDisk, legacyOn, type SimDisk, simJournal } from "../../src/sim/journal.ts";
 import { simLinks } from "../../src/sim/link.ts";
 import { replay } from "../../src/sim/replay.ts";
-import type { SimNode } from "../../src/sim/simulate.ts";
 import { World } from "../../src/sim/world.ts";
 import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
 

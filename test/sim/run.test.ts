@@ -5,17 +5,14 @@ import type { DenseTensor } from "../../src/base/tensor.ts";
 import type { Job } from "../../src/run/job.ts";
 import type { RunRecord } from "../../src/run/metrics/record.ts";
 import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
+import type { SimFault } from "../../src/sim/faults.ts";
+import type { SimNode } from "../../src/sim/fleet.ts";
 import { replay } from "../../src/sim/replay.ts";
-import {
-  type SimCrash,
-  type SimNode,
-  type SimulationResult,
-  simulate,
-} from "../../src/sim/simulate.ts";
+import { type SimulationResult, simulate } from "../../src/sim/simulate.ts";
 import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
 
-const run = (job: Job, crashes: SimCrash[] = [], nodes: SimNode[] = smallFleet(job)) =>
-  simulate({ job, model: smallModel(), nodes, engine: interpreterEngine, crashes });
+const run = (job: Job, faults: SimFault[] = [], nodes: SimNode[] = smallFleet(job)) =>
+  simulate({ job, model: smallModel(), nodes, engine: interpreterEngine, faults });
 
 const recordsOf = ({ records }: SimulationResult): RunRecord[] =>
   records.map(({ record }) => record);
@@ -135,7 +132,9 @@ describe("a device that dies in mid-round", () => {
   it("R6: costs its own chain: the round and the run go on, under a new plan, and say so", async () => {
     const job = smallJob({ rounds: 6 });
     const [first, second] = roundEnds(await run(job));
-    const result = await run(job, [{ node: "b", atMs: first + (second - first) / 4 }]);
+    const result = await run(job, [
+      { kind: "crash", node: "b", atMs: first + (second - first) / 4 },
+    ]);
     expect(result.end.reason).toBe("finished");
     const rounds = ofType(result, "round");
     expect(rounds).toHaveLength(6);
@@ -156,8 +155,10 @@ describe("a device that dies in mid-round", () => {
   it("ends the run when it was the last one, with what was committed saved", async () => {
     const job = smallJob({ rounds: 6 });
     const [, second] = roundEnds(await run(job));
-    const crashes = job.fleet.devices.map(({ name }) => ({ node: name, atMs: second + 1 }));
-    const result = await run(job, crashes);
+    const faults = job.fleet.devices.map(
+      ({ name }): SimFault => ({ kind: "crash", node: name, atMs: second + 1 }),
+    );
+    const result = await run(job, faults);
     expect(result.end.reason).toBe("failed");
     expect(ofType(result, "round")).toHaveLength(2);
     expectEqualBits(savedWeights(result), await replayed(job, result));

@@ -5,7 +5,7 @@ import { SampleSource } from "../../src/data/source.ts";
 import { Sequential } from "../../src/models/layers.ts";
 import type { Profile } from "../../src/plan/plan.ts";
 import { type Job, parseJob } from "../../src/run/job.ts";
-import type { SimNode } from "../../src/sim/simulate.ts";
+import type { SimNode } from "../../src/sim/fleet.ts";
 
 export const smallModel = (seed = 3) =>
   new Sequential("small", [12], seed)

@@ -51,7 +51,7 @@ test.each([
   };
   const nodes = smallFleet(job).map((node) => ({ ...node, profile }));
   const before = new Map([...model.weights].map(([key, { data }]) => [key, data.slice()]));
-  const result = await simulate({ job, model, nodes, engine: interpreterEngine, crashes: [] });
+  const result = await simulate({ job, model, nodes, engine: interpreterEngine });
   expect(result.end).toMatchObject({ reason: "finished" });
   const records = result.records.map(({ record }) => record);
   const plan = records.find((record) => record.type === "planned")?.plan;

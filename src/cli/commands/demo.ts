@@ -7,16 +7,19 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { stringify } from "yaml";
-import { mbitOfBytesPerMs, parseJob } from "../../index.ts";
+import { parse, stringify } from "yaml";
+import { InputError, mbitOfBytesPerMs } from "../../index.ts";
 import { partition } from "../../nodejs.ts";
+import { parseScenario } from "../../sim.ts";
 import { demoJob } from "../demo-job.ts";
 import { exitCodes } from "../exit.ts";
+import { readJobFile } from "../job-file.ts";
 import { fail, say } from "../terminal.ts";
 import type { Listening } from "./serve.ts";
 
 export interface DemoFlags {
-  readonly seed: number;
+  /** Seed of the job where absent. */
+  readonly seed?: number;
   readonly port?: number;
   readonly runs: string;
   readonly json?: true;
@@ -25,9 +28,11 @@ export interface DemoFlags {
 /** The command line itself, as it was started. */
 const entry = process.argv[1] ?? "";
 
-export async function demo(flags: DemoFlags): Promise<void> {
-  const job = { ...demoJob, seed: flags.seed };
-  const { fleet, partition: split } = parseJob(job);
+/** @param path a job or scenario to train in place of the demo's own */
+export async function demo(path: string | undefined, flags: DemoFlags): Promise<void> {
+  const job = path === undefined ? demoJob : fieldsOf(path);
+  const seed = flags.seed === undefined ? {} : { seed: flags.seed };
+  const { fleet, partition: split, seed: drawn } = parseScenario({ ...job, ...seed }).job;
   const folder = mkdtempSync(join(tmpdir(), "edgeloom-demo-"));
   const children: ChildProcess[] = [];
   const start = (args: readonly string[], withChannel: boolean): ChildProcess => {
@@ -46,8 +51,9 @@ export async function demo(flags: DemoFlags): Promise<void> {
   };
   try {
     const jobFile = join(folder, "job.yaml");
-    writeFileSync(jobFile, stringify(job));
-    const server = start(serveArguments(jobFile, flags), true);
+    writeFileSync(jobFile, stringify({ ...job, ...seed }));
+    const command = `edgeloom demo${path === undefined ? "" : ` ${path}`} --seed ${drawn}`;
+    const server = start(serveArguments(jobFile, command, flags), true);
     const isOver = exited(server);
     const stop = (): void => {
       server.kill("SIGINT");
@@ -59,7 +65,7 @@ export async function demo(flags: DemoFlags): Promise<void> {
       parts: fleet.devices.length,
       out: join(folder, "shards"),
       alpha: split.alpha,
-      seed: flags.seed,
+      seed: drawn,
     });
     const listening = await Promise.race([listeningOf(server), isOver.then(() => null)]);
     if (listening !== null) {
@@ -84,12 +90,21 @@ export async function demo(flags: DemoFlags): Promise<void> {
   }
 }
 
-function serveArguments(jobFile: string, flags: DemoFlags): string[] {
+/** The fields of a job or scenario that the demo can train: on MNIST, which it splits into shards. */
+function fieldsOf(path: string): object {
+  const { job, text } = readJobFile(path);
+  if (job.data === "mnist" && !job.model.endsWith(".onnx")) return parse(text);
+  const received = job.data === "mnist" ? `model: ${job.model}` : JSON.stringify(job.data);
+  const allowed = "a job with a built-in model and data: mnist; serve and join take any";
+  throw new InputError({ what: "job of the demo", received, allowed, where: path });
+}
+
+function serveArguments(jobFile: string, command: string, flags: DemoFlags): string[] {
   const args = ["serve", jobFile, "--runs", flags.runs];
   args.push("--since", String(Math.round(performance.timeOrigin)));
   if (flags.port !== undefined) args.push("--port", String(flags.port));
   if (flags.json) args.push("--json");
-  args.push("--command", `edgeloom demo --seed ${flags.seed}`);
+  args.push("--command", command);
   return args;
 }
 

@@ -14,7 +14,7 @@ import {
 } from "../../nodejs.ts";
 import { conclude, jsonOf } from "../conclusion.ts";
 import { exitCodeOf } from "../exit.ts";
-import { readJobFile } from "../job-file.ts";
+import { readJobFile, sayUnused } from "../job-file.ts";
 import { sayJoinLinks } from "../join-links.ts";
 import { predictRound } from "../predict.ts";
 import { RunReporter } from "../run-reporter.ts";
@@ -76,7 +76,8 @@ export interface ServeInput {
 }
 
 export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
-  const { job, text, folder: jobFolder } = readJobFile(path);
+  const { job, scenario, text, folder: jobFolder } = readJobFile(path);
+  sayUnused(scenario, "serve (which takes the devices' names, duties, memory and rates)", []);
   const model = loadModel(job, jobFolder);
   await serveIn({
     job,

@@ -11,7 +11,7 @@ import {
 } from "../../nodejs.ts";
 import { conclude, jsonOf } from "../conclusion.ts";
 import { exitCodeOf } from "../exit.ts";
-import { readJobFile } from "../job-file.ts";
+import { readJobFile, sayUnused } from "../job-file.ts";
 import { RunReporter } from "../run-reporter.ts";
 import { keepSetting } from "../run-setting.ts";
 import { fail, say } from "../terminal.ts";
@@ -37,7 +37,8 @@ export interface TrainInput {
 }
 
 export async function trainJob(path: string, flags: TrainFlags): Promise<void> {
-  const { job, text, folder: jobFolder } = readJobFile(path);
+  const { job, scenario, text, folder: jobFolder } = readJobFile(path);
+  sayUnused(scenario, "train", []);
   const model = loadModel(job, jobFolder);
   await trainIn({
     job,

@@ -1,11 +1,11 @@
 /** What a coordinator is given: a job, who may join, and what a predecessor has left (types only). */
 import type { RunId } from "../../base/ids.ts";
 import type { DenseTensor } from "../../base/tensor.ts";
-import type { Model } from "../../compile/graph.ts";
 import type { Journal } from "../host.ts";
 import type { Job } from "../job.ts";
 import type { Tickets } from "./admission.ts";
 import type { Past } from "./journal.ts";
+import type { StartModel } from "./training-state.ts";
 
 /** What a coordinator that is no more has left to its successor. */
 export interface Legacy {
@@ -18,7 +18,7 @@ export interface CoordinatorOptions {
   readonly run: RunId;
   readonly job: Job;
   /** The model as the run began with it. */
-  readonly model: Model;
+  readonly model: StartModel;
   /** Join tokens and what each allows. */
   readonly tickets: Tickets;
   /** Edge servers that the run waits for, beside the job's devices. */

@@ -19,7 +19,7 @@ import type { Frame, Host, Link } from "../host.ts";
 import type { RoundCommitted, RunRecord } from "../metrics/record.ts";
 import { learningRateAt } from "../schedule.ts";
 import { Channel } from "../wire/channel.ts";
-import { type Decoded, decodeWorkerFrame, frameBytesMax } from "../wire/frame.ts";
+import { type Decoded, decodeWorkerFrame } from "../wire/frame.ts";
 import type { Hello, RefusalReason, WorkerMessage } from "../wire/messages.ts";
 import { consumesWithinMs, helloBytesMax } from "./admission.ts";
 import { CompiledJob } from "./compiled-job.ts";
@@ -163,7 +163,7 @@ export class Coordinator {
       return null;
     }
     this.#visitors.delete(channel);
-    channel.limitFrames(frameBytesMax);
+    channel.limitFrames(this.#compiled.frameBytesMax);
     this.#record(joined(member));
     channel.forward(this.#compiled.welcome(this.#options.run, hello));
     if (this.#isWatched) watchMember(member, true);
@@ -353,7 +353,7 @@ export class Coordinator {
 
   #beginWhenReady(): boolean {
     this.#members.probeNewcomers();
-    if (this.#planning.isOutdated) return this.#makePlan();
+    if (this.#planning.isDue) return this.#makePlan();
     if (!this.#planning.isReady) return false;
     if (this.#examiner.isDue(this.#committed)) return this.#startEvaluation();
     if (this.#isDone) {
@@ -361,7 +361,10 @@ export class Coordinator {
       return false;
     }
     const learningRate = learningRateAt(this.#options.job, this.#committed);
-    this.#rounds.begin(present(this.#planning.plan, "a plan"), this.#committed, learningRate);
+    const plan = present(this.#planning.plan, "a plan");
+    const broken = plan.chains.filter((chain) => !this.#planning.isWhole(chain));
+    this.#rounds.begin(plan, this.#committed, learningRate, broken);
+    this.#planning.begun();
     this.#phase = { kind: "round" };
     return true;
   }

@@ -96,6 +96,7 @@ export function countKinds(members: Iterable<Member>): { devices: number; server
 
 /** Members to probe now: one per machine at a time, so that they do not slow each other. */
 export function nextToProbe(members: readonly Member[]): Member[] {
+  if (members.every(({ profile, isProbing }) => profile !== null || isProbing)) return [];
   const busy = new Set(members.filter((m) => m.isProbing).map((m) => m.hello.machine));
   return members.filter(({ profile, hello }) => {
     if (profile !== null || busy.has(hello.machine)) return false;
@@ -138,9 +139,15 @@ export function roundCosts(
   members: Iterable<Member>,
   contributions: readonly { node: NodeId; message: ContributionMessage }[],
 ): NodeRound[] {
+  const sent = new Map<NodeId, ContributionMessage[]>();
+  for (const { node, message } of contributions) {
+    const own = sent.get(node);
+    if (own === undefined) sent.set(node, [message]);
+    else own.push(message);
+  }
   return [...members].map((member) => {
     const { id, channel, mark } = member;
-    const own = contributions.filter(({ node }) => node === id).map(({ message }) => message);
+    const own = sent.get(id) ?? [];
     const computeMs = own.reduce((sum, message) => sum + message.computeMs, 0);
     const held = { forward: 0, backward: 0, update: 0, step: 0 };
     for (const message of own) {

@@ -3,8 +3,10 @@
  * who has it ready.
  */
 import { messageOf, PlanError } from "../../base/errors.ts";
+import type { CopyId, NodeId } from "../../base/ids.ts";
 import { linkRate } from "../../plan/link-rate.ts";
-import type { Plan } from "../../plan/plan.ts";
+import { partsOf } from "../../plan/part.ts";
+import type { ChainPlan, Plan } from "../../plan/plan.ts";
 import { type PlannerName, planners } from "../../plan/planners.ts";
 import type { Planned } from "../metrics/record.ts";
 import type { CompiledJob } from "./compiled-job.ts";
@@ -22,6 +24,10 @@ export class Planning {
   #term = 0;
   #plan: Plan | null = null;
   #outdated: string | null = "first plan";
+  /** Whether no round has begun under the plan in force. */
+  #isUnused = false;
+  /** Nodes of the copies of the plan in force. */
+  #nodeOf: ReadonlyMap<CopyId, NodeId> = new Map();
 
   constructor(compiled: CompiledJob, planner: PlannerName, members: Roster) {
     this.#compiled = compiled;
@@ -34,8 +40,29 @@ export class Planning {
     return this.#plan;
   }
 
-  get isOutdated(): boolean {
-    return this.#outdated !== null;
+  /**
+   * Whether a plan is to be made before the next round. One that somebody has left or joined since
+   * serves for a round all the same, where a chain of it is whole: in a large fleet somebody comes
+   * or goes at any moment, and a plan made anew each time would never be ready.
+   */
+  get isDue(): boolean {
+    if (this.#outdated === null) return false;
+    const isLeft = [...this.#members].some(({ isLeaving }) => isLeaving);
+    return !this.#isUnused || isLeft || !this.#plan?.chains.some((chain) => this.isWhole(chain));
+  }
+
+  /** Whether every node of a chain of the plan in force is there and was sent the plan. */
+  isWhole({ stages }: ChainPlan): boolean {
+    return stages.every(({ copy }) => {
+      const node = this.#nodeOf.get(copy);
+      const member = node === undefined ? undefined : this.#members.get(node);
+      return member !== undefined && member.plannedTerm === this.#plan?.term;
+    });
+  }
+
+  /** A round has begun under the plan in force. */
+  begun(): void {
+    this.#isUnused = false;
   }
 
   /** Takes over from a coordinator that is no more; its plan is not in force, but says who was there. */
@@ -70,15 +97,19 @@ export class Planning {
     }
   }
 
-  /** Puts a plan into force, and sends it to everybody whom it was made for and who is still there. */
+  /** Puts a plan into force, and sends its part to everybody whom it was made for and who is still there. */
   adopt(plan: Plan): void {
     this.#plan = plan;
+    this.#isUnused = true;
+    this.#nodeOf = new Map(plan.copies.map(({ id, node }) => [id, node]));
     const planned = new Set(plan.copies.map(({ node }) => node));
+    const partOf = partsOf(plan);
     for (const member of this.#members) {
       if (!takesPart(member) && !planned.has(member.id)) continue;
       member.plannedTerm = plan.term;
-      member.channel.setRate(linkRate(plan, member.id));
-      member.channel.send({ type: "plan", plan });
+      const part = partOf(member.id);
+      member.channel.setRate(linkRate(part, member.id));
+      member.channel.send({ type: "plan", plan: part });
       this.#members.expect(member, "programs loaded", readyMsMax);
     }
   }

@@ -17,8 +17,6 @@ interface ChainState {
   readonly plan: ChainPlan;
   /** Why it is out of the round; null while it is in. */
   dropped: string | null;
-  /** It is out because of its numbers: it would be out again. */
-  diverged: boolean;
   readonly contributions: Map<CopyId, { message: ContributionMessage; tensors: Tensors }>;
 }
 
@@ -78,6 +76,12 @@ export class Round {
   readonly learningRate: number;
   readonly #plan: Plan;
   readonly #chains: Map<ChainId, ChainState>;
+  readonly #copies: ReadonlyMap<CopyId, CopyPlan>;
+  /** Chains that are in and complete, chains that are out, and those of them that diverged. */
+  #complete = 0;
+  #dropped = 0;
+  #diverged = 0;
+  #lastDropped: string | null = null;
 
   constructor(
     plan: Plan,
@@ -88,10 +92,11 @@ export class Round {
     this.startedMs = at.startedMs;
     this.deadlineMs = at.deadlineMs;
     this.learningRate = at.learningRate;
+    this.#copies = new Map(plan.copies.map((copy) => [copy.id, copy]));
     this.#chains = new Map(
       plan.chains.map((chain) => [
         chain.id,
-        { plan: chain, dropped: null, diverged: false, contributions: new Map() },
+        { plan: chain, dropped: null, contributions: new Map() },
       ]),
     );
   }
@@ -120,10 +125,14 @@ export class Round {
     const diverged = firstNotFinite(tensors);
     if (diverged === null) {
       chain.contributions.set(id, { message, tensors });
-      return null;
+      if (isComplete(chain)) this.#complete++;
+    } else {
+      this.drop(
+        chain.plan.id,
+        `it diverged: ${diverged} is not finite; a lower learning rate may help`,
+      );
+      this.#diverged++;
     }
-    chain.diverged = true;
-    chain.dropped = `it diverged: ${diverged} is not finite; a lower learning rate may help`;
     return null;
   }
 
@@ -136,14 +145,17 @@ export class Round {
   }
 
   drop(chain: ChainId, reason: string): void {
-    present(this.#chains.get(chain), chain).dropped = reason;
+    const state = present(this.#chains.get(chain), chain);
+    if (state.dropped === null) {
+      this.#dropped++;
+      if (isComplete(state)) this.#complete--;
+    }
+    state.dropped = reason;
+    this.#lastDropped = reason;
   }
 
   #copy(id: CopyId): CopyPlan {
-    return present(
-      this.#plan.copies.find((candidate) => candidate.id === id),
-      id,
-    );
+    return present(this.#copies.get(id), id);
   }
 
   nodesOf(chain: ChainId): NodeId[] {
@@ -160,20 +172,14 @@ export class Round {
   }
 
   standing(): RoundStanding {
-    let complete = 0;
-    let pending = 0;
-    let dropped = 0;
-    let diverged = 0;
-    let lastDropped: string | null = null;
-    for (const chain of this.#chains.values()) {
-      if (chain.dropped !== null) {
-        dropped++;
-        if (chain.diverged) diverged++;
-        lastDropped = chain.dropped;
-      } else if (isComplete(chain)) complete++;
-      else pending++;
-    }
-    return { complete, pending, dropped, diverged, lastDropped, deadlineMs: this.deadlineMs };
+    return {
+      complete: this.#complete,
+      pending: this.#chains.size - this.#complete - this.#dropped,
+      dropped: this.#dropped,
+      diverged: this.#diverged,
+      lastDropped: this.#lastDropped,
+      deadlineMs: this.deadlineMs,
+    };
   }
 
   /** The chains that made it, in plan order: what the log names and the merge takes. */

@@ -6,7 +6,8 @@
 import { present } from "../../base/assert.ts";
 import { type ChainId, nodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
-import type { Plan } from "../../plan/plan.ts";
+import { partsOf } from "../../plan/part.ts";
+import type { ChainPlan, Plan } from "../../plan/plan.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
 import type { RoundCommitted } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
@@ -51,20 +52,25 @@ export class Rounds {
     this.#onDeadline = onDeadline;
   }
 
-  /** Starts a round under a plan that everybody has ready. */
-  begin(plan: Plan, number: number, learningRate: number): void {
+  /**
+   * Starts a round under a plan that everybody has ready who is there.
+   * @param broken chains with a node that is not: they are out of the round from the start
+   */
+  begin(plan: Plan, number: number, learningRate: number, broken: readonly ChainPlan[]): void {
     const startedMs = this.#host.now();
     const waitMs = roundDeadlineMs(plan);
     const at = { number, startedMs, deadlineMs: startedMs + waitMs, learningRate };
     const round = new Round(plan, at);
     const { term } = plan;
+    const partOf = partsOf(plan);
     for (const member of this.#members) {
       member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
       if (member.plannedTerm !== term) continue;
-      const tensors = this.#state.forNode(plan, member.id);
+      const tensors = this.#state.forNode(partOf(member.id), member.id);
       member.channel.send({ type: "begin", term, round: number, learningRate }, tensors);
     }
     this.#current = { round, plan, timer: this.#host.after(waitMs, this.#onDeadline) };
+    for (const { id } of broken) this.#drop(id, "a node of it left before the round");
   }
 
   /** Ends the round under way, whatever has become of it. */

@@ -1,3 +1,9 @@
+/** A model as runs start from it; tensors have no values in the null engine's world. */
+export interface StartModel {
+  readonly graph: Graph;
+  readonly weights: ReadonlyMap<string, Tensor>;
+}
+
 /**
  * The trained tensors of the whole model: parameters and optimizer state. Only
  * committed rounds change them, so at any moment they are what a restart or an
@@ -5,8 +11,15 @@
  */
 import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
-import { type DenseTensor, formatType, sameType, type Tensor, zeros } from "../../base/tensor.ts";
-import { type Graph, isTrained, type Model } from "../../compile/graph.ts";
+import {
+  type DenseTensor,
+  formatType,
+  hollow,
+  sameType,
+  type Tensor,
+  zeros,
+} from "../../base/tensor.ts";
+import { type Graph, isTrained } from "../../compile/graph.ts";
 import { type OptimizerSpec, optimizerState } from "../../compile/optimizer.ts";
 import type { Segment } from "../../compile/segment.ts";
 import type { CopyPlan, Plan } from "../../plan/plan.ts";
@@ -23,7 +36,7 @@ export class TrainingState {
   readonly #tensors: Map<string, Tensor>;
 
   /** Starts from the model's weights and empty optimizer state. */
-  constructor(model: Model, segments: readonly Segment[], optimizer: OptimizerSpec) {
+  constructor(model: StartModel, segments: readonly Segment[], optimizer: OptimizerSpec) {
     this.#graph = model.graph;
     this.#tensors = new Map(model.weights);
     const names = new Map<number, SegmentNames>();
@@ -35,7 +48,8 @@ export class TrainingState {
         for (const state of optimizerState(optimizer, parameter)) {
           own.needed.push(state.name);
           own.moved.push(state.name);
-          this.#tensors.set(state.name, zeros(state));
+          const isHollow = this.#tensors.get(parameter.name)?.data === null;
+          this.#tensors.set(state.name, isHollow ? hollow(state) : zeros(state));
         }
       }
       names.set(segment.index, own);

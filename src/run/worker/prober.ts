@@ -6,7 +6,7 @@
  */
 import { present } from "../../base/assert.ts";
 import { median } from "../../base/statistics.ts";
-import { type Tensor, zeros } from "../../base/tensor.ts";
+import { hollow, type Tensor, type TensorType, zeros } from "../../base/tensor.ts";
 import type { Port, Program, StagePrograms } from "../../compile/program.ts";
 import type { Profile, SegmentTime } from "../../plan/plan.ts";
 import type { Done, Host, Slot } from "../host.ts";
@@ -49,7 +49,7 @@ export function probe(
   };
   host.engine.load(programs, (loaded) => {
     if (!loaded.ok) return done(loaded);
-    host.engine.write(inputSlots(programs), (written) => {
+    host.engine.write(inputSlots(programs, host.engine.isHollow ? hollow : zeros), (written) => {
       if (written.ok) next();
       else done(written);
     });
@@ -59,10 +59,13 @@ export function probe(
 const slotOf = (program: Program, port: Port): Slot => `${prefix}${program.id}|${port.name}`;
 
 /** Each program is timed on its own zeros; nothing flows between them. */
-function inputSlots(programs: readonly Program[]): Map<Slot, Tensor> {
+function inputSlots(
+  programs: readonly Program[],
+  nothing: (type: TensorType) => Tensor,
+): Map<Slot, Tensor> {
   const slots = new Map<Slot, Tensor>();
   for (const program of programs) {
-    for (const port of program.inputs) slots.set(slotOf(program, port), zeros(port));
+    for (const port of program.inputs) slots.set(slotOf(program, port), nothing(port));
   }
   return slots;
 }

@@ -18,7 +18,7 @@ import { sameType, type Tensor } from "../../base/tensor.ts";
 import { neededPorts, type Program } from "../../compile/program.ts";
 import { checkPlan } from "../../plan/check.ts";
 import { linkRate } from "../../plan/link-rate.ts";
-import type { ChainPlan, LinkPlan, Plan } from "../../plan/plan.ts";
+import type { ChainPlan, CopyPlan, LinkPlan, Plan } from "../../plan/plan.ts";
 import type { Cancel, Host, Link, Slot } from "../host.ts";
 import { Timeline } from "../metrics/timeline.ts";
 import { Channel } from "../wire/channel.ts";
@@ -58,6 +58,8 @@ export interface WorkerOptions {
   readonly duty: number;
   readonly memoryBytes: number | null;
   readonly ceilingBytesPerMs: number | null;
+  /** Compiles the model; where absent each worker does so for itself. A simulator compiles once for all. */
+  readonly compile?: (structure: Uint8Array, job: JobSpec) => WorkerModel;
 }
 
 /** Why a worker ended. */
@@ -243,7 +245,8 @@ export class Worker {
     try {
       const structure = tensors.get("model")?.data;
       if (!(structure instanceof Uint8Array)) throw new ModelError("no structure came with it");
-      this.#model = new WorkerModel(structure, job);
+      const compile = this.#options.compile ?? ((bytes, spec) => new WorkerModel(bytes, spec));
+      this.#model = compile(structure, job);
     } catch (error) {
       if (!(error instanceof ModelError)) throw error;
       return this.#fail(`cannot use the model: ${error.message}`);
@@ -269,10 +272,12 @@ export class Worker {
     const node = present(this.#node, "a node id");
     const stages = new Map<string, Stage>();
     try {
-      checkPlan(plan, model.segments.length);
+      // Who has no part in it is sent a plan without chains.
+      if (plan.chains.length > 0) checkPlan(plan, model.segments.length);
+      const known = indexed(plan);
       for (const chain of plan.chains) {
         chain.stages.forEach((_, stage) => {
-          const setup = this.#stageSetup(plan, chain, stage, node);
+          const setup = this.#stageSetup(known, chain, stage, node);
           if (setup !== null) stages.set(stageKey(chain.id, stage), { setup, runner: null });
         });
       }
@@ -285,11 +290,13 @@ export class Worker {
     this.#stages = stages;
     this.#processor.setDuty(plan.limits.find((limit) => limit.node === node)?.duty ?? 1);
     this.#channel.setRate(linkRate(plan, node));
-    const programs = [...this.#stages.values()].flatMap(({ setup }) =>
-      Object.values(setup.programs).filter((program): program is Program => program !== null),
+    const programs = new Set(
+      [...this.#stages.values()].flatMap(({ setup }) =>
+        Object.values(setup.programs).filter((program): program is Program => program !== null),
+      ),
     );
     this.#host.engine.drop(stageSlotPrefix, () => {});
-    this.#host.engine.load(programs, (outcome) => {
+    this.#host.engine.load([...programs], (outcome) => {
       if (this.#end !== null || this.#plan !== plan) return;
       if (!outcome.ok) return this.#fail(`the engine refused a program: ${outcome.error}`);
       this.#send({ type: "ready", term: plan.term });
@@ -297,19 +304,19 @@ export class Worker {
     this.#owner.onEvent({ type: "planned", plan, node });
   }
 
-  #stageSetup(plan: Plan, chain: ChainPlan, stage: number, node: NodeId): StageSetup | null {
-    const copies = chain.stages.map(({ copy }) =>
-      present(
-        plan.copies.find((candidate) => candidate.id === copy),
-        copy,
-      ),
-    );
+  #stageSetup(
+    { copies: known, links }: IndexedPlan,
+    chain: ChainPlan,
+    stage: number,
+    node: NodeId,
+  ): StageSetup | null {
+    const copies = chain.stages.map(({ copy }) => present(known.get(copy), copy));
     const own = present(copies[stage], "a copy");
     if (own.node !== node) return null;
     const before = copies[stage - 1]?.node ?? null;
     const after = copies[stage + 1]?.node ?? null;
-    const linkIn = linkBetween(plan, chain, before, node);
-    const linkOut = linkBetween(plan, chain, node, after);
+    const linkIn = links.get(linkKey(chain.id, before, node));
+    const linkOut = links.get(linkKey(chain.id, node, after));
     const job = present(this.#job, "a job");
     return {
       chain,
@@ -409,18 +416,20 @@ const isSpoken = (version: number): boolean =>
 
 const stageKey = (chain: string, stage: number): string => `${stage} of ${chain}`;
 
-/** The planned link under a chain's border between two stages; null within a node or at an end. */
-function linkBetween(
-  plan: Plan,
-  chain: ChainPlan,
-  from: NodeId | null,
-  to: NodeId | null,
-): LinkPlan | null {
-  return (
-    plan.links.find((link) => link.chain === chain.id && link.from === from && link.to === to) ??
-    null
-  );
+/** A plan's copies by id, and its links by chain and ends. */
+interface IndexedPlan {
+  readonly copies: ReadonlyMap<string, CopyPlan>;
+  readonly links: ReadonlyMap<string, LinkPlan>;
 }
+
+const indexed = ({ copies, links }: Plan): IndexedPlan => ({
+  copies: new Map(copies.map((copy) => [copy.id, copy])),
+  links: new Map(links.map((link) => [linkKey(link.chain, link.from, link.to), link])),
+});
+
+/** The link under a chain's border between two nodes; there is none within a node or at an end. */
+const linkKey = (chain: string, from: NodeId | null, to: NodeId | null): string =>
+  `${from} to ${to} of ${chain}`;
 
 /**
  * Places the tensors of a round's start into the slots of every copy that needs

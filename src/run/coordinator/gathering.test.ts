@@ -1,0 +1,34 @@
+import { expect, it } from "vitest";
+import { decideGathering, type Gathered } from "./gathering.ts";
+
+const fresh: Gathered = {
+  devices: 0,
+  devicesAsked: 3,
+  servers: 0,
+  serversAsked: 1,
+  waitedMs: null,
+  missing: [],
+  problem: null,
+  patienceMs: 60_000,
+};
+const lost: Gathered = { ...fresh, devices: 2, servers: 1, waitedMs: 1_000, missing: ["c"] };
+
+it.each<[what: string, at: Gathered, decision: string, reason: RegExp]>([
+  ["a new run waits for everybody", { ...fresh, devices: 2, servers: 1 }, "wait", /2 of 3/],
+  ["and begins when all are there", { ...fresh, devices: 3, servers: 1 }, "go", /everybody/],
+  ["one that was under way waits for who is missing", lost, "wait", /c may come back/],
+  ["goes on when all of the last plan are back", { ...lost, missing: [] }, "go", /all are back/],
+  ["or without them after a while", { ...lost, waitedMs: 15_000 }, "go", /without c/],
+  ["but not with nobody", { ...lost, devices: 0, servers: 0, waitedMs: 15_000 }, "wait", /c may/],
+  ["nor where they cannot train", { ...lost, problem: "no edge" }, "wait", /no edge/],
+  ["gives up in the end", { ...lost, waitedMs: 60_000 }, "give up", /c did not come back.* 60 s/],
+  [
+    "and says what was wrong",
+    { ...lost, waitedMs: 60_000, problem: "no edge" },
+    "give up",
+    /no edge/,
+  ],
+])("%s", (_what, at, decision, reason) => {
+  expect(decideGathering(at).decision).toBe(decision);
+  expect(decideGathering(at).reason).toMatch(reason);
+});

@@ -1,0 +1,118 @@
+/** What goes wrong in a simulation, and when: plain data, so that scenarios can say it and reports can name it. */
+import { unreachable } from "../base/assert.ts";
+import { formatMs } from "../base/units.ts";
+import type { Machine } from "./machine.ts";
+import type { Network } from "./network.ts";
+import type { World } from "./world.ts";
+
+/** A peer ends without a word, between two events. */
+export interface SimCrash {
+  readonly kind: "crash";
+  readonly node: string;
+  readonly atMs: number;
+  /** When it starts again, counted from the crash; null or absent where it does not. */
+  readonly forMs?: number | null;
+  /** The power fails: connections are not closed, they fall silent. */
+  readonly isSilent?: boolean;
+  /** It comes back without what was on its disk. */
+  readonly losesDisk?: boolean;
+}
+
+/** A machine stands still: nothing that happens reaches its peer before it goes on. */
+export interface SimPause {
+  readonly kind: "pause";
+  readonly node: string;
+  readonly atMs: number;
+  readonly forMs: number;
+}
+
+/** Nodes are cut off from all others, though not from each other. */
+export interface SimPartition {
+  readonly kind: "partition";
+  readonly nodes: readonly string[];
+  readonly atMs: number;
+  readonly forMs: number;
+}
+
+/** A machine computes more slowly. */
+export interface SimSlow {
+  readonly kind: "slow";
+  readonly node: string;
+  readonly atMs: number;
+  readonly forMs: number;
+  /** So many times as long. */
+  readonly factor: number;
+}
+
+/** A machine's clock goes ahead at once. */
+export interface SimJump {
+  readonly kind: "jump";
+  readonly node: string;
+  readonly atMs: number;
+  readonly aheadMs: number;
+}
+
+/** Something that goes wrong. `node` may be "coordinator". */
+export type SimFault = SimCrash | SimPause | SimPartition | SimSlow | SimJump;
+
+/** Has a fault happen, and end where it does; `machinesOf` says whom a name means. */
+export function schedule(fault: SimFault, { world, network, machinesOf }: FaultPlace): void {
+  if (fault.kind === "partition") {
+    const ends = fault.nodes.flatMap((name) => machinesOf(name).map(({ access }) => access));
+    world.at(fault.atMs, () => world.after(fault.forMs, network.partition(ends)));
+    return;
+  }
+  for (const machine of machinesOf(fault.node)) happen(machine, fault, world);
+}
+
+/** Where faults happen. */
+export interface FaultPlace {
+  readonly world: World;
+  readonly network: Network;
+  /** The machines by a name: a node, and the coordinator with it where it runs there. */
+  machinesOf(name: string): readonly Machine[];
+}
+
+function happen(machine: Machine, fault: Exclude<SimFault, SimPartition>, world: World): void {
+  switch (fault.kind) {
+    case "crash": {
+      const { isSilent = false, losesDisk = false, forMs = null } = fault;
+      world.at(fault.atMs, () => machine.crash({ isSilent, losesDisk }));
+      if (forMs !== null) world.at(fault.atMs + forMs, () => machine.boot());
+      return;
+    }
+    case "pause":
+      world.at(fault.atMs, () => world.after(fault.forMs, machine.pause()));
+      return;
+    case "slow":
+      world.at(fault.atMs, () => world.after(fault.forMs, machine.slow(fault.factor)));
+      return;
+    case "jump":
+      world.at(fault.atMs, () => machine.jump(fault.aheadMs));
+      return;
+    default:
+      unreachable(fault);
+  }
+}
+
+/** A fault in words: "b crashes at 12.0 s, for 4.0 s". */
+export function faultText(fault: SimFault): string {
+  const at = `at ${formatMs(fault.atMs)}`;
+  switch (fault.kind) {
+    case "crash": {
+      const how = fault.isSilent === true ? "loses power" : "crashes";
+      const disk = fault.losesDisk === true ? ", without its disk" : "";
+      const { forMs = null } = fault;
+      const back = forMs === null ? " for good" : `, back after ${formatMs(forMs)}${disk}`;
+      return `${fault.node} ${how} ${at}${back}`;
+    }
+    case "pause":
+      return `${fault.node} stands still ${at} for ${formatMs(fault.forMs)}`;
+    case "partition":
+      return `${fault.nodes.join(", ")} cut off ${at} for ${formatMs(fault.forMs)}`;
+    case "slow":
+      return `${fault.node} computes ${fault.factor} times as slowly ${at} for ${formatMs(fault.forMs)}`;
+    case "jump":
+      return `the clock of ${fault.node} goes ahead by ${formatMs(fault.aheadMs)} ${at}`;
+  }
+}

@@ -1,0 +1,140 @@
+/** The machines of a simulation as its options describe them, and what ties them together. */
+import { InputError } from "../base/errors.ts";
+import type { Profile } from "../plan/plan.ts";
+import { Pipe } from "./bandwidth.ts";
+import type { SimSamples } from "./host.ts";
+import type { Access, Cell, Network } from "./network.ts";
+import type { World } from "./world.ts";
+
+/** A simulated machine. */
+export interface SimNode {
+  readonly name: string;
+  readonly kind: "device" | "edge" | "cloud";
+  readonly duty: number;
+  readonly profile: Profile;
+  readonly memoryBytes: number | null;
+  /** What it tells the planner of its link; see `wire` for what the link really carries. */
+  readonly ceilingBytesPerMs: number | null;
+  /** One-way delay to the core of the network. */
+  readonly latencyMs: number;
+  readonly train: SimSamples | null;
+  readonly test: SimSamples | null;
+  /** Its link to the network; one that limits nothing where absent. */
+  readonly wire?: SimWire;
+}
+
+/** A node's own link. */
+export interface SimWire {
+  /** Rate of each direction; null carries any amount at once. */
+  readonly upBytesPerMs: number | null;
+  readonly downBytesPerMs: number | null;
+  /** Added to each frame's delay, drawn from 0 to this. */
+  readonly jitterMs: number;
+  /** Share of packets that are lost and sent once more. */
+  readonly loss: number;
+  /** The cell that it is behind. */
+  readonly cell: string | null;
+}
+
+/** A wire that several nodes or cells share: a radio cell, a home's line, an uplink. */
+export interface SimCell {
+  readonly name: string;
+  readonly upBytesPerMs: number | null;
+  readonly downBytesPerMs: number | null;
+  /** The cell that this one is behind. */
+  readonly behind: string | null;
+}
+
+/** How something changes over time. Each value holds until the next. */
+export type SimTrace =
+  | {
+      readonly kind: "speed";
+      readonly node: string;
+      /** Milliseconds from the start, and the share of its profile's speed that holds from then on. */
+      readonly points: readonly (readonly [atMs: number, factor: number])[];
+    }
+  | {
+      readonly kind: "rate";
+      /** A node's own link, or a cell. */
+      readonly of: string;
+      readonly way: "up" | "down" | "both";
+      /** Bytes per millisecond from then on; null for any amount, 0 for none. */
+      readonly points: readonly (readonly [atMs: number, bytesPerMs: number | null])[];
+    };
+
+const openWire: SimWire = {
+  upBytesPerMs: null,
+  downBytesPerMs: null,
+  jitterMs: 0,
+  loss: 0,
+  cell: null,
+};
+
+const rateOf = (bytesPerMs: number | null): number => bytesPerMs ?? Number.POSITIVE_INFINITY;
+
+const pipes = (name: string, up: number | null, down: number | null): { up: Pipe; down: Pipe } => ({
+  up: new Pipe(`${name} up`, rateOf(up)),
+  down: new Pipe(`${name} down`, rateOf(down)),
+});
+
+/** The cells by name. @throws InputError for one behind an unknown cell, or behind itself */
+export function cellsOf(cells: readonly SimCell[]): Map<string, Cell> {
+  const made = new Map<string, Cell>();
+  const make = (name: string, inside: readonly string[]): Cell => {
+    const known = made.get(name);
+    if (known !== undefined) return known;
+    const cell = cells.find((candidate) => candidate.name === name);
+    if (cell === undefined || inside.includes(name)) {
+      throw new InputError({
+        what: `the cell of ${inside.at(-1) ?? name}`,
+        received: JSON.stringify(name),
+        allowed: `another one of ${cells.map((other) => other.name).join(", ")}`,
+      });
+    }
+    const { upBytesPerMs, downBytesPerMs, behind } = cell;
+    const parent = behind === null ? null : make(behind, [...inside, name]);
+    const value = { name, ...pipes(name, upBytesPerMs, downBytesPerMs), parent };
+    made.set(name, value);
+    return value;
+  };
+  for (const { name } of cells) make(name, []);
+  return made;
+}
+
+/** Where a node meets the network. @throws InputError for an unknown cell */
+export function accessOf(
+  node: Pick<SimNode, "name" | "latencyMs" | "wire">,
+  cells: ReadonlyMap<string, Cell>,
+): Access {
+  const { upBytesPerMs, downBytesPerMs, jitterMs, loss, cell: name } = node.wire ?? openWire;
+  const cell = name === null ? null : cells.get(name);
+  if (cell === undefined) {
+    throw new InputError({
+      what: `the cell of ${node.name}`,
+      received: JSON.stringify(name),
+      allowed: `one of ${[...cells.keys()].join(", ")}`,
+    });
+  }
+  return {
+    name: node.name,
+    ...pipes(node.name, upBytesPerMs, downBytesPerMs),
+    cell,
+    latencyMs: node.latencyMs,
+    jitterMs,
+    loss,
+  };
+}
+
+/** Has a link's rate follow its trace. */
+export function followRates(
+  { points, way }: Extract<SimTrace, { kind: "rate" }>,
+  wires: { up: Pipe; down: Pipe },
+  { world, network }: { world: World; network: Network },
+): void {
+  for (const [atMs, bytesPerMs] of points) {
+    world.at(atMs, () => {
+      if (way !== "down") network.setRate(wires.up, rateOf(bytesPerMs));
+      if (way !== "up") network.setRate(wires.down, rateOf(bytesPerMs));
+    });
+  }
+}

@@ -1,0 +1,168 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { fairRates, Pipe, type Transfer } from "../../src/sim/bandwidth.ts";
+import { accessOf, cellsOf, type SimWire } from "../../src/sim/fleet.ts";
+import { type Carried, Network } from "../../src/sim/network.ts";
+import { World } from "../../src/sim/world.ts";
+
+const wire = (change: Partial<SimWire> = {}): SimWire => ({
+  upBytesPerMs: null,
+  downBytesPerMs: null,
+  jitterMs: 0,
+  loss: 0,
+  cell: null,
+  ...change,
+});
+
+/** A network with devices behind a cell of 100 bytes/ms, and a server. */
+function cell(devices: readonly Partial<SimWire>[], latencyMs = 0) {
+  const world = new World();
+  const network = new Network(world, 1);
+  const cells = cellsOf([{ name: "cell", upBytesPerMs: 100, downBytesPerMs: 100, behind: null }]);
+  const access = (name: string, own: Partial<SimWire>) =>
+    accessOf({ name, latencyMs, wire: wire(own) }, cells);
+  const server = access("server", {});
+  const nodes = devices.map((own, i) => access(`device-${i}`, { cell: "cell", ...own }));
+  const arrived: { what: string; atMs: number }[] = [];
+  const ends = nodes.map((node) => {
+    const { near, far } = network.connect(node, server);
+    far.onFrame = ({ head }) => {
+      arrived.push({ what: new TextDecoder().decode(head), atMs: world.now() });
+    };
+    return near;
+  });
+  /** Sends a frame of so many bytes at a time. */
+  const send = (device: number, atMs: number, what: string, bytes: number) =>
+    world.at(atMs, () => {
+      const head = new TextEncoder().encode(what);
+      ends[device]?.send({ head, body: [{ byteLength: bytes - head.length, bytes: null }] });
+    });
+  return { world, network, nodes, cells, arrived, ends, send };
+}
+
+describe("fair rates", () => {
+  it("are max-min fair for any transfers: each is held back by a full pipe on which nobody gets more", () => {
+    const shape = fc.array(fc.array(fc.nat(4), { minLength: 1, maxLength: 3 }), {
+      minLength: 1,
+      maxLength: 12,
+    });
+    const rates = fc.array(fc.integer({ min: 0, max: 20 }), { minLength: 5, maxLength: 5 });
+    fc.assert(
+      fc.property(shape, rates, (routes, capacities) => {
+        const pipes = capacities.map((capacity, i) => new Pipe(`pipe ${i}`, capacity));
+        const transfers = routes.map((route): Transfer => {
+          const own = [...new Set(route)].map((i) => pipes[i] as Pipe);
+          const transfer = { pipes: own };
+          Pipe.enter(transfer);
+          return transfer;
+        });
+        const got = fairRates(transfers);
+        const rate = (transfer: Transfer) => got.get(transfer) ?? Number.NaN;
+        const used = (pipe: Pipe) =>
+          [...pipe.active].reduce((sum, transfer) => sum + rate(transfer), 0);
+        for (const pipe of pipes) expect(used(pipe)).toBeLessThanOrEqual(pipe.bytesPerMs + 1e-9);
+        for (const transfer of transfers) {
+          const isHeld = transfer.pipes.some(
+            (pipe) =>
+              used(pipe) >= pipe.bytesPerMs - 1e-9 &&
+              [...pipe.active].every((other) => rate(other) <= rate(transfer) + 1e-9),
+          );
+          expect(isHeld).toBe(true);
+        }
+      }),
+    );
+  });
+});
+
+describe("a network", () => {
+  it("shares a cell among those who send at once, and gives the rest to who can use it", async () => {
+    const { world, arrived, send } = cell([{}, {}, { upBytesPerMs: 10 }]);
+    send(0, 0, "a", 4500);
+    send(1, 0, "b", 9000);
+    send(2, 0, "c", 500);
+    await world.run(() => false);
+    // 10 for c; 45 each for a and b until c is done at 50 ms, then 50 each, then all for b.
+    expect(arrived.map(({ what }) => what)).toEqual(["c", "a", "b"]);
+    expect(arrived[0]?.atMs).toBeCloseTo(50, 6);
+    expect(arrived[1]?.atMs).toBeCloseTo(50 + (4500 - 50 * 45) / 50, 6);
+    const a = arrived[1]?.atMs ?? 0;
+    expect(arrived[2]?.atMs).toBeCloseTo(a + (9000 - 50 * 45 - (a - 50) * 50) / 100, 6);
+  });
+
+  it("carries no more over any pipe than it can, whatever is sent when and however rates change", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(3), fc.nat(60), fc.integer({ min: 1, max: 3000 })), {
+          maxLength: 25,
+        }),
+        fc.array(fc.tuple(fc.nat(100), fc.integer({ min: 0, max: 80 })), { maxLength: 4 }),
+        async (frames, changes) => {
+          const { world, network, cells, send, arrived } = cell([{}, {}, { upBytesPerMs: 30 }, {}]);
+          const carried: Carried[] = [];
+          network.onCarried = (one) => carried.push(one);
+          for (const [i, [device, atMs, bytes]] of frames.entries())
+            send(device, atMs, `${i}`, bytes + 8);
+          const shared = cells.get("cell")?.up as Pipe;
+          // In the end there is a rate, or nothing would ever arrive.
+          const rates = [[0, 100], ...changes.toSorted(([a], [b]) => a - b), [101, 50]] as const;
+          for (const [atMs, rate] of rates) world.at(atMs, () => network.setRate(shared, rate));
+          await world.run(() => false);
+          expect(arrived).toHaveLength(frames.length);
+          const capacity = (from: number, to: number): number =>
+            rates.reduce((sum, [atMs, rate], i) => {
+              const until = rates[i + 1]?.[0] ?? Number.POSITIVE_INFINITY;
+              return sum + rate * Math.max(0, Math.min(to, until) - Math.max(from, atMs));
+            }, 0);
+          for (const { fromMs } of carried) {
+            for (const { toMs } of carried) {
+              const inside = carried.filter((one) => one.fromMs >= fromMs && one.toMs <= toMs);
+              const bytes = inside.reduce((sum, one) => sum + one.bytes, 0);
+              if (toMs > fromMs) expect(bytes).toBeLessThanOrEqual(capacity(fromMs, toMs) + 1e-6);
+            }
+          }
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it("keeps the order of frames under jitter, and loss delays them and loses none", async () => {
+    const { world, arrived, send } = cell([{ jitterMs: 40, loss: 0.2 }], 5);
+    for (let i = 0; i < 50; i++) send(0, i, `${i}`, 3000);
+    await world.run(() => false);
+    expect(arrived.map(({ what }) => what)).toEqual(Array.from({ length: 50 }, (_, i) => `${i}`));
+    const clean = cell([{}], 5);
+    for (let i = 0; i < 50; i++) clean.send(0, i, `${i}`, 3000);
+    await clean.world.run(() => false);
+    const last = (all: typeof arrived): number => all.at(-1)?.atMs ?? 0;
+    expect(last(arrived)).toBeGreaterThan(last(clean.arrived) + 10);
+  });
+
+  it("lets nothing through a partition, and everything after it, in order", async () => {
+    const { world, network, nodes, arrived, ends, send } = cell([{}], 10);
+    const closed: number[] = [];
+    send(0, 0, "before", 100);
+    send(0, 5, "on its way", 400);
+    send(0, 30, "during", 100);
+    world.at(8, () => world.after(92, network.partition(nodes)));
+    world.at(60, () => ends[0]?.close());
+    if (ends[0] !== undefined) ends[0].onClose = () => closed.push(world.now());
+    await world.run(() => false);
+    expect(arrived.map(({ what }) => what)).toEqual(["before", "on its way", "during"]);
+    // What had left waits at the border; what had not goes on leaving.
+    for (const { atMs } of arrived) expect(atMs).toBeGreaterThanOrEqual(100);
+    expect(closed).toEqual([60]);
+  });
+
+  it("leaves a cell's line alone for what stays inside the cell", async () => {
+    const { world, network, nodes } = cell([{}, {}]);
+    const [a, b] = nodes;
+    if (a === undefined || b === undefined) throw new Error("two devices");
+    const { near, far } = network.connect(a, b);
+    const at: number[] = [];
+    far.onFrame = () => at.push(world.now());
+    near.send({ head: new Uint8Array(8), body: [{ byteLength: 1e6, bytes: null }] });
+    await world.run(() => false);
+    expect(at).toEqual([0]);
+  });
+});

@@ -1,0 +1,225 @@
+/**
+ * What must hold at every moment of a run, judged from outside: from what was recorded, what
+ * is on the coordinator's disk, what the wires carried and what engines hold. None of it asks
+ * the peers. A checker throws {@link Broken}, which stops the world at the event that did it.
+ */
+import { present } from "../../src/base/assert.ts";
+import { readSafetensors } from "../../src/base/safetensors.ts";
+import { bytesOf, type DenseTensor, dense, type Tensor } from "../../src/base/tensor.ts";
+import type { Plan } from "../../src/plan/plan.ts";
+import type { Decision } from "../../src/run/coordinator/journal.ts";
+import type { RoundCommitted } from "../../src/run/metrics/record.ts";
+import type { Pipe } from "../../src/sim/bandwidth.ts";
+import type { Carried } from "../../src/sim/network.ts";
+
+/** Something that must never happen has happened. */
+export class Broken extends Error {
+  override readonly name = "Broken";
+}
+
+/**
+ * The committed log is one run: rounds in order and once each, terms that only grow. It is read
+ * from the coordinator's disk, so a coordinator that dies before it can tell is judged as well.
+ * One that has lost its disk begins anew.
+ */
+export class LogChecker {
+  readonly #entries: () => readonly string[];
+  #read: readonly string[] = [];
+  #decisions: Decision[] = [];
+  #plan: Plan | null = null;
+  #term = 0;
+  #rounds = 0;
+  #isEnded = false;
+
+  constructor(entries: () => readonly string[]) {
+    this.#entries = entries;
+  }
+
+  /** Rounds committed so far. */
+  get rounds(): number {
+    return this.#rounds;
+  }
+
+  /** What was decided so far, on this disk. */
+  get decisions(): readonly Decision[] {
+    return this.#decisions;
+  }
+
+  /** Looks at what is new. */
+  check(): void {
+    const entries = this.#entries();
+    if (entries !== this.#read) {
+      this.#read = entries;
+      this.#decisions = [];
+      [this.#plan, this.#term, this.#rounds, this.#isEnded] = [null, 0, 0, false];
+    }
+    for (const entry of entries.slice(this.#decisions.length)) {
+      const { record } = JSON.parse(entry) as { record: Decision };
+      this.#decisions.push(record);
+      this.#take(record);
+    }
+  }
+
+  #take(record: Decision): void {
+    if (this.#isEnded && record.type !== "resumed") {
+      throw new Broken(`a decision of ${record.type} after the end`);
+    }
+    if (record.type === "planned") {
+      const { term } = record.plan;
+      if (term <= this.#term) throw new Broken(`term ${term} was planned after term ${this.#term}`);
+      this.#term = term;
+      this.#plan = record.plan;
+    } else if (record.type === "resumed") {
+      if (record.round !== this.#rounds) {
+        throw new Broken(`resumed at round ${record.round} with ${this.#rounds} committed`);
+      }
+      this.#plan = null;
+    } else if (record.type === "round") this.#round(record);
+    else if (record.type === "ended") this.#isEnded = true;
+  }
+
+  #round(record: RoundCommitted): void {
+    const plan = this.#plan;
+    if (plan === null) throw new Broken(`round ${record.round} has no plan`);
+    if (record.round !== this.#rounds) {
+      throw new Broken(`round ${record.round} was committed where ${this.#rounds} was next`);
+    }
+    if (record.term !== plan.term) {
+      throw new Broken(`round ${record.round} is of term ${record.term}, the plan of ${plan.term}`);
+    }
+    const chains = record.participants.map(({ chain }) => chain);
+    const known = plan.chains.map(({ id }) => id).filter((id) => chains.includes(id));
+    if (chains.length === 0 || chains.join() !== known.join()) {
+      throw new Broken(`round ${record.round} merged chains [${chains}]`);
+    }
+    for (const { chain } of record.dropped) {
+      if (chains.includes(chain)) throw new Broken(`${chain} was merged and dropped`);
+    }
+    this.#rounds++;
+  }
+}
+
+/** What a store held at some moment, and how many rounds had been committed then. */
+interface Stored {
+  readonly bytes: Uint8Array;
+  readonly committed: number;
+}
+
+/** Every version of the weights that was ever on the disk; they are judged after the replay. */
+export class StoreChecker {
+  readonly #files: () => ReadonlyMap<string, Uint8Array>;
+  readonly #committed: () => number;
+  #disk: ReadonlyMap<string, Uint8Array> | null = null;
+  #seen: Stored[] = [];
+
+  constructor(files: () => ReadonlyMap<string, Uint8Array>, committed: () => number) {
+    this.#files = files;
+    this.#committed = committed;
+  }
+
+  check(): void {
+    const files = this.#files();
+    if (files !== this.#disk) {
+      this.#disk = files;
+      this.#seen = [];
+    }
+    const bytes = files.get("weights.safetensors");
+    if (bytes === undefined || bytes === this.#seen.at(-1)?.bytes) return;
+    this.#seen.push({ bytes, committed: this.#committed() });
+  }
+
+  /** Whether each version was a committed state, bit for bit; gives how many there were. */
+  judge(states: ReadonlyMap<number, ReadonlyMap<string, Tensor>>): number {
+    for (const { bytes, committed } of this.#seen) {
+      const { tensors, metadata } = readSafetensors(bytes);
+      const rounds = Number(metadata.rounds);
+      if (rounds > committed) {
+        throw new Broken(`the store had round ${rounds} when ${committed} were committed`);
+      }
+      const state = states.get(rounds);
+      if (state === undefined) throw new Broken(`the store had a state of round ${rounds}`);
+      for (const [name, value] of tensors) requireEqual(name, value, state.get(name), rounds);
+    }
+    return this.#seen.length;
+  }
+}
+
+function requireEqual(
+  name: string,
+  value: DenseTensor,
+  expected: Tensor | undefined,
+  rounds: number,
+): void {
+  const wanted = bytesOf(dense(present(expected, name)));
+  const given = bytesOf(value);
+  if (Buffer.compare(Buffer.from(given), Buffer.from(wanted)) === 0) return;
+  throw new Broken(`${name} after ${rounds} rounds is not what the replay of the log gives`);
+}
+
+/** A frame that has gone over a pipe. */
+interface Passage {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly bytes: number;
+}
+
+/** How far back frames are looked at; those that took longer count from their own start. */
+const passagesMax = 40;
+/** Rates are quotients: so much of a byte may come from rounding. */
+const roundingBytes = 1e-3;
+
+/**
+ * No pipe carries more than it can: over any stretch of time, frames that began and ended
+ * in it had no more bytes than its rate, as it was from moment to moment, allows.
+ */
+export class CapacityChecker {
+  readonly #passages = new Map<Pipe, Passage[]>();
+  readonly #rates = new Map<Pipe, [atMs: number, bytesPerMs: number][]>();
+
+  /** A pipe has its rate from now on; before, it had another one. */
+  rateChanged(pipe: Pipe, atMs: number, before: number): void {
+    const rates = this.#rates.get(pipe) ?? [[0, before]];
+    rates.push([atMs, pipe.bytesPerMs]);
+    this.#rates.set(pipe, rates);
+  }
+
+  carried({ pipes, bytes, fromMs, toMs }: Carried): void {
+    for (const pipe of pipes) {
+      if (pipe.bytesPerMs === Number.POSITIVE_INFINITY && !this.#rates.has(pipe)) continue;
+      const passages = this.#passages.get(pipe) ?? [];
+      passages.push({ fromMs, toMs, bytes });
+      if (passages.length > passagesMax) passages.shift();
+      this.#passages.set(pipe, passages);
+      this.#judge(pipe, passages, toMs);
+    }
+  }
+
+  /** Frames end in order of time, so each stretch is judged when the last frame in it ends. */
+  #judge(pipe: Pipe, passages: readonly Passage[], toMs: number): void {
+    const starts = passages.toSorted((a, b) => b.fromMs - a.fromMs);
+    let bytes = 0;
+    for (const { fromMs, bytes: own } of starts) {
+      bytes += own;
+      const most = this.#capacity(pipe, fromMs, toMs) + roundingBytes;
+      if (bytes > most) {
+        throw new Broken(
+          `${pipe.name} carried ${bytes} bytes in ${toMs - fromMs} ms; it can carry ${most}`,
+        );
+      }
+    }
+  }
+
+  #capacity(pipe: Pipe, fromMs: number, toMs: number): number {
+    const rates = this.#rates.get(pipe);
+    if (rates === undefined) return pipe.bytesPerMs * (toMs - fromMs);
+    let bytes = 0;
+    for (const [i, [atMs, rate]] of rates.entries()) {
+      const untilMs = Math.min(toMs, rates[i + 1]?.[0] ?? Number.POSITIVE_INFINITY);
+      const ms = untilMs - Math.max(fromMs, atMs);
+      // A wire that limits nothing carries anything in no time.
+      if (ms >= 0 && rate === Number.POSITIVE_INFINITY) return rate;
+      if (ms > 0) bytes += rate * ms;
+    }
+    return bytes;
+  }
+}

@@ -1,0 +1,224 @@
+/**
+ * What a seed stands for: a small job, a fleet and its network, and what goes wrong when.
+ * Everything is drawn from the seed, so a seed that fails says all there is to say. How
+ * much of what goes wrong is drawn first: seeds of nothing but partitions, of one crash in
+ * a calm network and of everything at once find different bugs.
+ */
+import { type Random, random } from "../../src/base/random.ts";
+import type { Model } from "../../src/compile/graph.ts";
+import { trainingModel } from "../../src/compile/training-model.ts";
+import { arrayDataset } from "../../src/data/arrays.ts";
+import { SampleSource } from "../../src/data/source.ts";
+import { Sequential } from "../../src/models/layers.ts";
+import type { Profile } from "../../src/plan/plan.ts";
+import { type Job, parseJob } from "../../src/run/job.ts";
+import type { SimFault } from "../../src/sim/faults.ts";
+import type { SimCell, SimNode, SimTrace } from "../../src/sim/fleet.ts";
+
+export interface Drawn {
+  readonly job: Job;
+  readonly model: Model;
+  readonly nodes: readonly SimNode[];
+  readonly cells: readonly SimCell[];
+  readonly coordinatorOn: string | null;
+  readonly traces: readonly SimTrace[];
+  readonly faults: readonly SimFault[];
+  /** After this nothing goes wrong any more. */
+  readonly healedMs: number;
+}
+
+/** Everything that the seed stands for. */
+export function draw(seed: number): Drawn {
+  const chance = random(seed);
+  const devices = 1 + chance.fork("devices").below(4);
+  const job = drawJob(chance.fork("job"), seed, devices);
+  const model = drawModel(chance.fork("model"));
+  const cells: SimCell[] = [
+    { name: "home", upBytesPerMs: 40, downBytesPerMs: 80, behind: null },
+    { name: "radio", upBytesPerMs: 30, downBytesPerMs: 30, behind: "home" },
+  ];
+  const nodes = drawNodes(chance.fork("nodes"), job, model, cells);
+  const healedMs = 2000 * 2 ** chance.below(4);
+  return {
+    job,
+    model,
+    nodes,
+    cells,
+    coordinatorOn: chance.below(2) === 0 ? "edge" : null,
+    traces: drawTraces(chance.fork("traces"), nodes, healedMs),
+    faults: drawFaults(chance.fork("faults"), nodes, healedMs),
+    healedMs,
+  };
+}
+
+const pick = <T>(chance: Random, from: readonly T[]): T => from[chance.below(from.length)] as T;
+
+/** Large and small alike: uniform in the logarithm, in whole powers of two times a fraction. */
+const spread = (chance: Random, least: number, doublings: number): number =>
+  least * 2 ** chance.below(doublings) * (1 + chance.uniform());
+
+function drawJob(chance: Random, seed: number, devices: number): Job {
+  const codec = pick(chance, ["float32", "float16"]);
+  return parseJob({
+    name: "swarm",
+    model: "small",
+    data: { csv: "drawn" },
+    seed,
+    optimizer: pick(chance, [
+      { learningRate: 0.1, momentum: 0.9 },
+      { kind: "adam", learningRate: 0.01 },
+      { learningRate: 0.05, momentum: 0, schedule: "cosine" },
+    ]),
+    batch: 2 + chance.below(3),
+    rounds: 2 + chance.below(4),
+    localBatches: 1 + chance.below(3),
+    evaluate: { every: 1 + chance.below(3) },
+    codec: { up: codec, down: codec },
+    fleet: {
+      cellMbit: pick(chance, [null, 0.1, 1]),
+      devices: Array.from({ length: devices }, (_, i) => ({
+        name: `device-${i + 1}`,
+        duty: pick(chance, [1, 1, 0.5, 0.1]),
+      })),
+    },
+  });
+}
+
+const features = 6;
+const classes = 3;
+
+/** Under 200 parameters: what is tested is the peers, not the compiler. */
+function drawModel(chance: Random): Model {
+  const wide = 3 + chance.below(6);
+  const model = new Sequential("small", [features], chance.uint32()).linear("fc1", wide).relu("r1");
+  if (chance.below(2) === 0) model.linear("fc2", wide).relu("r2");
+  return model.linear("last", classes).model();
+}
+
+/** Samples of one node; nothing can be learnt from them, and nothing needs to be. */
+function drawSamples(chance: Random, count: number): SampleSource {
+  const values = Float32Array.from({ length: count * features }, () => chance.uniform() - 0.5);
+  const labels = Int32Array.from({ length: count }, (_, i) => i % classes);
+  return new SampleSource(arrayDataset(values, labels, { inputShape: [features], classes }));
+}
+
+function drawNodes(
+  chance: Random,
+  job: Job,
+  model: Model,
+  cells: readonly SimCell[],
+): readonly SimNode[] {
+  const segments = trainingModel(model.graph, job).segments.length;
+  const draw = (name: string): SimNode => {
+    const own = chance.fork(name);
+    const isEdge = name === "edge";
+    const rate = pick(own, [null, null, 10, 100]);
+    const device = job.fleet.devices.find((candidate) => candidate.name === name);
+    return {
+      name,
+      kind: isEdge ? "edge" : "device",
+      duty: device?.duty ?? 1,
+      profile: drawProfile(own, segments),
+      memoryBytes: null,
+      ceilingBytesPerMs: rate,
+      latencyMs: pick(own, [0, 1, 20, 150]),
+      train: isEdge ? null : drawSamples(own, 4 + own.below(20)),
+      test: isEdge ? drawSamples(own, 5) : null,
+      wire: {
+        upBytesPerMs: rate,
+        downBytesPerMs: rate,
+        jitterMs: pick(own, [0, 0, 5, 100]),
+        loss: pick(own, [0, 0, 0.01, 0.2]),
+        cell: isEdge ? null : pick(own, [null, ...cells.map((cell) => cell.name)]),
+      },
+    };
+  };
+  return ["edge", ...job.fleet.devices.map(({ name }) => name)].map(draw);
+}
+
+function drawProfile(chance: Random, segments: number): Profile {
+  const forwardMs = spread(chance, 0.05, 8);
+  return {
+    segments: Array.from({ length: segments }, () => ({
+      forwardMs,
+      backwardMs: 2 * forwardMs,
+      updateMs: forwardMs / 10,
+    })),
+    runMs: 0.02,
+    callMs: pick(chance, [0.01, 1]),
+  };
+}
+
+function drawTraces(chance: Random, nodes: readonly SimNode[], healedMs: number): SimTrace[] {
+  return nodes.flatMap(({ name, wire }): SimTrace[] => {
+    if (chance.below(4) > 0) return [];
+    const times = [0.2, 0.5, 0.8].map((share) => share * healedMs);
+    const rate = wire?.upBytesPerMs ?? null;
+    return chance.below(2) === 0
+      ? [{ kind: "speed", node: name, points: times.map((atMs) => [atMs, spread(chance, 0.1, 4)]) }]
+      : [
+          {
+            kind: "rate",
+            of: name,
+            way: pick(chance, ["up", "down", "both"]),
+            points: [
+              [times[0] ?? 0, spread(chance, 2, 5)],
+              [times[1] ?? 0, 0],
+              [times[2] ?? 0, rate],
+            ],
+          },
+        ];
+  });
+}
+
+/** How often each kind of trouble comes, for a seed; 0 in three of four. */
+function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number): SimFault[] {
+  const names = nodes.map(({ name }) => name);
+  const devices = names.filter((name) => name !== "edge");
+  const everybody = ["coordinator", ...names];
+  const faults: SimFault[] = [];
+  const some = (kind: string, make: (own: Random, atMs: number) => SimFault): void => {
+    const own = chance.fork(kind);
+    const count = own.below(3) > 0 ? 0 : 1 + own.below(3);
+    for (let i = 0; i < count; i++) faults.push(make(own, own.uniform() * healedMs));
+  };
+  some("crash", (own, atMs) => {
+    const node = pick(own, everybody);
+    // Most come back; a device that does not is one that the run must do without.
+    const isGone = own.below(4) === 0 && node !== devices[0] && devices.includes(node);
+    return {
+      kind: "crash",
+      node,
+      atMs,
+      forMs: isGone ? null : Math.min(spread(own, 10, 10), healedMs - atMs),
+      isSilent: own.below(2) === 0,
+      losesDisk: own.below(4) === 0,
+    };
+  });
+  some("pause", (own, atMs) => ({
+    kind: "pause",
+    node: pick(own, everybody),
+    atMs,
+    forMs: Math.min(spread(own, 10, 10), healedMs - atMs),
+  }));
+  some("partition", (own, atMs) => ({
+    kind: "partition",
+    nodes: devices.filter(() => own.below(2) === 0),
+    atMs,
+    forMs: Math.min(spread(own, 10, 10), healedMs - atMs),
+  }));
+  some("slow", (own, atMs) => ({
+    kind: "slow",
+    node: pick(own, names),
+    atMs,
+    forMs: healedMs - atMs,
+    factor: spread(own, 2, 6),
+  }));
+  some("jump", (own, atMs) => ({
+    kind: "jump",
+    node: pick(own, everybody),
+    atMs,
+    aheadMs: spread(own, 10, 9),
+  }));
+  return faults;
+}

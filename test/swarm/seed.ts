@@ -1,0 +1,101 @@
+/**
+ * One seed: its run in virtual time under its faults, with every checker looking on, then the
+ * replay. In the faulty phase nothing may break; once everything is healed the run must come to
+ * an end, and what was saved must be what one process computes from the committed log.
+ */
+import { present } from "../../src/base/assert.ts";
+import type { Tensor } from "../../src/base/tensor.ts";
+import type { Engine } from "../../src/run/host.ts";
+import { faultText } from "../../src/sim/faults.ts";
+import { replay } from "../../src/sim/replay.ts";
+import { coordinatorName, Simulation } from "../../src/sim/simulate.ts";
+import { Broken, CapacityChecker, LogChecker, StoreChecker } from "./checkers.ts";
+import { type Drawn, draw } from "./draw.ts";
+
+/** What a seed came to. */
+export interface SeedResult {
+  readonly seed: number;
+  readonly end: string;
+  readonly rounds: number;
+  /** Times that a coordinator went on where another one was. */
+  readonly resumed: number;
+  readonly virtualMs: number;
+  readonly events: number;
+  readonly faults: readonly string[];
+}
+
+/** Time after healing in which the run must end. */
+const livenessMs = 600_000;
+
+/** @throws Broken, or whatever a peer throws, where something is wrong */
+export async function runSeed(seed: number, engine: () => Engine): Promise<SeedResult> {
+  const drawn = draw(seed);
+  const simulation = new Simulation({ ...drawn, engine, patienceMs: drawn.healedMs + livenessMs });
+  const coordinator = present(simulation.machines.get(coordinatorName), coordinatorName);
+  const log = new LogChecker(() => coordinator.disk.journal.entries);
+  const store = new StoreChecker(
+    () => coordinator.disk.files,
+    () => log.rounds,
+  );
+  watchCapacity(simulation);
+  let events = 0;
+  await simulation.run(() => {
+    events++;
+    log.check();
+    store.check();
+    const lateMs = simulation.world.now() - drawn.healedMs;
+    if (lateMs <= livenessMs) return false;
+    if (simulation.isForsaken) return true;
+    throw new Broken(`not at an end ${lateMs.toFixed(0)} ms after all was healed`);
+  });
+  if (!simulation.isOver && !simulation.isForsaken) {
+    throw new Broken("nothing more happens, and the run has not ended");
+  }
+  const { end, virtualMs } = simulation.result();
+  if (end !== null && end.reason !== "finished") throw new Broken(`${end.reason}: ${end.text}`);
+  if (end !== null && log.rounds !== drawn.job.rounds) throw new Broken(`${log.rounds} rounds`);
+  await judge(drawn, log, store, engine());
+  return {
+    seed,
+    end: end === null ? "forsaken: a device will not come back" : `${end.reason}: ${end.text}`,
+    rounds: log.rounds,
+    resumed: log.decisions.filter(({ type }) => type === "resumed").length,
+    virtualMs,
+    events,
+    faults: drawn.faults.map(faultText),
+  };
+}
+
+/** Has the capacity of every wire watched, as its rate changes. */
+function watchCapacity({ network, world }: Simulation): void {
+  const checker = new CapacityChecker();
+  network.onCarried = (carried) => checker.carried(carried);
+  network.onRate = (pipe, before) => checker.rateChanged(pipe, world.now(), before);
+}
+
+/** Replays the log and holds the store to it. */
+async function judge(
+  { job, model, nodes }: Drawn,
+  { decisions }: LogChecker,
+  store: StoreChecker,
+  engine: Engine,
+): Promise<void> {
+  const states = new Map<number, ReadonlyMap<string, Tensor>>();
+  await replay({
+    job,
+    model,
+    records: decisions,
+    samplesOf: (node) => {
+      const { train } = present(
+        nodes.find(({ name }) => name === node),
+        node,
+      );
+      if (train === null || !("batch" in train)) throw new Broken(`${node} has no samples`);
+      return train;
+    },
+    engine,
+    onCommitted: (rounds, trained) => states.set(rounds, new Map(trained)),
+  });
+  await engine.close();
+  if (store.judge(states) === 0 && states.size > 1) throw new Broken("nothing was ever saved");
+}

@@ -1,0 +1,152 @@
+/**
+ * Seeds of this commit, and proofs that the checkers can fail: each bug that is put into a
+ * peer here is one that the swarm must see. `npm run sim` runs many more seeds.
+ */
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { writeSafetensors } from "../../src/base/safetensors.ts";
+import { float32 } from "../../src/base/tensor.ts";
+import type { Plan } from "../../src/plan/plan.ts";
+import { Keeper } from "../../src/run/coordinator/keeper.ts";
+import { Round } from "../../src/run/coordinator/round.ts";
+import { TrainingState } from "../../src/run/coordinator/training-state.ts";
+import type { RunRecord } from "../../src/run/metrics/record.ts";
+import { Pipe } from "../../src/sim/bandwidth.ts";
+import { interpreterEngine } from "../../src/sim/engines.ts";
+import { CapacityChecker, LogChecker, StoreChecker } from "./checkers.ts";
+import { firstSeed } from "./first-seed.ts";
+import { runSeed } from "./seed.ts";
+
+const { seed: first, from } = firstSeed();
+const count = 40;
+
+describe(`seeds from ${first} (${from})`, () => {
+  it.each(Array.from({ length: count }, (_, i) => first + i))("seed %i", async (seed) => {
+    await runSeed(seed, interpreterEngine);
+  });
+
+  it("give the same run when they are run again", async () => {
+    const [a, b] = [
+      await runSeed(first, interpreterEngine),
+      await runSeed(first, interpreterEngine),
+    ];
+    expect(b).toEqual(a);
+  });
+});
+
+/** Runs seeds until one breaks; gives what it says. */
+async function broken(): Promise<string> {
+  for (let seed = 1; seed <= 5; seed++) {
+    try {
+      await runSeed(seed, interpreterEngine);
+    } catch (error) {
+      return String(error);
+    }
+  }
+  return "nothing";
+}
+
+describe("the swarm sees", () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it("a contribution that is applied twice", async () => {
+    const { merge } = Round.prototype;
+    vi.spyOn(Round.prototype, "merge").mockImplementation(function (this: Round, samplesOf) {
+      const source = this.participants(samplesOf)[0]?.node;
+      return merge.call(this, (node) => (node === source ? 2 : 1) * samplesOf(node));
+    });
+    expect(await broken()).toMatch(/Broken: .* is not what the replay of the log gives/);
+  });
+
+  it("a round that is lost on its way into the weights", async () => {
+    const { update } = TrainingState.prototype;
+    let rounds = 0;
+    vi.spyOn(TrainingState.prototype, "update").mockImplementation(function (
+      this: TrainingState,
+      merged,
+    ) {
+      if (rounds++ % 2 === 0) update.call(this, merged);
+    });
+    expect(await broken()).toMatch(/Broken: .* is not what the replay of the log gives/);
+  });
+
+  it("weights that are saved before they are committed", async () => {
+    const { saveWeights } = Keeper.prototype;
+    vi.spyOn(Keeper.prototype, "saveWeights").mockImplementation(function (
+      this: Keeper,
+      rounds,
+      must,
+    ) {
+      saveWeights.call(this, rounds + 1, must);
+    });
+    expect(await broken()).toMatch(/Broken: the store had round \d when \d were committed/);
+  });
+});
+
+const plan = (term: number): RunRecord => {
+  const chains = [{ id: "chain:a" }, { id: "chain:b" }];
+  return { type: "planned", plan: { term, chains } as unknown as Plan, round: 0, reason: "" };
+};
+
+const round = (number: number, term: number, chains: string[]): RunRecord =>
+  ({
+    type: "round",
+    round: number,
+    term,
+    participants: chains.map((chain) => ({ chain })),
+    dropped: [],
+  }) as unknown as RunRecord;
+
+describe("the checker of the log", () => {
+  const check = (...records: RunRecord[]) => {
+    const entries = records.map((record) => JSON.stringify({ record }));
+    new LogChecker(() => entries).check();
+  };
+
+  it("takes a log in order, and refuses any other", () => {
+    const both = ["chain:a", "chain:b"];
+    check(plan(1), round(0, 1, both), round(1, 1, ["chain:b"]), plan(2), round(2, 2, both));
+    expect(() => check(plan(1), round(0, 1, both), round(0, 1, both))).toThrow(/where 1 was next/);
+    expect(() => check(plan(1), round(1, 1, both))).toThrow(/where 0 was next/);
+    expect(() => check(plan(2), plan(2))).toThrow(/term 2 was planned after term 2/);
+    expect(() => check(plan(1), plan(2), round(0, 1, both))).toThrow(/is of term 1/);
+    for (const chains of [["chain:b", "chain:a"], ["chain:a", "chain:a"], ["chain:c"], []]) {
+      expect(() => check(plan(1), round(0, 1, chains))).toThrow(/merged chains/);
+    }
+  });
+});
+
+describe("the checker of the store", () => {
+  it("refuses a state that was never committed, also one that was soon written over", () => {
+    const state = (x: number) => new Map([["w", float32([1], [x])]]);
+    const saved = (rounds: number, x: number) =>
+      writeSafetensors(state(x), { rounds: String(rounds) });
+    const files = new Map<string, Uint8Array>();
+    const checker = new StoreChecker(
+      () => files,
+      () => 1,
+    );
+    for (const x of [1, 7, 1]) {
+      files.set("weights.safetensors", saved(1, x));
+      checker.check();
+    }
+    expect(() => checker.judge(new Map([[1, state(1)]]))).toThrow(/w after 1 rounds/);
+  });
+});
+
+describe("the checker of capacity", () => {
+  const pipe = new Pipe("wire", 10);
+
+  it("takes what fits, also around a change of rate, and refuses a byte too many", () => {
+    const checker = new CapacityChecker();
+    const carry = (bytes: number, fromMs: number, toMs: number) =>
+      checker.carried({ pipes: [pipe], bytes, fromMs, toMs });
+    carry(60, 0, 10);
+    carry(40, 0, 10);
+    pipe.setRate(2);
+    checker.rateChanged(pipe, 15, 10);
+    carry(60, 10, 20);
+    expect(() => carry(1, 12, 20)).toThrow(/wire carried 61 bytes in 10 ms/);
+  });
+});
