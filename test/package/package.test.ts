@@ -73,11 +73,12 @@ describe("the tarball", () => {
       ["CHANGELOG.md", "LICENSE", "README.md", "bin", "dist", "docs", "package.json"].sort(),
     );
     const files = globSync("**/*", { cwd: installed });
-    for (const entry of ["index", "nodejs", "sim"]) {
+    for (const entry of ["index", "nodejs", "browser", "sim"]) {
       expect(files).toContain(path.normalize(`dist/${entry}.js`));
       expect(files).toContain(path.normalize(`dist/${entry}.d.ts`));
     }
     expect(files).toContain(path.normalize("dist/page/index.html"));
+    expect(files).toContain(path.normalize("dist/join/index.html"));
     expect(files.filter((file) => /\.test\.|(?<!\.d)\.ts$|\.stamp|reference/.test(file))).toEqual(
       [],
     );
@@ -86,7 +87,7 @@ describe("the tarball", () => {
   it("names only files that it holds", () => {
     const missing: string[] = [];
     for (const file of globSync("dist/**/*.{js,d.ts}", { cwd: installed })) {
-      if (file.startsWith(path.normalize("dist/page"))) continue;
+      if (/^dist.(page|join)\b/.test(file)) continue;
       const text = readFileSync(path.join(installed, file), "utf8");
       const names = text.matchAll(/(?:\bfrom|\bimport\(|new URL\()\s*"(\.{1,2}\/[^"]+)"/g);
       for (const [, name = ""] of names) {
