@@ -74,7 +74,6 @@ export class Roster {
     const member = newMember(nodeId(hello.name), hello, channel);
     const known = this.#profiles.get(member.id);
     if (known?.on === measuredOn(hello)) member.profile = known.profile;
-    if (member.profile === null) this.#unprobed.add(member);
     this.#members.set(member.id, member);
     if (member.profile === null) this.#unprobed.add(member);
     this.#samples.set(member.id, hello.samples);
