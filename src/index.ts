@@ -148,6 +148,7 @@ export {
   type PacedTraffic,
   type Participant,
   type Planned,
+  type Resumed,
   type RoundCommitted,
   type RunEnded,
   type RunRecord,
@@ -156,6 +157,7 @@ export {
   type SpanKind,
   spanKinds,
   type TimedRecord,
+  type Waiting,
 } from "./run/metrics/record.ts";
 export {
   measuredWords,

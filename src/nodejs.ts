@@ -25,6 +25,7 @@ export { NativeEngine, type NativeEngineOptions } from "./nodejs/engine.ts";
 export { version } from "./nodejs/environment.ts";
 export { peakMemoryBytes } from "./nodejs/host.ts";
 export { type Joined, type JoinOptions, join } from "./nodejs/join.ts";
+export type { RunJournal } from "./nodejs/journal.ts";
 export { type Accuracy, type EvaluateOptions, evaluate, profileModel } from "./nodejs/measure.ts";
 export { loadModel, type NamedModel } from "./nodejs/model-files.ts";
 export { type PageOptions, type PageServing, servePage } from "./nodejs/page.ts";
@@ -33,6 +34,7 @@ export type { ReachOptions } from "./nodejs/reach.ts";
 export type { RecordListener } from "./nodejs/recording.ts";
 export {
   createRunFolder,
+  type EarlierRun,
   existingRunFiles,
   openRun,
   type RunFolder,

@@ -2,6 +2,8 @@
  * Edgeloom in virtual time: the same peers, no sockets and no waiting.
  * @module
  */
+
+export type { StartModel } from "./run/coordinator/training-state.ts";
 export { interpreterEngine, nullEngine, zeroEngine } from "./sim/engines.ts";
 export {
   faultText,

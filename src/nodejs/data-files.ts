@@ -286,7 +286,7 @@ export function idxShards(data: string, options: Omit<PartitionOptions, "out">):
   };
 }
 
-/** Splits idx data like {@link idxShards} and writes one folder of idx files per part. @throws InputError */
+/** Splits idx data like `idxShards` and writes one folder of idx files per part. @throws InputError */
 export function partition(data: string, options: PartitionOptions): Shard[] {
   const shards = idxShards(data, options);
   return Array.from({ length: shards.parts }, (_, part) => {

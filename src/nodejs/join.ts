@@ -36,7 +36,7 @@ export interface JoinOptions {
 /** A worker that has connected. */
 export interface Joined {
   readonly ended: Promise<WorkerEnd>;
-  /** Finishes the round under way and ends, within {@link noticeMs}; the run goes on without this device. */
+  /** Finishes the round under way and ends, within 25 s; the run goes on without this device. */
   giveNotice(text: string): void;
   /** Says goodbye and ends at once. */
   leave(text: string): void;

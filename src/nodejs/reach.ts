@@ -19,7 +19,7 @@ export interface ReachOptions {
   /** Files of the user's certificate and private key, as PEM; an own one is made where absent. */
   readonly cert?: string;
   readonly key?: string;
-  /** Folder of the own certificate authority; {@link stateFolder} where absent. */
+  /** Folder of the own certificate authority; `~/.config/edgeloom` where absent. */
   readonly state?: string;
 }
 

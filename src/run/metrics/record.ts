@@ -154,7 +154,7 @@ export interface Waiting {
 
 /**
  * The coordinator was started again on what its predecessor left. Rounds from `round` on that
- * were committed before, and measurements after them, are taken back: see {@link isTakenBack}.
+ * were committed before, and measurements after them, are taken back.
  */
 export interface Resumed {
   readonly type: "resumed";
