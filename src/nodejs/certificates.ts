@@ -134,11 +134,10 @@ export function givenIdentity(certFile: string, keyFile: string): Identity {
   return { cert, key, ca: null };
 }
 
-/** Whether a certificate covers a host name or address, as TLS clients judge it. */
-export function covers(certificate: X509Certificate, name: string): boolean {
-  return isIP(name) === 0
-    ? certificate.checkHost(name) !== undefined
-    : certificate.checkIP(name) !== undefined;
+/** Asks of a certificate (PEM) whether it covers a host name or address, as TLS clients judge it. */
+export function coveredBy(certificate: string): (name: string) => boolean {
+  const leaf = new X509Certificate(certificate);
+  return (name) => (isIP(name) === 0 ? leaf.checkHost(name) : leaf.checkIP(name)) !== undefined;
 }
 
 interface Authority {
@@ -223,7 +222,7 @@ function isGood(pem: string, ca: string, names: readonly string[], now: number):
   const leaf = parsed(pem);
   if (leaf === null || !leaf.verify(new X509Certificate(ca).publicKey)) return false;
   const leftMs = Date.parse(leaf.validTo) - now;
-  return leftMs > renewalDays * dayMs && names.every((name) => covers(leaf, name));
+  return leftMs > renewalDays * dayMs && names.every(coveredBy(leaf.toString()));
 }
 
 function parsed(pem: string): X509Certificate | null {

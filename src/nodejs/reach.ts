@@ -75,13 +75,14 @@ export async function reachOf(options: ReachOptions): Promise<Reach> {
   const identity =
     cert === undefined || key === undefined ? await make() : certificates.givenIdentity(cert, key);
   const leaf = new X509Certificate(identity.cert);
+  const isCovered = certificates.coveredBy(identity.cert);
   return {
     host,
     shown: names[0] ?? (identity.ca === null ? nameIn(leaf) : null) ?? shownHost(host),
     identity,
     renew: identity.ca === null ? null : make,
     fingerprint: identity.ca === null ? null : certificates.fingerprintOf(identity.ca),
-    isOwnName: (name) => isLoopback(name) || certificates.covers(leaf, name),
+    isOwnName: (name) => isLoopback(name) || isCovered(name),
   };
 }
 
