@@ -28,10 +28,19 @@ export interface Tickets {
   get(token: string): Ticket | VoidTicket | undefined;
 }
 
+/** Workers that are members now, as far as it matters for who may join them. */
+export interface Present {
+  readonly devices: number;
+  /** Who has joined with a token. */
+  holding(token: string): Hello | undefined;
+  named(name: string): Hello | undefined;
+  /** Somebody whose classes have names. */
+  withClassNames(): Hello | undefined;
+}
+
 export interface Admission {
   readonly tickets: Tickets;
-  /** Workers that are members now. */
-  readonly present: readonly Hello[];
+  readonly present: Present;
   readonly takes: TakenData;
   /** Devices that the job waits for. */
   readonly devices: number;
@@ -58,19 +67,16 @@ export function admit(hello: Hello, at: Admission): Refusal | null {
       text: `the join token is not valid for a ${hello.kind} in this run: copy it from the line that serve printed`,
     };
   }
-  if (at.present.some((other) => other.token === hello.token)) {
+  if (at.present.holding(hello.token) !== undefined) {
     return { reason: "token in use", text: "another worker has joined with this token" };
   }
-  if (at.present.some((other) => other.name === hello.name)) {
+  if (at.present.named(hello.name) !== undefined) {
     return {
       reason: "name in use",
       text: `a worker named "${hello.name}" has joined: choose another --name`,
     };
   }
-  if (
-    hello.kind === "device" &&
-    at.present.filter((other) => other.kind === "device").length >= at.devices
-  ) {
+  if (hello.kind === "device" && at.present.devices >= at.devices) {
     return { reason: "fleet full", text: `all ${at.devices} devices of the job have joined` };
   }
   return refuseData(hello, at);
@@ -85,7 +91,7 @@ function refuseData(hello: Hello, at: Admission): Refusal | null {
     const misfit = misfitOf({ inputShape, classes }, at.takes);
     if (misfit !== null) return { reason: "wrong data", text: misfit };
   }
-  const named = at.present.find((other) => other.classNames !== null);
+  const named = hello.classNames === null ? undefined : at.present.withClassNames();
   if (hello.classNames !== null && named?.classNames != null) {
     const own = hello.classNames.join(", ");
     const theirs = named.classNames.join(", ");

@@ -29,7 +29,7 @@ import { type CoordinatorEnd, Farewell } from "./farewell.ts";
 import { Gathering } from "./gathering.ts";
 import { type Decision, noJournal } from "./journal.ts";
 import { Keeper } from "./keeper.ts";
-import { activityOf, countKinds, joined, latencyOf, type Member, watchMember } from "./members.ts";
+import { activityOf, joined, latencyOf, type Member, watchMember } from "./members.ts";
 import { Planning } from "./planning.ts";
 import { Roster } from "./roster.ts";
 import { Rounds } from "./rounds.ts";
@@ -183,9 +183,7 @@ export class Coordinator {
       case "profile":
         return this.#profiled(member, message.profile);
       case "ready":
-        if (message.term !== member.plannedTerm) return;
-        member.readyTerm = message.term;
-        this.#members.answered(member);
+        this.#members.ready(member, message.term);
         return this.#decide();
       case "feature":
       case "gradient":
@@ -313,7 +311,7 @@ export class Coordinator {
     const { job, edges } = this.#options;
     const planned = this.#planning.plan?.copies.map(({ node }) => node) ?? [];
     const { decision, reason } = this.#gathering.decide({
-      ...countKinds(this.#members),
+      ...this.#members.kinds,
       devicesAsked: job.fleet.devices.length,
       serversAsked: edges,
       missing: [...new Set(planned)].filter((node) => !this.#members.has(node)),
@@ -325,7 +323,7 @@ export class Coordinator {
 
   #probeNext(): boolean {
     this.#members.probeNewcomers();
-    if ([...this.#members].some((member) => member.profile === null)) return false;
+    if (!this.#members.isProbed) return false;
     return this.#makePlan();
   }
 
@@ -354,7 +352,7 @@ export class Coordinator {
   #beginWhenReady(): boolean {
     this.#members.probeNewcomers();
     if (this.#planning.isDue) return this.#makePlan();
-    if (!this.#planning.isReady) return false;
+    if (!this.#members.isReady) return false;
     if (this.#examiner.isDue(this.#committed)) return this.#startEvaluation();
     if (this.#isDone) {
       this.#finish(this.#done);
@@ -447,6 +445,7 @@ export class Coordinator {
       keeper: this.#keeper,
       rounds: this.#committed,
       channels: () => [...[...this.#members].map(({ channel }) => channel), ...this.#visitors],
+      areGone: () => this.#members.size + this.#visitors.size === 0,
       onEnd: this.#onEnd,
     };
     this.#phase = { kind: "ending", farewell: new Farewell(parts, end) };

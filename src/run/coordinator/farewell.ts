@@ -29,6 +29,8 @@ export interface FarewellParts {
   readonly lingers: boolean;
   /** The channels of everybody who has to be told. */
   channels(): readonly Channel<WorkerMessage>[];
+  /** Whether all of them are closed. */
+  areGone(): boolean;
   onEnd(end: CoordinatorEnd): void;
 }
 
@@ -58,9 +60,9 @@ export class Farewell {
 
   /** Goes on as far as it can. */
   advance(): void {
-    const { keeper, channels, lingers } = this.#parts;
+    const { keeper, areGone, lingers } = this.#parts;
     if (this.#state === "saving" && !keeper.isBusy) this.#writeDown();
-    if (this.#state === "leaving" && !lingers && channels().length === 0) this.#report();
+    if (this.#state === "leaving" && !lingers && areGone()) this.#report();
   }
 
   #writeDown(): void {

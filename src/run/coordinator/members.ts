@@ -28,9 +28,8 @@ export interface Member {
   isLeaving: boolean;
   /** Rounds in a row whose deadline it missed. */
   lateRounds: number;
-  /** Term of the plan that it was sent last, and term for which it has loaded its programs. */
+  /** Term of the plan that it was sent last. */
   plannedTerm: number;
-  readyTerm: number;
   /** Bytes received from and sent to it when the round began. */
   mark: { up: number; down: number };
   /** What its link had carried at its pace, each way, when its last round was counted. */
@@ -50,7 +49,6 @@ export const newMember = (id: NodeId, hello: Hello, channel: Channel<WorkerMessa
   isLeaving: false,
   lateRounds: 0,
   plannedTerm: -1,
-  readyTerm: -1,
   mark: { up: 0, down: 0 },
   paced: { up: noTraffic, down: noTraffic },
   receiving: new Timeline(),
@@ -86,13 +84,6 @@ export const activityOf = (
   spans: readonly Span[],
   nowMs: number,
 ): Activity => ({ type: "activity", node: id, spans: [...spans, ...receiving.take(nowMs)] });
-
-/** How many of the members are devices, and how many are not. */
-export function countKinds(members: Iterable<Member>): { devices: number; servers: number } {
-  const kinds = [...members].map(({ hello }) => hello.kind);
-  const devices = kinds.filter((kind) => kind === "device").length;
-  return { devices, servers: kinds.length - devices };
-}
 
 /** Members to probe now: one per machine at a time, so that they do not slow each other. */
 export function nextToProbe(members: readonly Member[]): Member[] {

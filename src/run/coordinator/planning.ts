@@ -13,9 +13,6 @@ import type { CompiledJob } from "./compiled-job.ts";
 import { fleetNode, inNodeOrder, type Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
 
-/** How long a member may take to load its programs. */
-const readyMsMax = 120_000;
-
 export class Planning {
   readonly #compiled: CompiledJob;
   readonly #planner: PlannerName;
@@ -104,21 +101,14 @@ export class Planning {
     this.#nodeOf = new Map(plan.copies.map(({ id, node }) => [id, node]));
     const planned = new Set(plan.copies.map(({ node }) => node));
     const partOf = partsOf(plan);
+    this.#members.planAnew();
     for (const member of this.#members) {
       if (!takesPart(member) && !planned.has(member.id)) continue;
-      member.plannedTerm = plan.term;
       const part = partOf(member.id);
       member.channel.setRate(linkRate(part, member.id));
       member.channel.send({ type: "plan", plan: part });
-      this.#members.expect(member, "programs loaded", readyMsMax);
+      this.#members.planned(member, plan.term);
     }
-  }
-
-  /** Whether everybody who was sent the plan is ready for it. */
-  get isReady(): boolean {
-    return [...this.#members].every(
-      ({ plannedTerm, readyTerm }) => plannedTerm !== this.#plan?.term || readyTerm === plannedTerm,
-    );
   }
 }
 

@@ -10,10 +10,12 @@ import type { Host } from "../host.ts";
 import type { TakenData } from "../taken-data.ts";
 import type { Channel } from "../wire/channel.ts";
 import type { Hello, WorkerMessage } from "../wire/messages.ts";
-import { admit, type Refusal, type Tickets } from "./admission.ts";
+import { admit, type Present, type Refusal, type Tickets } from "./admission.ts";
 import { type Member, newMember, nextToProbe } from "./members.ts";
 
 const probeRepeats = 5;
+/** How long a member may take to load its programs. */
+const readyMsMax = 120_000;
 /** How long a probe may take, even on a slow node with a large model. */
 const probeMsMax = 300_000;
 
@@ -28,6 +30,10 @@ export class Roster {
   readonly #host: Host;
   readonly #rules: RosterRules;
   readonly #members = new Map<NodeId, Member>();
+  readonly #byToken = new Map<string, Member>();
+  #devices = 0;
+  /** Members that were sent a plan and have not its programs yet. */
+  readonly #unready = new Set<Member>();
   /** Members that have no profile yet; mostly none, and asked for after each message. */
   readonly #unprobed = new Set<Member>();
   /** Training samples of every node that ever joined. */
@@ -38,6 +44,11 @@ export class Roster {
   constructor(host: Host, rules: RosterRules) {
     this.#host = host;
     this.#rules = rules;
+  }
+
+  /** How many members are devices, and how many are not. */
+  get kinds(): { devices: number; servers: number } {
+    return { devices: this.#devices, servers: this.#members.size - this.#devices };
   }
 
   get size(): number {
@@ -61,30 +72,70 @@ export class Roster {
 
   /**
    * Admits a worker, or says why not. Where the same worker is a member still, on a connection
-   * that it has given up, that one is closed first.
+   * that it has given up, that one is closed first, and it has left.
    */
   admit(channel: Channel<WorkerMessage>, hello: Hello): Member | Refusal {
-    const ghost = [...this].find(
-      ({ hello: other }) => other.token === hello.token && other.instance === hello.instance,
-    );
-    const others = [...this].filter((member) => member !== ghost).map((member) => member.hello);
-    const refusal = admit(hello, { ...this.#rules, present: others });
+    const holder = this.#byToken.get(hello.token);
+    if (holder?.hello.instance === hello.instance) holder.channel.cut("it has connected anew");
+    const refusal = admit(hello, { ...this.#rules, present: this.#present() });
     if (refusal !== null) return refusal;
-    ghost?.channel.cut("it has connected anew");
     const member = newMember(nodeId(hello.name), hello, channel);
     const known = this.#profiles.get(member.id);
     if (known?.on === measuredOn(hello)) member.profile = known.profile;
     this.#members.set(member.id, member);
+    this.#byToken.set(hello.token, member);
+    if (hello.kind === "device") this.#devices++;
     if (member.profile === null) this.#unprobed.add(member);
     this.#samples.set(member.id, hello.samples);
     return member;
+  }
+
+  #present(): Present {
+    return {
+      devices: this.#devices,
+      holding: (token) => this.#byToken.get(token)?.hello,
+      named: (name) => this.#members.get(nodeId(name))?.hello,
+      withClassNames: () => [...this].find(({ hello }) => hello.classNames !== null)?.hello,
+    };
   }
 
   /** A member's channel has closed. */
   remove(member: Member): void {
     member.deadline?.();
     this.#unprobed.delete(member);
-    if (this.#members.get(member.id) === member) this.#members.delete(member.id);
+    this.#unready.delete(member);
+    this.#members.delete(member.id);
+    this.#byToken.delete(member.hello.token);
+    if (member.hello.kind === "device") this.#devices--;
+  }
+
+  /** Whether every member has a profile. */
+  get isProbed(): boolean {
+    return this.#unprobed.size === 0;
+  }
+
+  /** A plan is sent anew: nobody is awaited for the one before. */
+  planAnew(): void {
+    this.#unready.clear();
+  }
+
+  /** A member is sent a plan, whose programs it has to load. */
+  planned(member: Member, term: number): void {
+    member.plannedTerm = term;
+    this.#unready.add(member);
+    this.expect(member, "programs loaded", readyMsMax);
+  }
+
+  /** A member says that it has the programs of a term. */
+  ready(member: Member, term: number): void {
+    if (term !== member.plannedTerm) return;
+    this.#unready.delete(member);
+    this.answered(member);
+  }
+
+  /** Whether everybody who was sent the plan has its programs. */
+  get isReady(): boolean {
+    return this.#unready.size === 0;
   }
 
   /** Probes whoever has not been; members that share a machine in turn, so that they do not slow each other. */

@@ -24,8 +24,10 @@ export function probe(
     [stage.forward, stage.backward, stage.update, stage.step].filter((program) => program !== null),
   );
   const samples = new Map<string, { computeMs: number[]; callMs: number[] }>();
-  // Where nothing is computed nothing varies.
-  const runs = 1 + (host.engine.isHollow ? 1 : repeats);
+  // The first run of a program pays for memory and caches: it warms up and does not count. Where
+  // nothing is computed there is nothing to warm up, and nothing varies.
+  const { isHollow = false } = host.engine;
+  const runs = isHollow ? 1 : 1 + repeats;
   const queue = programs.flatMap((program) => Array<Program>(runs).fill(program));
   let at = 0;
   const finish = (): void => {
@@ -40,10 +42,10 @@ export function probe(
     host.engine.run(probeRun(program), (outcome) => {
       if (!outcome.ok) return done(outcome);
       const { computeMs } = outcome.value;
-      const seen = samples.get(program.id);
-      // The first run of a program pays for memory and caches: it warms up and does not count.
-      if (seen === undefined) samples.set(program.id, { computeMs: [], callMs: [] });
-      else {
+      const isWarm = isHollow || samples.has(program.id);
+      const seen = samples.get(program.id) ?? { computeMs: [], callMs: [] };
+      samples.set(program.id, seen);
+      if (isWarm) {
         seen.computeMs.push(computeMs);
         seen.callMs.push(Math.max(0, host.now() - startedMs - computeMs));
       }
@@ -52,7 +54,7 @@ export function probe(
   };
   host.engine.load(programs, (loaded) => {
     if (!loaded.ok) return done(loaded);
-    host.engine.write(inputSlots(programs, host.engine.isHollow ? hollow : zeros), (written) => {
+    host.engine.write(inputSlots(programs, isHollow ? hollow : zeros), (written) => {
       if (written.ok) next();
       else done(written);
     });
