@@ -56,6 +56,8 @@ export class Network {
   readonly #seed: number;
   readonly #flows = new Set<Flow>();
   readonly #changed = new Set<Flow>();
+  /** Pipes whose transfers all have to get their rates anew. */
+  readonly #disturbed = new Set<Pipe>();
   #isSettling = false;
   #connections = 0;
   /** What is cut off at the moment; two nodes reach each other where they are on one side of each. */
@@ -117,15 +119,18 @@ export class Network {
 
   /** Whatever hangs together with this transfer gets its rate anew: it leaves, or its wires change. */
   disturbed(flow: Flow): void {
-    for (const pipe of flow.pipes) {
-      if (!pipe.canBind) continue;
-      for (const other of pipe.active) if (other !== flow) this.changed(other as Flow);
-    }
+    // The pipe is noted and not its transfers: of many that leave at one moment, each would note all others.
+    for (const pipe of flow.pipes) if (pipe.canBind) this.#disturbed.add(pipe);
+    if (this.#disturbed.size > 0) this.#settleSoon();
   }
 
   /** Finds rates anew once everything of this moment has happened. */
   changed(flow: Flow): void {
     this.#changed.add(flow);
+    this.#settleSoon();
+  }
+
+  #settleSoon(): void {
     if (this.#isSettling) return;
     this.#isSettling = true;
     this.world.at(this.world.now(), () => this.#settle());
@@ -133,6 +138,10 @@ export class Network {
 
   #settle(): void {
     this.#isSettling = false;
+    for (const pipe of this.#disturbed) {
+      for (const transfer of pipe.active) this.#changed.add(transfer as Flow);
+    }
+    this.#disturbed.clear();
     const changed = [...this.#changed].filter((flow) => flow.isActive);
     this.#changed.clear();
     for (const group of coupledGroups(changed)) {
