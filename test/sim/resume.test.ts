@@ -32,7 +32,14 @@ class Process {
   #isAlive = true;
   readonly #links: Link[] = [];
 
-  constructor(world: World, disk: SimDisk, files: Map<string, Uint8Array>, told: Told) {
+  /** @param fullFromMs from when on the disk takes no more */
+  constructor(
+    world: World,
+    disk: SimDisk,
+    files: Map<string, Uint8Array>,
+    told: Told,
+    fullFromMs: number,
+  ) {
     const host = hostOf(world, null, files, (record) => {
       if (this.#isAlive) told.records.push(record);
     });
@@ -45,6 +52,10 @@ class Process {
       },
     };
     const legacy = legacyOn(disk);
+    const journal = simJournal(world, disk, () => this.#isAlive);
+    const refuse = (done: Done<never>): void =>
+      void guarded.after(1, () => done({ ok: false, error: "no space left on device" }));
+    const isFull = (): boolean => world.now() >= fullFromMs;
     this.coordinator = new Coordinator(
       guarded,
       {
@@ -53,7 +64,11 @@ class Process {
         model: smallModel(),
         tickets: new Map(nodes.map((node) => [node.name, { kind: node.kind }])),
         edges: 1,
-        journal: simJournal(world, disk, () => this.#isAlive),
+        journal: {
+          append: (entry, done) => (isFull() ? refuse(done) : journal.append(entry, done)),
+          keep: (parts, done) => (isFull() ? refuse(done) : journal.keep(parts, done)),
+          release: (names) => journal.release(names),
+        },
         ...(legacy === undefined ? {} : { legacy }),
         patienceMs,
       },
@@ -100,9 +115,11 @@ async function runKilled(
   killsAtMs: readonly number[],
   downMs = 700,
   disturb: (workers: ReadonlyMap<string, Rejoiner>, world: World) => void = () => {},
+  fullFromMs = Number.POSITIVE_INFINITY,
+  disk: SimDisk = emptyDisk(),
 ) {
   const world = new World();
-  const [disk, files] = [emptyDisk(), new Map<string, Uint8Array>()];
+  const files = new Map<string, Uint8Array>();
   const writtenMs: number[] = [];
   const push = disk.entries.push.bind(disk.entries);
   disk.entries.push = (...entries) => {
@@ -111,7 +128,7 @@ async function runKilled(
   };
   const told: Told = { records: [], ends: [] };
   const ends = new Map<string, WorkerEnd>();
-  let process: Process | null = new Process(world, disk, files, told);
+  let process: Process | null = new Process(world, disk, files, told, fullFromMs);
   for (const atMs of killsAtMs) {
     world.at(atMs, () => {
       if (told.ends.length > 0) return;
@@ -119,7 +136,7 @@ async function runKilled(
       process = null;
     });
     world.at(atMs + downMs, () => {
-      if (told.ends.length === 0) process ??= new Process(world, disk, files, told);
+      if (told.ends.length === 0) process ??= new Process(world, disk, files, told, fullFromMs);
     });
   }
   const open = (node: SimNode): Link | null => {
@@ -162,6 +179,7 @@ async function runKilled(
   return {
     ...told,
     workers: ends,
+    disk,
     files,
     decisions: past.decisions,
     writtenMs,
@@ -229,6 +247,23 @@ describe("a coordinator that is killed and started again", () => {
     const result = await runKilled([300, 1500, 2600, 3300, 4400, 5600], 400);
     await expectWhole(result);
     expect(result.records.filter(({ type }) => type === "resumed").length).toBeGreaterThan(3);
+  });
+});
+
+describe("a disk that takes no more", () => {
+  it("ends the run in words, with what was committed, and the run can be resumed", async () => {
+    const whole = await runKilled([]);
+    // The disk is full once the plan and the first round are on it, and empty again for the next process.
+    const fullFromMs = (whole.writtenMs[1] ?? 0) + 50;
+    const failed = await runKilled([], 0, () => {}, fullFromMs);
+    expect(failed.ends).toEqual([
+      { reason: "failed", text: expect.stringMatching(/cannot write down.*no space/) },
+    ]);
+    expect(roundsOf(failed)).toEqual([0]);
+    const past = readJournal(failed.disk.entries, () => true);
+    expect(past.committed).toBe(1);
+    expect(past.end).toBeNull();
+    await expectWhole(await runKilled([], 0, () => {}, Number.POSITIVE_INFINITY, failed.disk));
   });
 });
 
