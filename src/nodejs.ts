@@ -36,6 +36,7 @@ export {
   createRunFolder,
   type EarlierRun,
   existingRunFiles,
+  isResumable,
   openRun,
   type RunFolder,
   reopenRunFolder,

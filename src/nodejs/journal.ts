@@ -17,7 +17,7 @@ import { heldFiles, readJournal } from "../run/coordinator/journal.ts";
 import type { Done, Journal } from "../run/host.ts";
 
 /** The database with a run's decisions. */
-const journalFile = "journal.sqlite";
+export const journalFile = "journal.sqlite";
 
 /** The folder of the tensors that they speak of. */
 const checkpointsFolder = "checkpoints";

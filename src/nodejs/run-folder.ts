@@ -18,7 +18,7 @@ import type { Legacy } from "../run/coordinator/coordinator-options.ts";
 import { decisionTypes } from "../run/coordinator/journal.ts";
 import { RecordReader } from "../run/metrics/read.ts";
 import type { TimedRecord } from "../run/metrics/record.ts";
-import { openJournal, type RunJournal, removeJournal } from "./journal.ts";
+import { journalFile, openJournal, type RunJournal, removeJournal } from "./journal.ts";
 import { createRunLog, type RunLog, reopenRunLog } from "./run-log.ts";
 
 /** File with the signing key and the list of tokens; beside the others and never handed out. */
@@ -144,6 +144,10 @@ export function discardRunFolder({ path, log, journal, earlier }: RunFolder): vo
   }
   if (readdirSync(path).length === 0) rmdirSync(path);
 }
+
+/** Whether a run keeps a journal with which it can be gone on with. */
+export const isResumable = (root: string, run: string): boolean =>
+  existsSync(join(root, run, journalFile));
 
 /** Names of the files that a run's folder holds by now. */
 export const existingRunFiles = (folder: string): string[] =>

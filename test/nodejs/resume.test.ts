@@ -95,7 +95,10 @@ describe("edgeloom resume", () => {
     const [whole, killed] = [join(folder, "whole"), join(folder, "killed")];
     expect((await edgeloom(["train", file, "--runs", whole])).code).toBe(0);
     await killAfter(["train", file, "--runs", killed], /round 3\//);
-    const resumed = await edgeloom(["resume", runFolder(killed)]);
+    const name = present(readdirSync(killed)[0], "a run");
+    const told = await edgeloom(["runs", name, "--runs", killed]);
+    expect(told.stdout).toContain(`edgeloom resume ${name}`);
+    const resumed = await edgeloom(["resume", name, "--runs", killed]);
     expect(resumed.code, resumed.stderr).toBe(0);
     expect(weights(runFolder(killed))).toBe(weights(runFolder(whole)));
   });

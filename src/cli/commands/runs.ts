@@ -8,7 +8,7 @@ import {
   type RunListing,
   roundsCsv,
 } from "../../index.ts";
-import { type OpenedRun, RunArchive } from "../../nodejs.ts";
+import { isResumable, type OpenedRun, RunArchive } from "../../nodejs.ts";
 import { planLines } from "../run-reporter.ts";
 import { bold, dim, say, table } from "../terminal.ts";
 
@@ -64,7 +64,7 @@ function list(listings: readonly RunListing[], { runs, json }: RunsFlags): void 
 const inTable = (measured: readonly [string, string] | null): string =>
   measured === null ? "-" : measured[0] === "loss" ? measured.join(" ") : measured[1];
 
-function show(run: string, { history, notes }: OpenedRun, { json }: RunsFlags): void {
+function show(run: string, { history, notes }: OpenedRun, { json, runs }: RunsFlags): void {
   const { summary, environment, started } = history;
   if (json) return say(JSON.stringify({ run, summary, environment, started, notes }));
   const { rounds, roundsAsked, accuracy, heldOutLoss, loss } = summary;
@@ -86,6 +86,10 @@ function show(run: string, { history, notes }: OpenedRun, { json }: RunsFlags): 
       environment === null ? null : `Edgeloom ${environment.edgeloom}, ${environment.runtime}`,
     ],
     ["again with", environment?.command ?? null],
+    [
+      "go on with",
+      end?.reason !== "finished" && isResumable(runs, run) ? `edgeloom resume ${run}` : null,
+    ],
   ];
   for (const [name, value] of facts) if (value !== null) say(`  ${name.padEnd(13)} ${value}`);
   say();
