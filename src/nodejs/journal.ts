@@ -13,7 +13,7 @@ import { InputError, messageOf } from "../base/errors.ts";
 import { readSafetensors } from "../base/safetensors.ts";
 import type { DenseTensor } from "../base/tensor.ts";
 import type { Legacy } from "../run/coordinator/coordinator-options.ts";
-import { heldFiles, readJournal } from "../run/coordinator/journal.ts";
+import { readJournal } from "../run/coordinator/journal.ts";
 import type { Done, Journal } from "../run/host.ts";
 
 /** The database with a run's decisions. */
@@ -66,8 +66,8 @@ export function openJournal(folder: string): RunJournal {
     legacy() {
       const written = entries();
       if (written.length === 0) return undefined;
-      sweep(files, heldFiles(written));
       const past = readJournal(written, (name) => isWhole(files, name));
+      sweep(files, past.kept);
       const tensors = new Map<string, DenseTensor>();
       for (const name of Object.values(past.checkpoint ?? {})) {
         const bytes = new Uint8Array(readFileSync(pathOf(files, name)));

@@ -27,7 +27,7 @@ import type { ChainPlan, CopyPlan, Plan } from "../plan/plan.ts";
 import { mergeGroups } from "../run/coordinator/round.ts";
 import type { Engine } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
-import { isTakenBack, type RunRecord } from "../run/metrics/record.ts";
+import { type RunRecord, standing } from "../run/metrics/record.ts";
 import { drawNoise } from "../run/noise.ts";
 import type { Contribution } from "../sync/sync.ts";
 
@@ -54,7 +54,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
   }
   options.onCommitted?.(0, trained);
   let plan: Plan | null = null;
-  for (const record of standing(records)) {
+  for (const record of standing(records, (each) => each)) {
     if (record.type === "planned") plan = record.plan;
     if (record.type !== "round") continue;
     const current: Plan = present(plan, "a plan before the first round");
@@ -72,16 +72,6 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
     options.onCommitted?.(record.round + 1, trained);
   }
   return new Map([...trained].map(([name, value]) => [name, dense(value)]));
-}
-
-/** Records without those that a resumption has taken back. */
-function standing(records: readonly RunRecord[]): RunRecord[] {
-  let held: RunRecord[] = [];
-  for (const record of records) {
-    if (record.type === "resumed") held = held.filter((earlier) => !isTakenBack(earlier, record));
-    held.push(record);
-  }
-  return held;
 }
 
 interface Stage {

@@ -10,11 +10,11 @@ import type { Host, Journal } from "../host.ts";
 import { RecordReader } from "../metrics/read.ts";
 import {
   type Evaluated,
-  isTakenBack,
   type Planned,
   type Resumed,
   type RoundCommitted,
   type RunEnded,
+  standing,
 } from "../metrics/record.ts";
 
 /** A decision that is written down before it is acted upon. */
@@ -61,6 +61,8 @@ export interface Past {
   readonly examinedAt: number;
   /** The state after the last committed round; null before the first. */
   readonly checkpoint: Checkpoint | null;
+  /** Names of the kept files that the newest rounds speak of; others may be freed. */
+  readonly kept: ReadonlySet<string>;
   /** How the run ended; null where it did not, or was resumed since. */
   readonly end: RunEnded | null;
   /** What was lost: why newer rounds than the last committed one must be done again; null for nothing. */
@@ -76,7 +78,8 @@ export interface Past {
 export function readJournal(entries: readonly string[], isWhole: (name: string) => boolean): Past {
   const read = entries.map(readEntry);
   const decisions = read.map(({ record }) => record);
-  const rounds = standing(read).filter(({ record }) => record.type === "round");
+  const held = standing(read, ({ record }) => record);
+  const rounds = held.filter(({ record }) => record.type === "round");
   const whole = rounds.findLast((round) => damagedOf(round, isWhole) === null);
   const newest = rounds.at(-1);
   const damaged = newest === undefined ? null : damagedOf(newest, isWhole);
@@ -88,29 +91,23 @@ export function readJournal(entries: readonly string[], isWhole: (name: string) 
     });
   }
   const committed = whole?.record.type === "round" ? whole.record.round + 1 : 0;
-  const terms = decisions.map((record) => termOf(record));
-  const measured = standing(read).map(({ record }) => record);
+  const measured = held.flatMap(({ record }) =>
+    record.type === "evaluation" && record.round <= committed ? [record.round] : [],
+  );
   const last = decisions.at(-1);
   return {
     decisions,
-    term: Math.max(0, ...terms),
+    term: Math.max(0, ...decisions.map(termOf)),
     plan: decisions.findLast((record) => record.type === "planned")?.plan ?? null,
     committed,
-    examinedAt: Math.max(
-      -1,
-      ...measured.map((record) => (record.type === "evaluation" ? record.round : -1)),
-    ),
+    examinedAt: measured.at(-1) ?? -1,
     checkpoint: whole?.checkpoint ?? null,
+    kept: new Set(
+      rounds.slice(-checkpointsKept).flatMap(({ checkpoint }) => Object.values(checkpoint ?? {})),
+    ),
     end: last?.type === "ended" ? last : null,
     loss: damaged === null ? null : `${damaged} is damaged or missing`,
   };
-}
-
-/** Names of the kept files that the newest rounds speak of; others may be freed. */
-export function heldFiles(entries: readonly string[]): Set<string> {
-  const kept = entries.map(readEntry).filter(({ checkpoint }) => checkpoint !== null);
-  const newest = kept.slice(-checkpointsKept);
-  return new Set(newest.flatMap(({ checkpoint }) => Object.values(checkpoint ?? {})));
 }
 
 const termOf = (record: Decision): number =>
@@ -147,18 +144,6 @@ function readEntry(text: string, index: number): Entry {
 /** The first file of a round's checkpoint that is not whole; null where all are. */
 function damagedOf({ checkpoint }: Entry, isWhole: (name: string) => boolean): string | null {
   return Object.values(checkpoint ?? {}).find((name) => !isWhole(name)) ?? null;
-}
-
-/** Entries that still hold: a resumption may take back rounds, whose files were damaged. */
-function standing(entries: readonly Entry[]): Entry[] {
-  let held: Entry[] = [];
-  for (const entry of entries) {
-    const { record } = entry;
-    if (record.type === "resumed")
-      held = held.filter((other) => !isTakenBack(other.record, record));
-    held.push(entry);
-  }
-  return held;
 }
 
 /** A journal for coordinators whose run need not outlive them. */

@@ -165,11 +165,6 @@ export interface Resumed {
   readonly reason: string;
 }
 
-/** Whether a resumption undoes an earlier record. */
-export const isTakenBack = (earlier: RunRecord, { round }: Resumed): boolean =>
-  (earlier.type === "round" && earlier.round >= round) ||
-  (earlier.type === "evaluation" && earlier.round > round);
-
 /** A measurement on held-out samples. */
 export interface Evaluated {
   readonly type: "evaluation";
@@ -235,3 +230,24 @@ export interface TimedRecord {
   readonly atMs: number;
   readonly record: RunRecord;
 }
+
+/**
+ * Items without those that a later resumption has taken back.
+ * @param recordOf the record that an item is about
+ */
+export function standing<T>(items: readonly T[], recordOf: (item: T) => RunRecord): T[] {
+  let held: T[] = [];
+  for (const item of items) {
+    const record = recordOf(item);
+    if (record.type === "resumed") {
+      held = held.filter((earlier) => !isTakenBack(recordOf(earlier), record));
+    }
+    held.push(item);
+  }
+  return held;
+}
+
+/** Whether a resumption undoes an earlier record. */
+const isTakenBack = (earlier: RunRecord, { round }: Resumed): boolean =>
+  (earlier.type === "round" && earlier.round >= round) ||
+  (earlier.type === "evaluation" && earlier.round > round);
