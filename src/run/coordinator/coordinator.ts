@@ -13,6 +13,7 @@
  * 5. What is in the store is always a committed state.
  */
 import { present } from "../../base/assert.ts";
+import type { NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
 import type { Frame, Host, Link } from "../host.ts";
@@ -361,7 +362,8 @@ export class Coordinator {
     const learningRate = learningRateAt(this.#options.job, this.#committed);
     const plan = present(this.#planning.plan, "a plan");
     const broken = plan.chains.filter((chain) => !this.#planning.isWhole(chain));
-    this.#rounds.begin(plan, this.#committed, learningRate, broken);
+    const partOf = (node: NodeId): Plan => this.#planning.partOf(node);
+    this.#rounds.begin({ plan, broken, partOf }, { number: this.#committed, learningRate });
     this.#planning.begun();
     this.#phase = { kind: "round" };
     return true;

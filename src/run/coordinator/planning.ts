@@ -2,6 +2,7 @@
  * The plan in force: when it has to be made anew, how it is made for those who are there, and
  * who has it ready.
  */
+import { present } from "../../base/assert.ts";
 import { messageOf, PlanError } from "../../base/errors.ts";
 import type { CopyId, NodeId } from "../../base/ids.ts";
 import { linkRate } from "../../plan/link-rate.ts";
@@ -23,6 +24,8 @@ export class Planning {
   #outdated: string | null = "first plan";
   /** Whether no round has begun under the plan in force. */
   #isUnused = false;
+  /** The part of the plan in force that concerns a node. */
+  #partOf: ((node: NodeId) => Plan) | null = null;
   /** Nodes of the copies of the plan in force. */
   #nodeOf: ReadonlyMap<CopyId, NodeId> = new Map();
 
@@ -55,6 +58,11 @@ export class Planning {
       const member = node === undefined ? undefined : this.#members.get(node);
       return member !== undefined && member.plannedTerm === this.#plan?.term;
     });
+  }
+
+  /** What a node was sent of the plan in force: all that concerns it. */
+  partOf(node: NodeId): Plan {
+    return present(this.#partOf, "a plan in force")(node);
   }
 
   /** A round has begun under the plan in force. */
@@ -99,12 +107,12 @@ export class Planning {
     this.#plan = plan;
     this.#isUnused = true;
     this.#nodeOf = new Map(plan.copies.map(({ id, node }) => [id, node]));
-    const planned = new Set(plan.copies.map(({ node }) => node));
-    const partOf = partsOf(plan);
+    const planned = new Set(this.#nodeOf.values());
+    this.#partOf = partsOf(plan);
     this.#members.planAnew();
     for (const member of this.#members) {
       if (!takesPart(member) && !planned.has(member.id)) continue;
-      const part = partOf(member.id);
+      const part = this.partOf(member.id);
       member.channel.setRate(linkRate(part, member.id));
       member.channel.send({ type: "plan", plan: part });
       this.#members.planned(member, plan.term);

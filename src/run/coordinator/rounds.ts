@@ -4,9 +4,8 @@
  * committed is the coordinator's decision.
  */
 import { present } from "../../base/assert.ts";
-import { type ChainId, nodeId } from "../../base/ids.ts";
+import { type ChainId, type NodeId, nodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
-import { partsOf } from "../../plan/part.ts";
 import type { ChainPlan, Plan } from "../../plan/plan.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
 import type { RoundCommitted } from "../metrics/record.ts";
@@ -34,6 +33,15 @@ export type RoundOutcome =
   /** Nobody is left in it; hopeless where it would be the same again. */
   | { readonly kind: "empty"; readonly problem: string; readonly isHopeless: boolean };
 
+/** What a round runs under. */
+export interface UnderPlan {
+  readonly plan: Plan;
+  /** Chains with a node that is not there: they are out of the round from the start. */
+  readonly broken: readonly ChainPlan[];
+  /** The part of the plan that concerns a node. */
+  partOf(node: NodeId): Plan;
+}
+
 /** A member that misses so many deadlines in a row is asked to go. */
 const lateRoundsMax = 2;
 
@@ -52,17 +60,16 @@ export class Rounds {
     this.#onDeadline = onDeadline;
   }
 
-  /**
-   * Starts a round under a plan that everybody has ready who is there.
-   * @param broken chains with a node that is not: they are out of the round from the start
-   */
-  begin(plan: Plan, number: number, learningRate: number, broken: readonly ChainPlan[]): void {
+  /** Starts a round under a plan that everybody has ready who is there. */
+  begin(
+    { plan, partOf, broken }: UnderPlan,
+    { number, learningRate }: { number: number; learningRate: number },
+  ): void {
     const startedMs = this.#host.now();
     const waitMs = roundDeadlineMs(plan);
     const at = { number, startedMs, deadlineMs: startedMs + waitMs, learningRate };
     const round = new Round(plan, at);
     const { term } = plan;
-    const partOf = partsOf(plan);
     for (const member of this.#members) {
       member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
       if (member.plannedTerm !== term) continue;

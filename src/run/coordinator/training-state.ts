@@ -1,9 +1,3 @@
-/** A model as runs start from it; tensors have no values in the null engine's world. */
-export interface StartModel {
-  readonly graph: Graph;
-  readonly weights: ReadonlyMap<string, Tensor>;
-}
-
 /**
  * The trained tensors of the whole model: parameters and optimizer state. Only
  * committed rounds change them, so at any moment they are what a restart or an
@@ -23,6 +17,12 @@ import { type Graph, isTrained } from "../../compile/graph.ts";
 import { type OptimizerSpec, optimizerState } from "../../compile/optimizer.ts";
 import type { Segment } from "../../compile/segment.ts";
 import type { CopyPlan, Plan } from "../../plan/plan.ts";
+
+/** A model as runs start from it; tensors have no values in the null engine's world. */
+export interface StartModel {
+  readonly graph: Graph;
+  readonly weights: ReadonlyMap<string, Tensor>;
+}
 
 interface SegmentNames {
   readonly needed: string[];
