@@ -8,6 +8,7 @@
  * Bytes may come from anywhere, so the reader checks everything that the format
  * promises: no range beyond the end, no overlap, no hole.
  */
+import { joinBytes } from "./bytes.ts";
 import { InputError } from "./errors.ts";
 import {
   byteLength,
@@ -53,14 +54,7 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, DenseTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
-  const parts = safetensorsParts(tensors, metadata);
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  return joinBytes(safetensorsParts(tensors, metadata));
 }
 
 /** {@link writeSafetensors} without copying values: the parts of the file, which view the tensors. */

@@ -59,7 +59,7 @@ export async function join(options: BrowserJoinOptions): Promise<BrowserJoined> 
   const worker = new Rejoiner(
     browserHost({ engine, train, store }),
     first,
-    (done) => settle(dial(), done),
+    (done) => void settle(dial(), done),
     {
       name,
       kind: "device",

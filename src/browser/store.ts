@@ -28,7 +28,7 @@ export class PrivateFiles implements Store {
 
   /** Replaces the file atomically; writes take effect in the order of their calls. */
   write(name: string, bytes: Uint8Array, done: Done<null>): void {
-    settle(this.save(name, bytes), done);
+    void settle(this.save(name, bytes), done);
   }
 
   /** {@link write} as a promise. @throws EdgeloomError where the browser cannot do it */

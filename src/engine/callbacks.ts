@@ -11,9 +11,12 @@ export interface Samples extends Omit<DataSource, "batch" | "slice"> {
   slice(from: number, to: number): Batch;
 }
 
-/** Answers a promise by callback: a rejection becomes a failure in words, never an exception. */
-export function settle<T>(result: Promise<T>, done: Done<T>): void {
-  result.then(
+/**
+ * Answers a promise by callback: a rejection becomes a failure in words, never an exception.
+ * @returns a promise that is kept when it has been answered
+ */
+export function settle<T>(result: Promise<T>, done: Done<T>): Promise<void> {
+  return result.then(
     (value) => done({ ok: true, value }),
     (error: unknown) => done({ ok: false, error: messageOf(error) }),
   );
@@ -23,17 +26,17 @@ export function callbackEngine(engine: Engine): HostEngine {
   const nothing = (): null => null;
   return {
     description: engine.description,
-    load: (programs, done) => settle(engine.load(programs).then(nothing), done),
-    write: (values, done) => settle(engine.write(values).then(nothing), done),
-    read: (slots, done) => settle(engine.read(slots), done),
-    run: (run, done) => settle(engine.run(run), done),
-    drop: (prefix, done) => settle(engine.drop(prefix).then(nothing), done),
+    load: (programs, done) => void settle(engine.load(programs).then(nothing), done),
+    write: (values, done) => void settle(engine.write(values).then(nothing), done),
+    read: (slots, done) => void settle(engine.read(slots), done),
+    run: (run, done) => void settle(engine.run(run), done),
+    drop: (prefix, done) => void settle(engine.drop(prefix).then(nothing), done),
   };
 }
 
 export function callbackData(samples: Samples): DataSource {
   const answer = (gather: () => Batch, done: Done<Batch>): void => {
-    settle(new Promise<Batch>((resolve) => resolve(gather())), done);
+    void settle(new Promise<Batch>((resolve) => resolve(gather())), done);
   };
   return {
     samples: samples.samples,

@@ -13,16 +13,7 @@ import {
   webcrypto,
   X509Certificate,
 } from "node:crypto";
-import {
-  chmodSync,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
@@ -39,6 +30,7 @@ import {
   X509CertificateGenerator,
 } from "@peculiar/x509";
 import { InputError, messageOf } from "../base/errors.ts";
+import { replacePrivate } from "./replace-file.ts";
 
 /** What a TLS server shows and proves itself with. */
 export interface Identity {
@@ -251,10 +243,3 @@ async function pemOfKey(key: webcrypto.CryptoKey): Promise<string> {
 
 /** Positive, and never the same twice. */
 const serialNumber = (): string => `01${randomBytes(15).toString("hex")}`;
-
-function replacePrivate(path: string, text: string): void {
-  const temporary = `${path}.part`;
-  writeFileSync(temporary, text, { mode: 0o600 });
-  chmodSync(temporary, 0o600);
-  renameSync(temporary, path);
-}

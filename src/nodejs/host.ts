@@ -3,9 +3,10 @@ import { createHash, randomInt } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { random } from "../base/random.ts";
+import { timerOn } from "../base/timer.ts";
 import type { SampleSource } from "../data/source.ts";
 import { callbackData, callbackEngine } from "../engine/callbacks.ts";
-import type { Cancel, Engine, Host, Store } from "../run/host.ts";
+import type { Engine, Host, Store } from "../run/host.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
 
 export interface NodeHostOptions {
@@ -31,20 +32,11 @@ export function nodeHost(options: NodeHostOptions): Host {
 }
 
 /** Calls `fire` once after so many milliseconds; the answer cancels it. */
-export function after(delayMs: number, fire: () => void): Cancel {
-  const dueMs = performance.now() + delayMs;
-  const wait = (leftMs: number): NodeJS.Timeout =>
-    // setTimeout takes a delay beyond 31 bits for none.
-    setTimeout(onTimer, Math.min(Math.ceil(leftMs), 2 ** 31 - 1));
-  const onTimer = (): void => {
-    // It counts in whole milliseconds of a clock of its own, and may be early by one of them.
-    const leftMs = dueMs - performance.now();
-    if (leftMs > 0) timer = wait(leftMs);
-    else fire();
-  };
-  let timer = wait(delayMs);
-  return () => clearTimeout(timer);
-}
+export const after = timerOn({
+  now: () => performance.now(),
+  set: (fire, ms) => setTimeout(fire, ms),
+  clear: clearTimeout,
+});
 
 /** A store for peers that keep nothing. */
 export const noStore: Store = {

@@ -4,17 +4,19 @@
  * open holds it alone, so two coordinators never write to one run.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate as breathe } from "node:timers/promises";
 import { InputError, messageOf } from "../base/errors.ts";
 import { readSafetensors } from "../base/safetensors.ts";
 import type { DenseTensor } from "../base/tensor.ts";
+import { settle } from "../engine/callbacks.ts";
 import type { Legacy } from "../run/coordinator/coordinator-options.ts";
 import { readJournal } from "../run/coordinator/journal.ts";
-import type { Done, Journal } from "../run/host.ts";
+import type { Journal } from "../run/host.ts";
+import { replaceFile } from "./replace-file.ts";
 
 /** The database with a run's decisions. */
 export const journalFile = "journal.sqlite";
@@ -33,7 +35,7 @@ export interface RunJournal extends Journal {
    * @throws InputError where entries cannot be read, or no checkpoint is whole
    */
   legacy(): Legacy | undefined;
-  /** Ends writing, once what was begun is done; a second time changes nothing. */
+  /** Ends writing; a second time changes nothing. */
   close(): void;
 }
 
@@ -66,8 +68,9 @@ export function openJournal(folder: string): RunJournal {
     legacy() {
       const written = entries();
       if (written.length === 0) return undefined;
-      const past = readJournal(written, (name) => isWhole(files, name));
-      sweep(files, past.kept);
+      const whole = wholeFiles(files);
+      const past = readJournal(written, (name) => whole.has(name));
+      sweep(files, (name) => whole.has(name) && past.kept.has(name));
       const tensors = new Map<string, DenseTensor>();
       for (const name of Object.values(past.checkpoint ?? {})) {
         const bytes = new Uint8Array(readFileSync(pathOf(files, name)));
@@ -138,25 +141,29 @@ function openDatabase(path: string): DatabaseSync {
 
 const pathOf = (files: string, name: string): string => join(files, `${name}.safetensors`);
 
-/** Whether a kept file holds what its name says. */
-function isWhole(files: string, name: string): boolean {
-  try {
-    const bytes = readFileSync(pathOf(files, name));
-    return createHash("sha256").update(bytes).digest("hex") === name;
-  } catch {
-    return false;
+/** Names of the kept files that hold what their names say. */
+function wholeFiles(files: string): Set<string> {
+  const whole = filesIn(files).filter((file) => {
+    const bytes = readFileSync(join(files, file));
+    return createHash("sha256").update(bytes).digest("hex") === nameOf(file);
+  });
+  return new Set(whole.map(nameOf));
+}
+
+/**
+ * Frees what a crash has left behind: half-written files, and those that no entry speaks of any
+ * more; and damaged ones, in whose place the same bytes may have to be kept anew.
+ */
+function sweep(files: string, isNeeded: (name: string) => boolean): void {
+  for (const file of filesIn(files)) {
+    if (!isNeeded(nameOf(file))) rmSync(join(files, file), { force: true });
   }
 }
 
-/** Frees what a crash has left behind: half-written files, and those that no entry speaks of any more. */
-function sweep(files: string, held: ReadonlySet<string>): void {
-  if (!existsSync(files)) return;
-  for (const file of readdirSync(files)) {
-    if (!held.has(file.replace(/\.safetensors$/, ""))) rmSync(join(files, file), { force: true });
-  }
-}
+const filesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
+const nameOf = (file: string): string => file.replace(/\.safetensors$/, "");
 
-/** Writes beside the file, makes it durable, then renames; the folder is made durable as well. */
+/** Keeps bytes under their hash; the folder is made durable as well, so that the name is. */
 async function keepFile(files: string, parts: readonly Uint8Array[]): Promise<string> {
   const hash = createHash("sha256");
   for (const part of parts) {
@@ -167,16 +174,7 @@ async function keepFile(files: string, parts: readonly Uint8Array[]): Promise<st
   const name = hash.digest("hex");
   const path = pathOf(files, name);
   if (existsSync(path)) return name;
-  mkdirSync(files, { recursive: true });
-  const temporary = `${path}.part`;
-  const file = await open(temporary, "w");
-  try {
-    await file.writev([...parts]);
-    await file.datasync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
+  await replaceFile(path, parts);
   const folder = await open(files, "r");
   try {
     await folder.sync();
@@ -184,11 +182,4 @@ async function keepFile(files: string, parts: readonly Uint8Array[]): Promise<st
     await folder.close();
   }
   return name;
-}
-
-function settle<T>(result: Promise<T>, done: Done<T>): Promise<void> {
-  return result.then(
-    (value) => done({ ok: true, value }),
-    (error: unknown) => done({ ok: false, error: messageOf(error) }),
-  );
 }

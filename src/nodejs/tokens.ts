@@ -8,11 +8,12 @@
  * key, so a run that is resumed has the same links.
  */
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { errors, jwtVerify, SignJWT } from "jose";
 import * as z from "zod/mini";
 import { InputError, messageOf } from "../base/errors.ts";
+import { replacePrivate } from "./replace-file.ts";
 import { accessFile } from "./run-folder.ts";
 
 /** What a token lets its holder do; `docs/security.md` has the table. */
@@ -175,12 +176,8 @@ export class RunTokens {
   /** Replaces the file at once, so that a crash leaves the old or the new one. */
   #save(): void {
     if (this.#path === null) return;
-    const temporary = `${this.#path}.part`;
     try {
-      writeFileSync(temporary, `${JSON.stringify(this.#access, null, 2)}\n`, { mode: 0o600 });
-      // A file that was there before keeps its mode.
-      chmodSync(temporary, 0o600);
-      renameSync(temporary, this.#path);
+      replacePrivate(this.#path, `${JSON.stringify(this.#access, null, 2)}\n`);
     } catch (error) {
       throw accessError(this.#path, error, "a folder that can be written");
     }

@@ -1,4 +1,5 @@
 /** A coordinator's journal in virtual time, on a disk that outlives whoever writes to it. */
+import { joinBytes } from "../base/bytes.ts";
 import { Hasher } from "../base/hash.ts";
 import { readSafetensors } from "../base/safetensors.ts";
 import type { DenseTensor } from "../base/tensor.ts";
@@ -48,7 +49,7 @@ export function simJournal(
       );
     },
     keep(parts, done) {
-      const bytes = joined(parts);
+      const bytes = joinBytes(parts);
       const name = nameOf(bytes);
       write(
         () => void disk.kept.set(name, bytes),
@@ -82,13 +83,3 @@ export function legacyOn(disk: SimDisk): Legacy | undefined {
 }
 
 const nameOf = (bytes: Uint8Array): string => new Hasher().bytes(bytes).digest();
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}

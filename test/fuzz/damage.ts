@@ -1,9 +1,11 @@
 /** Damage to messages of a link: bytes that are wrong anywhere, and frames that are well-formed and say something wrong. */
+import { joinBytes } from "../../src/base/bytes.ts";
 import { type Random, random } from "../../src/base/random.ts";
 import type { Frame, Link } from "../../src/run/host.ts";
 import { chunkMark, decodeWorkerFrame, joinFrame, splitFrame } from "../../src/run/wire/frame.ts";
 
-const pick = <T>(draw: Random, from: readonly T[]): T => from[draw.below(from.length)] as T;
+/** One of a list, by chance. */
+export const pick = <T>(draw: Random, from: readonly T[]): T => from[draw.below(from.length)] as T;
 
 const nastyBytes = [0x00, 0x01, 0x20, 0x22, 0x2c, 0x7b, 0x7d, 0x80, 0xff];
 const nastyValues: readonly unknown[] = [
@@ -64,10 +66,10 @@ function damagedBytes(original: Uint8Array, draw: Random): Uint8Array {
         bytes = bytes.slice(0, at);
         break;
       case 3:
-        bytes = joined(bytes.slice(0, at), bytes.slice(at + 1 + draw.below(20)));
+        bytes = joinBytes([bytes.slice(0, at), bytes.slice(at + 1 + draw.below(20))]);
         break;
       default:
-        bytes = joined(bytes, randomBytes(draw));
+        bytes = joinBytes([bytes, randomBytes(draw)]);
     }
   }
   return bytes;
@@ -107,7 +109,7 @@ function damagedFrame(bytes: Uint8Array, draw: Random): Uint8Array | null {
   const head = new Uint8Array(Math.ceil((4 + json.length) / 8) * 8);
   new DataView(head.buffer).setUint32(0, json.length, true);
   head.set(json, 4);
-  return joined(head, body);
+  return joinBytes([head, body]);
 }
 
 /** A value of the same kind, mostly. */
@@ -129,13 +131,6 @@ function placesOf(value: unknown, places: Place[] = []): Place[] {
     placesOf(holder[key], places);
   }
   return places;
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(a.length + b.length);
-  bytes.set(a);
-  bytes.set(b, a.length);
-  return bytes;
 }
 
 /** Bytes as a link hands them over, whatever they are. */

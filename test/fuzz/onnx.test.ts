@@ -3,9 +3,11 @@
  * ModelError, in bounded time. `npm run fuzz` does it with 100,000 files; the
  * variable EDGELOOM_FUZZ says how many.
  */
+
 import { readFileSync } from "node:fs";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
+import { joinBytes } from "../../src/base/bytes.ts";
 import { ModelError } from "../../src/base/errors.ts";
 import { type Random, random } from "../../src/base/random.ts";
 import { int64 } from "../../src/base/tensor.ts";
@@ -20,6 +22,7 @@ import { stagePrograms } from "../../src/compile/program.ts";
 import { segmentModel } from "../../src/compile/segment.ts";
 import { specialize } from "../../src/compile/specialize.ts";
 import { builtInModel } from "../../src/models/models.ts";
+import { pick } from "./damage.ts";
 
 const count = Number(process.env.EDGELOOM_FUZZ ?? 1500);
 const opNames = Object.keys(ops);
@@ -80,8 +83,6 @@ const nastyBytes = [0x00, 0x01, 0x7f, 0x80, 0xff, 0x0a, 0x12, 0x1a, 0x22, 0x2a];
 const nastyIntegers = [-1n, 0n, 1n, 2n, 3n, 7n, 64n, 2n ** 31n, 2n ** 62n];
 const nastyNumbers = [Number.NaN, Number.POSITIVE_INFINITY, -1, 0, 1, 2, 1e30];
 
-const pick = <T>(draw: Random, from: readonly T[]): T => from[draw.below(from.length)] as T;
-
 /** Bytes that are wrong anywhere: most such files end in the decoder. */
 function damagedBytes(file: Uint8Array, draw: Random): Uint8Array {
   let bytes: Uint8Array = file.slice();
@@ -101,12 +102,12 @@ function damagedBytes(file: Uint8Array, draw: Random): Uint8Array {
         // A piece stands somewhere else as well.
         const piece = bytes.slice(at, at + 1 + draw.below(40));
         const to = draw.below(bytes.length);
-        bytes = joined(bytes.slice(0, to), piece, bytes.slice(to));
+        bytes = joinBytes([bytes.slice(0, to), piece, bytes.slice(to)]);
         break;
       }
       default:
         // A piece is missing.
-        bytes = joined(bytes.slice(0, at), bytes.slice(at + 1 + draw.below(20)));
+        bytes = joinBytes([bytes.slice(0, at), bytes.slice(at + 1 + draw.below(20))]);
     }
   }
   return bytes;
@@ -150,16 +151,6 @@ function damagedModel(file: Uint8Array, draw: Random): Uint8Array {
     }
   }
   return toBinary(ModelProtoSchema, model);
-}
-
-function joined(...parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }
 
 /** Takes a file as far as a training step; true where it went all the way. */

@@ -8,6 +8,7 @@
  * the manner of safetensors. Receiving copies nothing where memory is aligned.
  */
 import * as z from "zod/mini";
+import { joinBytes } from "../../base/bytes.ts";
 import { messageOf, ProtocolError } from "../../base/errors.ts";
 import {
   byteLength,
@@ -111,17 +112,12 @@ export function frameBytes(frame: Frame): number {
 }
 
 /** Joins a frame with real bytes into one buffer, for transports that need one. */
-export function joinFrame(frame: Frame): Uint8Array {
-  const bytes = new Uint8Array(frameBytes(frame));
-  bytes.set(frame.head, 0);
-  let offset = frame.head.length;
-  for (const part of frame.body) {
-    if (part.bytes === null)
-      throw new ProtocolError("a tensor without values cannot leave the process");
-    bytes.set(part.bytes, offset);
-    offset += part.byteLength;
-  }
-  return bytes;
+export function joinFrame({ head, body }: Frame): Uint8Array {
+  const parts = body.map(({ bytes }) => {
+    if (bytes === null) throw new ProtocolError("a tensor without values cannot leave the process");
+    return bytes;
+  });
+  return joinBytes([head, ...parts]);
 }
 
 /** Splits a received message of a link, a frame or a chunk, without copying. @throws ProtocolError */
@@ -267,13 +263,7 @@ class BodyReader {
     }
     if (isHollow) return null;
     if (pieces.length === 1) return pieces[0] as Uint8Array;
-    const joined = new Uint8Array(length);
-    let at = 0;
-    for (const piece of pieces) {
-      joined.set(piece, at);
-      at += piece.length;
-    }
-    return joined;
+    return joinBytes(pieces);
   }
 
   /** The parts that have not been taken. */
