@@ -63,12 +63,14 @@ export function planRequest(
   return {
     term: 1,
     segments,
-    fleet: { nodes, cellBytesPerMs },
+    fleet: { nodes, links: [], cellBytesPerMs },
     recompute: false,
     work: 1,
     labelBytes: 0,
     codecUp: "float32",
     codecDown: "float32",
+    pipeline: { schedule: "window", window: null, backward: "stored" },
+    accumulate: 1,
     ...more,
   };
 }

@@ -68,6 +68,13 @@ function checkChains(plan: Plan, segments: number, copies: Copies, check: Check)
       Number.isInteger(chain.work) && chain.work >= 1,
       `${chain.id} has ${chain.work} batches a round; allowed: 1 or more`,
     );
+    check(
+      chain.schedule === "window"
+        ? Number.isInteger(chain.window) && chain.window >= 0
+        : chain.window === 0,
+      `${chain.id} has a window of ${chain.window} with the schedule ${chain.schedule}; ` +
+        "allowed: 0 or more with the schedule window, 0 with any other",
+    );
     checkStages(chain, segments, copies, check);
     for (const { copy } of chain.stages) {
       check(!used.has(copy), `${copy} serves two stages`);

@@ -42,6 +42,7 @@ export function local(request: PlanRequest): Plan {
         source: node.id,
         stages: [{ copy, backward: "none" }],
         schedule: "serial",
+        window: 0,
         work,
       },
     ],

@@ -250,6 +250,7 @@ function layOut(
         { copy: served, backward: "none" },
       ],
       schedule: "serial",
+      window: 0,
       work: request.work,
     });
     links.push({

@@ -3,9 +3,9 @@
  * from costs and fleet to a plan; peers carry out whatever plan they are given
  * and never ask which scheme it came from.
  *
- * Fields of the full vocabulary that no issue has needed yet (micro-batches,
- * windows, merge, gates, phases) are absent from the types, so a plan cannot
- * name them; `checkPlan` refuses what arrives from outside.
+ * Fields of the full vocabulary that no issue has needed yet (merge, gates,
+ * phases) are absent from the types, so a plan cannot name them; `checkPlan`
+ * refuses what arrives from outside.
  */
 import type { ChainId, CopyId, NodeId } from "../base/ids.ts";
 import type { CodecName } from "../codec/codec.ts";
@@ -24,9 +24,29 @@ export interface CopyPlan {
 /** One stage of a chain. Its input is the stage before it, or the source's data. */
 export interface StagePlan {
   readonly copy: CopyId;
-  /** `stored`: activations are kept from forward to backward; `none`: the stage holds the loss. */
-  readonly backward: "stored" | "none";
+  /**
+   * - `stored`: activations and the parameters that made them are kept from forward to backward
+   *   (weight stashing, Narayanan et al., "PipeDream", 2019)
+   * - `replay`: the input alone is kept; backward computes forward once more with the parameters of
+   *   the moment (feature replay, Huo et al., "Training neural networks using features replay", 2018)
+   * - `none`: the stage holds the loss, and does both at once
+   */
+  readonly backward: "stored" | "replay" | "none";
 }
+
+/**
+ * In which order a chain's stages work on its batches.
+ * - `serial`: one batch at a time: forward, backward, update.
+ * - `gpipe`: the batches of one update (`accumulate` of them) go forward one after the other, then
+ *   back (Huang et al., "GPipe", 2019).
+ * - `1f1b`: the same batches, but each goes back as soon as it can, so that a stage keeps no more of
+ *   them than there are stages from it to the last one (Narayanan et al., 2019).
+ * - `window`: updates do not hold up the batches after them: a batch goes forward as soon as fewer
+ *   than `window + 1` are under way.
+ *
+ * The first three compute the same to the last bit.
+ */
+export type ScheduleKind = "serial" | "gpipe" | "1f1b" | "window";
 
 /** How one batch flows. */
 export interface ChainPlan {
@@ -34,8 +54,9 @@ export interface ChainPlan {
   /** The node whose data it trains on; it holds the first stage. */
   readonly source: NodeId;
   readonly stages: readonly StagePlan[];
-  /** `serial`: one batch at a time, forward then backward, then update. */
-  readonly schedule: "serial";
+  readonly schedule: ScheduleKind;
+  /** Staleness bound of the schedule `window`: so many batches' updates a forward pass may miss. 0 elsewhere. */
+  readonly window: number;
   /** Batches per round. */
   readonly work: number;
 }
@@ -122,11 +143,32 @@ export interface FleetNode {
   readonly latencyMs: number;
 }
 
+/** What is known of the way between two nodes, where it is not what their own links say. */
+export interface FleetLink {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  /** Bytes per millisecond from `from` to `to`, and back; null where nothing limits it. */
+  readonly thereBytesPerMs: number | null;
+  readonly backBytesPerMs: number | null;
+  /** One-way delay. */
+  readonly latencyMs: number;
+}
+
 /** Machines and what they share. */
 export interface Fleet {
   readonly nodes: readonly FleetNode[];
+  /** Ways that were measured, at most one for a pair; any other takes the slower link and both delays. */
+  readonly links: readonly FleetLink[];
   /** The radio cell that all devices share, in bytes per millisecond; null where there is none. */
   readonly cellBytesPerMs: number | null;
+}
+
+/** How a job wants its pipeline; other planners than `pipeline` have no use for it. */
+export interface PipelineChoice {
+  readonly schedule: Exclude<ScheduleKind, "serial">;
+  /** Staleness bound for the schedule `window`; null for the least that keeps the pipeline full. */
+  readonly window: number | null;
+  readonly backward: "stored" | "replay";
 }
 
 /** What a planner is given. */
@@ -142,6 +184,9 @@ export interface PlanRequest {
   readonly labelBytes: number;
   readonly codecUp: CodecName;
   readonly codecDown: CodecName;
+  readonly pipeline: PipelineChoice;
+  /** Batches to an update. */
+  readonly accumulate: number;
 }
 
 /**

@@ -33,6 +33,7 @@ const everything = {
   rounds: 3,
   localBatches: 2,
   planner: "local",
+  pipeline: { schedule: "1f1b", window: null, backward: "replay" },
   codec: { up: "float16", down: "float32" },
   seed: 7,
   evaluate: { every: 2, samples: null },

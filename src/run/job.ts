@@ -96,6 +96,12 @@ const modelOptionsSchema = z.strictObject({
   length: z.optional(positiveInt),
 });
 
+const pipelineSchema = z.strictObject({
+  schedule: z._default(z.enum(["window", "1f1b", "gpipe"]), "window"),
+  window: z._default(z.nullable(z.int().check(z.nonnegative(), z.maximum(64))), null),
+  backward: z._default(z.enum(["stored", "replay"]), "stored"),
+});
+
 const jobSchema = z.strictObject({
   name: z._default(z.string().check(z.regex(namePattern, "letters, digits, _ . -")), "job"),
   model: z.string().check(z.minLength(1)),
@@ -110,6 +116,7 @@ const jobSchema = z.strictObject({
   rounds: z._default(positiveInt, 10),
   localBatches: z._default(positiveInt, 10),
   planner: z._default(z.enum(plannerNames as [string, ...string[]]), "parallel-split"),
+  pipeline: z._default(pipelineSchema, { schedule: "window", window: null, backward: "stored" }),
   codec: z._default(
     z.strictObject({
       up: z._default(codecField, "float32"),

@@ -109,11 +109,13 @@ export class CompiledJob {
       term,
       segments: this.costs,
       recompute: this.#job.recompute,
-      fleet: { nodes, cellBytesPerMs: fleet.cellBytesPerMs },
+      fleet: { nodes, links: [], cellBytesPerMs: fleet.cellBytesPerMs },
       work: localBatches,
       labelBytes: batch * labelWidth,
       codecUp: codec.up,
       codecDown: codec.down,
+      pipeline: this.#job.pipeline,
+      accumulate: this.optimizer.accumulate,
     };
   }
 

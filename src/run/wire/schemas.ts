@@ -44,6 +44,9 @@ export const pacedSchema = z.strictObject({ bytes: count, ms: duration });
 /** See `Span`; a clock that is read twice may give an age just below 0. */
 export const spanSchema = z.tuple([z.enum(spanKinds), z.number(), duration]);
 
+/** Batches that a plan may have under way beside the first. */
+const windowMax = 1024;
+
 export const planSchema = z.strictObject({
   term: count,
   planner: text,
@@ -55,8 +58,9 @@ export const planSchema = z.strictObject({
     z.strictObject({
       id,
       source: id,
-      stages: z.array(z.strictObject({ copy: id, backward: z.enum(["stored", "none"]) })),
-      schedule: z.literal("serial"),
+      stages: z.array(z.strictObject({ copy: id, backward: z.enum(["stored", "replay", "none"]) })),
+      schedule: z.enum(["serial", "gpipe", "1f1b", "window"]),
+      window: z._default(z.int().check(z.nonnegative(), z.maximum(windowMax)), 0),
       work: count,
     }),
   ),
