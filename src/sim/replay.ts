@@ -59,13 +59,13 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
     if (record.type !== "round") continue;
     const current: Plan = present(plan, "a plan before the first round");
     const brought = new Map<CopyId, Contribution>();
-    for (const { chain: id, samples } of record.participants) {
+    for (const { chain: id, samples, passes } of record.participants) {
       const chain = present(
         current.chains.find((candidate) => candidate.id === id),
         id,
       );
       const run = new ChainReplay(options, { graph, segments, plan: current, chain });
-      const results = await run.train(record.round, record.learningRate, trained);
+      const results = await run.train({ ...record, passes }, trained);
       for (const [copy, tensors] of results) brought.set(copy, { samples, tensors });
     }
     for (const [name, value] of mergeGroups(current, brought)) trained.set(name, value);
@@ -77,8 +77,27 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
 interface Stage {
   readonly copy: CopyPlan;
   readonly programs: StagePrograms;
-  /** Everything the stage holds between its programs, by `of` and role. */
+  readonly isReplayed: boolean;
+  /** The passes that it has still to take, F forward and B backward. */
+  passes: string;
+  /** What it holds from batch to batch, by `of` and role: parameters, optimizer state, sums of gradients. */
   readonly held: Map<string, Tensor>;
+  /** Batches that went forward and have not come back, by step. */
+  readonly underWay: Map<number, UnderWay>;
+  /** What has arrived, by step: features with their labels, and gradients. */
+  readonly features: Map<number, { crossing: Tensor[]; labels: Tensor }>;
+  readonly gradients: Map<number, Tensor[]>;
+  /** Passes taken each way. */
+  forward: number;
+  backward: number;
+}
+
+/** What one batch leaves at a stage for its way back. */
+interface UnderWay {
+  /** Its features and what was saved of it. */
+  readonly own: Map<string, Tensor>;
+  /** What the stage held when it went forward. */
+  readonly stashed: ReadonlyMap<string, Tensor>;
 }
 
 /** One chain's round, from the tensors at its start to each copy's tensors at its end. */
@@ -88,7 +107,7 @@ class ChainReplay {
   readonly #chain: ChainPlan;
   readonly #stages: readonly Stage[];
   #learningRate = 0;
-  #step = 0;
+  #firstStep = 0;
 
   constructor(
     options: ReplayOptions,
@@ -98,39 +117,49 @@ class ChainReplay {
     this.#plan = at.plan;
     this.#chain = at.chain;
     const spec = jobSpecOf(options.job);
-    this.#stages = at.chain.stages.map(({ copy: id }) => {
+    this.#stages = at.chain.stages.map(({ copy: id, backward }) => {
       const copy = present(
         at.plan.copies.find((candidate) => candidate.id === id),
         id,
       );
-      const programs = stagePrograms(at.graph, at.segments, copy.from, copy.to, spec);
-      return { copy, programs, held: new Map() };
+      const isReplayed = backward === "replay";
+      const recompute = isReplayed || spec.recompute;
+      const programs = stagePrograms(at.graph, at.segments, copy.from, copy.to, {
+        ...spec,
+        recompute,
+      });
+      return {
+        copy,
+        programs,
+        isReplayed,
+        passes: "",
+        held: new Map(),
+        underWay: new Map(),
+        features: new Map(),
+        gradients: new Map(),
+        forward: 0,
+        backward: 0,
+      };
     });
   }
 
   async train(
-    round: number,
-    learningRate: number,
+    at: { round: number; learningRate: number; passes: readonly string[] | undefined },
     trained: ReadonlyMap<string, Tensor>,
   ): Promise<Map<CopyId, Map<string, Tensor>>> {
-    const { job, samplesOf } = this.#options;
-    this.#learningRate = learningRate;
-    for (const { programs, held } of this.#stages) {
-      for (const port of neededPorts(programs)) {
-        held.set(key(port), present(trained.get(port.of), port.of));
+    const { work } = this.#chain;
+    this.#learningRate = at.learningRate;
+    this.#firstStep = at.round * work;
+    for (const [i, stage] of this.#stages.entries()) {
+      // What takes the passes in another order computes the same, unless the log says so.
+      stage.passes = at.passes?.[i] || "FB".repeat(work);
+      for (const port of neededPorts(stage.programs)) {
+        stage.held.set(key(port), present(trained.get(port.of), port.of));
       }
     }
-    const source = samplesOf(this.#chain.source);
-    for (let b = 0; b < this.#chain.work; b++) {
-      this.#step = round * this.#chain.work + b;
-      const { features, labels } = source.batch({
-        seed: job.seed,
-        node: this.#chain.source,
-        step: this.#step,
-        size: job.batch,
-      });
-      await this.#batch(features, labels);
-    }
+    while (await this.#advance()) {}
+    const open = this.#stages.find(({ backward }) => backward < work);
+    if (open !== undefined) throw new Error(`the log's passes of ${open.copy.id} lead nowhere`);
     return new Map(
       this.#stages.map(({ copy, programs, held }) => [
         copy.id,
@@ -141,32 +170,98 @@ class ChainReplay {
     );
   }
 
-  async #batch(features: Tensor, labels: Tensor): Promise<void> {
-    const isLast = (this.#step + 1) % this.#options.job.optimizer.accumulate === 0;
-    let crossing = [features];
+  /** Takes a pass wherever what it needs is there. @returns whether there was any */
+  async #advance(): Promise<boolean> {
+    let hasAdvanced = false;
     for (const [i, stage] of this.#stages.entries()) {
-      if (stage.programs.forward === null) break;
-      const out = await this.#run(stage, stage.programs.forward, crossing, null);
-      crossing = out.features.map((feature) => this.#carry(i, "codecUp", feature));
+      const { forward, backward, features, gradients } = stage;
+      const isForward = stage.programs.step !== null || stage.passes[forward + backward] === "F";
+      if (forward < this.#chain.work && isForward) {
+        if (i === 0) this.#draw(forward);
+        const feature = features.get(forward);
+        if (feature === undefined) continue;
+        features.delete(forward);
+        stage.forward++;
+        await this.#goForward(i, forward, feature);
+      } else {
+        const gradient = gradients.get(backward);
+        if (gradient === undefined) continue;
+        gradients.delete(backward);
+        await this.#goBackward(i, backward, gradient);
+      }
+      hasAdvanced = true;
     }
-    const last = present(this.#stages.at(-1), "a last stage");
-    let out = await this.#run(last, present(last.programs.step, "a step"), crossing, labels);
-    if (last.programs.update !== null && isLast)
-      await this.#run(last, last.programs.update, [], null);
-    for (let i = this.#stages.length - 2; i >= 0; i--) {
-      const stage = present(this.#stages[i], "a stage");
-      const { backward, update } = stage.programs;
-      if (backward === null) break;
-      const gradients = out.gradients.map((gradient) => this.#carry(i, "codecDown", gradient));
-      out = await this.#run(stage, backward, gradients, null);
-      if (update !== null && isLast) await this.#run(stage, update, [], null);
+    return hasAdvanced;
+  }
+
+  #draw(step: number): void {
+    const { job, samplesOf } = this.#options;
+    const { source } = this.#chain;
+    const { features, labels } = samplesOf(source).batch({
+      seed: job.seed,
+      node: source,
+      step: this.#firstStep + step,
+      size: job.batch,
+    });
+    this.#stage(0).features.set(step, { crossing: [features], labels });
+  }
+
+  async #goForward(
+    i: number,
+    step: number,
+    { crossing, labels }: { crossing: Tensor[]; labels: Tensor },
+  ): Promise<void> {
+    const stage = this.#stage(i);
+    const own = new Map<string, Tensor>();
+    const { programs, held, underWay } = stage;
+    if (programs.step !== null) {
+      const batch = { own, stashed: held };
+      const out = await this.#run(stage, programs.step, { step, batch, crossing, labels });
+      return this.#wentBack(i, step, out.gradients);
     }
+    const batch = { own, stashed: new Map(held) };
+    const program = present(programs.forward, "a forward program");
+    const out = await this.#run(stage, program, { step, batch, crossing, labels });
+    underWay.set(step, batch);
+    const features = out.features.map((feature) => this.#carry(i, "codecUp", feature));
+    this.#stage(i + 1).features.set(step, { crossing: features, labels });
+  }
+
+  async #goBackward(i: number, step: number, crossing: Tensor[]): Promise<void> {
+    const stage = this.#stage(i);
+    const { programs, isReplayed, held, underWay } = stage;
+    const { own, stashed } = present(underWay.get(step), "a batch under way");
+    underWay.delete(step);
+    const batch = { own, stashed: isReplayed ? held : stashed };
+    const out =
+      programs.backward === null
+        ? { gradients: [] }
+        : await this.#run(stage, programs.backward, { step, batch, crossing, labels: null });
+    await this.#wentBack(i, step, out.gradients);
+  }
+
+  /** Passes gradients on, and moves the parameters after the last batch of an update. */
+  async #wentBack(i: number, step: number, gradients: readonly Tensor[]): Promise<void> {
+    const stage = this.#stage(i);
+    stage.backward++;
+    if (i > 0) {
+      const carried = gradients.map((gradient) => this.#carry(i - 1, "codecDown", gradient));
+      this.#stage(i - 1).gradients.set(step, carried);
+    }
+    const isLast = (this.#firstStep + step + 1) % this.#options.job.optimizer.accumulate === 0;
+    if (stage.programs.update === null || !isLast) return;
+    const batch = { own: new Map(), stashed: stage.held };
+    await this.#run(stage, stage.programs.update, { step, batch, crossing: [], labels: null });
+  }
+
+  #stage(i: number): Stage {
+    return present(this.#stages[i], "a stage");
   }
 
   /** What a tensor is after it has crossed the border between stages i and i+1. */
   #carry(i: number, way: "codecUp" | "codecDown", value: Tensor): Tensor {
-    const from = present(this.#stages[i], "a stage").copy.node;
-    const to = present(this.#stages[i + 1], "a stage").copy.node;
+    const from = this.#stage(i).copy.node;
+    const to = this.#stage(i + 1).copy.node;
     const link = this.#plan.links.find(
       (candidate) =>
         candidate.chain === this.#chain.id && candidate.from === from && candidate.to === to,
@@ -179,8 +274,7 @@ class ChainReplay {
   async #run(
     stage: Stage,
     program: Program,
-    crossing: readonly Tensor[],
-    labels: Tensor | null,
+    { step, batch, crossing, labels }: Run,
   ): Promise<{ features: Tensor[]; gradients: Tensor[] }> {
     const { engine } = this.#options;
     const way = program.kind === "backward" ? "gradient" : "feature";
@@ -188,8 +282,8 @@ class ChainReplay {
     const feeds = new Map<string, Tensor>();
     for (const port of program.inputs) {
       // Backward may want the stage's input again, which came with forward.
-      if (port.role === way) stage.held.set(key(port), present(waiting.shift(), port.of));
-      feeds.set(port.name, copyOf(this.#input(stage, program, port, labels)));
+      if (port.role === way) batch.own.set(key(port), present(waiting.shift(), port.of));
+      feeds.set(port.name, copyOf(this.#input(stage, program, port, { step, batch, labels })));
     }
     await engine.load([program]);
     const { outputs } = await engine.run({
@@ -203,26 +297,43 @@ class ChainReplay {
       const value = present(outputs.get(port.name), port.name);
       if (port.role === "feature") leaving.features.push(value);
       else if (port.role === "gradient") leaving.gradients.push(value);
+      else if (port.role === "saved") batch.own.set(key(port), value);
       else stage.held.set(key(port), value);
     }
     return leaving;
   }
 
-  #input(stage: Stage, program: Program, port: Port, labels: Tensor | null): Tensor {
+  #input(
+    stage: Stage,
+    program: Program,
+    port: Port,
+    { step, batch, labels }: Omit<Run, "crossing">,
+  ): Tensor {
     const { seed, optimizer } = this.#options.job;
+    const at = this.#firstStep + step;
     switch (port.role) {
       case "labels":
         return present(labels, "labels");
       case "learningRate":
         return tensor("float32", [], Float32Array.of(this.#learningRate));
       case "noise":
-        return drawNoise(port, { seed, node: this.#chain.source, step: this.#step, of: port.of });
+        return drawNoise(port, { seed, node: this.#chain.source, step: at, of: port.of });
+      case "parameter":
+        return present(batch.stashed.get(key(port)), port.of);
       default:
-        return isFirstSum(program, port) && this.#step % optimizer.accumulate === 0
+        return isFirstSum(program, port) && at % optimizer.accumulate === 0
           ? zeros(port)
-          : present(stage.held.get(key(port)), `${port.role} ${port.of}`);
+          : present(batch.own.get(key(port)) ?? stage.held.get(key(port)), key(port));
     }
   }
+}
+
+/** What a run of a program is given beside what its stage holds. */
+interface Run {
+  readonly step: number;
+  readonly batch: UnderWay;
+  readonly crossing: readonly Tensor[];
+  readonly labels: Tensor | null;
 }
 
 /** Whether a port takes the sum of gradients so far, which starts from zeros. */

@@ -7,6 +7,7 @@ import { present } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
 import { Hasher } from "../base/hash.ts";
 import { runId } from "../base/ids.ts";
+import type { Planner } from "../plan/plan.ts";
 import { Coordinator } from "../run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
 import type { StartModel } from "../run/coordinator/training-state.ts";
@@ -36,6 +37,8 @@ import { World } from "./world.ts";
 export interface SimulationOptions {
   readonly job: Job;
   readonly model: StartModel;
+  /** Plans in place of the one that the job names. */
+  readonly planner?: Planner;
   readonly nodes: readonly SimNode[];
   /** Wires that nodes share. */
   readonly cells?: readonly SimCell[];
@@ -177,7 +180,7 @@ export class Simulation {
   }
 
   #coordinate(start: Start): Peer {
-    const { job, model, nodes, isWatched, patienceMs = 0 } = this.#options;
+    const { job, model, nodes, isWatched, patienceMs = 0, planner } = this.#options;
     const { journal } = start.disk;
     const legacy = legacyOn(journal);
     const coordinator = new Coordinator(
@@ -186,6 +189,7 @@ export class Simulation {
         run: runId(`${job.name}-simulated`),
         job,
         model,
+        ...(planner === undefined ? {} : { planner }),
         tickets: new Map(nodes.map((node) => [tokenOf(node), { kind: node.kind }])),
         edges: nodes.filter((node) => node.kind !== "device").length,
         journal: simJournal(start.clock, journal),

@@ -4,11 +4,12 @@ import { float32, type Tensor } from "../../src/base/tensor.ts";
 import type { Frame } from "../../src/run/host.ts";
 import { Channel } from "../../src/run/wire/channel.ts";
 import { decodeCoordinatorFrame, encodeFrame } from "../../src/run/wire/frame.ts";
-import type {
-  CoordinatorMessage,
-  Hello,
-  Message,
-  WorkerMessage,
+import {
+  type CoordinatorMessage,
+  type Hello,
+  type Message,
+  protocolVersions,
+  type WorkerMessage,
 } from "../../src/run/wire/messages.ts";
 import { helloOf, runBeside, type Stranger } from "./beside.ts";
 import { smallFleet, smallJob } from "./small-job.ts";
@@ -81,6 +82,7 @@ const contribution = (copy: string, term: number, round: number) =>
     copy,
     loss: null,
     steps: 3,
+    passes: "",
     computeMs: 1,
     held: { forward: 1, backward: 0, update: 0, step: 0 },
     paced: { bytes: 0, ms: 0 },
@@ -236,7 +238,11 @@ describe("who has not been admitted", () => {
   });
 
   it.each<[what: string, change: object, reason: string]>([
-    ["of a release to come", { protocols: { from: 5, to: 7 }, soul: "immortal" }, "version"],
+    [
+      "of a release to come",
+      { protocols: { from: protocolVersions.to + 1, to: 99 }, soul: "immortal" },
+      "version",
+    ],
     ["of a release that named one version", { protocols: undefined, protocol: 3 }, "version"],
     ["with versions turned round", { protocols: { from: 9, to: 4 } }, "version"],
     ["that lacks what our version needs", { duty: undefined }, "protocol"],
@@ -248,9 +254,9 @@ describe("who has not been admitted", () => {
   });
 
   it("J2: is welcomed in the newest version that both sides speak", async () => {
-    const change = { protocols: { from: 2, to: 9 }, soul: "immortal", name: "c", token: "c" };
+    const change = { protocols: { from: 2, to: 99 }, soul: "immortal", name: "c", token: "c" };
     const [welcome] = await answersTo([encodeFrame({ ...hello, ...change } as Hello)]);
-    expect(welcome).toMatchObject({ type: "welcome", protocol: 4, node: "c" });
+    expect(welcome).toMatchObject({ type: "welcome", protocol: protocolVersions.to, node: "c" });
   });
 
   it.each<[what: string, change: Partial<Hello>, reason: string]>([

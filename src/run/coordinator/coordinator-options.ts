@@ -1,6 +1,7 @@
 /** What a coordinator is given: a job, who may join, and what a predecessor has left (types only). */
 import type { RunId } from "../../base/ids.ts";
 import type { DenseTensor } from "../../base/tensor.ts";
+import type { Planner } from "../../plan/plan.ts";
 import type { Journal } from "../host.ts";
 import type { Job } from "../job.ts";
 import type { Tickets } from "./admission.ts";
@@ -21,6 +22,8 @@ export interface CoordinatorOptions {
   readonly model: StartModel;
   /** Join tokens and what each allows. */
   readonly tickets: Tickets;
+  /** Plans in place of the one that the job names. */
+  readonly planner?: Planner;
   /** Edge servers that the run waits for, beside the job's devices. */
   readonly edges: number;
   /** Where decisions are written down; none where the run need not outlive this coordinator. */

@@ -16,6 +16,7 @@ import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
+import { planners } from "../../plan/planners.ts";
 import type { Frame, Host, Link } from "../host.ts";
 import type { RoundCommitted, RunRecord } from "../metrics/record.ts";
 import { learningRateAt } from "../schedule.ts";
@@ -94,7 +95,8 @@ export class Coordinator {
       this.#decide();
     });
     this.#members = new Roster(host, { tickets, takes, devices: job.fleet.devices.length });
-    this.#planning = new Planning(this.#compiled, job.planner, this.#members);
+    const { planner = planners[job.planner] } = options;
+    this.#planning = new Planning(this.#compiled, planner, this.#members);
     this.#rounds = new Rounds(host, this.#members, this.#state, () => this.#decide());
     if (legacy === undefined) {
       this.#record(this.#compiled.started(options.run));

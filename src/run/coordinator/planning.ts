@@ -7,8 +7,7 @@ import { messageOf, PlanError } from "../../base/errors.ts";
 import type { CopyId, NodeId } from "../../base/ids.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
-import type { ChainPlan, Plan } from "../../plan/plan.ts";
-import { type PlannerName, planners } from "../../plan/planners.ts";
+import type { ChainPlan, Plan, Planner } from "../../plan/plan.ts";
 import type { Planned } from "../metrics/record.ts";
 import type { CompiledJob } from "./compiled-job.ts";
 import { fleetNode, inNodeOrder, type Member } from "./members.ts";
@@ -16,7 +15,7 @@ import type { Roster } from "./roster.ts";
 
 export class Planning {
   readonly #compiled: CompiledJob;
-  readonly #planner: PlannerName;
+  readonly #planner: Planner;
   readonly #members: Roster;
   /** Newest term issued, that of a plan which is being written down included. */
   #term = 0;
@@ -29,7 +28,7 @@ export class Planning {
   /** Nodes of the copies of the plan in force. */
   #nodeOf: ReadonlyMap<CopyId, NodeId> = new Map();
 
-  constructor(compiled: CompiledJob, planner: PlannerName, members: Roster) {
+  constructor(compiled: CompiledJob, planner: Planner, members: Roster) {
     this.#compiled = compiled;
     this.#planner = planner;
     this.#members = members;
@@ -91,7 +90,7 @@ export class Planning {
     const members = inNodeOrder(this.#members).filter(takesPart);
     try {
       const request = this.#compiled.planRequest(this.#term + 1, members.map(fleetNode));
-      const plan = planners[this.#planner](request);
+      const plan = this.#planner(request);
       const reason = this.#outdated ?? "";
       this.#term = plan.term;
       this.#outdated = null;

@@ -28,7 +28,7 @@ function roundOfTwo() {
   const round = new Round(plan, { number: 5, startedMs: 0, deadlineMs: 1000, learningRate: 0.1 });
   const tensors = (change: (name: string, value: Tensor) => Tensor = (_name, value) => value) =>
     new Map(
-      [...state.forNode(plan, nodeId("a"))].map(([name, value]) => [
+      [...state.forCopies(plan.copies.filter(({ node }) => node === "a"))].map(([name, value]) => [
         name,
         change(name, cloneTensor(dense(value))),
       ]),
@@ -44,6 +44,7 @@ function roundOfTwo() {
       copy: chain?.stages[0]?.copy ?? "",
       loss: 0.5,
       steps: 3,
+      passes: "",
       computeMs: 1,
       held: { forward: 0, backward: 0, update: 0, step: 1 },
       paced: { bytes: 0, ms: 0 },

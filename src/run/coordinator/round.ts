@@ -188,6 +188,7 @@ export class Round {
       chain: plan.id,
       node: plan.source,
       copies: plan.stages.map((stage) => stage.copy),
+      ...passesOf(plan, contributions),
       samples: samplesOf(plan.source),
       loss:
         [...contributions.values()]
@@ -227,6 +228,17 @@ export class Round {
       (chain) => chain.dropped === null && isComplete(chain),
     );
   }
+}
+
+/** The order of each copy's passes, where the schedule leaves it to chance. */
+function passesOf(
+  { schedule, stages }: ChainPlan,
+  contributions: ChainState["contributions"],
+): Pick<Participant, "passes"> {
+  if (schedule !== "window") return {};
+  return {
+    passes: stages.map(({ copy }) => present(contributions.get(copy), copy).message.passes),
+  };
 }
 
 /**

@@ -4,11 +4,11 @@
  * committed is the coordinator's decision.
  */
 import { present } from "../../base/assert.ts";
-import { type ChainId, type NodeId, nodeId } from "../../base/ids.ts";
+import { type ChainId, type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { ChainPlan, Plan } from "../../plan/plan.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
-import type { RoundCommitted } from "../metrics/record.ts";
+import type { Participant, RoundCommitted } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type {
   ContributionMessage,
@@ -51,6 +51,8 @@ export class Rounds {
   readonly #state: TrainingState;
   readonly #onDeadline: () => void;
   #current: { round: Round; plan: Plan; timer: Cancel } | null = null;
+  /** Copies whose nodes have the tensors that the round before gave, under its term. */
+  #kept: { readonly term: number; readonly copies: ReadonlySet<CopyId> } | null = null;
 
   /** @param onDeadline called when time alone may have changed a round's outcome */
   constructor(host: Host, members: Roster, state: TrainingState, onDeadline: () => void) {
@@ -70,11 +72,15 @@ export class Rounds {
     const at = { number, startedMs, deadlineMs: startedMs + waitMs, learningRate };
     const round = new Round(plan, at);
     const { term } = plan;
+    const kept = this.#kept?.term === term ? this.#kept.copies : new Set<CopyId>();
+    this.#kept = null;
     for (const member of this.#members) {
       member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
       if (member.plannedTerm !== term) continue;
-      const tensors = this.#state.forNode(partOf(member.id), member.id);
-      member.channel.send({ type: "begin", term, round: number, learningRate }, tensors);
+      const own = partOf(member.id).copies.filter(({ node }) => node === member.id);
+      const keep = own.flatMap(({ id }) => (kept.has(id) ? [id] : []));
+      const tensors = this.#state.forCopies(own.filter(({ id }) => !kept.has(id)));
+      member.channel.send({ type: "begin", term, round: number, learningRate, keep }, tensors);
     }
     this.#current = { round, plan, timer: this.#host.after(waitMs, this.#onDeadline) };
     for (const { id } of broken) this.#drop(id, "a node of it left before the round");
@@ -117,6 +123,7 @@ export class Rounds {
       const member = this.#members.get(node);
       if (member !== undefined) member.lateRounds = 0;
     }
+    this.#kept = { term: plan.term, copies: copiesAlone(plan, participants) };
     const record: RoundCommitted = {
       type: "round",
       round: round.number,
@@ -183,4 +190,12 @@ export class Rounds {
       this.#members.get(node)?.channel.send({ type: "abandon", term, round: round.number, chain });
     }
   }
+}
+
+/** Copies that took part and share their tensors with no other: a merge gives them back what they brought. */
+function copiesAlone(plan: Plan, participants: readonly Participant[]): Set<CopyId> {
+  const alone = new Set(
+    plan.groups.flatMap(({ members }) => (members.length === 1 ? members : [])),
+  );
+  return new Set(participants.flatMap(({ copies }) => copies).filter((id) => alone.has(id)));
 }

@@ -4,7 +4,6 @@
  * export would want.
  */
 import { present } from "../../base/assert.ts";
-import type { NodeId } from "../../base/ids.ts";
 import {
   type DenseTensor,
   formatType,
@@ -16,7 +15,7 @@ import {
 import { type Graph, isTrained } from "../../compile/graph.ts";
 import { type OptimizerSpec, optimizerState } from "../../compile/optimizer.ts";
 import type { Segment } from "../../compile/segment.ts";
-import type { CopyPlan, Plan } from "../../plan/plan.ts";
+import type { CopyPlan } from "../../plan/plan.ts";
 
 /** A model as runs start from it; tensors have no values in the null engine's world. */
 export interface StartModel {
@@ -82,11 +81,10 @@ export class TrainingState {
     return changed;
   }
 
-  /** Everything that the copies on a node start a round with. */
-  forNode(plan: Plan, node: NodeId): Map<string, Tensor> {
+  /** Everything that these copies start a round with. */
+  forCopies(copies: readonly CopyPlan[]): Map<string, Tensor> {
     const tensors = new Map<string, Tensor>();
-    for (const copy of plan.copies) {
-      if (copy.node !== node) continue;
+    for (const copy of copies) {
       for (const name of this.#namesIn(copy, "needed")) {
         tensors.set(name, present(this.#tensors.get(name), name));
       }

@@ -98,6 +98,11 @@ export interface Participant {
   /** Weight in the average: training samples of the source. */
   readonly samples: number;
   readonly loss: number | null;
+  /**
+   * The passes of each copy in the order in which it took them ("FFBFB"), where what was computed
+   * depends on it: under the schedule `window`. Absent elsewhere.
+   */
+  readonly passes?: readonly string[];
 }
 
 /** Time that a node held its processor in a round, sleeping included, by kind of program. */

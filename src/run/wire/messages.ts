@@ -18,6 +18,7 @@ import {
   id,
   nodeName,
   pacedSchema,
+  passes,
   planSchema,
   positive,
   profileSchema,
@@ -32,7 +33,7 @@ export interface ProtocolVersions {
 }
 
 /** Versions that this release speaks. */
-export const protocolVersions: ProtocolVersions = { from: 4, to: 4 };
+export const protocolVersions: ProtocolVersions = { from: 5, to: 5 };
 
 /** The newest version that both sides speak; null where there is none. */
 export function commonVersion(a: ProtocolVersions, b: ProtocolVersions): number | null {
@@ -157,6 +158,11 @@ const contribution = z.strictObject({
   loss,
   /** Batches trained. */
   steps: count,
+  /**
+   * The stage's passes in the order in which it took them, F forward and B backward, where they
+   * decide what was computed: under the schedule `window`, before the last stage. Empty elsewhere.
+   */
+  passes,
   /** What the round cost this copy. */
   computeMs: duration,
   /** Time that this copy held the processor, sleeping for the node's duty included, by kind of program. */
@@ -227,6 +233,8 @@ const begin = z.strictObject({
   term: count,
   round: count,
   learningRate: z.number().check(z.nonnegative()),
+  /** Copies of the receiver that go on with the tensors that they brought to the round before. */
+  keep: z.array(id),
 });
 /** A chain is out of the round (a node left or missed the deadline); its messages are void. */
 const abandon = z.strictObject({
@@ -295,6 +303,7 @@ export type Message = WorkerMessage | CoordinatorMessage;
 export type Hello = Immutable<z.infer<typeof hello>>;
 export type FeatureMessage = Immutable<z.infer<typeof feature>>;
 export type GradientMessage = Immutable<z.infer<typeof gradient>>;
+export type BeginMessage = Immutable<z.infer<typeof begin>>;
 export type ContributionMessage = Immutable<z.infer<typeof contribution>>;
 export type RejectMessage = Immutable<z.infer<typeof reject>>;
 export type EvaluationMessage = Immutable<z.infer<typeof evaluation>>;

@@ -30,6 +30,9 @@ export const profileSchema = z.strictObject({
   callMs: duration,
 });
 
+/** See `ContributionMessage`. */
+export const passes = z.string().check(z.regex(/^[FB]{0,200000}$/, "F and B"));
+
 /** See `HeldMs`. */
 export const heldSchema = z.strictObject({
   forward: duration,

@@ -1,17 +1,18 @@
 /**
- * One stage of one chain during one round: takes batches from its data or from
+ * One stage of one chain for one round: takes batches from its data or from
  * the stage before, runs the stage's programs, passes features on and gradients
  * back, and hands over its tensors when the round's work is done.
  *
  * Invariants:
- * 1. At most one batch is under way (serial schedule): step s+1 starts after the update of s.
- * 2. Parameters change only in `update` or `step`, once per batch.
+ * 1. Passes are taken one at a time, in the order of the batches each way, as the schedule allows.
+ * 2. Parameters change only in `update` or `step`, once for each update's batches; what a batch
+ *    under way needs of an older version stays as it was.
  * 3. After `abandon` nothing is sent and no result is used.
  */
 import { AssertionError, present } from "../../base/assert.ts";
 import type { CopyId, NodeId } from "../../base/ids.ts";
 import { sameType, type Tensor, tensor, zeros } from "../../base/tensor.ts";
-import { type CodecName, codecs, fitsWire } from "../../codec/codec.ts";
+import type { CodecName } from "../../codec/codec.ts";
 import { movedPorts, type Port, type Program, type StagePrograms } from "../../compile/program.ts";
 import type { ChainPlan } from "../../plan/plan.ts";
 import type { EngineAnswer, EngineRun, Host, Outcome, Slot } from "../host.ts";
@@ -19,6 +20,9 @@ import type { PacedTraffic } from "../metrics/record.ts";
 import { drawNoise } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { FeatureMessage, GradientMessage, JobSpec, Message } from "../wire/messages.ts";
+import { decodeBorder, encodeBorder } from "./border.ts";
+import { mayGoForward, nextPass, type StageOrder, stageOrder } from "./stage-order.ts";
+import type { Place, WeightStash } from "./weight-stash.ts";
 
 /** What a stage is, fixed for a term. */
 export interface StageSetup {
@@ -39,6 +43,8 @@ export interface StageSetup {
   readonly job: JobSpec;
   /** Name under which the source draws its batches. */
   readonly sourceName: string;
+  /** Versions of the copy's parameters in the engine. */
+  readonly stash: WeightStash;
 }
 
 /** What a stage needs of its worker. */
@@ -57,22 +63,42 @@ export interface StageSurroundings {
   fail(text: string): void;
 }
 
-/** What a stage takes a step with: tensors in the order of its ports. */
+/** What a stage takes a batch forward with: tensors in the order of its ports. */
 interface StageBatch {
   readonly features: readonly Tensor[];
   readonly labels: Tensor | null;
+}
+
+/** What a run of a program is about. */
+interface Pass {
+  /** The batch, counted in its round. */
+  readonly step: number;
+  /** The version of the parameters that it takes in, and the one that it gives where it moves them. */
+  readonly from: Place;
+  readonly to: Place;
 }
 
 /** One round of one stage. */
 export class StageRunner {
   readonly #setup: StageSetup;
   readonly #around: StageSurroundings;
+  readonly #order: StageOrder;
   readonly #term: number;
   readonly #round: number;
   readonly #learningRate: number;
-  #step = 0;
+  /** Passes done each way. */
+  #forward = 0;
+  #backward = 0;
+  #isDrawing = false;
   #isBusy = false;
   #isAbandoned = false;
+  /** What has arrived and waits for its turn, by step. */
+  readonly #features = new Map<number, StageBatch>();
+  readonly #gradients = new Map<number, readonly Tensor[]>();
+  /** Versions that the batches under way went forward with, by step. */
+  readonly #stashed = new Map<number, Place>();
+  /** The passes taken, where their order depends on what arrived when: see `ContributionMessage`. */
+  #passes = "";
   #lossSum: number | null = 0;
   #computeMs = 0;
   readonly #held = { forward: 0, backward: 0, update: 0, step: 0 };
@@ -84,6 +110,7 @@ export class StageRunner {
   ) {
     this.#setup = setup;
     this.#around = around;
+    this.#order = stageOrder(setup.chain, setup.stage, setup.job.optimizer.accumulate);
     this.#term = at.term;
     this.#round = at.round;
     this.#learningRate = at.learningRate;
@@ -91,7 +118,12 @@ export class StageRunner {
 
   /** Starts the first batch where this stage is the source; otherwise features will come. */
   start(): void {
-    if (this.#setup.upstream === null) this.#nextBatch();
+    this.#advance();
+  }
+
+  /** Whether the round's work is done here, and the copy's tensors are on their way. */
+  get hasContributed(): boolean {
+    return !this.#isAbandoned && this.#backward === this.#order.work;
   }
 
   /** The chain is out of the round. */
@@ -101,70 +133,107 @@ export class StageRunner {
 
   /** A feature from the stage before, with labels. A message of another round or step is void. */
   onFeature(message: FeatureMessage, tensors: Tensors): void {
-    if (!this.#expects(message) || this.#isBusy) return;
+    const { step } = message;
+    const isAhead = step >= this.#backward + this.#order.sourceCapacity;
+    if (!this.#isOfRound(message) || step < this.#forward || isAhead) return;
+    if (this.#features.has(step)) return;
     const program = this.#setup.programs.step ?? this.#setup.programs.forward;
     const ports = portsOf(present(program, "a program that takes features").inputs, "feature");
     const features = this.#decode(this.#setup.codecs.featureIn, tensors, ports);
     if (features === null) return;
-    this.#isBusy = true;
-    this.#forward({ features, labels: tensors.get("labels") ?? null });
+    this.#features.set(step, { features, labels: tensors.get("labels") ?? null });
+    this.#advance();
   }
 
   /** A gradient from the stage after. */
   onGradient(message: GradientMessage, tensors: Tensors): void {
-    if (!this.#expects(message)) return;
-    const { backward } = this.#setup.programs;
-    // A first stage without parameters (Flatten, say) has nothing to go back through.
-    if (backward === null) return this.#sendGradients(null, []);
-    const ports = portsOf(backward.inputs, "gradient");
+    const { step } = message;
+    const isUnderWay = step >= this.#backward && step < this.#forward;
+    if (!this.#isOfRound(message) || !isUnderWay || this.#gradients.has(step)) return;
+    const ports = portsOf(this.#setup.programs.backward?.inputs ?? [], "gradient");
     const gradients = this.#decode(this.#setup.codecs.gradientIn, tensors, ports);
-    if (gradients !== null) this.#backward(backward, gradients);
+    if (gradients === null) return;
+    this.#gradients.set(step, gradients);
+    this.#advance();
   }
 
-  #expects(message: FeatureMessage | GradientMessage): boolean {
-    return (
-      !this.#isAbandoned &&
-      message.term === this.#term &&
-      message.round === this.#round &&
-      message.step === this.#step
-    );
+  #isOfRound(message: FeatureMessage | GradientMessage): boolean {
+    return !this.#isAbandoned && message.term === this.#term && message.round === this.#round;
   }
 
-  #nextBatch(): void {
+  /** Takes the next pass that the schedule allows, if what it needs is there. */
+  #advance(): void {
+    if (this.#isAbandoned) return;
+    const [forward, backward] = [this.#forward, this.#backward];
+    if (this.#setup.upstream === null && mayGoForward(this.#order, { forward, backward })) {
+      this.#draw(forward);
+    }
+    if (this.#isBusy) return;
+    const feature = this.#features.get(forward);
+    const gradients = this.#gradients.get(backward);
+    const pass = nextPass(this.#order, {
+      forward,
+      backward,
+      hasFeature: feature !== undefined,
+      hasGradient: gradients !== undefined,
+    });
+    if (pass === "forward" && feature !== undefined) {
+      this.#isBusy = true;
+      this.#features.delete(forward);
+      this.#goForward(forward, feature);
+    } else if (pass === "backward" && gradients !== undefined) {
+      this.#isBusy = true;
+      this.#gradients.delete(backward);
+      this.#goBackward(backward, gradients);
+    }
+  }
+
+  /** Gathers a batch at the chain's source. */
+  #draw(step: number): void {
+    if (this.#isDrawing || this.#features.has(step) || this.#isBusy) return;
+    this.#isDrawing = true;
     const { job, sourceName } = this.#setup;
     const source = present(this.#around.host.train, "training data of a chain's source");
-    this.#isBusy = true;
-    const key = { seed: job.seed, node: sourceName, step: this.#globalStep, size: job.batch };
-    source.batch(key, (outcome) => {
+    const at = this.#globalStep(step);
+    source.batch({ seed: job.seed, node: sourceName, step: at, size: job.batch }, (outcome) => {
+      this.#isDrawing = false;
       if (this.#isAbandoned) return;
       if (!outcome.ok) return this.#around.fail(outcome.error);
       const { features, labels } = outcome.value;
-      this.#forward({ features: [features], labels });
+      this.#features.set(step, { features: [features], labels });
+      this.#advance();
     });
   }
 
-  /** Rounds have equal work under one job, so the step number is a function of round and step. */
-  get #globalStep(): number {
-    return this.#round * this.#setup.chain.work + this.#step;
+  /** Rounds have equal work under one job, so it is a function of round and step. */
+  #globalStep(step: number): number {
+    return this.#round * this.#setup.chain.work + step;
   }
 
-  #forward(batch: StageBatch): void {
-    const { programs, codecs, downstream } = this.#setup;
-    if (programs.step !== null) return this.#lossStep(programs.step, batch);
+  #goForward(step: number, batch: StageBatch): void {
+    const { programs, codecs, downstream, stash, chain, stage } = this.#setup;
+    const place = stash.newest;
+    if (programs.step !== null) {
+      return this.#lossStep(programs.step, batch, { step, from: place, to: place });
+    }
     const program = present(programs.forward, "a forward program");
+    if (chain.stages[stage]?.backward === "stored") this.#stashed.set(step, stash.take());
     const entering = portsOf(program.inputs, "feature").map(
-      (port, i) => [this.#slot("in", port.of), present(batch.features[i], port.of)] as const,
+      (port, i) =>
+        [this.#batchSlot(step, "in", port.of), present(batch.features[i], port.of)] as const,
     );
     this.#around.host.engine.write(new Map(entering), this.#onWritten);
-    this.#run(program, (answer) => {
-      const out = this.#encode(codecs.featureOut, answer, portsOf(program.outputs, "feature"));
+    this.#run(program, { step, from: place, to: place }, (answer) => {
+      const out = encodeBorder(codecs.featureOut, answer, portsOf(program.outputs, "feature"));
       if (batch.labels !== null) out.set("labels", batch.labels);
-      this.#pass("feature", present(downstream, "a stage after"), 1, out);
+      this.#pass("feature", { to: present(downstream, "a stage after"), hop: 1, step }, out);
+      this.#forward++;
+      this.#passed("F");
     });
   }
 
   /** The stage that holds the loss does forward, backward and, unless gradients accumulate, update in one program. */
-  #lossStep(program: Program, batch: StageBatch): void {
+  #lossStep(program: Program, batch: StageBatch, pass: Pass): void {
     const labelPort = portOf(program.inputs, "labels");
     const { labels } = batch;
     if (labels === null || !sameType(labels, labelPort)) {
@@ -174,60 +243,76 @@ export class StageRunner {
     portsOf(program.inputs, "feature").forEach((port, i) => {
       given.set(port.name, present(batch.features[i], port.of));
     });
-    this.#run(
-      program,
-      (answer) => {
-        const loss = present(answer.outputs.get(portOf(program.outputs, "loss").name), "loss").data;
-        this.#lossSum =
-          this.#lossSum === null || loss === null ? null : this.#lossSum + Number(loss[0]);
-        this.#sendGradients(answer, portsOf(program.outputs, "gradient"));
-      },
-      given,
-    );
+    const use = (answer: EngineAnswer): void => {
+      const loss = present(answer.outputs.get(portOf(program.outputs, "loss").name), "loss").data;
+      this.#lossSum =
+        this.#lossSum === null || loss === null ? null : this.#lossSum + Number(loss[0]);
+      this.#forward++;
+      this.#wentBack(pass.step, answer, portsOf(program.outputs, "gradient"));
+    };
+    this.#run(program, pass, use, given);
   }
 
-  #backward(program: Program, gradients: readonly Tensor[]): void {
+  #goBackward(step: number, gradients: readonly Tensor[]): void {
+    const { programs, stash } = this.#setup;
+    const program = programs.backward;
+    const stashed = this.#stashed.get(step);
+    const place = stashed ?? stash.newest;
+    this.#stashed.delete(step);
+    const use = (answer: EngineAnswer | null, ports: readonly Port[]): void => {
+      if (stashed !== undefined) stash.release(stashed);
+      this.#wentBack(step, answer, ports);
+    };
+    // A first stage without parameters (Flatten, say) has nothing to go back through.
+    if (program === null) return use(null, []);
     const given = new Map<string, Tensor>();
     portsOf(program.inputs, "gradient").forEach((port, i) => {
       given.set(port.name, present(gradients[i], port.of));
     });
     this.#run(
       program,
-      (answer) => this.#sendGradients(answer, portsOf(program.outputs, "gradient")),
+      { step, from: place, to: place },
+      (answer) => use(answer, portsOf(program.outputs, "gradient")),
       given,
     );
   }
 
   /** Lets the stage before go on, also where nothing there is trained, and moves the parameters. */
-  #sendGradients(answer: EngineAnswer | null, ports: readonly Port[]): void {
-    const { upstream, codecs, programs, job } = this.#setup;
+  #wentBack(step: number, answer: EngineAnswer | null, ports: readonly Port[]): void {
+    const { upstream, codecs, programs, job, stash } = this.#setup;
     if (upstream !== null) {
-      const out = answer === null ? new Map() : this.#encode(codecs.gradientOut, answer, ports);
-      this.#pass("gradient", upstream, -1, out);
+      const out = answer === null ? new Map() : encodeBorder(codecs.gradientOut, answer, ports);
+      this.#pass("gradient", { to: upstream, hop: -1, step }, out);
     }
-    const isLast = (this.#globalStep + 1) % job.optimizer.accumulate === 0;
-    if (programs.update === null || !isLast) this.#stepDone();
-    else this.#run(programs.update, () => this.#stepDone());
+    const done = (): void => {
+      this.#backward++;
+      this.#passed("B");
+    };
+    const isLast = (this.#globalStep(step) + 1) % job.optimizer.accumulate === 0;
+    if (programs.update === null || !isLast) return done();
+    const from = stash.newest;
+    this.#run(programs.update, { step, from, to: stash.advance() }, done);
   }
 
-  #stepDone(): void {
+  #passed(pass: "F" | "B"): void {
+    if (this.#order.schedule === "window" && this.#setup.programs.step === null)
+      this.#passes += pass;
     this.#isBusy = false;
-    this.#step++;
-    if (this.#step === this.#setup.chain.work) this.#contribute();
-    else if (this.#setup.upstream === null) this.#nextBatch();
+    if (this.#backward === this.#order.work) this.#contribute();
+    else this.#advance();
   }
 
   #contribute(): void {
     const { chain, copy, programs } = this.#setup;
+    const steps = this.#backward;
     const tensors = new Map<Slot, string>();
-    for (const port of movedPorts(programs)) tensors.set(copySlot(copy, port.of), port.of);
+    for (const port of movedPorts(programs)) tensors.set(this.#trainedSlot(port.of), port.of);
     this.#around.host.engine.read([...tensors.keys()], (outcome) => {
       if (this.#isAbandoned) return;
       if (!outcome.ok) return this.#around.fail(outcome.error);
       const named = new Map<string, Tensor>();
       for (const [slot, value] of outcome.value) named.set(present(tensors.get(slot), slot), value);
-      const loss =
-        programs.step === null || this.#lossSum === null ? null : this.#lossSum / this.#step;
+      const loss = programs.step === null || this.#lossSum === null ? null : this.#lossSum / steps;
       this.#around.send(
         {
           type: "contribution",
@@ -237,7 +322,8 @@ export class StageRunner {
           chain: chain.id,
           copy,
           loss,
-          steps: this.#step,
+          steps,
+          passes: this.#passes,
           computeMs: this.#computeMs,
           held: { ...this.#held },
           paced: this.#around.paced(),
@@ -254,6 +340,7 @@ export class StageRunner {
    */
   #run(
     program: Program,
+    pass: Pass,
     use: (answer: EngineAnswer) => void,
     given: ReadonlyMap<string, Tensor> = new Map(),
   ): void {
@@ -262,14 +349,14 @@ export class StageRunner {
       const value = given.get(port.name);
       if (value !== undefined) feeds.set(port.name, value);
       else if (port.role === "learningRate") feeds.set(port.name, scalar(this.#learningRate));
-      else if (port.role === "noise") feeds.set(port.name, this.#noise(port));
-      else if (this.#startsSum(program, port)) feeds.set(port.name, zeros(port));
-      else feeds.set(port.name, this.#slotOf(port));
+      else if (port.role === "noise") feeds.set(port.name, this.#noise(port, pass.step));
+      else if (this.#startsSum(program, port, pass.step)) feeds.set(port.name, zeros(port));
+      else feeds.set(port.name, this.#slotOf(port, pass.step, pass.from));
     }
     const keep = new Map<string, Slot>();
     const fetch: string[] = [];
     for (const port of program.outputs) {
-      if (stays.has(port.role)) keep.set(port.name, this.#slotOf(port));
+      if (stays.has(port.role)) keep.set(port.name, this.#slotOf(port, pass.step, pass.to));
       else fetch.push(port.name);
     }
     this.#around.compute(
@@ -285,47 +372,47 @@ export class StageRunner {
     );
   }
 
-  #noise(port: Port): Tensor {
+  #noise(port: Port, step: number): Tensor {
     const { chain, job } = this.#setup;
-    const { seed } = job;
-    return drawNoise(port, { seed, node: chain.source, step: this.#globalStep, of: port.of });
+    const at = this.#globalStep(step);
+    return drawNoise(port, { seed: job.seed, node: chain.source, step: at, of: port.of });
   }
 
   /** Sums of gradients start from zeros with the first micro-batch. */
-  #startsSum(program: Program, { role }: Port): boolean {
+  #startsSum(program: Program, { role }: Port, step: number): boolean {
     if (role !== "parameterGradient" || program.kind === "update") return false;
-    return this.#globalStep % this.#setup.job.optimizer.accumulate === 0;
+    return this.#globalStep(step) % this.#setup.job.optimizer.accumulate === 0;
   }
 
-  #slotOf(port: Port): Slot {
+  #slotOf(port: Port, step: number, place: Place): Slot {
     switch (port.role) {
       case "parameter":
       case "state":
-        return copySlot(this.#setup.copy, port.of);
+        return this.#trainedSlot(port.of, place);
       case "saved":
+        return this.#batchSlot(step, port.role, port.of);
       case "parameterGradient":
-        return this.#slot(port.role, port.of);
+        return `${stageSlotPrefix}${this.#setup.copy}|${port.role}|${port.of}`;
       case "feature":
-        return this.#slot("in", port.of);
+        return this.#batchSlot(step, "in", port.of);
       default:
         throw new AssertionError(`a port of role ${port.role} has no slot`);
     }
   }
 
-  #slot(space: string, of: string): Slot {
-    return `${stageSlotPrefix}${this.#setup.copy}|${space}|${of}`;
+  /** Where a trained tensor is: one that updates move, in the place of a version. */
+  #trainedSlot(of: string, place: Place = this.#setup.stash.newest): Slot {
+    const { copy, programs } = this.#setup;
+    const isMoved = programs.update?.outputs.some(
+      (port) => port.role === "parameter" && port.of === of,
+    );
+    return copySlot(copy, of, isMoved ? place : 0);
   }
 
-  /** What crosses a border, in the order of the ports: "0.0" is the first part of the first tensor. */
-  #encode(codec: CodecName, answer: EngineAnswer, ports: readonly Port[]): Map<string, Tensor> {
-    const out = new Map<string, Tensor>();
-    ports.forEach(({ name }, i) => {
-      const parts = codecs[codec].encode(present(answer.outputs.get(name), name));
-      parts.forEach((part, k) => {
-        out.set(`${i}.${k}`, part);
-      });
-    });
-    return out;
+  /** Where a batch keeps what it needs on its way back: places are used again in turn. */
+  #batchSlot(step: number, space: string, of: string): Slot {
+    const place = step % this.#order.capacity;
+    return `${stageSlotPrefix}${this.#setup.copy}|${space}|${place}|${of}`;
   }
 
   /** Gives up the chain, because of what came along it; the node and its other chains go on. */
@@ -335,34 +422,29 @@ export class StageRunner {
     this.#around.send({ type: "reject", term: this.#term, round: this.#round, chain, text });
   }
 
-  /** Decodes received parts; what does not fit the ports ends the chain's round. */
+  /** Decodes what was received; what does not fit the ports ends the chain's round. */
   #decode(codec: CodecName, tensors: Tensors, ports: readonly Port[]): Tensor[] | null {
-    const values: Tensor[] = [];
-    for (const [i, port] of ports.entries()) {
-      const parts: Tensor[] = [];
-      for (let part = tensors.get(`${i}.0`); part !== undefined; ) {
-        parts.push(part);
-        part = tensors.get(`${i}.${parts.length}`);
-      }
-      if (!fitsWire(codec, parts, port)) {
-        this.#reject(`a ${port.role} does not fit the stage it was sent to`);
-        return null;
-      }
-      values.push(codecs[codec].decode(parts, port));
-    }
-    return values;
+    const values = decodeBorder(codec, tensors, ports);
+    if (typeof values !== "string") return values;
+    this.#reject(values);
+    return null;
   }
 
-  #pass(type: "feature" | "gradient", to: NodeId, hop: 1 | -1, tensors: Tensors): void {
+  #pass(
+    type: "feature" | "gradient",
+    { to, hop, step }: { to: NodeId; hop: 1 | -1; step: number },
+    tensors: Tensors,
+  ): void {
+    const { chain, stage } = this.#setup;
     this.#around.send(
       {
         type,
         to,
         term: this.#term,
         round: this.#round,
-        step: this.#step,
-        chain: this.#setup.chain.id,
-        stage: this.#setup.stage + hop,
+        step,
+        chain: chain.id,
+        stage: stage + hop,
       },
       tensors,
     );
@@ -387,9 +469,9 @@ const scalar = (value: number): Tensor => tensor("float32", [], Float32Array.of(
 /** Every slot of a stage starts with this, so that a change of plan can drop them all. */
 export const stageSlotPrefix = "stage|";
 
-/** The slot of a copy's trained tensor. */
-export const copySlot = (copy: CopyId, name: string): Slot =>
-  `${stageSlotPrefix}${copy}|trained|${name}`;
+/** The slot of a copy's trained tensor, in the place of a version. */
+export const copySlot = (copy: CopyId, name: string, place: Place = 0): Slot =>
+  `${stageSlotPrefix}${copy}|trained|${place}|${name}`;
 
 const portsOf = (ports: readonly Port[], role: Port["role"]): Port[] =>
   ports.filter((port) => port.role === role);

@@ -33,12 +33,19 @@ export class WorkerModel {
     return this.#model.segments;
   }
 
-  /** Programs of the stage [from, to). */
-  stage(from: number, to: number): StagePrograms {
-    const key = `${from}-${to}`;
+  /**
+   * Programs of the stage [from, to).
+   * @param isReplayed whether backward computes forward once more, whatever the job says of memory
+   */
+  stage(from: number, to: number, isReplayed = false): StagePrograms {
+    const recompute = isReplayed || this.#job.recompute;
+    const key = `${from}-${to}${recompute ? " recomputed" : ""}`;
     let programs = this.#stages.get(key);
     if (programs === undefined) {
-      programs = stagePrograms(this.#model.graph, this.segments, from, to, this.#job);
+      programs = stagePrograms(this.#model.graph, this.segments, from, to, {
+        ...this.#job,
+        recompute,
+      });
       this.#stages.set(key, programs);
     }
     return programs;

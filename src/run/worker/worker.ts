@@ -7,8 +7,8 @@
  * round -> stop. Invariants:
  * 1. Nothing but `hello` and heartbeats is sent before `welcome`.
  * 2. Messages of another term are void; a plan replaces all stages of the one before.
- * 3. A worker keeps nothing between rounds that the next `begin` does not bring:
- *    trained tensors come with `begin` and leave with `contribution`.
+ * 3. Trained tensors come with `begin` and leave with `contribution`. Between rounds a worker keeps
+ *    those that the coordinator has, too: `begin` says which copies go on with them.
  * 4. The end is reported to the owner exactly once.
  */
 import { present } from "../../base/assert.ts";
@@ -24,6 +24,7 @@ import { Timeline } from "../metrics/timeline.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeCoordinatorFrame, type Tensors } from "../wire/frame.ts";
 import {
+  type BeginMessage,
   type CoordinatorMessage,
   commonVersion,
   type JobSpec,
@@ -43,6 +44,7 @@ import {
   type StageSurroundings,
   stageSlotPrefix,
 } from "./stage-runner.ts";
+import { WeightStash } from "./weight-stash.ts";
 import { WorkerModel } from "./worker-model.ts";
 
 /** What a worker says of itself when it joins. */
@@ -318,11 +320,13 @@ export class Worker {
     const linkIn = links.get(linkKey(chain.id, before, node));
     const linkOut = links.get(linkKey(chain.id, node, after));
     const job = present(this.#job, "a job");
+    const isReplayed = chain.stages[stage]?.backward === "replay";
     return {
       chain,
       stage,
       copy: own.id,
-      programs: present(this.#model, "a model").stage(own.from, own.to),
+      programs: present(this.#model, "a model").stage(own.from, own.to, isReplayed),
+      stash: new WeightStash(),
       upstream: before,
       downstream: after,
       codecs: {
@@ -336,14 +340,18 @@ export class Worker {
     };
   }
 
-  #begin(message: { term: number; round: number; learningRate: number }, tensors: Tensors): void {
+  #begin(message: BeginMessage, tensors: Tensors): void {
     if (this.#plan?.term !== message.term) return;
+    const fresh = [...this.#stages.values()].filter(
+      ({ setup, runner }) => !(message.keep.includes(setup.copy) && runner?.hasContributed),
+    );
     this.#abandonAll();
-    const slots = trainedSlots(this.#stages, tensors);
+    const slots = trainedSlots(fresh, tensors);
     if (typeof slots === "string") return this.#fail(`the round came without ${slots}`);
     this.#host.engine.write(slots, (outcome) => {
       if (!outcome.ok) this.#fail(outcome.error);
     });
+    for (const { setup } of fresh) setup.stash.reset();
     for (const stage of this.#stages.values()) {
       stage.runner = new StageRunner(stage.setup, this.#surroundings, message);
     }
@@ -436,11 +444,11 @@ const linkKey = (chain: string, from: NodeId | null, to: NodeId | null): string 
  * them; names the first one that is missing or of a wrong type.
  */
 function trainedSlots(
-  stages: ReadonlyMap<string, Stage>,
+  stages: readonly Stage[],
   tensors: Tensors,
 ): ReadonlyMap<Slot, Tensor> | string {
   const slots = new Map<Slot, Tensor>();
-  for (const { setup } of stages.values()) {
+  for (const { setup } of stages) {
     for (const port of neededPorts(setup.programs)) {
       const value = tensors.get(port.of);
       if (value === undefined || !sameType(value, port)) return port.of;

@@ -1,0 +1,192 @@
+/**
+ * Pipelines over three nodes in virtual time: whatever the schedule, a run gives the weights of
+ * its single-process replay, bit for bit; the synchronous ones give those of the serial chain.
+ */
+import { describe, expect, test } from "vitest";
+import { present } from "../../src/base/assert.ts";
+import { chainId, copyId, nodeId } from "../../src/base/ids.ts";
+import { readSafetensors } from "../../src/base/safetensors.ts";
+import type { Tensor } from "../../src/base/tensor.ts";
+import type { ChainPlan, Plan, Planner } from "../../src/plan/plan.ts";
+import { interpreterEngine } from "../../src/sim/engines.ts";
+import type { SimFault } from "../../src/sim/faults.ts";
+import { replay } from "../../src/sim/replay.ts";
+import { simulate } from "../../src/sim/simulate.ts";
+import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
+
+type Way = Pick<ChainPlan, "schedule" | "window"> & { readonly backward?: "stored" | "replay" };
+
+/** Segments [0, 2) on the device, [2, 4) on one server, the last one on another. */
+const pipelineOf =
+  ({ schedule, window, backward = "stored" }: Way): Planner =>
+  ({ term, work }): Plan => {
+    const nodes = ["a", "near", "far"].map((name) => nodeId(name));
+    const [a, near, far] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
+    const cuts = [0, 2, 4, 5];
+    const copies = nodes.map((node, i) => ({
+      id: copyId(`copy:${node}`),
+      node,
+      from: present(cuts[i], "a cut"),
+      to: present(cuts[i + 1], "a cut"),
+      mode: "train" as const,
+    }));
+    const chain = chainId("chain:a");
+    const link = { chain, bytesPerMs: null, codecUp: "float32", codecDown: "float32" } as const;
+    return {
+      term,
+      planner: "by hand",
+      objective: "round time",
+      copies,
+      chains: [
+        {
+          id: chain,
+          source: a,
+          stages: copies.map(({ id }, i) => ({ copy: id, backward: i === 2 ? "none" : backward })),
+          schedule,
+          window,
+          work,
+        },
+      ],
+      groups: copies.map(({ id }) => ({ members: [id], policy: "average", when: "round" })),
+      links: [
+        { from: a, to: near, ...link },
+        { from: near, to: far, ...link },
+      ],
+      limits: nodes.map((node) => ({ node, duty: 1 })),
+      forecasts: [],
+      reason: "by hand",
+    };
+  };
+
+async function train(way: Way, change: object = {}, faults: readonly SimFault[] = []) {
+  const job = smallJob({
+    localBatches: 6,
+    optimizer: { learningRate: 0.1, momentum: 0.9, accumulate: 3 },
+    fleet: { devices: [{ name: "a" }] },
+    ...change,
+  });
+  const [edge, device] = smallFleet(job);
+  const server = { ...present(edge, "an edge"), latencyMs: 3 };
+  const nodes = [
+    present(device, "a device"),
+    { ...server, name: "near" },
+    { ...server, name: "far", test: null },
+  ];
+  const result = await simulate({
+    job,
+    model: smallModel(),
+    planner: pipelineOf(way),
+    nodes,
+    engine: interpreterEngine,
+    faults,
+    patienceMs: faults.length === 0 ? 0 : 60_000,
+  });
+  expect(result.end).toMatchObject({ reason: "finished" });
+  const records = result.records.map(({ record }) => record);
+  const bytes = present(result.files.get("weights.safetensors"), "saved weights");
+  const expected = await replay({
+    job,
+    model: smallModel(),
+    records,
+    samplesOf: () => shard(0),
+    engine: interpreterEngine(),
+  });
+  const rounds = records.filter((record) => record.type === "round");
+  const weights = readSafetensors(bytes).tensors;
+  for (const [name, value] of weights) {
+    expect(value.data, name).toEqual(present(expected.get(name), name).data);
+  }
+  return { weights, rounds, records };
+}
+
+const dataOf = (weights: ReadonlyMap<string, Tensor>): unknown =>
+  [...weights].map(([name, { data }]) => [name, data]);
+const msOf = ({ rounds }: Awaited<ReturnType<typeof train>>): number =>
+  rounds.reduce((sum, { ms }) => sum + ms, 0);
+
+describe("a pipeline over three nodes", () => {
+  test("R8: copies that share their tensors with no other keep them from round to round", async () => {
+    const { rounds } = await train({ schedule: "window", window: 2 });
+    const bytesDown = rounds.map(
+      ({ nodes }) =>
+        present(
+          nodes.find(({ node }) => node === "far"),
+          "the last stage",
+        ).bytesDown,
+    );
+    // The same features come in each round, and the stage's tensors before the first alone.
+    const tensors = 3 * (6 + 1) * 4 * 2;
+    expect(present(bytesDown[0], "a round") - present(bytesDown[1], "a round")).toBeGreaterThan(
+      tensors,
+    );
+    expect(new Set(bytesDown.slice(1)).size).toBeLessThanOrEqual(2);
+  });
+
+  test("gives the same weights under every synchronous schedule, sooner than serially", async () => {
+    const serial = await train({ schedule: "serial", window: 0 });
+    const gpipe = await train({ schedule: "gpipe", window: 0 });
+    const interleaved = await train({ schedule: "1f1b", window: 0 });
+    const replayed = await train({ schedule: "1f1b", window: 0, backward: "replay" });
+    for (const other of [gpipe, interleaved, replayed]) {
+      expect(dataOf(other.weights)).toEqual(dataOf(serial.weights));
+      expect(other.rounds.every(({ participants }) => participants[0]?.passes === undefined)).toBe(
+        true,
+      );
+    }
+    expect(msOf(gpipe)).toBeLessThan(0.8 * msOf(serial));
+    expect(msOf(interleaved)).toBeLessThan(0.8 * msOf(serial));
+  });
+
+  test.each([1, 2, 4])("follows its log's passes with a window of %i", async (window) => {
+    for (const backward of ["stored", "replay"] as const) {
+      const change = { optimizer: { learningRate: 0.05, momentum: 0.9 } };
+      const { rounds } = await train({ schedule: "window", window, backward }, change);
+      for (const { participants } of rounds) {
+        const passes = present(participants[0]?.passes, "passes");
+        expect(passes.map(underWayMost)[0]).toBe(Math.min(window + 1, 6));
+        expect(passes.map(underWayMost)[2]).toBe(0);
+      }
+    }
+  });
+
+  test("computes with a window of 0 what the serial chain computes", async () => {
+    const serial = await train({ schedule: "serial", window: 0 });
+    const window = await train({ schedule: "window", window: 0 });
+    expect(dataOf(window.weights)).toEqual(dataOf(serial.weights));
+  });
+
+  test("moves other weights where updates are missed, and hardly others where they are few", async () => {
+    const change = { optimizer: { learningRate: 0.01, momentum: 0 } };
+    const serial = await train({ schedule: "serial", window: 0 }, change);
+    const stored = await train({ schedule: "window", window: 2 }, change);
+    const replayed = await train({ schedule: "window", window: 2, backward: "replay" }, change);
+    expect(dataOf(stored.weights)).not.toEqual(dataOf(serial.weights));
+    expect(dataOf(replayed.weights)).not.toEqual(dataOf(stored.weights));
+    for (const { weights } of [stored, replayed]) {
+      for (const [name, { data }] of weights) {
+        const exact = present(serial.weights.get(name), name).data as Float32Array;
+        (data as Float32Array).forEach((value, i) => {
+          expect(Math.abs(value - present(exact[i], name))).toBeLessThan(0.02);
+        });
+      }
+    }
+  });
+
+  test("loses no update when a server in the middle is lost and comes back", async () => {
+    const fault = { kind: "crash", node: "near", atMs: 150, forMs: 500 } as const;
+    const change = { optimizer: { learningRate: 0.05, momentum: 0.9 } };
+    const { rounds, records } = await train({ schedule: "window", window: 2 }, change, [fault]);
+    expect(records.some((record) => record.type === "left" && record.name === "near")).toBe(true);
+    expect(rounds.map(({ round }) => round)).toEqual([0, 1, 2, 3]);
+  });
+});
+
+/** Most batches that were between their passes at once. */
+function underWayMost(passes: string): number {
+  let [now, most] = [0, 0];
+  for (const pass of passes) {
+    now += pass === "F" ? 1 : -1;
+    most = Math.max(most, now);
+  }
+  return most;
+}
