@@ -28,10 +28,9 @@ function roundOfTwo() {
   const round = new Round(plan, { number: 5, startedMs: 0, deadlineMs: 1000, learningRate: 0.1 });
   const tensors = (change: (name: string, value: Tensor) => Tensor = (_name, value) => value) =>
     new Map(
-      [...state.forCopies(plan.copies.filter(({ node }) => node === "a"))].map(([name, value]) => [
-        name,
-        change(name, cloneTensor(dense(value))),
-      ]),
+      [...state.forSegments(plan.copies.filter(({ node }) => node === "a"))].map(
+        ([name, value]) => [name, change(name, cloneTensor(dense(value)))],
+      ),
     );
   const message = (of: string, change: Partial<ContributionMessage> = {}): ContributionMessage => {
     const chain = plan.chains.find(({ source }) => source === of);

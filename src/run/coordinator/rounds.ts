@@ -6,7 +6,7 @@
 import { present } from "../../base/assert.ts";
 import { type ChainId, type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
-import type { ChainPlan, Plan } from "../../plan/plan.ts";
+import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
 import type { Participant, RoundCommitted } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
@@ -51,8 +51,8 @@ export class Rounds {
   readonly #state: TrainingState;
   readonly #onDeadline: () => void;
   #current: { round: Round; plan: Plan; timer: Cancel } | null = null;
-  /** Copies whose nodes have the tensors that the round before gave, under its term. */
-  #kept: { readonly term: number; readonly copies: ReadonlySet<CopyId> } | null = null;
+  /** Copies whose nodes have the tensors that the round before gave. */
+  #kept: readonly KeptCopy[] = [];
 
   /** @param onDeadline called when time alone may have changed a round's outcome */
   constructor(host: Host, members: Roster, state: TrainingState, onDeadline: () => void) {
@@ -72,14 +72,20 @@ export class Rounds {
     const at = { number, startedMs, deadlineMs: startedMs + waitMs, learningRate };
     const round = new Round(plan, at);
     const { term } = plan;
-    const kept = this.#kept?.term === term ? this.#kept.copies : new Set<CopyId>();
-    this.#kept = null;
+    const kept = new Map(this.#kept.map((copy) => [copy.copy.id, copy]));
+    this.#kept = [];
     for (const member of this.#members) {
       member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
       if (member.plannedTerm !== term) continue;
       const own = partOf(member.id).copies.filter(({ node }) => node === member.id);
-      const keep = own.flatMap(({ id }) => (kept.has(id) ? [id] : []));
-      const tensors = this.#state.forCopies(own.filter(({ id }) => !kept.has(id)));
+      const keep: CopyId[] = [];
+      const lacking = own.flatMap((copy): Segments[] => {
+        const there = kept.get(copy.id);
+        if (there?.member !== member) return [copy];
+        keep.push(copy.id);
+        return without(copy, there.copy);
+      });
+      const tensors = this.#state.forSegments(lacking);
       member.channel.send({ type: "begin", term, round: number, learningRate, keep }, tensors);
     }
     this.#current = { round, plan, timer: this.#host.after(waitMs, this.#onDeadline) };
@@ -123,7 +129,7 @@ export class Rounds {
       const member = this.#members.get(node);
       if (member !== undefined) member.lateRounds = 0;
     }
-    this.#kept = { term: plan.term, copies: copiesAlone(plan, participants) };
+    this.#kept = this.#keptBy(plan, participants);
     const record: RoundCommitted = {
       type: "round",
       round: round.number,
@@ -136,6 +142,20 @@ export class Rounds {
       nodes: roundCosts(this.#members, round.costs()),
     };
     return { kind: "complete", record, merged: round.merge(samplesOf) };
+  }
+
+  /** Copies that took part and share their tensors with no other: a merge gives them back what they brought. */
+  #keptBy(plan: Plan, participants: readonly Participant[]): KeptCopy[] {
+    const brought = new Set(participants.flatMap(({ copies }) => copies));
+    const alone = new Set(
+      plan.groups.flatMap(({ members }) => (members.length === 1 ? members : [])),
+    );
+    return plan.copies.flatMap((copy) => {
+      const member = this.#members.get(copy.node);
+      return member !== undefined && brought.has(copy.id) && alone.has(copy.id)
+        ? [{ member, copy }]
+        : [];
+    });
   }
 
   /** Takes what a copy brings; who brings what does not fit is sent away. */
@@ -192,10 +212,18 @@ export class Rounds {
   }
 }
 
-/** Copies that took part and share their tensors with no other: a merge gives them back what they brought. */
-function copiesAlone(plan: Plan, participants: readonly Participant[]): Set<CopyId> {
-  const alone = new Set(
-    plan.groups.flatMap(({ members }) => (members.length === 1 ? members : [])),
-  );
-  return new Set(participants.flatMap(({ copies }) => copies).filter((id) => alone.has(id)));
+/** A copy whose tensors its node has as they were committed. */
+interface KeptCopy {
+  /** A node that comes back is another member, and has nothing. */
+  readonly member: Member;
+  readonly copy: CopyPlan;
+}
+
+type Segments = Pick<CopyPlan, "from" | "to">;
+
+/** Segments of a copy that another range of them does not cover. */
+function without({ from, to }: Segments, held: Segments): Segments[] {
+  const before = { from, to: Math.min(to, held.from) };
+  const after = { from: Math.max(from, held.to), to };
+  return [before, after].filter((part) => part.from < part.to);
 }

@@ -81,11 +81,11 @@ export class TrainingState {
     return changed;
   }
 
-  /** Everything that these copies start a round with. */
-  forCopies(copies: readonly CopyPlan[]): Map<string, Tensor> {
+  /** Everything that copies of these segments start a round with. */
+  forSegments(parts: readonly Pick<CopyPlan, "from" | "to">[]): Map<string, Tensor> {
     const tensors = new Map<string, Tensor>();
-    for (const copy of copies) {
-      for (const name of this.#namesIn(copy, "needed")) {
+    for (const part of parts) {
+      for (const name of this.#namesIn(part, "needed")) {
         tensors.set(name, present(this.#tensors.get(name), name));
       }
     }
@@ -104,7 +104,7 @@ export class TrainingState {
     return tensors.size === names.length ? null : "tensors of other segments";
   }
 
-  #namesIn(copy: CopyPlan, which: keyof SegmentNames): string[] {
+  #namesIn(copy: Pick<CopyPlan, "from" | "to">, which: keyof SegmentNames): string[] {
     const names: string[] = [];
     for (let segment = copy.from; segment < copy.to; segment++) {
       names.push(...present(this.#namesOf.get(segment), `segment ${segment}`)[which]);

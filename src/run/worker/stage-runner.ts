@@ -21,8 +21,8 @@ import { drawNoise } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { FeatureMessage, GradientMessage, JobSpec, Message } from "../wire/messages.ts";
 import { decodeBorder, encodeBorder } from "./border.ts";
+import type { CopyTensors, Place } from "./copy-tensors.ts";
 import { mayGoForward, nextPass, type StageOrder, stageOrder } from "./stage-order.ts";
-import type { Place, WeightStash } from "./weight-stash.ts";
 
 /** What a stage is, fixed for a term. */
 export interface StageSetup {
@@ -43,8 +43,8 @@ export interface StageSetup {
   readonly job: JobSpec;
   /** Name under which the source draws its batches. */
   readonly sourceName: string;
-  /** Versions of the copy's parameters in the engine. */
-  readonly stash: WeightStash;
+  /** The copy's tensors in the engine. */
+  readonly tensors: CopyTensors;
 }
 
 /** What a stage needs of its worker. */
@@ -119,11 +119,6 @@ export class StageRunner {
   /** Starts the first batch where this stage is the source; otherwise features will come. */
   start(): void {
     this.#advance();
-  }
-
-  /** Whether the round's work is done here, and the copy's tensors are on their way. */
-  get hasContributed(): boolean {
-    return !this.#isAbandoned && this.#backward === this.#order.work;
   }
 
   /** The chain is out of the round. */
@@ -211,13 +206,13 @@ export class StageRunner {
   }
 
   #goForward(step: number, batch: StageBatch): void {
-    const { programs, codecs, downstream, stash, chain, stage } = this.#setup;
-    const place = stash.newest;
+    const { programs, codecs, downstream, tensors, chain, stage } = this.#setup;
+    const place = tensors.newest;
     if (programs.step !== null) {
       return this.#lossStep(programs.step, batch, { step, from: place, to: place });
     }
     const program = present(programs.forward, "a forward program");
-    if (chain.stages[stage]?.backward === "stored") this.#stashed.set(step, stash.take());
+    if (chain.stages[stage]?.backward === "stored") this.#stashed.set(step, tensors.take());
     const entering = portsOf(program.inputs, "feature").map(
       (port, i) =>
         [this.#batchSlot(step, "in", port.of), present(batch.features[i], port.of)] as const,
@@ -254,13 +249,13 @@ export class StageRunner {
   }
 
   #goBackward(step: number, gradients: readonly Tensor[]): void {
-    const { programs, stash } = this.#setup;
+    const { programs, tensors } = this.#setup;
     const program = programs.backward;
     const stashed = this.#stashed.get(step);
-    const place = stashed ?? stash.newest;
+    const place = stashed ?? tensors.newest;
     this.#stashed.delete(step);
     const use = (answer: EngineAnswer | null, ports: readonly Port[]): void => {
-      if (stashed !== undefined) stash.release(stashed);
+      if (stashed !== undefined) tensors.release(stashed);
       this.#wentBack(step, answer, ports);
     };
     // A first stage without parameters (Flatten, say) has nothing to go back through.
@@ -279,7 +274,7 @@ export class StageRunner {
 
   /** Lets the stage before go on, also where nothing there is trained, and moves the parameters. */
   #wentBack(step: number, answer: EngineAnswer | null, ports: readonly Port[]): void {
-    const { upstream, codecs, programs, job, stash } = this.#setup;
+    const { upstream, codecs, programs, job, tensors } = this.#setup;
     if (upstream !== null) {
       const out = answer === null ? new Map() : encodeBorder(codecs.gradientOut, answer, ports);
       this.#pass("gradient", { to: upstream, hop: -1, step }, out);
@@ -290,8 +285,8 @@ export class StageRunner {
     };
     const isLast = (this.#globalStep(step) + 1) % job.optimizer.accumulate === 0;
     if (programs.update === null || !isLast) return done();
-    const from = stash.newest;
-    this.#run(programs.update, { step, from, to: stash.advance() }, done);
+    const from = tensors.newest;
+    this.#run(programs.update, { step, from, to: tensors.advance() }, done);
   }
 
   #passed(pass: "F" | "B"): void {
@@ -303,15 +298,16 @@ export class StageRunner {
   }
 
   #contribute(): void {
-    const { chain, copy, programs } = this.#setup;
+    const { chain, copy, programs, tensors } = this.#setup;
     const steps = this.#backward;
-    const tensors = new Map<Slot, string>();
-    for (const port of movedPorts(programs)) tensors.set(this.#trainedSlot(port.of), port.of);
-    this.#around.host.engine.read([...tensors.keys()], (outcome) => {
+    const names = new Map<Slot, string>();
+    for (const { of } of movedPorts(programs)) names.set(tensors.slot(of), of);
+    tensors.settle();
+    this.#around.host.engine.read([...names.keys()], (outcome) => {
       if (this.#isAbandoned) return;
       if (!outcome.ok) return this.#around.fail(outcome.error);
       const named = new Map<string, Tensor>();
-      for (const [slot, value] of outcome.value) named.set(present(tensors.get(slot), slot), value);
+      for (const [slot, value] of outcome.value) named.set(present(names.get(slot), slot), value);
       const loss = programs.step === null || this.#lossSum === null ? null : this.#lossSum / steps;
       this.#around.send(
         {
@@ -388,11 +384,11 @@ export class StageRunner {
     switch (port.role) {
       case "parameter":
       case "state":
-        return this.#trainedSlot(port.of, place);
+        return this.#setup.tensors.slot(port.of, place);
       case "saved":
         return this.#batchSlot(step, port.role, port.of);
       case "parameterGradient":
-        return `${stageSlotPrefix}${this.#setup.copy}|${port.role}|${port.of}`;
+        return this.#setup.tensors.spaceSlot(port.role, 0, port.of);
       case "feature":
         return this.#batchSlot(step, "in", port.of);
       default:
@@ -400,19 +396,9 @@ export class StageRunner {
     }
   }
 
-  /** Where a trained tensor is: one that updates move, in the place of a version. */
-  #trainedSlot(of: string, place: Place = this.#setup.stash.newest): Slot {
-    const { copy, programs } = this.#setup;
-    const isMoved = programs.update?.outputs.some(
-      (port) => port.role === "parameter" && port.of === of,
-    );
-    return copySlot(copy, of, isMoved ? place : 0);
-  }
-
   /** Where a batch keeps what it needs on its way back: places are used again in turn. */
-  #batchSlot(step: number, space: string, of: string): Slot {
-    const place = step % this.#order.capacity;
-    return `${stageSlotPrefix}${this.#setup.copy}|${space}|${place}|${of}`;
+  #batchSlot(step: number, space: "in" | "saved", of: string): Slot {
+    return this.#setup.tensors.spaceSlot(space, step % this.#order.capacity, of);
   }
 
   /** Gives up the chain, because of what came along it; the node and its other chains go on. */
@@ -465,13 +451,6 @@ const stays: ReadonlySet<Port["role"]> = new Set([
 
 /** A fresh one each time: engines take over the memory of what they are fed. */
 const scalar = (value: number): Tensor => tensor("float32", [], Float32Array.of(value));
-
-/** Every slot of a stage starts with this, so that a change of plan can drop them all. */
-export const stageSlotPrefix = "stage|";
-
-/** The slot of a copy's trained tensor, in the place of a version. */
-export const copySlot = (copy: CopyId, name: string, place: Place = 0): Slot =>
-  `${stageSlotPrefix}${copy}|trained|${place}|${name}`;
 
 const portsOf = (ports: readonly Port[], role: Port["role"]): Port[] =>
   ports.filter((port) => port.role === role);

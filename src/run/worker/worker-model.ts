@@ -3,7 +3,7 @@
  * compiled here. Bytes from the network never reach the engine; only programs
  * that this compiler emitted do.
  */
-import type { Graph } from "../../compile/graph.ts";
+import { type Graph, isTrained } from "../../compile/graph.ts";
 import { readOnnx } from "../../compile/onnx/read.ts";
 import {
   evaluateProgram,
@@ -49,6 +49,12 @@ export class WorkerModel {
       this.#stages.set(key, programs);
     }
     return programs;
+  }
+
+  /** Names of the parameters that updates move. */
+  get trained(): ReadonlySet<string> {
+    const parameters = this.segments.flatMap((segment) => segment.parameters);
+    return new Set(parameters.filter(isTrained).map(({ name }) => name));
   }
 
   /** One stage per segment, for the probe. */

@@ -13,8 +13,8 @@
  */
 import { present } from "../../base/assert.ts";
 import { ModelError, PlanError } from "../../base/errors.ts";
-import { type NodeId, nodeId } from "../../base/ids.ts";
-import { sameType, type Tensor } from "../../base/tensor.ts";
+import { type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
+import type { Tensor } from "../../base/tensor.ts";
 import { neededPorts, type Program } from "../../compile/program.ts";
 import { checkPlan } from "../../plan/check.ts";
 import { linkRate } from "../../plan/link-rate.ts";
@@ -34,17 +34,11 @@ import {
   type StopReason,
   type WorkerMessage,
 } from "../wire/messages.ts";
+import { CopyTensors } from "./copy-tensors.ts";
 import { Evaluator } from "./evaluator.ts";
 import { probe } from "./prober.ts";
 import { Processor } from "./processor.ts";
-import {
-  copySlot,
-  StageRunner,
-  type StageSetup,
-  type StageSurroundings,
-  stageSlotPrefix,
-} from "./stage-runner.ts";
-import { WeightStash } from "./weight-stash.ts";
+import { StageRunner, type StageSetup, type StageSurroundings } from "./stage-runner.ts";
 import { WorkerModel } from "./worker-model.ts";
 
 /** What a worker says of itself when it joins. */
@@ -289,6 +283,7 @@ export class Worker {
     }
     this.#abandonAll();
     this.#plan = plan;
+    this.#retire(stages);
     this.#stages = stages;
     this.#processor.setDuty(plan.limits.find((limit) => limit.node === node)?.duty ?? 1);
     this.#channel.setRate(linkRate(plan, node));
@@ -297,13 +292,31 @@ export class Worker {
         Object.values(setup.programs).filter((program): program is Program => program !== null),
       ),
     );
-    this.#host.engine.drop(stageSlotPrefix, () => {});
     this.#host.engine.load([...programs], (outcome) => {
       if (this.#end !== null || this.#plan !== plan) return;
       if (!outcome.ok) return this.#fail(`the engine refused a program: ${outcome.error}`);
       this.#send({ type: "ready", term: plan.term });
     });
     this.#owner.onEvent({ type: "planned", plan, node });
+  }
+
+  /** What the engine holds of a copy that the plan in force has, too; undefined where it has none. */
+  #tensorsOf(copy: CopyId): CopyTensors | undefined {
+    return [...this.#stages.values()].find(({ setup }) => setup.copy === copy)?.setup.tensors;
+  }
+
+  /** Drops from the engine what the stages of the next plan have no use for. */
+  #retire(next: ReadonlyMap<string, Stage>): void {
+    const needed = new Map<CopyTensors, Set<string>>();
+    for (const { setup } of next.values()) {
+      needed.set(setup.tensors, new Set(neededPorts(setup.programs).map(({ of }) => of)));
+    }
+    for (const { setup } of this.#stages.values()) {
+      const { tensors } = setup;
+      for (const prefix of tensors.retire(needed.get(tensors) ?? new Set())) {
+        this.#host.engine.drop(prefix, () => {});
+      }
+    }
   }
 
   #stageSetup(
@@ -320,13 +333,14 @@ export class Worker {
     const linkIn = links.get(linkKey(chain.id, before, node));
     const linkOut = links.get(linkKey(chain.id, node, after));
     const job = present(this.#job, "a job");
+    const model = present(this.#model, "a model");
     const isReplayed = chain.stages[stage]?.backward === "replay";
     return {
       chain,
       stage,
       copy: own.id,
-      programs: present(this.#model, "a model").stage(own.from, own.to, isReplayed),
-      stash: new WeightStash(),
+      programs: model.stage(own.from, own.to, isReplayed),
+      tensors: this.#tensorsOf(own.id) ?? new CopyTensors(own.id, model.trained),
       upstream: before,
       downstream: after,
       codecs: {
@@ -342,16 +356,17 @@ export class Worker {
 
   #begin(message: BeginMessage, tensors: Tensors): void {
     if (this.#plan?.term !== message.term) return;
-    const fresh = [...this.#stages.values()].filter(
-      ({ setup, runner }) => !(message.keep.includes(setup.copy) && runner?.hasContributed),
-    );
     this.#abandonAll();
-    const slots = trainedSlots(fresh, tensors);
-    if (typeof slots === "string") return this.#fail(`the round came without ${slots}`);
+    const slots = new Map<Slot, Tensor>();
+    for (const { setup } of this.#stages.values()) {
+      const isKept = message.keep.includes(setup.copy);
+      const own = setup.tensors.begin(neededPorts(setup.programs), tensors, isKept);
+      if (typeof own === "string") return this.#fail(`the round came without ${own}`);
+      for (const [slot, value] of own) slots.set(slot, value);
+    }
     this.#host.engine.write(slots, (outcome) => {
       if (!outcome.ok) this.#fail(outcome.error);
     });
-    for (const { setup } of fresh) setup.stash.reset();
     for (const stage of this.#stages.values()) {
       stage.runner = new StageRunner(stage.setup, this.#surroundings, message);
     }
@@ -438,22 +453,3 @@ const indexed = ({ copies, links }: Plan): IndexedPlan => ({
 /** The link under a chain's border between two nodes; there is none within a node or at an end. */
 const linkKey = (chain: string, from: NodeId | null, to: NodeId | null): string =>
   `${from} to ${to} of ${chain}`;
-
-/**
- * Places the tensors of a round's start into the slots of every copy that needs
- * them; names the first one that is missing or of a wrong type.
- */
-function trainedSlots(
-  stages: readonly Stage[],
-  tensors: Tensors,
-): ReadonlyMap<Slot, Tensor> | string {
-  const slots = new Map<Slot, Tensor>();
-  for (const { setup } of stages) {
-    for (const port of neededPorts(setup.programs)) {
-      const value = tensors.get(port.of);
-      if (value === undefined || !sameType(value, port)) return port.of;
-      slots.set(copySlot(setup.copy, port.of), value);
-    }
-  }
-  return slots;
-}

@@ -1,0 +1,137 @@
+/**
+ * A copy's tensors in the engine: which are there, where, and in how many versions.
+ *
+ * With several batches under way, an update must not touch the parameters that a batch went forward
+ * with until it has come back (weight stashing: Narayanan et al., "PipeDream", 2019). So what
+ * updates move may be there in several versions, each in a place of its own. A place is used again
+ * once nobody needs what is in it; with one batch at a time there is one place, and updates happen
+ * in it. Everything else (optimizer state, running statistics, what is frozen) has one version.
+ *
+ * Between rounds the tensors stay, over changes of plan as well, so that only what a copy lacks has
+ * to come with the next round.
+ */
+import { present } from "../../base/assert.ts";
+import type { CopyId } from "../../base/ids.ts";
+import { sameType, type Tensor, type TensorType } from "../../base/tensor.ts";
+import type { Slot } from "../host.ts";
+import type { Tensors } from "../wire/frame.ts";
+
+/** Every slot of a stage starts with this. */
+const stageSlotPrefix = "stage|";
+
+/** Place of a version, from 0. */
+export type Place = number;
+
+/** A tensor that a stage's programs take in, under its name in the model. */
+export interface NeededTensor extends TensorType {
+  readonly of: string;
+}
+
+export class CopyTensors {
+  readonly #prefix: Slot;
+  readonly #trained: ReadonlySet<string>;
+  readonly #held = new Set<string>();
+  /** Batches under way that need what is in each place. */
+  #users: number[] = [0];
+  #newest: Place = 0;
+  /** Whether what is held is what the copy brought to a round, and nothing has changed it since. */
+  #isSettled = false;
+
+  /** @param trained names of the parameters that updates move */
+  constructor(copy: CopyId, trained: ReadonlySet<string>) {
+    this.#prefix = `${stageSlotPrefix}${copy}|`;
+    this.#trained = trained;
+  }
+
+  /** The slot of a tensor: of its newest version, or of that in a place. */
+  slot(of: string, place: Place = this.#newest): Slot {
+    // The bar at the end keeps one name from being the start of another.
+    return `${this.#prefix}trained|${this.#trained.has(of) ? place : 0}|${of}|`;
+  }
+
+  /** The slot of something else that the stage keeps in the engine. */
+  spaceSlot(space: "in" | "saved" | "parameterGradient", place: number, of: string): Slot {
+    return `${this.#prefix}${space}|${place}|${of}`;
+  }
+
+  /** Where the newest version is. */
+  get newest(): Place {
+    return this.#newest;
+  }
+
+  /**
+   * A round begins, with tensors that came for it. Where the copy is kept, those that did not come
+   * are the ones that it has.
+   * @returns what to write into the engine; the name of a tensor that is missing or of a wrong type
+   */
+  begin(
+    needed: readonly NeededTensor[],
+    tensors: Tensors,
+    isKept: boolean,
+  ): ReadonlyMap<Slot, Tensor> | string {
+    if (!isKept || !this.#isSettled) this.#forget();
+    const slots = new Map<Slot, Tensor>();
+    for (const port of needed) {
+      const value = tensors.get(port.of);
+      if (value !== undefined && sameType(value, port)) slots.set(this.slot(port.of), value);
+      else if (value !== undefined || !this.#held.has(port.of)) return port.of;
+    }
+    for (const { of } of needed) this.#held.add(of);
+    this.#isSettled = false;
+    return slots;
+  }
+
+  #forget(): void {
+    this.#held.clear();
+    this.#users = [0];
+    this.#newest = 0;
+  }
+
+  /** A batch goes forward with the newest version and will need it again. @returns its place */
+  take(): Place {
+    this.#users[this.#newest] = this.#usersOf(this.#newest) + 1;
+    return this.#newest;
+  }
+
+  /** A batch that took what is there is done with it. */
+  release(place: Place): void {
+    this.#users[place] = this.#usersOf(place) - 1;
+  }
+
+  /** A new version comes to be. @returns where: in place of the last one, where nobody needs that any more */
+  advance(): Place {
+    if (this.#usersOf(this.#newest) > 0) {
+      const free = this.#users.indexOf(0);
+      this.#newest = free < 0 ? this.#users.push(0) - 1 : free;
+    }
+    return this.#newest;
+  }
+
+  #usersOf(place: Place): number {
+    return present(this.#users[place], "a place of a version");
+  }
+
+  /** The round's work is done: what is held is what the copy brings. */
+  settle(): void {
+    this.#isSettled = true;
+  }
+
+  /**
+   * A new plan, under which the copy needs other tensors, perhaps none.
+   * @returns prefixes of the slots to drop; what is held and still needed stays
+   */
+  retire(needed: ReadonlySet<string>): Slot[] {
+    if (!this.#isSettled) this.#forget();
+    if (!this.#isSettled || needed.size === 0) return [this.#prefix];
+    const spaces = ["in", "saved", "parameterGradient"].map((space) => `${this.#prefix}${space}|`);
+    const gone = [...this.#held].filter((of) => !needed.has(of));
+    const old = this.#users.flatMap((_, place) =>
+      place === this.#newest
+        ? []
+        : [...this.#held].filter((of) => this.#trained.has(of)).map((of) => this.slot(of, place)),
+    );
+    const dropped = [...spaces, ...gone.map((of) => this.slot(of)), ...old];
+    for (const of of gone) this.#held.delete(of);
+    return dropped;
+  }
+}
