@@ -16,6 +16,28 @@ export interface SimCrash {
   readonly isSilent?: boolean;
   /** It comes back without what was on its disk. */
   readonly losesDisk?: boolean;
+  /** Of the newest checkpoint on its disk, a file is half there only. */
+  readonly tearsDisk?: boolean;
+}
+
+/** A machine is about to be taken away, and its peer is told: SIGTERM, or the warning of a spot machine. */
+export interface SimNotice {
+  readonly kind: "notice";
+  readonly node: string;
+  readonly atMs: number;
+  /** Time that is left to it; then the power goes. */
+  readonly withinMs: number;
+  /** When it starts again, counted from the notice; null or absent where it does not. */
+  readonly forMs?: number | null;
+}
+
+/** On a node's machine, its worker is started a second time while the first one is there. */
+export interface SimTwin {
+  readonly kind: "twin";
+  readonly node: string;
+  readonly atMs: number;
+  /** It takes itself for the same process, like the copy of a browser's tab. */
+  readonly isSame: boolean;
 }
 
 /** A machine stands still: nothing that happens reaches its peer before it goes on. */
@@ -53,7 +75,7 @@ export interface SimJump {
 }
 
 /** Something that goes wrong. `node` may be "coordinator". */
-export type SimFault = SimCrash | SimPause | SimPartition | SimSlow | SimJump;
+export type SimFault = SimCrash | SimNotice | SimTwin | SimPause | SimPartition | SimSlow | SimJump;
 
 /** Has a fault happen, and end where it does; `machinesOf` says whom a name means. */
 export function schedule(fault: SimFault, { world, network, machinesOf }: FaultPlace): void {
@@ -76,11 +98,21 @@ export interface FaultPlace {
 function happen(machine: Machine, fault: Exclude<SimFault, SimPartition>, world: World): void {
   switch (fault.kind) {
     case "crash": {
-      const { isSilent = false, losesDisk = false, forMs = null } = fault;
-      world.at(fault.atMs, () => machine.crash({ isSilent, losesDisk }));
+      const { forMs = null } = fault;
+      world.at(fault.atMs, () => machine.crash(fault));
       if (forMs !== null) world.at(fault.atMs + forMs, () => machine.boot());
       return;
     }
+    case "notice": {
+      const { withinMs, forMs = null } = fault;
+      world.at(fault.atMs, () => machine.giveNotice(withinMs));
+      world.at(fault.atMs + withinMs, () => machine.crash({ isSilent: true }));
+      if (forMs !== null) world.at(fault.atMs + Math.max(withinMs, forMs), () => machine.boot());
+      return;
+    }
+    case "twin":
+      world.at(fault.atMs, () => machine.startTwin(fault.isSame));
+      return;
     case "pause":
       world.at(fault.atMs, () => world.after(fault.forMs, machine.pause()));
       return;
@@ -101,10 +133,17 @@ export function faultText(fault: SimFault): string {
   switch (fault.kind) {
     case "crash": {
       const how = fault.isSilent === true ? "loses power" : "crashes";
-      const disk = fault.losesDisk === true ? ", without its disk" : "";
-      const { forMs = null } = fault;
-      const back = forMs === null ? " for good" : `, back after ${formatMs(forMs)}${disk}`;
-      return `${fault.node} ${how} ${at}${back}`;
+      const lost = fault.losesDisk === true ? ", without its disk" : "";
+      const torn = fault.tearsDisk === true ? ", with a torn checkpoint" : "";
+      return `${fault.node} ${how} ${at}${backText(fault)}${lost}${torn}`;
+    }
+    case "notice": {
+      const within = `has notice ${at} to go within ${formatMs(fault.withinMs)}`;
+      return `${fault.node} ${within}${backText(fault)}`;
+    }
+    case "twin": {
+      const who = fault.isSame ? ", as the same process" : "";
+      return `${fault.node} is started twice ${at}${who}`;
     }
     case "pause":
       return `${fault.node} stands still ${at} for ${formatMs(fault.forMs)}`;
@@ -116,3 +155,6 @@ export function faultText(fault: SimFault): string {
       return `the clock of ${fault.node} goes ahead by ${formatMs(fault.aheadMs)} ${at}`;
   }
 }
+
+const backText = ({ forMs = null }: { readonly forMs?: number | null }): string =>
+  forMs === null ? " for good" : `, back after ${formatMs(forMs)}`;

@@ -11,6 +11,7 @@ import type { Profile } from "../plan/plan.ts";
 import { computeMs } from "../plan/program-time.ts";
 import type { Batch, DataSource, Done, Engine, Host, HostEngine, Store } from "../run/host.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
+import { firstHalf } from "./journal.ts";
 import type { Clock } from "./world.ts";
 
 /** Samples of a simulated node: real ones, or a count and a shape for the null engine. */
@@ -131,11 +132,20 @@ function hollowBatch(
   };
 }
 
+/** How long the writing of a file takes. */
+const writeMs = 1;
+
+/** One file after the other: a crash leaves the old one, as a store promises, and half of the new one beside it. */
 function simStore(clock: Clock, files: Map<string, Uint8Array>): Store {
+  let freeAtMs = 0;
   return {
     write(name, bytes, done) {
-      // A crash before this leaves the old file, as a store promises.
-      clock.after(0, () => {
+      const beginsMs = Math.max(clock.elapsed(), freeAtMs);
+      freeAtMs = beginsMs + writeMs;
+      const part = `${name}.part`;
+      clock.after(beginsMs - clock.elapsed(), () => files.set(part, firstHalf(bytes)));
+      clock.after(freeAtMs - clock.elapsed(), () => {
+        files.delete(part);
         files.set(name, bytes);
         done({ ok: true, value: null });
       });

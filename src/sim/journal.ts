@@ -11,10 +11,30 @@ import type { Clock } from "./world.ts";
 /** What survives a crash: entries and kept files that were durable by then. */
 export interface SimDisk {
   readonly entries: string[];
+  /** By name; while a file is being written, its first half stands beside it as `NAME.part`. */
   readonly kept: Map<string, Uint8Array>;
+  /** Checkpoints of which a file was torn so far. */
+  torn: number;
 }
 
-export const emptyDisk = (): SimDisk => ({ entries: [], kept: new Map() });
+export const emptyDisk = (): SimDisk => ({ entries: [], kept: new Map(), torn: 0 });
+
+/** As much of a file as is there when a crash comes in the middle of its writing. */
+export const firstHalf = (bytes: Uint8Array): Uint8Array => bytes.slice(0, bytes.length >> 1);
+
+/** Damages a file that the newest checkpoint alone speaks of, if there is one. */
+export function tear(disk: SimDisk): void {
+  const spokenOf = disk.entries.map((entry) =>
+    Object.values((JSON.parse(entry) as { checkpoint?: Record<string, string> }).checkpoint ?? {}),
+  );
+  const newest = spokenOf.findLastIndex((names) => names.length > 0);
+  const older = new Set(spokenOf.slice(0, Math.max(0, newest)).flat());
+  const name = spokenOf[newest]?.find((own) => !older.has(own));
+  const bytes = name === undefined ? undefined : disk.kept.get(name);
+  if (name === undefined || bytes === undefined) return;
+  disk.kept.set(name, firstHalf(bytes));
+  disk.torn++;
+}
 
 /** Time until something is durable, and from then until its writer hears of it. */
 const [writeMs, answerMs] = [2, 1];
@@ -51,8 +71,12 @@ export function simJournal(
     keep(parts, done) {
       const bytes = joinBytes(parts);
       const name = nameOf(bytes);
+      disk.kept.set(partOf(name), firstHalf(bytes));
       write(
-        () => void disk.kept.set(name, bytes),
+        () => {
+          disk.kept.delete(partOf(name));
+          disk.kept.set(name, bytes);
+        },
         () => done({ ok: true, value: name }),
       );
     },
@@ -70,10 +94,15 @@ export function simJournal(
 /** What a coordinator finds on a disk; undefined where no decision was written down. */
 export function legacyOn(disk: SimDisk): Legacy | undefined {
   if (disk.entries.length === 0) return undefined;
-  const past = readJournal(disk.entries, (name) => {
+  const isWhole = (name: string): boolean => {
     const bytes = disk.kept.get(name);
     return bytes !== undefined && nameOf(bytes) === name;
-  });
+  };
+  const past = readJournal(disk.entries, isWhole);
+  // What a crash has left behind goes, as it does from a run's folder.
+  for (const name of [...disk.kept.keys()]) {
+    if (!isWhole(name) || !past.kept.has(name)) disk.kept.delete(name);
+  }
   const tensors = new Map<string, DenseTensor>();
   for (const name of Object.values(past.checkpoint ?? {})) {
     const bytes = disk.kept.get(name) ?? new Uint8Array();
@@ -82,4 +111,5 @@ export function legacyOn(disk: SimDisk): Legacy | undefined {
   return { past, tensors };
 }
 
+const partOf = (name: string): string => `${name}.part`;
 const nameOf = (bytes: Uint8Array): string => new Hasher().bytes(bytes).digest();

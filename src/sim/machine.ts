@@ -6,7 +6,7 @@
  * stands still hears it all when it goes on, in order.
  */
 import type { Cancel, Done, Frame, Link, Outcome } from "../run/host.ts";
-import { emptyDisk, type SimDisk } from "./journal.ts";
+import { emptyDisk, type SimDisk, tear } from "./journal.ts";
 import { type Access, isOneMachine, type Network } from "./network.ts";
 import type { Clock, World } from "./world.ts";
 
@@ -90,6 +90,10 @@ interface Connection {
 export interface Peer {
   /** Takes a connection that another machine has dialled. */
   accept?(link: Link): void;
+  /** Is told that the machine will be taken away after so long. */
+  giveNotice?(withinMs: number): void;
+  /** Somebody starts the same peer once more beside it. */
+  startTwin?(isSame: boolean): void;
 }
 
 /** What survives a crash, unless the disk is lost with it. */
@@ -111,6 +115,13 @@ export interface Start {
   readonly slowness: () => number;
   /** Connects to another machine. */
   dial(to: Machine, done: Done<Link>): void;
+}
+
+/** How a peer ends that is not asked. */
+export interface Crash {
+  readonly isSilent?: boolean;
+  readonly losesDisk?: boolean;
+  readonly tearsDisk?: boolean;
 }
 
 /** How long a dial waits for an answer. */
@@ -175,9 +186,10 @@ export class Machine {
    * Ends the peer between two events. Where only its process dies, the system closes its
    * connections; where the power fails (`isSilent`), nobody is told.
    */
-  crash({ isSilent = false, losesDisk = false } = {}): void {
+  crash({ isSilent = false, losesDisk = false, tearsDisk = false }: Crash = {}): void {
     const life = this.#life;
     if (losesDisk) this.#disk = emptied();
+    if (tearsDisk) tear(this.#disk.journal);
     if (life === null) return;
     life.end();
     for (const { link, vanish } of life.connections) {
@@ -186,6 +198,16 @@ export class Machine {
     }
     this.#life = null;
     this.#peer = null;
+  }
+
+  /** Tells the peer that the machine will be taken away after so long. */
+  giveNotice(withinMs: number): void {
+    this.#life?.hear(() => this.#peer?.giveNotice?.(withinMs));
+  }
+
+  /** Has somebody start the peer a second time beside the first; see `SimTwin`. */
+  startTwin(isSame: boolean): void {
+    this.#life?.hear(() => this.#peer?.startTwin?.(isSame));
   }
 
   /** Stands still until the answer is called: timers and messages wait. */

@@ -114,6 +114,7 @@ const faultSchema = z.union([
     disk: z._default(z.enum(["kept", "lost"]), "kept"),
   }),
   z.strictObject({ restart: name, at }),
+  z.strictObject({ notice: name, at, within: positive, for: z.optional(positive) }),
   z.strictObject({ pause: name, at, for: positive }),
   z.strictObject({ partition: z.union([name, z.array(name)]), at, for: positive }),
   z.strictObject({ slow: name, at, for: positive, factor: positive }),
@@ -388,6 +389,11 @@ function faultOf(fault: Parsed["faults"][number], i: number, { nodes, locate }: 
   const atMs = 1000 * fault.at;
   if ("restart" in fault) {
     return { kind: "crash", node: checked("restart", fault.restart), atMs, forMs: restartMs };
+  }
+  if ("notice" in fault) {
+    const forMs = fault.for === undefined ? null : 1000 * fault.for;
+    const node = checked("notice", fault.notice);
+    return { kind: "notice", node, atMs, withinMs: 1000 * fault.within, forMs };
   }
   if ("crash" in fault) {
     return {

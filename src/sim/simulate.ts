@@ -11,11 +11,10 @@ import type { Planner } from "../plan/plan.ts";
 import { Coordinator } from "../run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
 import type { StartModel } from "../run/coordinator/training-state.ts";
-import type { Done, Engine, Link } from "../run/host.ts";
+import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import type { TimedRecord } from "../run/metrics/record.ts";
 import type { JobSpec } from "../run/wire/messages.ts";
-import { Rejoiner } from "../run/worker/rejoiner.ts";
 import type { WorkerEnd } from "../run/worker/worker.ts";
 import { WorkerModel } from "../run/worker/worker-model.ts";
 import { type SimFault, schedule } from "./faults.ts";
@@ -31,6 +30,7 @@ import { simHost } from "./host.ts";
 import { legacyOn, simJournal } from "./journal.ts";
 import { Machine, type Peer, type Start } from "./machine.ts";
 import { type Access, Network } from "./network.ts";
+import { isRefusedForGood, WorkerProcess } from "./worker-process.ts";
 import { World } from "./world.ts";
 
 /** A job, the machines that train it, and what goes wrong. */
@@ -71,8 +71,8 @@ export interface SimulationResult {
   readonly virtualMs: number;
 }
 
-/** Until a worker that could not join is started again. */
-const againMs = 1000;
+/** What whoever runs on a machine says that will be taken away. */
+const noticeText = "the machine is going";
 
 /** The machine of the coordinator, in faults. */
 export const coordinatorName = "coordinator";
@@ -102,6 +102,8 @@ export class Simulation {
   /** Who was refused as it first came leaves a place that nobody else will take: the run would never begin. */
   #refused: string | null = null;
   #end: CoordinatorEnd | null = null;
+  /** Until when a coordinator that was given notice will have been started again. */
+  #returnsMs = 0;
 
   /** @throws InputError as {@link simulate} does */
   constructor(options: SimulationOptions) {
@@ -142,11 +144,16 @@ export class Simulation {
   /** Whether the run has ended, and every worker that is on has heard of it. */
   get isOver(): boolean {
     if (this.#refused !== null) return true;
-    if (this.#end === null) return false;
+    if (this.#end === null || this.#isInterrupted) return false;
     for (const { name } of this.#options.nodes) {
       if (!this.#workers.has(name) && this.machines.get(name)?.isOn === true) return false;
     }
     return true;
+  }
+
+  /** Whether the run has ended for a while only: somebody is going to resume it. */
+  get #isInterrupted(): boolean {
+    return this.#end?.reason === "interrupted" && this.world.now() < this.#returnsMs;
   }
 
   result(): Omit<SimulationResult, "end"> & { readonly end: CoordinatorEnd | null } {
@@ -183,6 +190,7 @@ export class Simulation {
     const { job, model, nodes, isWatched, patienceMs = 0, planner } = this.#options;
     const { journal } = start.disk;
     const legacy = legacyOn(journal);
+    if (this.#end?.reason === "interrupted") this.#end = null;
     const coordinator = new Coordinator(
       this.#host(coordinatorName, null, start),
       {
@@ -201,52 +209,72 @@ export class Simulation {
       },
     );
     coordinator.watch(isWatched ?? false);
-    return { accept: (link) => coordinator.accept(link) };
+    return {
+      accept: (link) => coordinator.accept(link),
+      giveNotice: () => coordinator.interrupt(noticeText),
+    };
   }
 
   #work(node: SimNode, coordinator: Machine, start: Start): Peer {
-    const { name, kind, duty, memoryBytes, ceilingBytesPerMs } = node;
+    const { name } = node;
+    const { clock, starts } = start;
     this.#workers.delete(name);
-    const host = this.#host(name, node, start);
-    const dial = (done: Done<Link>): void => start.dial(coordinator, done);
-    const patienceMs = this.#options.patienceMs ?? 0;
-    const options = {
+    const processes: WorkerProcess[] = [];
+    let instances = 0;
+    const begin = (twin: { readonly instance: string | null } | null): void => {
+      const process: WorkerProcess = new WorkerProcess({
+        clock,
+        host: this.#host(twin === null ? name : `${name} twin`, node, start),
+        options: this.#workerOptions(node),
+        instance: () => twin?.instance ?? `${starts}.${instances++}`,
+        dial: (done) => start.dial(coordinator, done),
+        isForGood: (end) =>
+          !this.#helpsAgain(end, starts) || (twin !== null && end.reason === "refused"),
+        onEnd: (end) => {
+          processes.splice(processes.indexOf(process), 1);
+          if (processes.length === 0) this.#workerEnded(name, end, starts);
+        },
+      });
+      processes.push(process);
+      process.join();
+    };
+    begin(null);
+    return {
+      giveNotice: (withinMs) => {
+        for (const process of [...processes]) process.giveNotice(noticeText, withinMs);
+      },
+      startTwin: (isSame) => {
+        const [first] = processes;
+        if (first !== undefined) begin({ instance: isSame ? first.instance : null });
+      },
+    };
+  }
+
+  #workerOptions({ name, kind, duty, memoryBytes, ceilingBytesPerMs }: SimNode) {
+    return {
       name,
       kind,
-      token: tokenOf(node),
+      token: tokenOf({ name }),
       machine: name,
       duty,
       memoryBytes,
       ceilingBytesPerMs,
-      patienceMs,
+      patienceMs: this.#options.patienceMs ?? 0,
       compile: (structure: Uint8Array, job: JobSpec) => this.#compile(structure, job),
     };
-    // Whoever looks after the machine starts its worker again where that may help.
-    let failingMs: number | null = null;
-    const again = (end: WorkerEnd): void => {
-      failingMs ??= start.clock.elapsed();
-      const isNew = start.starts === 1 && end.reason === "refused";
-      if (isNew || start.clock.elapsed() - failingMs >= patienceMs) ended(end);
-      else if (end.reason === "lost" || end.reason === "refused") start.clock.after(againMs, join);
-      else ended(end);
-    };
-    const ended = (end: WorkerEnd): void => {
-      this.#workers.set(name, end);
-      if (end.reason === "refused" && start.starts === 1) {
-        this.#refused ??= `${name}, refused: ${end.text}`;
-      }
-    };
-    const join = (): void => {
-      dial((answer) => {
-        if (!answer.ok) return again({ reason: "lost", text: answer.error });
-        const onEvent = ({ type }: { readonly type: string }): void => {
-          if (type === "welcomed") failingMs = null;
-        };
-        new Rejoiner(host, answer.value, dial, options, { onEvent, onEnd: again });
-      });
-    };
-    join();
-    return {};
+  }
+
+  /** Whether a worker that has ended so may do better when it is started again. */
+  #helpsAgain(end: WorkerEnd, starts: number): boolean {
+    // Told by a coordinator that had notice, perhaps after it has come back.
+    if (end.reason === "interrupted") return this.#returnsMs > 0;
+    if (starts === 1 && isRefusedForGood(end)) return false;
+    return end.reason === "lost" || end.reason === "refused";
+  }
+
+  #workerEnded(name: string, end: WorkerEnd, starts: number): void {
+    this.#workers.set(name, end);
+    if (starts === 1 && isRefusedForGood(end)) this.#refused ??= `${name}, refused: ${end.text}`;
   }
 
   /** Nodes that are sent the same model share what it compiles to: it never changes. */
@@ -282,6 +310,11 @@ export class Simulation {
 
   #schedule(fault: SimFault): void {
     const { coordinatorOn } = this.#options;
+    if (fault.kind === "notice" && [coordinatorName, coordinatorOn].includes(fault.node)) {
+      const { atMs, withinMs, forMs = null } = fault;
+      const awayMs = forMs === null ? 0 : Math.max(withinMs, forMs);
+      this.#returnsMs = Math.max(this.#returnsMs, atMs + awayMs);
+    }
     schedule(fault, {
       world: this.world,
       network: this.network,
@@ -334,4 +367,4 @@ function named<T>(all: ReadonlyMap<string, T>, name: string, what: string): T {
   });
 }
 
-const tokenOf = (node: SimNode): string => `token of ${node.name}`;
+const tokenOf = ({ name }: Pick<SimNode, "name">): string => `token of ${name}`;

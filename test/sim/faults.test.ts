@@ -71,6 +71,7 @@ interface Change {
   readonly traces?: readonly SimTrace[];
   readonly cells?: readonly SimCell[];
   readonly coordinatorOn?: string;
+  readonly patienceMs?: number;
   readonly node?: (node: SimNode) => SimNode;
 }
 
@@ -88,7 +89,8 @@ async function rounds({ node = (same) => same, ...change }: Change) {
       record.type === type ? [record as Extract<RunRecord, { type: T }>] : [],
     );
   const ms = of("round").map((round) => round.ms);
-  return { ms, end, left: of("left"), virtualMs };
+  const dropped = of("round").flatMap((round) => round.dropped);
+  return { ms, end, dropped, left: of("left"), virtualMs };
 }
 
 describe("a run in a network of its own", () => {
@@ -156,6 +158,36 @@ describe("a run in a network of its own", () => {
     expect(silent.virtualMs).toBeGreaterThan(loud.virtualMs + 5000);
   });
 
+  it("takes the worker that came last where two take themselves for the same one", async () => {
+    for (const node of ["a", "edge"]) {
+      const { end, left } = await rounds({
+        faults: [{ kind: "twin", node, atMs: 900, isSame: true }],
+        patienceMs: 60_000,
+      });
+      expect(end.reason).toBe("finished");
+      expect(left.map(({ name, reason }) => [name, reason])).toEqual([
+        [node, "it has connected anew"],
+      ]);
+    }
+  });
+
+  it("refuses the second of two workers of one token, and goes on with the first", async () => {
+    const plain = await rounds({});
+    const { end, left, ms } = await rounds({
+      faults: [{ kind: "twin", node: "a", atMs: 1500, isSame: false }],
+    });
+    expect([end, left, ms]).toEqual([plain.end, [], plain.ms]);
+  });
+
+  it("R13: loses no round to a node that is told that it will go", async () => {
+    const { end, left, dropped } = await rounds({
+      faults: [{ kind: "notice", node: "b", atMs: 900, withinMs: 60_000 }],
+    });
+    expect(end.reason).toBe("finished");
+    expect(left.map(({ reason }) => reason)).toEqual(["it gave notice, and its work is done"]);
+    expect(dropped).toEqual([]);
+  });
+
   it("refuses faults, traces and cells of nodes that are not there", async () => {
     const refusals: [Change, RegExp][] = [
       [{ faults: [{ kind: "pause", node: "x", atMs: 0, forMs: 1 }] }, /fault \(pause\): got "x"/],
@@ -182,6 +214,14 @@ describe("a fault in words", () => {
     [
       { kind: "partition", nodes: ["a", "b"], atMs: 0, forMs: 2e3 },
       "a, b cut off at 0.00 ms for 2.0 s",
+    ],
+    [
+      { kind: "notice", node: "a", atMs: 1e3, withinMs: 2e3, forMs: 5e3 },
+      "a has notice at 1.0 s to go within 2.0 s, back after 5.0 s",
+    ],
+    [
+      { kind: "twin", node: "a", atMs: 1e3, isSame: true },
+      "a is started twice at 1.0 s, as the same process",
     ],
     [{ kind: "pause", node: "a", atMs: 1e3, forMs: 2e3 }, "a stands still at 1.0 s for 2.0 s"],
   ] as [SimFault, string][])("%j", (fault, text) => {

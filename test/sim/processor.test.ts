@@ -33,7 +33,7 @@ function processorOf(duty: number, computeMs: number, timersLateMs = 0) {
     for (let i = 0; i < count; i++) processor.run(forward, run, () => ends.push(world.now()));
     return world.run(() => ends.length === count);
   };
-  return { start, ends, noted };
+  return { processor, world, start, ends, noted };
 }
 
 describe("a processor", () => {
@@ -53,6 +53,15 @@ describe("a processor", () => {
     await start(2);
     expect(ends).toEqual([3, 3]);
     expect(noted.map(([, ms]) => ms)).toEqual([3, 3]);
+  });
+
+  it("forgets what waits when it is cleared, and goes on with what comes after", async () => {
+    const { processor, world, start, ends } = processorOf(0.5, 1);
+    world.at(5, () => processor.clear());
+    world.at(6, () => void start(1));
+    for (let i = 0; i < 4; i++) processor.run(forward, run, () => ends.push(world.now()));
+    await world.run(() => ends.length === 3);
+    expect(ends).toEqual([4, 8, 12]);
   });
 
   it("does not wait where computing took longer than its duty asks", async () => {

@@ -10,6 +10,7 @@ import type { Plan } from "../../src/plan/plan.ts";
 import type { Decision } from "../../src/run/coordinator/journal.ts";
 import type { RoundCommitted } from "../../src/run/metrics/record.ts";
 import type { Pipe } from "../../src/sim/bandwidth.ts";
+import type { SimDisk } from "../../src/sim/journal.ts";
 import type { Carried } from "../../src/sim/network.ts";
 
 /** Something that must never happen has happened. */
@@ -17,22 +18,27 @@ export class Broken extends Error {
   override readonly name = "Broken";
 }
 
+/** A coordinator's journal as it lies on its disk. */
+export type JournalDisk = Pick<SimDisk, "entries" | "torn">;
+
 /**
  * The committed log is one run: rounds in order and once each, terms that only grow. It is read
  * from the coordinator's disk, so a coordinator that dies before it can tell is judged as well.
- * One that has lost its disk begins anew.
+ * One that has lost its disk begins anew; one whose newest checkpoint is torn goes back by a round.
  */
 export class LogChecker {
-  readonly #entries: () => readonly string[];
+  readonly #disk: () => JournalDisk;
   #read: readonly string[] = [];
+  /** Ends of the stretches of the log before each round that was taken back. */
+  #takenBack: number[] = [];
   #decisions: Decision[] = [];
   #plan: Plan | null = null;
   #term = 0;
   #rounds = 0;
   #isEnded = false;
 
-  constructor(entries: () => readonly string[]) {
-    this.#entries = entries;
+  constructor(disk: () => JournalDisk) {
+    this.#disk = disk;
   }
 
   /** Rounds committed so far. */
@@ -45,12 +51,26 @@ export class LogChecker {
     return this.#decisions;
   }
 
+  /** Rounds taken back so far, on this disk. */
+  get timesTakenBack(): number {
+    return this.#takenBack.length;
+  }
+
+  /**
+   * The decisions that led to what was there between two rounds that were taken back, each
+   * stretch from the beginning; the last one is all.
+   */
+  get histories(): readonly (readonly Decision[])[] {
+    return [...this.#takenBack, this.#decisions.length].map((end) => this.#decisions.slice(0, end));
+  }
+
   /** Looks at what is new. */
   check(): void {
-    const entries = this.#entries();
+    const { entries } = this.#disk();
     if (entries !== this.#read) {
       this.#read = entries;
       this.#decisions = [];
+      this.#takenBack = [];
       [this.#plan, this.#term, this.#rounds, this.#isEnded] = [null, 0, 0, false];
     }
     for (const entry of entries.slice(this.#decisions.length)) {
@@ -70,12 +90,21 @@ export class LogChecker {
       this.#term = term;
       this.#plan = record.plan;
     } else if (record.type === "resumed") {
-      if (record.round !== this.#rounds) {
-        throw new Broken(`resumed at round ${record.round} with ${this.#rounds} committed`);
-      }
-      this.#plan = null;
+      this.#resumed(record.round);
     } else if (record.type === "round") this.#round(record);
     else if (record.type === "ended") this.#isEnded = true;
+  }
+
+  #resumed(round: number): void {
+    if (round === this.#rounds - 1 && this.#takenBack.length < this.#disk().torn) {
+      this.#takenBack.push(this.#decisions.length - 1);
+      this.#rounds--;
+    }
+    if (round !== this.#rounds) {
+      throw new Broken(`resumed at round ${round} with ${this.#rounds} committed`);
+    }
+    this.#plan = null;
+    this.#isEnded = false;
   }
 
   #round(record: RoundCommitted): void {
@@ -99,22 +128,29 @@ export class LogChecker {
   }
 }
 
-/** What a store held at some moment, and how many rounds had been committed then. */
+/** What a store held at some moment, and how much had been committed and taken back by then. */
 interface Stored {
   readonly bytes: Uint8Array;
   readonly committed: number;
+  readonly timesTakenBack: number;
 }
+
+/** Trained tensors by the number of committed rounds that they come from. */
+export type States = ReadonlyMap<number, ReadonlyMap<string, Tensor>>;
 
 /** Every version of the weights that was ever on the disk; they are judged after the replay. */
 export class StoreChecker {
   readonly #files: () => ReadonlyMap<string, Uint8Array>;
-  readonly #committed: () => number;
+  readonly #log: Pick<LogChecker, "rounds" | "timesTakenBack">;
   #disk: ReadonlyMap<string, Uint8Array> | null = null;
   #seen: Stored[] = [];
 
-  constructor(files: () => ReadonlyMap<string, Uint8Array>, committed: () => number) {
+  constructor(
+    files: () => ReadonlyMap<string, Uint8Array>,
+    log: Pick<LogChecker, "rounds" | "timesTakenBack">,
+  ) {
     this.#files = files;
-    this.#committed = committed;
+    this.#log = log;
   }
 
   check(): void {
@@ -125,18 +161,22 @@ export class StoreChecker {
     }
     const bytes = files.get("weights.safetensors");
     if (bytes === undefined || bytes === this.#seen.at(-1)?.bytes) return;
-    this.#seen.push({ bytes, committed: this.#committed() });
+    const { rounds: committed, timesTakenBack } = this.#log;
+    this.#seen.push({ bytes, committed, timesTakenBack });
   }
 
-  /** Whether each version was a committed state, bit for bit; gives how many there were. */
-  judge(states: ReadonlyMap<number, ReadonlyMap<string, Tensor>>): number {
-    for (const { bytes, committed } of this.#seen) {
+  /**
+   * Whether each version was a committed state, bit for bit; gives how many there were.
+   * @param histories the states of each of {@link LogChecker.histories}
+   */
+  judge(histories: readonly States[]): number {
+    for (const { bytes, committed, timesTakenBack } of this.#seen) {
       const { tensors, metadata } = readSafetensors(bytes);
       const rounds = Number(metadata.rounds);
       if (rounds > committed) {
         throw new Broken(`the store had round ${rounds} when ${committed} were committed`);
       }
-      const state = states.get(rounds);
+      const state = histories[timesTakenBack]?.get(rounds);
       if (state === undefined) throw new Broken(`the store had a state of round ${rounds}`);
       for (const [name, value] of tensors) requireEqual(name, value, state.get(name), rounds);
     }

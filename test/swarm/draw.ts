@@ -117,7 +117,7 @@ function drawNodes(
     return {
       name,
       kind: isEdge ? "edge" : "device",
-      duty: device?.duty ?? 1,
+      duty: device?.duty ?? pick(own.fork("duty"), [1, 1, 0.5]),
       profile: drawProfile(own, segments),
       memoryBytes: null,
       ceilingBytesPerMs: rate,
@@ -182,6 +182,7 @@ function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number)
     const count = own.below(3) > 0 ? 0 : 1 + own.below(3);
     for (let i = 0; i < count; i++) faults.push(make(own, own.uniform() * healedMs));
   };
+  const torn = chance.fork("torn");
   some("crash", (own, atMs) => {
     const node = pick(own, everybody);
     // Most come back; a device that does not is one that the run must do without.
@@ -193,8 +194,26 @@ function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number)
       forMs: isGone ? null : Math.min(spread(own, 10, 10), healedMs - atMs),
       isSilent: own.below(2) === 0,
       losesDisk: own.below(4) === 0,
+      tearsDisk: torn.below(2) === 0,
     };
   });
+  some("notice", (own, atMs) => {
+    const node = pick(own, everybody);
+    const isGone = own.below(4) === 0 && node !== devices[0] && devices.includes(node);
+    return {
+      kind: "notice",
+      node,
+      atMs,
+      withinMs: Math.min(spread(own, 10, 9), healedMs - atMs),
+      forMs: isGone ? null : Math.min(spread(own, 10, 10), healedMs - atMs),
+    };
+  });
+  some("twin", (own, atMs) => ({
+    kind: "twin",
+    node: pick(own, names),
+    atMs,
+    isSame: own.below(2) === 0,
+  }));
   some("pause", (own, atMs) => ({
     kind: "pause",
     node: pick(own, everybody),

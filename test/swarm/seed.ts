@@ -5,11 +5,13 @@
  */
 import { present } from "../../src/base/assert.ts";
 import type { Tensor } from "../../src/base/tensor.ts";
+import type { Decision } from "../../src/run/coordinator/journal.ts";
 import type { Engine } from "../../src/run/host.ts";
 import { faultText } from "../../src/sim/faults.ts";
+import type { Disk } from "../../src/sim/machine.ts";
 import { replay } from "../../src/sim/replay.ts";
 import { coordinatorName, Simulation } from "../../src/sim/simulate.ts";
-import { Broken, CapacityChecker, LogChecker, StoreChecker } from "./checkers.ts";
+import { Broken, CapacityChecker, LogChecker, type States, StoreChecker } from "./checkers.ts";
 import { type Drawn, draw } from "./draw.ts";
 
 /** What a seed came to. */
@@ -19,6 +21,8 @@ export interface SeedResult {
   readonly rounds: number;
   /** Times that a coordinator went on where another one was. */
   readonly resumed: number;
+  /** Rounds that were done again because their checkpoint was torn. */
+  readonly takenBack: number;
   readonly virtualMs: number;
   readonly events: number;
   readonly faults: readonly string[];
@@ -32,11 +36,8 @@ export async function runSeed(seed: number, engine: () => Engine): Promise<SeedR
   const drawn = draw(seed);
   const simulation = new Simulation({ ...drawn, engine, patienceMs: drawn.healedMs + livenessMs });
   const coordinator = present(simulation.machines.get(coordinatorName), coordinatorName);
-  const log = new LogChecker(() => coordinator.disk.journal.entries);
-  const store = new StoreChecker(
-    () => coordinator.disk.files,
-    () => log.rounds,
-  );
+  const log = new LogChecker(() => coordinator.disk.journal);
+  const store = new StoreChecker(() => coordinator.disk.files, log);
   watchCapacity(simulation);
   let events = 0;
   await simulation.run(() => {
@@ -54,11 +55,13 @@ export async function runSeed(seed: number, engine: () => Engine): Promise<SeedR
   const { end, virtualMs } = simulation.result();
   if (end !== null && end.reason !== "finished") throw new Broken(`${end.reason}: ${end.text}`);
   if (end !== null && log.rounds !== drawn.job.rounds) throw new Broken(`${log.rounds} rounds`);
-  await judge(drawn, log, store, engine());
+  if (end !== null) requireTidy(coordinator.disk);
+  await judge(drawn, log, store, engine);
   return {
     seed,
     end: end === null ? "forsaken: a device will not come back" : `${end.reason}: ${end.text}`,
     rounds: log.rounds,
+    takenBack: log.timesTakenBack,
     resumed: log.decisions.filter(({ type }) => type === "resumed").length,
     virtualMs,
     events,
@@ -73,18 +76,36 @@ function watchCapacity({ network, world }: Simulation): void {
   network.onRate = (pipe, before) => checker.rateChanged(pipe, world.now(), before);
 }
 
-/** Replays the log and holds the store to it. */
+/** After the end, nothing half-written is left of those that died in the middle. */
+function requireTidy({ files, journal }: Disk): void {
+  const left = [...files.keys(), ...journal.kept.keys()].filter((name) => name.endsWith(".part"));
+  if (left.length > 0) throw new Broken(`${left.join(", ")} was left behind`);
+}
+
+/** Replays the log, with what was taken back of it, and holds the store to it. */
 async function judge(
-  { job, model, nodes }: Drawn,
-  { decisions }: LogChecker,
+  drawn: Drawn,
+  { histories }: LogChecker,
   store: StoreChecker,
-  engine: Engine,
+  engine: () => Engine,
 ): Promise<void> {
+  const states: States[] = [];
+  for (const decisions of histories) states.push(await statesOf(drawn, decisions, engine()));
+  const newest = states.at(-1)?.size ?? 0;
+  if (store.judge(states) === 0 && newest > 1) throw new Broken("nothing was ever saved");
+}
+
+/** The state after each round of a log, as one process computes it. */
+async function statesOf(
+  { job, model, nodes }: Drawn,
+  records: readonly Decision[],
+  engine: Engine,
+): Promise<States> {
   const states = new Map<number, ReadonlyMap<string, Tensor>>();
   await replay({
     job,
     model,
-    records: decisions,
+    records,
     samplesOf: (node) => {
       const { train } = present(
         nodes.find(({ name }) => name === node),
@@ -97,5 +118,5 @@ async function judge(
     onCommitted: (rounds, trained) => states.set(rounds, new Map(trained)),
   });
   await engine.close();
-  if (store.judge(states) === 0 && states.size > 1) throw new Broken("nothing was ever saved");
+  return states;
 }

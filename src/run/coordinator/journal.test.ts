@@ -57,6 +57,14 @@ describe("a journal", () => {
     });
   });
 
+  it("goes back to the beginning where the only round is damaged", () => {
+    expect(readJournal(entries.slice(0, 1), wholeBut("a"))).toMatchObject({
+      committed: 0,
+      checkpoint: null,
+      loss: "a is damaged or missing",
+    });
+  });
+
   it("needs what it went back to, and not what it took back", () => {
     const after = [...entries, resumed(1), round(1, { 0: "c" })];
     const past = readJournal(after, wholeBut("b"));

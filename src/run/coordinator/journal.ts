@@ -73,7 +73,7 @@ export interface Past {
  * Reads a journal. Where kept files of the newest rounds are damaged, the newest round before
  * them counts as the last.
  * @param isWhole whether a kept file is there and is what its name says
- * @throws InputError naming the entry that cannot be read, or where no checkpoint is whole
+ * @throws InputError naming the entry that cannot be read, or where none of the kept checkpoints is whole
  */
 export function readJournal(entries: readonly string[], isWhole: (name: string) => boolean): Past {
   const read = entries.map(readEntry);
@@ -83,7 +83,8 @@ export function readJournal(entries: readonly string[], isWhole: (name: string) 
   const whole = rounds.findLast((round) => damagedOf(round, isWhole) === null);
   const newest = rounds.at(-1);
   const damaged = newest === undefined ? null : damagedOf(newest, isWhole);
-  if (damaged !== null && whole === undefined) {
+  // Before the first checkpoint there is the model as the run began with it: one round back, as elsewhere.
+  if (damaged !== null && whole === undefined && rounds.length >= checkpointsKept) {
     throw new InputError({
       what: "checkpoint",
       received: `${damaged}, which is damaged or missing, as are all before it`,

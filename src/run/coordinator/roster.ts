@@ -76,7 +76,11 @@ export class Roster {
    */
   admit(channel: Channel<WorkerMessage>, hello: Hello): Member | Refusal {
     const holder = this.#byToken.get(hello.token);
-    if (holder?.hello.instance === hello.instance) holder.channel.cut("it has connected anew");
+    if (holder?.hello.instance === hello.instance) {
+      // Mostly nobody hears it. A copy of the worker would otherwise come back, and they would push
+      // each other out for ever.
+      holder.channel.cut("it has connected anew", replaced);
+    }
     const refusal = admit(hello, { ...this.#rules, present: this.#present() });
     if (refusal !== null) return refusal;
     const member = newMember(nodeId(hello.name), hello, channel);
@@ -170,5 +174,12 @@ export class Roster {
     member.deadline = null;
   }
 }
+
+/** What a worker is told in whose place the same worker has come on another link. */
+const replaced = {
+  type: "refuse",
+  reason: "replaced",
+  text: "the same worker has connected anew, and goes on there",
+} as const;
 
 const measuredOn = ({ engine, machine }: Hello): string => `${engine} on ${machine}`;

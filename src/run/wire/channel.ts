@@ -183,9 +183,13 @@ export class Channel<M extends Message> {
     if (this.#sender.isEmpty) this.#hangUp();
   }
 
-  /** Closes at once: what is queued does not leave any more, and `onClose` is called before this returns. */
-  cut(reason: string): void {
+  /**
+   * Closes at once: what is queued does not leave any more, and `onClose` is called before this returns.
+   * @param farewell a last word that may come among chunks
+   */
+  cut(reason: string, farewell: Message): void {
     if (!this.#isOpen) return;
+    this.#transmit(encodeFrame(farewell));
     this.#closing = reason;
     this.#closed(reason);
     this.#hangUp();

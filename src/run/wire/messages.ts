@@ -84,6 +84,7 @@ export const refusalReasons = [
   "token",
   "token in use",
   "name in use",
+  "replaced",
   "fleet full",
   "no data",
   "wrong data",

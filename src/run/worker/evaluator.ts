@@ -2,7 +2,7 @@
 import { present } from "../../base/assert.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { Program } from "../../compile/program.ts";
-import type { Batch, Done, EngineAnswer, EngineRun, Host, Slot } from "../host.ts";
+import type { Batch, Done, EngineAnswer, EngineRun, Host, Outcome, Slot } from "../host.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { WorkerModel } from "./worker-model.ts";
 
@@ -22,14 +22,35 @@ export class Evaluator {
   readonly #host: Host;
   readonly #model: WorkerModel;
   readonly #programs = new Map<number, Program>();
+  /** Counts evaluations: what one hears that is not the newest any more is void. */
+  #newest = 0;
+  #isBusy = false;
 
   constructor(host: Host, model: WorkerModel) {
     this.#host = host;
     this.#model = model;
   }
 
-  /** Evaluates `weights` on the first `limit` held-out samples; all where null. */
+  /** Gives up what is under way and frees its slots at once, so that another one may begin. */
+  stop(): void {
+    this.#newest++;
+    if (this.#isBusy) this.#host.engine.drop(prefix, () => {});
+    this.#isBusy = false;
+  }
+
+  /**
+   * Evaluates `weights` on the first `limit` held-out samples; all where null. One that is under
+   * way is given up.
+   */
   evaluate(weights: Tensors, limit: number | null, done: Done<Evaluation>): void {
+    this.stop();
+    this.#isBusy = true;
+    const own = this.#newest;
+    const isOver = (): boolean => this.#newest !== own;
+    const end = (outcome: Outcome<Evaluation>): void => {
+      this.stop();
+      done(outcome);
+    };
     const source = present(this.#host.test, "held-out data");
     const samples = Math.min(limit ?? source.samples, source.samples);
     const sizes = batchSizes(samples);
@@ -41,14 +62,15 @@ export class Evaluator {
       const size = sizes.shift();
       if (size === undefined) {
         const loss = sum.loss === null ? null : sum.loss / samples;
-        this.#host.engine.drop(prefix, () => {});
-        return done({ ok: true, value: { samples, correct: sum.correct, loss } });
+        return end({ ok: true, value: { samples, correct: sum.correct, loss } });
       }
       const program = present(programs.get(size), "an evaluation program");
       source.slice(from, from + size, (batch) => {
-        if (!batch.ok) return done(batch);
+        if (isOver()) return;
+        if (!batch.ok) return end(batch);
         this.#host.engine.run(evaluationRun(program, batch.value), (outcome) => {
-          if (!outcome.ok) return done(outcome);
+          if (isOver()) return;
+          if (!outcome.ok) return end(outcome);
           sum.correct = plus(sum.correct, scalarOf(outcome.value, program, "correct"), 1);
           sum.loss = plus(sum.loss, scalarOf(outcome.value, program, "loss"), size);
           next();
@@ -57,10 +79,12 @@ export class Evaluator {
       from += size;
     };
     this.#host.engine.load([...programs.values()], (loaded) => {
-      if (!loaded.ok) return done(loaded);
+      if (isOver()) return;
+      if (!loaded.ok) return end(loaded);
       this.#host.engine.write(slots, (written) => {
+        if (isOver()) return;
         if (written.ok) next();
-        else done(written);
+        else end(written);
       });
     });
   }

@@ -9,17 +9,25 @@ import { median } from "../../base/statistics.ts";
 import { hollow, type Tensor, type TensorType, zeros } from "../../base/tensor.ts";
 import type { Port, Program, StagePrograms } from "../../compile/program.ts";
 import type { Profile, SegmentTime } from "../../plan/plan.ts";
-import type { Done, Host, Slot } from "../host.ts";
+import type { Cancel, Done, Host, Outcome, Slot } from "../host.ts";
 
 const prefix = "probe|";
 
-/** Measures a profile. `segments[k]` are the programs of a stage that is segment k alone. */
+/**
+ * Measures a profile. `segments[k]` are the programs of a stage that is segment k alone.
+ * @returns gives the measurement up and frees its slots at once, so that another one may begin
+ */
 export function probe(
   host: Host,
   segments: readonly StagePrograms[],
   repeats: number,
   done: Done<Profile>,
-): void {
+): Cancel {
+  let isOver = false;
+  const end = (outcome: Outcome<Profile>): void => {
+    isOver = true;
+    done(outcome);
+  };
   const programs = segments.flatMap((stage) =>
     [stage.forward, stage.backward, stage.update, stage.step].filter((program) => program !== null),
   );
@@ -32,7 +40,8 @@ export function probe(
   let at = 0;
   const finish = (): void => {
     host.engine.drop(prefix, (outcome) => {
-      done(outcome.ok ? { ok: true, value: profileOf(segments, samples) } : outcome);
+      if (isOver) return;
+      end(outcome.ok ? { ok: true, value: profileOf(segments, samples) } : outcome);
     });
   };
   const next = (): void => {
@@ -40,7 +49,8 @@ export function probe(
     if (program === undefined) return finish();
     const startedMs = host.now();
     host.engine.run(probeRun(program), (outcome) => {
-      if (!outcome.ok) return done(outcome);
+      if (isOver) return;
+      if (!outcome.ok) return end(outcome);
       const { computeMs } = outcome.value;
       const isWarm = isHollow || samples.has(program.id);
       const seen = samples.get(program.id) ?? { computeMs: [], callMs: [] };
@@ -53,12 +63,19 @@ export function probe(
     });
   };
   host.engine.load(programs, (loaded) => {
-    if (!loaded.ok) return done(loaded);
+    if (isOver) return;
+    if (!loaded.ok) return end(loaded);
     host.engine.write(inputSlots(programs, isHollow ? hollow : zeros), (written) => {
+      if (isOver) return;
       if (written.ok) next();
-      else done(written);
+      else end(written);
     });
   });
+  return () => {
+    if (isOver) return;
+    isOver = true;
+    host.engine.drop(prefix, () => {});
+  };
 }
 
 const slotOf = (program: Program, port: Port): Slot => `${prefix}${program.id}|${port.name}`;

@@ -53,6 +53,11 @@ export class Processor {
     }
   }
 
+  /** Forgets the runs whose turn has not come: nobody waits for what they give any more. */
+  clear(): void {
+    this.#waiting.length = 0;
+  }
+
   #startNext(): void {
     if (this.#isBusy) return;
     const job = this.#waiting.shift();

@@ -44,7 +44,11 @@ const firstPauseMs = 500;
 const longestPauseMs = 15_000;
 
 /** Refusals that pass: the coordinator has not noticed yet that the old link is gone. */
-const passing: ReadonlySet<RefusalReason> = new Set(["token in use", "name in use", "fleet full"]);
+export const passingRefusals: ReadonlySet<RefusalReason> = new Set([
+  "token in use",
+  "name in use",
+  "fleet full",
+]);
 
 export class Rejoiner {
   readonly #host: Host;
@@ -124,7 +128,7 @@ export class Rejoiner {
       this.#lostMs = this.#host.now();
       this.#lostText = end.text;
     }
-    const isPassing = end.refusal !== undefined && passing.has(end.refusal);
+    const isPassing = end.refusal !== undefined && passingRefusals.has(end.refusal);
     if (this.#wasMember && (end.reason === "lost" || isPassing)) this.#retry(end);
     else this.#finish(end);
   }

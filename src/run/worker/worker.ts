@@ -110,6 +110,8 @@ export class Worker {
   /** Why it leaves, once it has given notice. */
   #notice: string | null = null;
   #parting: Cancel | null = null;
+  /** Gives the probe up; null before the first. */
+  #probing: Cancel | null = null;
   #end: WorkerEnd | null = null;
 
   constructor(host: Host, link: Link, options: WorkerOptions, owner: WorkerOwner) {
@@ -253,7 +255,8 @@ export class Worker {
 
   #probe(repeats: number): void {
     const model = present(this.#model, "a model to probe");
-    probe(this.#host, model.probePrograms(), repeats, (outcome) => {
+    this.#probing?.();
+    this.#probing = probe(this.#host, model.probePrograms(), repeats, (outcome) => {
       if (this.#end !== null) return;
       if (!outcome.ok) return this.#fail(`the probe failed: ${outcome.error}`);
       this.#processor.setProfile(outcome.value);
@@ -408,7 +411,9 @@ export class Worker {
     }
   }
 
+  /** Whatever was begun for a round is given up, also what waits for the processor: its slots are to be used anew. */
   #abandonAll(): void {
+    this.#processor.clear();
     for (const stage of this.#stages.values()) stage.runner?.abandon();
   }
 
@@ -421,6 +426,9 @@ export class Worker {
 
   #closed(reason: string): void {
     this.#abandonAll();
+    // The engine outlives this worker: the next one on it must not meet what this one began.
+    this.#probing?.();
+    this.#evaluator?.stop();
     this.#reporting?.();
     this.#parting?.();
     this.#end ??= { reason: "lost", text: `the coordinator is gone: ${reason}` };
