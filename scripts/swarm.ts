@@ -40,7 +40,8 @@ async function swarm(first: number, count: number): Promise<void> {
   const threads = Math.min(availableParallelism(), count);
   const failed: number[] = [];
   const ends = new Map<string, number>();
-  const sums = { rounds: 0, resumed: 0, events: 0, virtualMs: 0, faults: 0 };
+  const sums = { rounds: 0, resumed: 0, takenBack: 0, events: 0, virtualMs: 0, faults: 0 };
+  let windowBytes = 0;
   const take = (told: Told): void => {
     if (!told.ok) {
       failed.push(told.seed);
@@ -49,11 +50,13 @@ async function swarm(first: number, count: number): Promise<void> {
       );
       return;
     }
-    const { end, rounds, resumed, events, virtualMs, faults } = told.result;
+    const { end, rounds, resumed, takenBack, events, virtualMs, faults, mostHeld } = told.result;
     const reason = end.replace(/:.*/s, "");
     ends.set(reason, (ends.get(reason) ?? 0) + 1);
     sums.rounds += rounds;
     sums.resumed += resumed;
+    sums.takenBack += takenBack;
+    windowBytes = Math.max(windowBytes, mostHeld.windowBytes);
     sums.events += events;
     sums.virtualMs += virtualMs;
     sums.faults += faults.length;
@@ -69,7 +72,8 @@ async function swarm(first: number, count: number): Promise<void> {
   const tally = [...ends].map(([reason, number]) => `${number} ${reason}`).join(", ");
   console.log(
     `${count} seeds in ${seconds.toFixed(1)} s: ${tally}; ${sums.faults} faults, ${sums.rounds} rounds, ` +
-      `${sums.resumed} resumptions, ` +
+      `${sums.resumed} resumptions, ${sums.takenBack} rounds taken back, ` +
+      `${(windowBytes / 1024).toFixed(0)} KiB under way at most, ` +
       `${sums.events} events in ${(sums.virtualMs / 3.6e6).toFixed(1)} h of virtual time`,
   );
   if (failed.length > 0) {

@@ -10,9 +10,11 @@ export {
   type SimCrash,
   type SimFault,
   type SimJump,
+  type SimNotice,
   type SimPartition,
   type SimPause,
   type SimSlow,
+  type SimTwin,
 } from "./sim/faults.ts";
 export type { SimCell, SimNode, SimTrace, SimWire } from "./sim/fleet.ts";
 export type { SimSamples } from "./sim/host.ts";

@@ -46,6 +46,12 @@ export interface Carried {
   readonly toMs: number;
 }
 
+/** Both ends of a connection; whoever has dialled has the near one. */
+export interface Ends {
+  readonly near: Link;
+  readonly far: Link;
+}
+
 /** Payload of an Ethernet packet. */
 const packetBytes = 1460;
 /** A lost packet is noticed no sooner than this (a lower bound of retransmission timers). */
@@ -64,6 +70,8 @@ export class Network {
   readonly #partitions = new Set<ReadonlySet<Access>>();
   /** Told of every frame that has left a connection's wires. */
   onCarried: (carried: Carried) => void = () => {};
+  /** Given both ends of every new connection: whoever watches it hands on ends of its own. */
+  tap: (ends: Ends) => Ends = (ends) => ends;
   /** Told when a pipe's rate has changed, with what it was before. */
   onRate: (pipe: Pipe, before: number) => void = () => {};
 
@@ -73,7 +81,7 @@ export class Network {
   }
 
   /** Two ends of a new connection. Both vanish from the network when both are closed or lost. */
-  connect(a: Access, b: Access): { near: Link; far: Link; vanish: () => void } {
+  connect(a: Access, b: Access): Ends & { vanish: () => void } {
     const chance = random(this.#seed).fork(`connection ${this.#connections++}`);
     const flows = [new Flow(this, a, b, chance), new Flow(this, b, a, chance)];
     for (const flow of flows) this.#flows.add(flow);
@@ -85,7 +93,7 @@ export class Network {
         this.#flows.delete(flow);
       }
     };
-    return { near, far, vanish };
+    return { ...this.tap({ near, far }), vanish };
   }
 
   /** Whether frames pass between two nodes now. */

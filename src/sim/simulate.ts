@@ -103,7 +103,7 @@ export class Simulation {
   #refused: string | null = null;
   #end: CoordinatorEnd | null = null;
   /** Until when a coordinator that was given notice will have been started again. */
-  #returnsMs = 0;
+  #returnsMs = -1;
 
   /** @throws InputError as {@link simulate} does */
   constructor(options: SimulationOptions) {
@@ -153,7 +153,7 @@ export class Simulation {
 
   /** Whether the run has ended for a while only: somebody is going to resume it. */
   get #isInterrupted(): boolean {
-    return this.#end?.reason === "interrupted" && this.world.now() < this.#returnsMs;
+    return this.#end?.reason === "interrupted" && this.world.now() <= this.#returnsMs;
   }
 
   result(): Omit<SimulationResult, "end"> & { readonly end: CoordinatorEnd | null } {
@@ -190,7 +190,7 @@ export class Simulation {
     const { job, model, nodes, isWatched, patienceMs = 0, planner } = this.#options;
     const { journal } = start.disk;
     const legacy = legacyOn(journal);
-    if (this.#end?.reason === "interrupted") this.#end = null;
+    this.#end = null;
     const coordinator = new Coordinator(
       this.#host(coordinatorName, null, start),
       {
@@ -267,14 +267,15 @@ export class Simulation {
   /** Whether a worker that has ended so may do better when it is started again. */
   #helpsAgain(end: WorkerEnd, starts: number): boolean {
     // Told by a coordinator that had notice, perhaps after it has come back.
-    if (end.reason === "interrupted") return this.#returnsMs > 0;
+    if (end.reason === "interrupted") return this.#returnsMs >= 0;
     if (starts === 1 && isRefusedForGood(end)) return false;
     return end.reason === "lost" || end.reason === "refused";
   }
 
   #workerEnded(name: string, end: WorkerEnd, starts: number): void {
     this.#workers.set(name, end);
-    if (starts === 1 && isRefusedForGood(end)) this.#refused ??= `${name}, refused: ${end.text}`;
+    if (starts === 1 && isRefusedForGood(end) && end.refusal !== "replaced")
+      this.#refused ??= `${name}, refused: ${end.text}`;
   }
 
   /** Nodes that are sent the same model share what it compiles to: it never changes. */
@@ -312,8 +313,9 @@ export class Simulation {
     const { coordinatorOn } = this.#options;
     if (fault.kind === "notice" && [coordinatorName, coordinatorOn].includes(fault.node)) {
       const { atMs, withinMs, forMs = null } = fault;
-      const awayMs = forMs === null ? 0 : Math.max(withinMs, forMs);
-      this.#returnsMs = Math.max(this.#returnsMs, atMs + awayMs);
+      if (forMs !== null) {
+        this.#returnsMs = Math.max(this.#returnsMs, atMs + Math.max(withinMs, forMs));
+      }
     }
     schedule(fault, {
       world: this.world,

@@ -23,6 +23,8 @@ export interface Drawn {
   readonly coordinatorOn: string | null;
   readonly traces: readonly SimTrace[];
   readonly faults: readonly SimFault[];
+  /** Whether somebody looks on, so that nodes tell what they do. */
+  readonly isWatched: boolean;
   /** After this nothing goes wrong any more. */
   readonly healedMs: number;
 }
@@ -31,8 +33,9 @@ export interface Drawn {
 export function draw(seed: number): Drawn {
   const chance = random(seed);
   const devices = 1 + chance.fork("devices").below(4);
-  const job = drawJob(chance.fork("job"), seed, devices);
-  const model = drawModel(chance.fork("model"));
+  const isBulky = chance.fork("bulk").below(8) === 0;
+  const job = bulky(isBulky, drawJob(chance.fork("job"), seed, devices));
+  const model = isBulky ? bulkyModel(chance.fork("model")) : drawModel(chance.fork("model"));
   const cells: SimCell[] = [
     { name: "home", upBytesPerMs: 40, downBytesPerMs: 80, behind: null },
     { name: "radio", upBytesPerMs: 30, downBytesPerMs: 30, behind: "home" },
@@ -47,6 +50,7 @@ export function draw(seed: number): Drawn {
     coordinatorOn: chance.below(2) === 0 ? "edge" : null,
     traces: drawTraces(chance.fork("traces"), nodes, healedMs),
     faults: drawFaults(chance.fork("faults"), nodes, healedMs),
+    isWatched: chance.fork("watched").below(4) === 0,
     healedMs,
   };
 }
@@ -94,6 +98,20 @@ function drawModel(chance: Random): Model {
   if (chance.below(2) === 0) model.linear("fc2", wide).relu("r2");
   return model.linear("last", classes).model();
 }
+
+/**
+ * Few parameters, but features of tens of kilobytes: they travel in chunks, and windows fill. The
+ * cell is wider then, so that runs end in time.
+ */
+const bulkyModel = (chance: Random): Model =>
+  new Sequential("small", [features], chance.uint32())
+    .linear("fc1", 96 + chance.below(64))
+    .relu("r1")
+    .linear("last", classes)
+    .model();
+
+const bulky = (isBulky: boolean, job: Job): Job =>
+  isBulky ? { ...job, batch: 16 * job.batch, fleet: { ...job.fleet, cellBytesPerMs: null } } : job;
 
 /** Samples of one node; nothing can be learnt from them, and nothing needs to be. */
 function drawSamples(chance: Random, count: number): SampleSource {

@@ -4,17 +4,21 @@
  */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { writeSafetensors } from "../../src/base/safetensors.ts";
-import { float32 } from "../../src/base/tensor.ts";
+import { float32, hollow } from "../../src/base/tensor.ts";
 import type { Plan } from "../../src/plan/plan.ts";
 import { Keeper } from "../../src/run/coordinator/keeper.ts";
 import { Round } from "../../src/run/coordinator/round.ts";
 import { TrainingState } from "../../src/run/coordinator/training-state.ts";
+import type { Frame, Link } from "../../src/run/host.ts";
 import type { RunRecord } from "../../src/run/metrics/record.ts";
+import { encodeFrame } from "../../src/run/wire/frame.ts";
+import { Intake } from "../../src/run/wire/intake.ts";
 import { Pipe } from "../../src/sim/bandwidth.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
 import { CapacityChecker, LogChecker, StoreChecker } from "./checkers.ts";
 import { firstSeed } from "./first-seed.ts";
 import { runSeed } from "./seed.ts";
+import { WireChecker } from "./wires.ts";
 
 const { seed: first, from } = firstSeed();
 const count = 40;
@@ -45,8 +49,8 @@ describe("seeds that failed once", () => {
 });
 
 /** Runs seeds until one breaks; gives what it says. */
-async function broken(): Promise<string> {
-  for (let seed = 1; seed <= 5; seed++) {
+async function broken(seeds = 5): Promise<string> {
+  for (let seed = 1; seed <= seeds; seed++) {
     try {
       await runSeed(seed, interpreterEngine);
     } catch (error) {
@@ -80,6 +84,11 @@ describe("the swarm sees", () => {
       if (rounds++ % 2 === 0) update.call(this, merged);
     });
     expect(await broken()).toMatch(/Broken: .* is not what the replay of the log gives/);
+  });
+
+  it("what is passed on and called consumed before it has left", async () => {
+    vi.spyOn(Intake.prototype, "hold").mockReturnValue(() => {});
+    expect(await broken(40)).toMatch(/Broken: W8: \d+ bytes of a frame were called consumed/);
   });
 
   it("weights that are saved before they are committed", async () => {
@@ -172,5 +181,26 @@ describe("the checker of capacity", () => {
     checker.rateChanged(pipe, 15, 10);
     carry(60, 10, 20);
     expect(() => carry(1, 12, 20)).toThrow(/wire carried 61 bytes in 10 ms/);
+  });
+});
+
+describe("the checker of links", () => {
+  const chunk = (bytes: number): Frame => encodeFrame({ type: "ready", term: 1 }, bulk(bytes));
+  const bulk = (bytes: number) => new Map([["x", hollow({ dtype: "uint8", shape: [bytes] })]]);
+  const silent = (): Link => ({
+    send: () => {},
+    close: () => {},
+    onFrame: () => {},
+    onClose: () => {},
+  });
+
+  it("takes a window under way, or one large message, and refuses a byte more", () => {
+    const half = chunk(2 * 1024 * 1024 - 200);
+    const whole = new WireChecker().watch({ near: silent(), far: silent() });
+    whole.near.send(chunk(9 * 1024 * 1024));
+    const { near } = new WireChecker().watch({ near: silent(), far: silent() });
+    near.send(half);
+    near.send(half);
+    expect(() => near.send(half)).toThrow(/W6: \d+ bytes are under way/);
   });
 });

@@ -395,7 +395,8 @@ export class Worker {
   }
 
   #report(): void {
-    const spans = this.#timeline.take(this.#host.now());
+    // Where more waits than should, a picture of the node is the last that the link has room for.
+    const spans = this.#channel.isFull ? [] : this.#timeline.take(this.#host.now());
     if (spans.length > 0) this.#send({ type: "activity", spans });
     this.#reporting = this.#host.after(activityMs, () => this.#report());
   }
