@@ -170,15 +170,18 @@ export class Simulation {
     };
   }
 
-  /** Whether the run waits for devices of which at least one will not come any more. */
+  /** Whether the run waits for devices of which at least one has never come, and will not. */
   get isForsaken(): boolean {
-    // A coordinator that has lost its disk begins anew, and waits for everybody again.
-    const newest = this.records.findLast(({ record }) => {
+    // A coordinator that has lost its disk begins anew, and knows of nobody who was there before.
+    const newest = this.records.findLastIndex(({ record }) => {
       return record.type === "run" || record.type === "planned" || record.type === "resumed";
     });
-    if (newest?.record.type !== "run") return false;
+    if (this.records[newest]?.record.type !== "run") return false;
+    const come = new Set(
+      this.records.slice(newest).map(({ record }) => (record.type === "joined" ? record.name : "")),
+    );
     return this.#options.nodes.some(
-      ({ name }) => this.#workers.has(name) || !this.#machine(name).isOn,
+      ({ name }) => !come.has(name) && (this.#workers.has(name) || !this.#machine(name).isOn),
     );
   }
 

@@ -90,7 +90,15 @@ async function rounds({ node = (same) => same, ...change }: Change) {
     );
   const ms = of("round").map((round) => round.ms);
   const dropped = of("round").flatMap((round) => round.dropped);
-  return { ms, end, dropped, left: of("left"), virtualMs };
+  return {
+    ms,
+    end,
+    dropped,
+    left: of("left"),
+    plans: of("planned"),
+    waits: of("waiting"),
+    virtualMs,
+  };
 }
 
 describe("a run in a network of its own", () => {
@@ -201,6 +209,47 @@ describe("a run in a network of its own", () => {
       ],
     ];
     for (const [change, text] of refusals) await expect(rounds(change)).rejects.toThrow(text);
+  });
+});
+
+describe("a node that is lost before the first plan", () => {
+  // The edge server comes late, so that nobody is probed before it.
+  const late: SimFault[] = [
+    { kind: "crash", node: "edge", atMs: 0, forMs: 2000 },
+    { kind: "crash", node: "c", atMs: 1000 },
+  ];
+
+  it("is awaited for as long as the run has patience, and then the run begins without it", async () => {
+    const { end, ms, plans, waits } = await rounds({ faults: late, patienceMs: 60_000 });
+    expect(end).toEqual({ reason: "finished", text: "3 rounds" });
+    expect(ms).toHaveLength(3);
+    expect(waits.map(({ reason }) => reason)).toEqual([
+      "c left before the first plan; the run begins without it after 60 s",
+    ]);
+    expect(plans.map(({ reason }) => reason)).toEqual([
+      "first plan; without c, which left before the first plan and did not come back within 60 s",
+    ]);
+  });
+
+  it("takes part where it comes back in time", async () => {
+    const back = late.map((fault) => ({ ...fault, forMs: 2000 }));
+    const { end, plans } = await rounds({ faults: back, patienceMs: 60_000 });
+    expect(end.reason).toBe("finished");
+    expect(plans.map(({ reason, plan }) => [reason, plan.chains.length])).toEqual([
+      ["first plan", 3],
+    ]);
+  });
+
+  it("ends the run in words where nobody is left", async () => {
+    const faults: SimFault[] = [
+      ...late,
+      { kind: "crash", node: "a", atMs: 1000 },
+      { kind: "crash", node: "b", atMs: 1000 },
+      { kind: "crash", node: "edge", atMs: 3000 },
+    ];
+    const { end } = await rounds({ faults, patienceMs: 60_000 });
+    expect(end.reason).toBe("failed");
+    expect(end.text).toMatch(/^nobody is left: the run waited for .*within 60 s$/);
   });
 });
 

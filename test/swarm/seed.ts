@@ -32,11 +32,13 @@ export interface SeedResult {
 
 /** Time after healing in which the run must end. */
 const livenessMs = 600_000;
+/** Time after healing for which nodes are awaited, and try to come back. */
+const patienceMs = 120_000;
 
 /** @throws Broken, or whatever a peer throws, where something is wrong */
 export async function runSeed(seed: number, engine: () => Engine): Promise<SeedResult> {
   const drawn = draw(seed);
-  const simulation = new Simulation({ ...drawn, engine, patienceMs: drawn.healedMs + livenessMs });
+  const simulation = new Simulation({ ...drawn, engine, patienceMs: drawn.healedMs + patienceMs });
   const coordinator = present(simulation.machines.get(coordinatorName), coordinatorName);
   const log = new LogChecker(() => coordinator.disk.journal);
   const store = new StoreChecker(() => coordinator.disk.files, log);

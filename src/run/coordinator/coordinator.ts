@@ -170,7 +170,7 @@ export class Coordinator {
     this.#record(joined(member));
     channel.forward(this.#compiled.welcome(this.#options.run, hello));
     if (this.#isWatched) watchMember(member, true);
-    this.#gathering.changed();
+    this.#gathering.joined(hello);
     if (member.profile !== null) this.#planning.outdate(`${hello.name} is back`);
     this.#decide();
     return member;
@@ -257,8 +257,17 @@ export class Coordinator {
     const { name } = member.hello;
     const round = this.#rounds.left(member, reason) ?? (this.#committed || null);
     this.#record({ type: "left", node: member.id, name, reason, round });
+    if (this.#planning.plan === null) this.#leftEarly(member);
     this.#planning.outdate(`${name} left`);
     this.#decide();
+  }
+
+  /** Somebody has left who was in no plan yet: a run that has not begun waits for it. */
+  #leftEarly({ hello }: Member): void {
+    const awaited = this.#gathering.left(hello);
+    if (awaited !== null && this.#phase.kind === "gathering") {
+      this.#record({ type: "waiting", reason: awaited });
+    }
   }
 
   // -- What to do about it.
@@ -319,9 +328,14 @@ export class Coordinator {
       serversAsked: edges,
       missing: [...new Set(planned)].filter((node) => !this.#members.has(node)),
     });
-    if (decision === "give up") this.#finish({ reason: "failed", text: reason });
-    else if (decision === "go") this.#phase = { kind: "probing" };
-    return decision === "go";
+    if (decision === "wait") return false;
+    if (decision === "give up") {
+      this.#finish({ reason: "failed", text: reason });
+      return false;
+    }
+    if (decision === "go without") this.#planning.goWithout(reason);
+    this.#phase = { kind: "probing" };
+    return true;
   }
 
   #probeNext(): boolean {

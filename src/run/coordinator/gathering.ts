@@ -1,9 +1,11 @@
 /**
  * When a run begins, and when it goes on after nodes were lost. A new run waits for
- * everybody. One that was under way waits until all are back, or for a while; then it makes
- * do with who is there, if they can train at all.
+ * everybody; who has joined and left again is awaited for a while only, since it may be gone for
+ * good and nobody else has its place. One that was under way waits until all are back, or for a
+ * while; then it makes do with who is there, if they can train at all.
  */
 import type { Cancel, Host } from "../host.ts";
+import type { Hello } from "../wire/messages.ts";
 
 /** All that {@link decideGathering} looks at. */
 export interface Gathered {
@@ -16,6 +18,8 @@ export interface Gathered {
   readonly waitedMs: number | null;
   /** Names of nodes of the last plan that are not there. */
   readonly missing: readonly string[];
+  /** Who has joined and left again before the first plan. */
+  readonly lost: readonly Lost[];
   /** Why those who are there cannot train; null where nobody has tried. */
   readonly problem: string | null;
   /** How long a run waits for enough nodes before it fails. */
@@ -23,8 +27,16 @@ export interface Gathered {
 }
 
 export interface GatheringDecision {
-  readonly decision: "wait" | "go" | "give up";
+  readonly decision: "wait" | "go" | "go without" | "give up";
   readonly reason: string;
+}
+
+/** A node that was there before the first plan, and is not any more. */
+export interface Lost {
+  readonly name: string;
+  readonly isDevice: boolean;
+  /** How long it has been away. */
+  readonly forMs: number;
 }
 
 /** Nodes that were lost together come back together, within so long. */
@@ -36,12 +48,9 @@ export function decideGathering(at: Gathered): GatheringDecision {
   if (devices >= devicesAsked && servers >= serversAsked && problem === null) {
     return { decision: "go", reason: "everybody is there" };
   }
-  if (waitedMs === null) {
-    return { decision: "wait", reason: `${devices} of ${devicesAsked} devices are there` };
-  }
+  if (waitedMs === null) return decideBeginning(at);
   if (waitedMs >= at.patienceMs) {
-    const waited = `within ${(waitedMs / 1000).toFixed(0)} s`;
-    const reason = problem ?? `${missing.join(", ")} did not come back ${waited}`;
+    const reason = problem ?? `${missing.join(", ")} did not come back within ${seconds(waitedMs)}`;
     return { decision: "give up", reason };
   }
   if (problem !== null) return { decision: "wait", reason: problem };
@@ -49,10 +58,32 @@ export function decideGathering(at: Gathered): GatheringDecision {
     return { decision: "go", reason: "all are back" };
   }
   if (devices + servers > 0 && waitedMs >= rejoinMs) {
-    return { decision: "go", reason: `without ${missing.join(", ")}` };
+    return { decision: "go without", reason: `without ${missing.join(", ")}` };
   }
   return { decision: "wait", reason: `${missing.join(", ")} may come back` };
 }
+
+/** Before the first plan: whoever has not come yet is awaited as long as it takes. */
+function decideBeginning(at: Gathered): GatheringDecision {
+  const { devices, devicesAsked, servers, serversAsked, patienceMs } = at;
+  const gone = at.lost.filter(({ forMs }) => forMs >= patienceMs);
+  const goneDevices = gone.filter(({ isDevice }) => isDevice).length;
+  const areAllGone =
+    devices + goneDevices >= devicesAsked &&
+    servers + gone.length - goneDevices >= serversAsked &&
+    gone.length > 0;
+  if (!areAllGone) {
+    return { decision: "wait", reason: `${devices} of ${devicesAsked} devices are there` };
+  }
+  const names = gone.map(({ name }) => name).join(", ");
+  const within = patienceMs > 0 ? ` and did not come back within ${seconds(patienceMs)}` : "";
+  const what = `${names}, which left before the first plan${within}`;
+  return devices + servers === 0
+    ? { decision: "give up", reason: `nobody is left: the run waited for ${what}` }
+    : { decision: "go without", reason: `without ${what}` };
+}
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(0)} s`;
 
 /** Keeps the time of waiting, and asks to be looked at again when that may change the decision. */
 export class Gathering {
@@ -64,6 +95,8 @@ export class Gathering {
   #timer: Cancel | null = null;
   /** How long it waits this time. */
   #limitMs: number;
+  /** Who has left before the first plan, by join token. */
+  readonly #lost = new Map<string, { hello: Hello; sinceMs: number; timer: Cancel }>();
 
   /** @param onTime called when time alone may have changed the decision */
   constructor(host: Host, patienceMs: number, onTime: () => void) {
@@ -91,6 +124,24 @@ export class Gathering {
     return true;
   }
 
+  /**
+   * Somebody has left before the first plan, and may come back for as long as the run has patience.
+   * @returns what is waited for, in words; null where nothing is
+   */
+  left(hello: Hello): string | null {
+    const timer = this.#host.after(this.#patienceMs, this.#onTime);
+    this.#lost.set(hello.token, { hello, sinceMs: this.#host.now(), timer });
+    if (this.#patienceMs === 0) return null;
+    return `${hello.name} left before the first plan; the run begins without it after ${seconds(this.#patienceMs)}`;
+  }
+
+  /** Somebody has joined, or come back. */
+  joined({ token }: Hello): void {
+    this.#lost.get(token)?.timer();
+    this.#lost.delete(token);
+    this.changed();
+  }
+
   /** Who is there has changed, so that another attempt may go well. */
   changed(): void {
     this.#problem = null;
@@ -99,15 +150,22 @@ export class Gathering {
   /** Training goes on: the next loss is another one. */
   over(): void {
     this.#timer?.();
+    for (const { timer } of this.#lost.values()) timer();
+    this.#lost.clear();
     this.#sinceMs = null;
     this.#problem = null;
     this.#limitMs = this.#patienceMs;
   }
 
-  decide(at: Omit<Gathered, "waitedMs" | "problem" | "patienceMs">): GatheringDecision {
+  decide(at: Omit<Gathered, "waitedMs" | "problem" | "patienceMs" | "lost">): GatheringDecision {
+    const nowMs = this.#host.now();
+    const lost = [...this.#lost.values()].map(({ hello, sinceMs }) => {
+      return { name: hello.name, isDevice: hello.kind === "device", forMs: nowMs - sinceMs };
+    });
     return decideGathering({
       ...at,
-      waitedMs: this.#sinceMs === null ? null : this.#host.now() - this.#sinceMs,
+      lost,
+      waitedMs: this.#sinceMs === null ? null : nowMs - this.#sinceMs,
       problem: this.#problem,
       patienceMs: this.#limitMs,
     });

@@ -21,6 +21,8 @@ export class Planning {
   #term = 0;
   #plan: Plan | null = null;
   #outdated: string | null = "first plan";
+  /** Whom the next plan is made without, and why, in words; null for nobody who was awaited. */
+  #without: string | null = null;
   /** Whether no round has begun under the plan in force. */
   #isUnused = false;
   /** The part of the plan in force that concerns a node. */
@@ -81,6 +83,11 @@ export class Planning {
     if (this.#plan !== null) this.#outdated = reason;
   }
 
+  /** The next plan is made for who is there, although others were awaited. */
+  goWithout(reason: string): void {
+    this.#without = reason;
+  }
+
   /**
    * Makes a plan of the next term for the members that are to take part.
    * @param round first round under it
@@ -91,9 +98,10 @@ export class Planning {
     try {
       const request = this.#compiled.planRequest(this.#term + 1, members.map(fleetNode));
       const plan = this.#planner(request);
-      const reason = this.#outdated ?? "";
+      const reason = [this.#outdated, this.#without].filter((why) => why !== null).join("; ");
       this.#term = plan.term;
       this.#outdated = null;
+      this.#without = null;
       return { type: "planned", plan, round, reason };
     } catch (error) {
       if (!(error instanceof PlanError)) throw error;
