@@ -1,22 +1,47 @@
 /** The end of a run for people and for programs: what was reached, how long it took, where it lies. */
 import { join } from "node:path";
-import { formatBytes, formatMs, measuredWords, type RunSummary } from "../index.ts";
+import {
+  type CoordinatorEnd,
+  formatBytes,
+  formatMs,
+  measuredWords,
+  type RunSummary,
+} from "../index.ts";
 import { existingRunFiles, peakMemoryBytes, runFiles } from "../nodejs.ts";
+import { exitCodeOf } from "./exit.ts";
 import type { RoundPrediction } from "./predict.ts";
-import { bold, say } from "./terminal.ts";
+import type { RunInput } from "./run-input.ts";
+import { bold, fail, say } from "./terminal.ts";
 
-export interface Conclusion {
+/** How a run ended, and what it came to. */
+export interface Outcome {
+  readonly end: CoordinatorEnd;
   readonly summary: RunSummary;
+  /** What the simulator takes a round to last; null where there is no prediction. */
   readonly predicted: RoundPrediction | null;
   readonly wallMs: number;
+}
+
+interface Conclusion extends Outcome {
   /** The run's folder. */
   readonly folder: string;
+}
+
+/** Tells how a run ended, to people and where asked to programs, and sets the exit code. */
+export function conclude({ folder, json }: RunInput, outcome: Outcome): void {
+  const { reason, text } = outcome.end;
+  const conclusion = { ...outcome, folder: folder.path };
+  if (reason === "failed") fail(text);
+  tell(conclusion);
+  if (reason !== "finished") say(`Go on with it by: edgeloom resume ${folder.path}`);
+  if (json) say(JSON.stringify(jsonOf(conclusion)));
+  process.exitCode = exitCodeOf(reason);
 }
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Prints the last lines. */
-export function conclude({ summary, predicted, wallMs, folder }: Conclusion): void {
+function tell({ summary, predicted, wallMs, folder }: Conclusion): void {
   const { isFinal, accuracyRound, rounds, roundsAsked } = summary;
   const { bytesUp, bytesDown, medianRoundMs } = summary;
   const measured = measuredWords(summary);
@@ -52,7 +77,7 @@ export function conclude({ summary, predicted, wallMs, folder }: Conclusion): vo
 }
 
 /** The result for programs, one object. */
-export function jsonOf({ summary, predicted, wallMs, folder }: Conclusion): object {
+function jsonOf({ summary, predicted, wallMs, folder }: Conclusion): object {
   const megabytes = (bytes: number): number => Math.round(bytes / 1e5) / 10;
   const peakRssMb: Record<string, number> = { serve: megabytes(peakMemoryBytes()) };
   for (const node of summary.nodes) {

@@ -14,7 +14,8 @@ const setting = z.discriminatedUnion("command", [
   z.object({
     ...shared,
     command: z.literal("serve"),
-    port: z.number(),
+    /** Null where its process ended before it listened. */
+    port: z.nullable(z.number()),
     tokenDays: z.number(),
     patienceMs: z.number(),
     reach: z.object({

@@ -17,6 +17,7 @@ import { environment } from "./environment.ts";
 import { after, nodeHost } from "./host.ts";
 import { JoinDesk } from "./join-desk.ts";
 import { webSocketLink } from "./link.ts";
+import { checkFit } from "./measure.ts";
 import { RunMetrics } from "./metrics.ts";
 import { startOwnWorker } from "./own-worker.ts";
 import type { ReachOptions } from "./reach.ts";
@@ -76,9 +77,22 @@ export interface Serving {
 
 /**
  * Starts a coordinator with its edge server. Where it cannot start, the folder is taken back.
- * @throws InputError when the port is taken, ModelError when the model cannot be trained as the job says
+ * @throws InputError when the port is taken or the held-out data do not fit the model, ModelError
+ *   when the model cannot be trained as the job says
  */
 export async function serve(options: ServeOptions): Promise<Serving> {
+  const { job, model, test, folder, engine } = options;
+  try {
+    if (test !== null) checkFit(model, test, job);
+    return await open(options);
+  } catch (error) {
+    discardRunFolder(folder);
+    await engine.close();
+    throw error;
+  }
+}
+
+async function open(options: ServeOptions): Promise<Serving> {
   const { job, folder, engine, startedAt } = options;
   const { run, log, path, journal, earlier } = folder;
   const access = await accessOf(options);
@@ -93,7 +107,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const publish: RecordListener = (value, atMs) => hub.publish({ record: value, atMs });
   const listeners = [publish, metrics.add, desk.add, options.record];
   const record = recorder(folder, startedAt, listeners, (text) => coordinator.interrupt(text));
-  const opening = openWeb({
+  const web = await openWeb({
     ...access,
     port: options.port,
     runs: dirname(path),
@@ -104,7 +118,6 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     desk,
     onWorker: (socket) => coordinator.accept(webSocketLink(socket)),
   });
-  const web = await orDiscarded(folder, opening);
   const { tickets, ownToken: token } = access;
   const { promise: ended, resolve, reject } = Promise.withResolvers<CoordinatorEnd>();
   let coordinator: Coordinator;
@@ -117,8 +130,6 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     coordinator = coordinatorOf(options, tickets, record, resolve);
   } catch (error) {
     web.close();
-    discardRunFolder(folder);
-    await engine.close();
     throw error;
   }
   startOwnWorker(
@@ -177,15 +188,5 @@ function coordinatorOf(
 /** The run's tokens and certificate. */
 function accessOf({ job, folder, reach, tokenDays }: ServeOptions): Promise<Access> {
   const devices = job.fleet.devices.map(({ name }) => name);
-  return orDiscarded(folder, openAccess({ folder: folder.path, devices, tokenDays, reach }));
-}
-
-/** Takes the folder back where something without which there is no run cannot be opened. */
-async function orDiscarded<T>(folder: RunFolder, opening: Promise<T>): Promise<T> {
-  try {
-    return await opening;
-  } catch (error) {
-    discardRunFolder(folder);
-    throw error;
-  }
+  return openAccess({ folder: folder.path, devices, tokenDays, reach });
 }

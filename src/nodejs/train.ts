@@ -77,16 +77,7 @@ export interface TrainResult {
  * @throws InputError on a wrong job or data that do not fit the model, ModelError on an untrainable model
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const asked = jobOf(options.job, {
-    model: options.model,
-    hasData: options.train !== undefined,
-  });
-  const here = process.cwd();
-  const model = options.model ?? loadModel(asked, here);
-  const samples = options.train ?? loadTraining(asked.data, here);
-  const named = options.train === undefined ? loadHeldOut(asked.data, here) : null;
-  const test = options.test === undefined ? named : options.test;
-  if (test !== null) checkFit(model, test, asked);
+  const { asked, model, samples, test } = inputsOf(options);
   const folder = folderOf(options.folder, options.job);
   const startedAt = options.startedAt ?? Date.now();
   const fold = new RunFold();
@@ -116,6 +107,31 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     throw error;
   } finally {
     await engine.close();
+  }
+}
+
+interface Inputs {
+  readonly asked: Job;
+  readonly model: Model;
+  readonly samples: SampleSource;
+  readonly test: SampleSource | null;
+}
+
+/** What is trained, checked before anything is written. A folder that was brought along is taken back. */
+function inputsOf(options: TrainOptions): Inputs {
+  const here = process.cwd();
+  try {
+    const hasData = options.train !== undefined;
+    const asked = jobOf(options.job, { model: options.model, hasData });
+    const model = options.model ?? loadModel(asked, here);
+    const samples = options.train ?? loadTraining(asked.data, here);
+    const named = hasData ? null : loadHeldOut(asked.data, here);
+    const test = options.test === undefined ? named : options.test;
+    if (test !== null) checkFit(model, test, asked);
+    return { asked, model, samples, test };
+  } catch (error) {
+    if (typeof options.folder === "object") discardRunFolder(options.folder);
+    throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -116,6 +116,19 @@ describe("wrong input ends with exit code 2 and one message that says where and 
     expect(stderr).toMatch(message);
     expect(stderr).not.toMatch(/\n\s+at /);
     expect(code, stdout + stderr).toBe(2);
+  });
+
+  it.each<[what: string, data: string]>([
+    ["that are not there", "{ csv: points.csv, test: none.csv }"],
+    ["held out that do not fit the model", "{ csv: points.csv, test: points.csv }"],
+  ])("data %s leave no run folder", async (_what, data) => {
+    const job = jobFile(`model: lenet5\ndata: ${data}\nfleet: { devices: 1 }\n`);
+    const root = mkdtempSync(join(folder, "untouched-"));
+    for (const command of ["serve", "train"]) {
+      const { code, stderr } = await edgeloom([command, job, "--runs", root]);
+      expect(code, stderr).toBe(2);
+      expect(readdirSync(root)).toEqual([]);
+    }
   });
 
   it("a broken data file, named", async () => {

@@ -2,7 +2,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import {
+  loadHeldOut,
   loadModel,
+  loadTraining,
   type Model,
   openRun,
   type ReachOptions,
@@ -31,13 +33,16 @@ export async function resumeRun(run: string, flags: ResumeFlags): Promise<void> 
       job,
       jobFolder,
       folder,
+      test: loadHeldOut(job.data, jobFolder),
       model: modelOf(folder, () => loadModel(job, jobFolder)),
       startedAt,
       command: `edgeloom resume ${run}`,
       ...(flags.json === undefined ? {} : { json: flags.json }),
     };
-    if (setting.command === "train") await trainIn({ ...begun, threads: setting.threads });
-    else {
+    if (setting.command === "train") {
+      const samples = loadTraining(job.data, jobFolder);
+      await trainIn({ ...begun, samples, threads: setting.threads });
+    } else {
       const { tokenDays, patienceMs } = setting;
       // Only what is there: JSON has no other absence.
       const reach = setting.reach as ReachOptions;

@@ -5,21 +5,19 @@ import {
   defaultPort,
   loadHeldOut,
   loadModel,
-  type Model,
   NativeEngine,
   type ReachOptions,
-  type RunFolder,
   type Serving,
   serve,
 } from "../../nodejs.ts";
-import { conclude, jsonOf } from "../conclusion.ts";
-import { exitCodeOf } from "../exit.ts";
+import { conclude } from "../conclusion.ts";
 import { readJobFile, sayUnused } from "../job-file.ts";
 import { sayJoinLinks } from "../join-links.ts";
 import { predictRound } from "../predict.ts";
+import type { RunInput } from "../run-input.ts";
 import { RunReporter } from "../run-reporter.ts";
-import { keepSetting } from "../run-setting.ts";
-import { bold, fail, say } from "../terminal.ts";
+import { keepSetting, type RunSetting } from "../run-setting.ts";
+import { bold, say } from "../terminal.ts";
 
 export interface ServeFlags {
   readonly port?: number;
@@ -59,30 +57,22 @@ export interface Listening {
 }
 
 /** A run that is to be served, new or gone on with. */
-export interface ServeInput {
-  readonly job: Job;
-  /** Folder that paths in the job are relative to. */
-  readonly jobFolder: string;
-  readonly folder: RunFolder;
-  readonly model: Model;
-  /** Unix time in milliseconds from which the run's time counts. */
-  readonly startedAt: number;
-  readonly command: string;
+export interface ServeInput extends RunInput {
+  /** Exactly this port, or null for the first free one. */
   readonly port: number | null;
   readonly reach: ReachOptions;
   readonly tokenDays: number;
   readonly patienceMs: number;
-  readonly json?: true;
 }
 
 export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
   const { job, scenario, text, folder: jobFolder } = readJobFile(path);
   sayUnused(scenario, "serve (which takes the devices' names, duties, memory and rates)", []);
-  const model = loadModel(job, jobFolder);
   await serveIn({
     job,
     jobFolder,
-    model,
+    model: loadModel(job, jobFolder),
+    test: loadHeldOut(job.data, jobFolder),
     folder: createRunFolder(flags.runs, job.name, text, new Date()),
     startedAt: flags.since ?? performance.timeOrigin,
     command: flags.command ?? `edgeloom serve ${path}`,
@@ -96,8 +86,10 @@ export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
 
 /** Serves a run in its folder until it ends. */
 export async function serveIn(input: ServeInput): Promise<void> {
-  const { job, jobFolder, folder, model, startedAt, command, port, reach, tokenDays, patienceMs } =
+  const { job, folder, model, test, startedAt, command, port, reach, tokenDays, patienceMs } =
     input;
+  // A run that begins says how before it does; one that goes on has said so, and may fail to.
+  if (folder.earlier === null) keepSetting(folder, settingOn(input, port));
   const reporter = new RunReporter();
   for (const { record } of folder.earlier?.records ?? []) reporter.recall(record);
   let planned: RunSummary | null = null;
@@ -105,7 +97,7 @@ export async function serveIn(input: ServeInput): Promise<void> {
     job,
     model,
     folder,
-    test: loadHeldOut(job.data, jobFolder),
+    test,
     engine: new NativeEngine({ threads: 1 }),
     port,
     reach,
@@ -121,12 +113,8 @@ export async function serveIn(input: ServeInput): Promise<void> {
   if (port === null && serving.port !== defaultPort) {
     say(`port ${defaultPort} is in use; listening on ${serving.port}`);
   }
-  const setting = { jobFolder, startedAt, port: serving.port, tokenDays, patienceMs };
-  keepSetting(folder, {
-    command: "serve",
-    ...setting,
-    reach: { ...reach, names: [...(reach.names ?? [])] },
-  });
+  // Its devices come back to this port.
+  keepSetting(folder, settingOn(input, serving.port));
   const stop = (): void => serving.interrupt("interrupted at the server");
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
@@ -136,14 +124,16 @@ export async function serveIn(input: ServeInput): Promise<void> {
   const wallMs = performance.timeOrigin + performance.now() - startedAt;
   // Only now: the simulator would hold up the coordinator, which runs in this thread.
   const predicted = planned === null ? null : await predictRound(job, model, planned);
-  const { summary } = reporter;
-  const conclusion = { summary, predicted, wallMs, folder: folder.path };
-  if (end.reason === "failed") fail(end.text);
-  conclude(conclusion);
-  if (end.reason !== "finished") say(`Go on with it by: edgeloom resume ${folder.path}`);
-  if (input.json) say(JSON.stringify(jsonOf(conclusion)));
-  process.exitCode = exitCodeOf(end.reason);
+  conclude(input, { end, summary: reporter.summary, predicted, wallMs });
   if (process.connected) process.disconnect();
+}
+
+/** How the run is served, at a port. */
+function settingOn(input: ServeInput, port: number | null): RunSetting {
+  const { jobFolder, startedAt, reach, tokenDays, patienceMs } = input;
+  const names = [...(reach.names ?? [])];
+  const serving = { port, tokenDays, patienceMs, reach: { ...reach, names } };
+  return { command: "serve", jobFolder, startedAt, ...serving };
 }
 
 function announce(job: Job, serving: Serving, folder: string): void {
