@@ -5,6 +5,7 @@
 import { assert, present } from "../base/assert.ts";
 import { Hasher } from "../base/hash.ts";
 import { bytesOf, type DenseTensor, formatType, type TensorType } from "../base/tensor.ts";
+import { FreshNames } from "./fresh-names.ts";
 import type { Attributes, Graph, GraphNode, Parameter } from "./graph.ts";
 import { nodeTypes, resolve } from "./infer.ts";
 import type { OpName } from "./ops/table.ts";
@@ -18,7 +19,7 @@ export class GraphBuilder {
   readonly #nodes: GraphNode[] = [];
   readonly #types = new Map<string, TensorType>();
   readonly #nodeNames = new Set<string>();
-  readonly #counts = new Map<string, number>();
+  readonly #freshNames = new FreshNames();
 
   constructor(name: string) {
     this.#name = name;
@@ -149,13 +150,7 @@ export class GraphBuilder {
   }
 
   #fresh(stem: string): string {
-    let name: string;
-    do {
-      const count = (this.#counts.get(stem) ?? 0) + 1;
-      this.#counts.set(stem, count);
-      name = `${stem}_${count}`;
-    } while (this.#isTaken(name));
-    return name;
+    return this.#freshNames.next(stem, (name) => this.#isTaken(name));
   }
 
   #isTaken(name: string): boolean {

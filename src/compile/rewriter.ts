@@ -14,6 +14,7 @@ import {
   formatType,
   type TensorType,
 } from "../base/tensor.ts";
+import { FreshNames } from "./fresh-names.ts";
 import type { Attributes, Graph, GraphNode, Subgraph, Value } from "./graph.ts";
 import { atNode, nodeTypes, type Resolved, resolve, staticType } from "./infer.ts";
 import { evaluate } from "./interpret.ts";
@@ -31,7 +32,7 @@ export class Rewriter {
   /** Every name of the graph, so that fresh ones are none of them. */
   readonly #taken: Set<string>;
   readonly #constantNames = new Map<string, string>();
-  readonly #counts = new Map<string, number>();
+  readonly #freshNames = new FreshNames();
   /** Values that are another one under a second name. */
   readonly #aliases = new Map<string, string>();
   readonly #outputs: ReadonlySet<string>;
@@ -246,12 +247,7 @@ export class Rewriter {
 
   /** A name that nothing has yet, from a stem that says where it comes from. */
   #fresh(stem: string): string {
-    let name: string;
-    do {
-      const count = (this.#counts.get(stem) ?? 0) + 1;
-      this.#counts.set(stem, count);
-      name = `${stem}_${count}`;
-    } while (this.#taken.has(name));
+    const name = this.#freshNames.next(stem, (candidate) => this.#taken.has(candidate));
     this.#taken.add(name);
     return name;
   }

@@ -62,7 +62,8 @@ export type SimTrace =
       readonly points: readonly (readonly [atMs: number, bytesPerMs: number | null])[];
     };
 
-const openWire: SimWire = {
+/** A link that limits nothing. */
+export const openWire: SimWire = {
   upBytesPerMs: null,
   downBytesPerMs: null,
   jitterMs: 0,

@@ -10,7 +10,7 @@ import { namePattern } from "../base/ids.ts";
 import { bytesPerMsOfMbit } from "../base/units.ts";
 import { issueError, type Job, parseJob } from "../run/job.ts";
 import type { SimFault } from "./faults.ts";
-import type { SimCell, SimTrace, SimWire } from "./fleet.ts";
+import { openWire, type SimCell, type SimTrace, type SimWire } from "./fleet.ts";
 
 /** How fast a node computes. */
 export type ScenarioSpeed =
@@ -282,14 +282,6 @@ function speedOf(
   if (profile !== undefined) return { of: "profile", path: profile };
   return { of: "this machine", factor: speed ?? 1 };
 }
-
-const openWire: SimWire = {
-  upBytesPerMs: null,
-  downBytesPerMs: null,
-  jitterMs: 0,
-  loss: 0,
-  cell: null,
-};
 
 const plainNode = {
   speed: { of: "this machine", factor: 1 },

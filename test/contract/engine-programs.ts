@@ -67,7 +67,15 @@ export function program(
 ): Program {
   const builder = new GraphBuilder(name);
   for (const [input, type] of Object.entries(inputs)) builder.input(input, type);
-  const outputs = emit(builder);
+  return programOf(name, builder, { inputs: Object.keys(inputs), outputs: emit(builder) });
+}
+
+/** What a builder holds as a program, from the inputs named to the outputs named. */
+export function programOf(
+  name: string,
+  builder: GraphBuilder,
+  { inputs, outputs }: { readonly inputs: readonly string[]; readonly outputs: readonly string[] },
+): Program {
   const port = (value: string): Port => ({
     name: value,
     role: "feature",
@@ -80,7 +88,7 @@ export function program(
     from: 0,
     to: 1,
     graph: builder.graph(outputs),
-    inputs: Object.keys(inputs).map(port),
+    inputs: inputs.map(port),
     outputs: outputs.map(port),
   };
 }

@@ -3,12 +3,13 @@
  * come. Callbacks come on the peer's own thread, never before the call that registered
  * them has returned, and at most once.
  */
-import { describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 import { float32, type Tensor, tensor } from "../../src/base/tensor.ts";
 import { arrayDataset } from "../../src/data/arrays.ts";
 import { SampleSource } from "../../src/data/source.ts";
 import type { Done, EngineRun, Host, Outcome } from "../../src/run/host.ts";
 import { addTo, arithmetic, program } from "./engine-programs.ts";
+import { testsOn } from "./opened.ts";
 
 /** A host for one test. */
 export interface OpenHost {
@@ -37,16 +38,7 @@ export function testHost(
   open: () => Promise<OpenHost>,
   { longProducts = 60, timerMs = 5 }: HostTraits = {},
 ): void {
-  /** Runs one test on a host of its own. */
-  const withHost = (title: string, body: (at: OpenHost) => Promise<void>): void =>
-    test(title, async () => {
-      const at = await open();
-      try {
-        await body(at);
-      } finally {
-        await at.end();
-      }
-    });
+  const withHost = testsOn(open);
 
   describe(`host ${name}`, () => {
     withHost("its clock never goes back", async ({ host, until }) => {

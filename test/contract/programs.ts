@@ -7,13 +7,21 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { dense, type Tensor, zeros } from "../../src/base/tensor.ts";
-import { type Port, type Program, stagePrograms } from "../../src/compile/program.ts";
+import { stagePrograms } from "../../src/compile/program.ts";
 import { segmentModel } from "../../src/compile/segment.ts";
 import { specialize } from "../../src/compile/specialize.ts";
 import { builtInModel } from "../../src/models/models.ts";
 import type { Engine } from "../../src/run/host.ts";
-import { copies, inSlots, Reference, slotOf, spec, startValues } from "./engine-programs.ts";
-import { type OperatorCase, type OperatorGraph, operatorGraph } from "./operator-cases.ts";
+import {
+  copies,
+  inSlots,
+  programOf,
+  Reference,
+  slotOf,
+  spec,
+  startValues,
+} from "./engine-programs.ts";
+import { type OperatorCase, operatorGraph } from "./operator-cases.ts";
 
 /** What is trained of LeNet-5: little, because the interpreter does it as well. */
 const batch = 8;
@@ -41,7 +49,9 @@ export function testPrograms(
         const reason = cannot[entry.name];
         if (reason !== undefined) skip(reason);
         const graph = operatorGraph(entry);
-        const program = programOf(entry.name, graph);
+        const { builder, feeds, outputs: ends } = graph;
+        const inputs = [...feeds.keys()];
+        const program = programOf(entry.name, builder, { inputs, outputs: ends });
         await engine.load([program]);
         const { outputs } = await engine.run({
           program: program.id,
@@ -84,23 +94,6 @@ export function testPrograms(
       }
     });
   });
-}
-
-/** A recorded case as an engine takes it. */
-function programOf(name: string, { builder, outputs, feeds }: OperatorGraph): Program {
-  const port = (value: string): Port => {
-    const { dtype, shape } = builder.type(value);
-    return { name: value, role: "feature", of: value, dtype, shape };
-  };
-  return {
-    id: name,
-    kind: "forward",
-    from: 0,
-    to: 1,
-    graph: builder.graph(outputs),
-    inputs: [...feeds.keys()].map(port),
-    outputs: outputs.map(port),
-  };
 }
 
 /** Fails naming the worst element when values are not those expected. */

@@ -2,8 +2,9 @@
  * What every store promises, as a suite: a file is replaced in one piece, writes take
  * effect in the order of their calls, and what goes wrong is a value.
  */
-import { describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 import type { Outcome, Store } from "../../src/run/host.ts";
+import { testsOn } from "./opened.ts";
 
 /** A store for one test. */
 export interface OpenStore {
@@ -25,15 +26,7 @@ export function testStore(
   open: () => Promise<OpenStore>,
   { neverFails }: StoreTraits = {},
 ): void {
-  const withStore = (title: string, body: (at: OpenStore) => Promise<void>): void =>
-    test(title, async () => {
-      const at = await open();
-      try {
-        await body(at);
-      } finally {
-        await at.end();
-      }
-    });
+  const withStore = testsOn(open);
 
   describe(`store ${name}`, () => {
     withStore("keeps what was written, in folders too, and answers later", async (at) => {
@@ -92,19 +85,14 @@ export function testStore(
       expect((await at.look("a.bin"))?.[0]).toBe(12);
     });
 
-    test("says in a value what goes wrong, and goes on", async ({ skip }) => {
+    withStore("says in a value what goes wrong, and goes on", async (at, skip) => {
       if (neverFails !== undefined) skip(neverFails);
-      const at = await open();
-      try {
-        await write(at, "file", new Uint8Array([1]));
-        const failure = await write(at, "file/below", new Uint8Array([2]));
-        expect(failure).toMatchObject({ ok: false, error: expect.stringMatching(/\S/) });
-        expect(await write(at, "other", new Uint8Array([3]))).toEqual({ ok: true, value: null });
-        expect(await at.look("file")).toEqual(new Uint8Array([1]));
-        expect(await at.look("other")).toEqual(new Uint8Array([3]));
-      } finally {
-        await at.end();
-      }
+      await write(at, "file", new Uint8Array([1]));
+      const failure = await write(at, "file/below", new Uint8Array([2]));
+      expect(failure).toMatchObject({ ok: false, error: expect.stringMatching(/\S/) });
+      expect(await write(at, "other", new Uint8Array([3]))).toEqual({ ok: true, value: null });
+      expect(await at.look("file")).toEqual(new Uint8Array([1]));
+      expect(await at.look("other")).toEqual(new Uint8Array([3]));
     });
   });
 }

@@ -15,10 +15,9 @@ import { after } from "../../src/nodejs/host.ts";
 import { type EdgeLimits, edgeLimits } from "../../src/nodejs/limits.ts";
 import { RunTokens } from "../../src/nodejs/tokens.ts";
 import { openWeb, type Web } from "../../src/nodejs/web.ts";
-import { administerTokens, join } from "../../src/nodejs.ts";
+import { administerTokens } from "../../src/nodejs.ts";
 import { ObserverHub } from "../../src/run/observe/hub.ts";
-import { interpreterEngine } from "../../src/sim.ts";
-import { ask, helloFrame, points, runOf, type ServedRun, serveRun, talk } from "./served-run.ts";
+import { ask, helloFrame, joinAt, runOf, type ServedRun, serveRun, talk } from "./served-run.ts";
 
 const folder = mkdtempSync(joinPath(tmpdir(), "edgeloom-security-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -286,17 +285,10 @@ describe("a server for other machines", () => {
     await run.serving.ended;
   });
   const joinWith = (url: string, ca?: string) =>
-    join({
-      url,
+    joinAt(url, {
       token: run.serving.tokens[0] ?? "",
       ...(ca === undefined ? {} : { ca }),
       name: "d0",
-      duty: 1,
-      memoryBytes: null,
-      ceilingBytesPerMs: null,
-      train: points(),
-      engine: interpreterEngine(),
-      onEvent: () => {},
     });
 
   it("trains with devices that know its authority by the fingerprint in the link", async () => {

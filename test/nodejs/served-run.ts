@@ -7,6 +7,7 @@ import {
   createRunFolder,
   csvDataset,
   type Joined,
+  type JoinOptions,
   join,
   parseJob,
   type ReachOptions,
@@ -30,7 +31,7 @@ import {
 import { interpreterEngine } from "../../src/sim.ts";
 
 /** Four points of two classes. */
-export const points = (): SampleSource =>
+const points = (): SampleSource =>
   new SampleSource(
     csvDataset(new TextEncoder().encode("0,0,0\n0,1,0\n1,0,1\n1,1,1"), { header: false }),
   );
@@ -81,20 +82,29 @@ export async function serveRun(
     path: folder.path,
     records,
     device: (number) =>
-      join({
-        url: serving.url,
+      joinAt(serving.url, {
         token: present(serving.tokens[number], "a token"),
         ...(serving.fingerprint === null ? {} : { ca: serving.fingerprint }),
         name: `d${number}`,
-        duty: 1,
-        memoryBytes: null,
-        ceilingBytesPerMs: null,
-        train: points(),
-        engine: interpreterEngine(),
-        onEvent: () => {},
       }),
   };
 }
+
+/** Joins as a device with the four points. */
+export const joinAt = (
+  url: string,
+  options: Pick<JoinOptions, "token" | "ca" | "name">,
+): Promise<Joined> =>
+  join({
+    url,
+    ...options,
+    duty: 1,
+    memoryBytes: null,
+    ceilingBytesPerMs: null,
+    train: points(),
+    engine: interpreterEngine(),
+    onEvent: () => {},
+  });
 
 /** Name of the run in a folder. */
 export const runOf = ({ path }: ServedRun): string => basename(path);

@@ -125,27 +125,14 @@ const profile = z.strictObject({ type: z.literal("profile"), profile: profileSch
 
 const ready = z.strictObject({ type: z.literal("ready"), term: count });
 
+/** What says of a batch at a border whose it is, and where it goes on. */
+const passage = { to: id, term: count, round: count, step: count, chain: id, stage: count };
+
 /** Features (and labels) of one batch, on their way to the stage after the border. */
-const feature = z.strictObject({
-  type: z.literal("feature"),
-  to: id,
-  term: count,
-  round: count,
-  step: count,
-  chain: id,
-  stage: count,
-});
+const feature = z.strictObject({ type: z.literal("feature"), ...passage });
 
 /** The gradient of a feature, on its way back to the stage before the border. */
-const gradient = z.strictObject({
-  type: z.literal("gradient"),
-  to: id,
-  term: count,
-  round: count,
-  step: count,
-  chain: id,
-  stage: count,
-});
+const gradient = z.strictObject({ type: z.literal("gradient"), ...passage });
 
 /** One copy's tensors at the end of its round. Applying the same id twice is applying it once. */
 const contribution = z.strictObject({

@@ -4,6 +4,7 @@ import { type RunListing, roundsCsv } from "edgeloom";
 import { fetchFile, problemText, saveBlob } from "../api.ts";
 import type { RunModel } from "../run-model.ts";
 import { dateWords } from "../words.ts";
+import { type Fact, Facts } from "./facts.tsx";
 
 interface Props {
   readonly model: RunModel;
@@ -15,7 +16,7 @@ interface Props {
 export function Environment({ model, files, token }: Props) {
   model.beat.value;
   const { environment, started } = model.history;
-  const facts: [string, string][] = [];
+  const facts: Fact[] = [];
   if (environment !== null) {
     const { edgeloom, runtime, platform, cores, startedAt } = environment;
     facts.push(["started", dateWords(startedAt)], ["Edgeloom", edgeloom], ["runtime", runtime]);
@@ -30,14 +31,7 @@ export function Environment({ model, files, token }: Props) {
   return (
     <section class="panel" aria-labelledby="again">
       <h2 id="again">Run it again, take it home</h2>
-      <dl class="facts">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts facts={facts} />
       {environment !== null && <Command text={environment.command} />}
       <h3>Downloads</h3>
       <Downloads model={model} files={files} token={token} />

@@ -3,6 +3,7 @@ import { formatBytes, formatMs, formatRate, formatShare, type PlanRow, planRows 
 import type { RunModel } from "../run-model.ts";
 import { achievedIn, type SceneNode, sceneOf } from "../topology/scene.ts";
 import { counted, listed, planInWords, segmentsWords, sentencesOf, unknown } from "../words.ts";
+import { type Fact, Facts } from "./facts.tsx";
 
 export function Why({ model }: { model: RunModel }) {
   const { nodes } = model.summary.value;
@@ -80,7 +81,7 @@ function NodeFacts(props: { model: RunModel; scene: SceneNode; row: PlanRow | un
   if (node === undefined) return null;
   const duty = formatShare(node.dutyAsked);
   const achieved = node.dutyAchieved === null ? unknown : node.dutyAchieved.toFixed(3);
-  const facts: [string, string][] = [
+  const facts: Fact[] = [
     ["kind", node.kind === "device" ? "device" : `${node.kind} server`],
     ["duty", `${duty} of a core asked, ${achieved} achieved`],
   ];
@@ -100,16 +101,7 @@ function NodeFacts(props: { model: RunModel; scene: SceneNode; row: PlanRow | un
     const limit = node.memoryBytes === null ? "no limit" : `of ${formatBytes(node.memoryBytes)}`;
     facts.push(["memory", `${memory}, ${limit}`]);
   }
-  return (
-    <dl class="facts">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Facts facts={facts} />;
 }
 
 function holdsWords(node: SceneNode, segments: readonly string[]): string {
