@@ -66,7 +66,19 @@ export async function administerTokens(
   if (/^(https?|wss?):/.test(target)) {
     const address = readAddress("address of the server", target);
     const shown = `${address.isSecure ? "https" : "http"}://${address.host}`;
-    return askServer(address, { shown, fingerprint: address.ca }, change);
+    return askServer(address, { shown, fingerprint: address.ca }, change).catch(
+      (error: unknown) => {
+        if (!(error instanceof Gone)) throw error;
+        throw new InputError(
+          {
+            what: "server of the run",
+            received: `${shown} (${error.message})`,
+            allowed: "the address of a run that is being served, with an admin's token",
+          },
+          { cause: error },
+        );
+      },
+    );
   }
   if (!existsSync(join(target, accessFile)) || !statSync(target).isDirectory()) {
     throw new InputError({
@@ -119,8 +131,17 @@ async function askServer(
     url: `${serving.shown.replace(/^http/, "ws")}/`,
     fingerprint: serving.fingerprint,
   };
-  const { tokens, token } = listSchema.parse(JSON.parse(answer.text));
+  const { tokens, token } = readListing(answer.text);
   return { tokens, server, ...(token === undefined ? {} : { token }) };
+}
+
+/** @throws Gone where another kind of server has answered */
+function readListing(text: string): z.infer<typeof listSchema> {
+  try {
+    return listSchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new Gone("what answers there is no server of a run", { cause: error });
+  }
 }
 
 async function changeHere(tokens: RunTokens, { revoke, add }: TokenChange): Promise<TokenListing> {

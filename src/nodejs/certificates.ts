@@ -164,7 +164,7 @@ async function newAuthority(now: number): Promise<string> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
-    name: [{ CN: [`Edgeloom CA of ${hostname()}`] }, { O: ["Edgeloom"] }],
+    name: [{ CN: [commonName(`Edgeloom CA of ${hostname()}`)] }, { O: ["Edgeloom"] }],
     notBefore: new Date(now - dayMs),
     notAfter: new Date(now + caDays * dayMs),
     signingAlgorithm: algorithm,
@@ -187,7 +187,7 @@ async function newServerCertificate(
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const certificate = await X509CertificateGenerator.create({
     serialNumber: serialNumber(),
-    subject: [{ CN: [hostname().slice(0, 64)] }],
+    subject: [{ CN: [commonName(hostname())] }],
     issuer: ca.certificate.subject,
     notBefore: new Date(now - dayMs),
     notAfter: new Date(now + serverDays * dayMs),
@@ -240,6 +240,9 @@ async function pemOfKey(key: webcrypto.CryptoKey): Promise<string> {
   const lines = der.match(/.{1,64}/g) ?? [];
   return `-----BEGIN PRIVATE KEY-----\n${lines.join("\n")}\n-----END PRIVATE KEY-----\n`;
 }
+
+/** A common name has 64 characters at most (RFC 5280, appendix A.1). */
+const commonName = (text: string): string => text.slice(0, 64);
 
 /** Positive, and never the same twice. */
 const serialNumber = (): string => `01${randomBytes(15).toString("hex")}`;

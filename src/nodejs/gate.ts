@@ -88,6 +88,9 @@ export class Gate implements Tickets {
     tokenOf: (data: Buffer) => string,
     take: (socket: WebSocket) => void,
   ): void {
+    // From the first moment on: an error that nobody listens to would end the server.
+    const onError = (): void => {};
+    socket.on("error", onError);
     if (this.#strangers >= this.#limits.strangers) return close(socket, "crowded");
     this.#strangers++;
     const fromBytes = raw.bytesRead;
@@ -104,7 +107,6 @@ export class Gate implements Tickets {
       clearTimeout(timer);
       raw.off("data", onBytes);
     };
-    const onError = (): void => {};
     const onMessage = (data: RawData, isBinary: boolean): void => {
       if (waiting.push([data, isBinary]) > waitingMax) return close(socket, "loud");
       if (waiting.length > 1) return;
@@ -127,7 +129,6 @@ export class Gate implements Tickets {
     };
     raw.on("data", onBytes);
     socket.on("message", onMessage);
-    socket.on("error", onError);
     socket.on("close", greeted);
   }
 

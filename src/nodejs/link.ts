@@ -10,6 +10,9 @@ import { memoryLinks } from "../run/wire/memory-link.ts";
 /** Time for the other side to take leave, after what was sent has gone. */
 const farewellMs = 3_000;
 
+/** Time for a server to take a connection; who listens and never answers is not waited for. */
+export const handshakeTimeout = 20_000;
+
 /** What both sides of a worker's WebSocket are opened with. Tensors do not compress. */
 export const linkOptions = { perMessageDeflate: false, maxPayload: linkMessageBytesMax } as const;
 
@@ -20,6 +23,7 @@ export const linkOptions = { perMessageDeflate: false, maxPayload: linkMessageBy
  */
 export const dialOptions = {
   ...linkOptions,
+  handshakeTimeout,
   generateMask: (mask: Buffer): void => void mask.fill(0),
 } as const;
 

@@ -72,15 +72,21 @@ export async function reachOf(options: ReachOptions): Promise<Reach> {
   const certificates = await import("./certificates.ts");
   const make = (): Promise<Identity> =>
     certificates.ownIdentity(state, certificates.reachableNames(host, names));
+  const renew = async (): Promise<Identity> => {
+    const renewed = await make();
+    // The machine may have other addresses by now: requests may use what the certificate covers.
+    isCovered = certificates.coveredBy(renewed.cert);
+    return renewed;
+  };
   const identity =
     cert === undefined || key === undefined ? await make() : certificates.givenIdentity(cert, key);
   const leaf = new X509Certificate(identity.cert);
-  const isCovered = certificates.coveredBy(identity.cert);
+  let isCovered = certificates.coveredBy(identity.cert);
   return {
     host,
     shown: names[0] ?? (identity.ca === null ? nameIn(leaf) : null) ?? shownHost(host),
     identity,
-    renew: identity.ca === null ? null : make,
+    renew: identity.ca === null ? null : renew,
     fingerprint: identity.ca === null ? null : certificates.fingerprintOf(identity.ca),
     isOwnName: (name) => isLoopback(name) || isCovered(name),
   };

@@ -3,7 +3,7 @@ import { WebSocket } from "ws";
 import { Observer, type ObserverOwner } from "../run/observe/observer.ts";
 import { readAddress, socketUrl, trustOf } from "./address.ts";
 import { after } from "./host.ts";
-import { observerLink } from "./link.ts";
+import { handshakeTimeout, observerLink } from "./link.ts";
 
 /**
  * Watches the run behind a page's address.
@@ -17,7 +17,8 @@ export async function watch(address: string, owner: ObserverOwner): Promise<Obse
     {
       connect(onOpen) {
         const url = socketUrl(read, "/observe");
-        const socket = new WebSocket(url, { perMessageDeflate: false, ...trust });
+        const options = { perMessageDeflate: false, handshakeTimeout, ...trust };
+        const socket = new WebSocket(url, options);
         socket.on("open", onOpen);
         return observerLink(socket);
       },

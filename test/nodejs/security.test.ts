@@ -2,7 +2,10 @@
  * The edge of a served run as strangers meet it: refusals in words, roles, limits on
  * what comes before a token, certificates, and revocation.
  */
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createServer, request } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -183,6 +186,17 @@ describe("revoking", () => {
     });
   });
 
+  it("says where nobody answers, and where somebody else does", async () => {
+    const other = createServer((_request, response) => response.end("<h1>Hello</h1>"));
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    const address = `http://127.0.0.1:${(other.address() as AddressInfo).port}/#token=none`;
+    await expect(administerTokens(address)).rejects.toThrow(
+      /server of the run: got .* \(what answers there is no server of a run\); allowed: the address/,
+    );
+    await new Promise((resolve) => other.close(resolve));
+    await expect(administerTokens(address)).rejects.toThrow(/ECONNREFUSED.*; allowed: the address/);
+  });
+
   it("says what it takes where there is no such run", async () => {
     await expect(administerTokens(joinPath(folder, "nothing"))).rejects.toThrow(
       /run: got .*nothing; allowed: the folder of a run that was served/,
@@ -259,6 +273,24 @@ describe("connections that have shown no token", () => {
     await Promise.all(silent);
     expect(await talk(url, [helloFrame({})])).toMatchObject({ code: 4000 });
     expect(taken()).toBe(1);
+  });
+
+  it("do the server no harm where they are one too many and break the protocol", async () => {
+    const { url } = await server({ strangers: 0 });
+    const asked = request(url.replace(/^ws/, "http"), {
+      agent: false,
+      headers: {
+        connection: "Upgrade",
+        upgrade: "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+      },
+    }).end();
+    const [, socket] = (await once(asked, "upgrade")) as [unknown, Socket];
+    // Reserved bits, which no frame may set.
+    socket.write(Buffer.from([0xf2, 0x80, 0, 0, 0, 0]));
+    await once(socket.resume(), "close");
+    expect(await talk(url, [helloFrame({})])).toMatchObject({ code: 1013 });
   });
 
   it("are few from one address", async () => {
