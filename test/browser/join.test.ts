@@ -1,4 +1,5 @@
 /** Browsers as devices: one run of Node.js and Chromium together, and what happens to a page in it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser, Page } from "playwright-core";
 import { PNG } from "pngjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -154,13 +155,19 @@ describe("a page in a run", () => {
     await picture(page, "join-paused");
     const paused = run.summary.rounds;
     await run.until(isRound(paused + 1));
+    await pauseWhileConnecting(page);
+    await phaseIs(page, "paused");
+    const isMember = () =>
+      run.summary.nodes.some(({ name, left }) => name === "device-2" && left === null);
+    await expect.poll(isMember).toBe(false);
+    const before = joins();
     await page.getByRole("button", { name: "Go on" }).click();
     await phaseIs(page, "training");
-    expect(joins()).toBe(2);
+    expect(joins()).toBe(before + 1);
 
     await page.reload();
     await phaseIs(page, "training");
-    expect(joins()).toBe(3);
+    expect(joins()).toBe(before + 2);
     expect(run.summary.nodes.filter(({ left }) => left === null).length).toBe(3);
 
     await page.getByRole("button", { name: "Leave" }).click();
@@ -171,6 +178,38 @@ describe("a page in a run", () => {
     expect(await page.getByLabel("The same as last time").count()).toBe(0);
     expect(complaints).toEqual([]);
   }, 90_000);
+});
+
+/** Lets a paused device go on, and pauses it again before the server, which is this process, answers. */
+async function pauseWhileConnecting(page: Page): Promise<void> {
+  const paused = page.evaluate(`(async () => {
+    const click = (name) =>
+      [...document.querySelectorAll("button")].find((each) => each.textContent === name).click();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    click("Go on");
+    while (document.querySelector("[data-phase=connecting]") === null) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    click("Pause");
+  })()`);
+  await sleep(250);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000);
+  await paused;
+}
+
+describe("a page whose device cannot be loaded", () => {
+  it("says so", async () => {
+    const run = await serveMixedRun(1);
+    try {
+      const { page } = await run.openPage(browser, 0);
+      await page.route(/\/device-[^/]*\.js$/, (route) => route.abort());
+      await joinByHand(page);
+      await page.getByTestId("reason").getByText("has failed: it could not be loaded").waitFor();
+    } finally {
+      await run.end();
+      for (const context of browser.contexts()) await context.close();
+    }
+  });
 });
 
 describe("a page with pictures of its own", () => {

@@ -25,7 +25,7 @@ import {
   WebEngine,
   type WorkerEnd,
 } from "edgeloom/browser";
-import type { DataChoice, DeviceState, Order, Start } from "./messages.ts";
+import { atFirst, type DataChoice, type DeviceState, type Order, type Start } from "./messages.ts";
 import { deviceFiles, machineName, randomName, readSettings, writeSettings } from "./settings.ts";
 import { Tally } from "./tally.ts";
 
@@ -35,6 +35,8 @@ const firstRetryMs = 1_000;
 const retryMsMax = 30_000;
 /** More threads than this make steps of small models slower, and phones have few fast cores. */
 const threadsMax = 4;
+/** What the coordinator is told of a device that leaves. */
+const stopped = "it was stopped by its user";
 
 class Device {
   readonly #start: Start;
@@ -45,25 +47,14 @@ class Device {
   #engine: WebEngine | null = null;
   #train: SampleSource | null = null;
   #joined: BrowserJoined | null = null;
+  /** A connection is being opened; one at a time. */
+  #isDialling = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #retryMs = firstRetryMs;
   #isPaused = false;
   #isOver = false;
   #reporting: ReturnType<typeof setTimeout> | undefined;
-  #state: DeviceState = {
-    phase: "reading",
-    text: "",
-    readShare: null,
-    isProblem: false,
-    samples: null,
-    engine: null,
-    round: null,
-    lastRound: null,
-    bytesSent: 0,
-    bytesReceived: 0,
-    traffic: [],
-    progress: null,
-  };
+  #state = atFirst;
 
   constructor(start: Start) {
     this.#start = start;
@@ -97,8 +88,7 @@ class Device {
     this.#isPaused = true;
     clearTimeout(this.#retry);
     if (this.#joined === null) return this.#paused();
-    this.#tell({ phase: "pausing", text: "" });
-    this.#joined.giveNotice("it was paused by its user");
+    this.#giveNotice(this.#joined);
   }
 
   resume(): void {
@@ -109,7 +99,7 @@ class Device {
 
   /** Leaves for good, and forgets what was kept of the samples. */
   leave(): void {
-    this.#joined?.leave("it was stopped by its user");
+    this.#joined?.leave(stopped);
     this.#finish("You have left. The run goes on without this device.", false);
   }
 
@@ -177,21 +167,16 @@ class Device {
     const train = this.#train;
     if (engine === null || train === null || this.#isOver || this.#isPaused) return;
     this.#tell({ phase: "connecting", text: "" });
-    const { token, name } = this.#start;
+    if (this.#isDialling) return;
+    this.#isDialling = true;
     try {
-      const joined = await join({
-        url: new URL(this.#server).href.replace(/^http/, "ws"),
-        token,
-        name,
-        instance: this.#instance,
-        machine: await machineName(),
-        train,
-        engine,
-        onEvent: (event) => this.#happened(event),
-        onTensors: (traffic) => this.#note(traffic),
-        onBytes: (sent, received) => this.#tally.bytes(sent, received),
+      const joined = await this.#join(train, engine).finally(() => {
+        this.#isDialling = false;
       });
       this.#joined = joined;
+      // The person may have changed their mind meanwhile.
+      if (this.#isOver) joined.leave(stopped);
+      else if (this.#isPaused) this.#giveNotice(joined);
       const end = await joined.ended;
       this.#joined = null;
       this.#tally.left();
@@ -199,6 +184,27 @@ class Device {
     } catch (error) {
       this.#later(messageOf(error));
     }
+  }
+
+  async #join(train: SampleSource, engine: WebEngine): Promise<BrowserJoined> {
+    const { token, name } = this.#start;
+    return join({
+      url: new URL(this.#server).href.replace(/^http/, "ws"),
+      token,
+      name,
+      instance: this.#instance,
+      machine: await machineName(),
+      train,
+      engine,
+      onEvent: (event) => this.#happened(event),
+      onTensors: (traffic) => this.#note(traffic),
+      onBytes: (sent, received) => this.#tally.bytes(sent, received),
+    });
+  }
+
+  #giveNotice(joined: BrowserJoined): void {
+    this.#tell({ phase: "pausing", text: "" });
+    joined.giveNotice("it was paused by its user");
   }
 
   #happened(event: RejoinerEvent): void {

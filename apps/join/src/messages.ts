@@ -71,3 +71,19 @@ export interface DeviceState {
   readonly traffic: readonly Traffic[];
   readonly progress: JoinProgress | null;
 }
+
+/** Of a device that has only been started. */
+export const atFirst: DeviceState = {
+  phase: "reading",
+  text: "",
+  readShare: null,
+  isProblem: false,
+  samples: null,
+  engine: null,
+  round: null,
+  lastRound: null,
+  bytesSent: 0,
+  bytesReceived: 0,
+  traffic: [],
+  progress: null,
+};

@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import { fetchOffer, forgetOwnData, type JoinOffer, messageOf } from "edgeloom/browser";
 import { tokenIn } from "../../dashboard/src/route.ts";
-import type { DataChoice, DeviceState, Order, Start } from "./messages.ts";
+import { atFirst, type DataChoice, type DeviceState, type Order, type Start } from "./messages.ts";
 import { deviceFiles, readSettings, type Settings, writeSettings } from "./settings.ts";
 import { keepAwake } from "./wake-lock.ts";
 
@@ -93,12 +93,11 @@ export function start({ name, backend, instance, data }: Chosen): void {
   say({ type: "start", start: order });
 }
 
-function failed(message: string): void {
-  const state = device.value;
-  if (state === null) return;
+/** Says so, also where the worker could not even be loaded, of which browsers say nothing more. */
+function failed(message: string | undefined): void {
   keepAwake(false);
-  const text = `The device's worker has failed: ${message}`;
-  device.value = { ...state, phase: "ended", isProblem: true, text };
+  const text = `The device's worker has failed: ${message ?? "it could not be loaded"}.`;
+  device.value = { ...(device.value ?? atFirst), phase: "ended", isProblem: true, text };
 }
 
 export const pause = (): void => say({ type: "pause" });
