@@ -1,5 +1,7 @@
 /** What every benchmark answers, and how it is printed: one JSON object, or a table for people. */
 import { cpus, totalmem } from "node:os";
+import { parseArgs } from "node:util";
+import { InputError } from "edgeloom";
 
 /** A figure that an issue has asked for. */
 export interface Goal {
@@ -29,6 +31,54 @@ export interface BenchResult {
 export interface Bench {
   readonly summary: string;
   run(args: readonly string[]): Promise<BenchResult>;
+}
+
+/**
+ * What stands behind flags, or what they mean where they are left out.
+ * @throws InputError for any other argument
+ */
+export function optionsOf<T extends Readonly<Record<string, string>>>(
+  args: readonly string[],
+  defaults: T,
+): T {
+  const options = Object.fromEntries(
+    Object.entries(defaults).map(([name, value]) => [
+      name,
+      { type: "string", default: value } as const,
+    ]),
+  );
+  try {
+    return parseArgs({ args: [...args], options }).values as T;
+  } catch (error) {
+    const flags = Object.keys(defaults).map((name) => `--${name} VALUE`);
+    const allowed = flags.length === 0 ? "none" : flags.join(", ");
+    throw new InputError(
+      { what: "arguments", received: args.join(" "), allowed },
+      { cause: error },
+    );
+  }
+}
+
+/** @throws InputError for what is no whole number from 1 */
+export function countOf(flag: string, text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1) return count;
+  throw new InputError({ what: flag, received: text, allowed: "a whole number from 1" });
+}
+
+/** Those of a list that are named, parted by commas. @throws InputError for a name that none has */
+export function chosenOf<T>(
+  flag: string,
+  text: string,
+  all: readonly T[],
+  nameOf: (entry: T) => string,
+): T[] {
+  return text.split(",").flatMap((name) => {
+    const found = all.filter((entry) => nameOf(entry) === name);
+    if (found.length > 0) return found;
+    const allowed = [...new Set(all.map(nameOf))].join(", ");
+    throw new InputError({ what: flag, received: name, allowed });
+  });
 }
 
 export const machine = (): string =>

@@ -18,7 +18,7 @@ import {
   serve,
 } from "edgeloom";
 import { zeroEngine } from "edgeloom/sim";
-import { type Bench, type BenchResult, tell } from "./bench.ts";
+import { type Bench, type BenchResult, countOf, optionsOf, tell } from "./bench.ts";
 import {
   deviceShape,
   type FleetMessage,
@@ -35,8 +35,9 @@ const seed = 1;
 export const coordinator: Bench = {
   summary: "a coordinator with 2,000 devices that come and go [--seconds 60] [--devices 2000]",
   async run(args) {
-    const devices = numberIn(args, "--devices", 2000);
-    const seconds = numberIn(args, "--seconds", 60);
+    const given = optionsOf(args, { devices: "2000", seconds: "60" });
+    const devices = countOf("--devices", given.devices);
+    const seconds = countOf("--seconds", given.seconds);
     const folder = mkdtempSync(path.join(tmpdir(), "edgeloom-bench-"));
     try {
       return await measure(folder, devices, seconds);
@@ -59,11 +60,6 @@ function standing(records: readonly RunRecord[]): string {
     `${count("round")} rounds`,
   );
   return parts.join("; ");
-}
-
-function numberIn(args: readonly string[], flag: string, otherwise: number): number {
-  const at = args.indexOf(flag);
-  return at < 0 ? otherwise : Number(args[at + 1]);
 }
 
 async function measure(folder: string, devices: number, seconds: number): Promise<BenchResult> {

@@ -8,7 +8,7 @@ import { connect } from "node:net";
 import path from "node:path";
 import { type ClientOptions, WebSocket } from "ws";
 import { dialOptions } from "../src/nodejs/link.ts";
-import { type Bench, type Goal, type Row, tell } from "./bench.ts";
+import { type Bench, type Goal, optionsOf, type Row, tell } from "./bench.ts";
 import { channelWire, encodeOrder, give, tcpWire, type Wire, webSocketWire } from "./link-wire.ts";
 import { middle } from "./step.ts";
 
@@ -31,7 +31,8 @@ const ways = ["to the server", "from the server"] as const;
 
 export const link: Bench = {
   summary: "MB/s and round trip of links against bare TCP and bare WebSockets",
-  async run() {
+  async run(args) {
+    optionsOf(args, {});
     const script = path.join(import.meta.dirname, "link-child.ts");
     const child = spawn(process.execPath, ["--no-warnings", script], {
       stdio: ["pipe", "pipe", "inherit"],

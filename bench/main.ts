@@ -3,6 +3,7 @@
  * JSON object. A goal that is missed is printed as missed; the exit code says
  * only whether the benchmark ran.
  */
+import { InputError } from "edgeloom";
 import { type Bench, machine, printTable } from "./bench.ts";
 import { coordinator } from "./coordinator.ts";
 import { link } from "./link.ts";
@@ -28,8 +29,14 @@ if (bench === undefined) {
     console.error(`  ${known}  ${summary}`);
   process.exitCode = 2;
 } else {
-  const result = await bench.run(rest.filter((arg) => arg !== "--json"));
-  if (rest.includes("--json"))
-    console.log(JSON.stringify({ bench: name, machine: machine(), ...result }));
-  else printTable(result);
+  try {
+    const result = await bench.run(rest.filter((arg) => arg !== "--json"));
+    if (rest.includes("--json"))
+      console.log(JSON.stringify({ bench: name, machine: machine(), ...result }));
+    else printTable(result);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    console.error(`error: ${error.message}`);
+    process.exitCode = 2;
+  }
 }

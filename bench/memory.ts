@@ -13,7 +13,7 @@ import {
   trainingBytes,
   trainingModel,
 } from "edgeloom";
-import { type Bench, type Goal, type Row, tell } from "./bench.ts";
+import { type Bench, chosenOf, type Goal, optionsOf, type Row, tell } from "./bench.ts";
 
 /** Segments [from, to) of a model, to its end where `to` is null. */
 export interface StageSubject {
@@ -50,13 +50,13 @@ const large = 256e6;
 export const memory: Bench = {
   summary: "memory that training a stage takes, predicted and measured [--models a,b]",
   async run(args) {
-    const at = args.indexOf("--models");
-    const chosen = at < 0 ? null : (args[at + 1] ?? "").split(",");
+    const { models } = optionsOf(args, { models: "" });
+    const modelOf = ({ model }: StageSubject): string => model;
+    const chosen = models === "" ? subjects : chosenOf("--models", models, subjects, modelOf);
     const empty = peakOf(null);
     const rows: Row[] = [];
     const goals: Goal[] = [];
-    for (const subject of subjects) {
-      if (chosen !== null && !chosen.includes(subject.model)) continue;
+    for (const subject of chosen) {
       const name = nameOf(subject);
       tell(`${name} ...`);
       const measured = peakOf(subject) - empty;

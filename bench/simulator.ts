@@ -4,7 +4,7 @@
  */
 import { peakMemoryBytes, readyScenario, version } from "edgeloom";
 import { parseScenario, simulate } from "edgeloom/sim";
-import { type Bench, type Row, tell } from "./bench.ts";
+import { type Bench, countOf, optionsOf, type Row, tell } from "./bench.ts";
 
 /** Devices behind one line. */
 const perLine = 100;
@@ -48,8 +48,8 @@ function fleet(devices: number): object {
 export const simulator: Bench = {
   summary: "one simulated round of many devices behind edge lines [--devices N]",
   async run(args) {
-    const at = args.indexOf("--devices");
-    const devices = at < 0 ? devicesAsked : Number(args[at + 1]);
+    const given = optionsOf(args, { devices: String(devicesAsked) });
+    const devices = countOf("--devices", given.devices);
     const rows: Row[] = [];
     let [seconds, bytes] = [0, 0];
     for (const count of [Math.ceil(devices / 10), devices]) {

@@ -7,7 +7,6 @@ import {
   builtInModel,
   type DenseTensor,
   type Engine,
-  InputError,
   lossSpec,
   type Model,
   NativeEngine,
@@ -17,7 +16,16 @@ import {
   type Tensor,
   trainingModel,
 } from "edgeloom";
-import { type Bench, type BenchResult, type Goal, type Row, tell } from "./bench.ts";
+import {
+  type Bench,
+  type BenchResult,
+  chosenOf,
+  countOf,
+  type Goal,
+  optionsOf,
+  type Row,
+  tell,
+} from "./bench.ts";
 import { type Torch, torch } from "./torch.ts";
 
 /** A model with the batch it is measured at, and the most that a step may take of PyTorch's time. */
@@ -44,19 +52,16 @@ const learningRate = 0.01;
 export const step: Bench = {
   summary: "one training step of built-in models against PyTorch [--models a,b] [--threads 1,2]",
   async run(args) {
-    const chosen = listOf(args, "--models") ?? subjects.map(({ name }) => name);
-    const threads = (listOf(args, "--threads") ?? ["1", "2"]).map(Number);
+    const all = subjects.map(({ name }) => name).join(",");
+    const given = optionsOf(args, { models: all, threads: "1,2" });
+    const chosen = chosenOf("--models", given.models, subjects, ({ name }) => name);
+    const threads = given.threads.split(",").map((text) => countOf("--threads", text));
     const peer = await torch();
     const rows: Row[] = [];
     const goals: Goal[] = [];
-    for (const name of chosen) {
-      const subject = subjects.find((candidate) => candidate.name === name);
-      if (subject === undefined) {
-        const allowed = subjects.map((known) => known.name).join(", ");
-        throw new InputError({ what: "--models", received: name, allowed });
-      }
+    for (const subject of chosen) {
       for (const count of threads) {
-        tell(`${name}, ${count} thread${count === 1 ? "" : "s"} ...`);
+        tell(`${subject.name}, ${count} thread${count === 1 ? "" : "s"} ...`);
         const row = await measure(subject, count, peer);
         rows.push(row.row);
         goals.push(row.goal);
@@ -77,11 +82,6 @@ function resultOf(rows: readonly Row[], goals: readonly Goal[], peer: Torch | nu
   const notes =
     peer === null ? ["PyTorch is not there: python3 -c 'import torch' fails; set PYTHON"] : [];
   return { rows, goals, versions, seed: 1, notes };
-}
-
-function listOf(args: readonly string[], flag: string): string[] | null {
-  const at = args.indexOf(flag);
-  return at < 0 ? null : (args[at + 1] ?? "").split(",");
 }
 
 async function measure(

@@ -8,7 +8,7 @@ import path from "node:path";
 import { builtInModel } from "edgeloom";
 import { WebEngine } from "edgeloom/browser";
 import { WebWorker } from "../test/nodejs/web-worker.ts";
-import { type Bench, type Goal, type Row, tell } from "./bench.ts";
+import { type Bench, type Goal, optionsOf, type Row, tell } from "./bench.ts";
 import { middle, stepProgram, stepper } from "./step.ts";
 
 /** Batches are small where the peers would take minutes. */
@@ -26,7 +26,8 @@ const ownSteps = 20;
 
 export const web: Bench = {
   summary: "one training step in WebAssembly against jax-js and TensorFlow.js",
-  async run() {
+  async run(args) {
+    optionsOf(args, {});
     Object.assign(globalThis, { Worker: WebWorker });
     const rows: Row[] = [];
     const goals: Goal[] = [];
