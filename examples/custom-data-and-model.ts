@@ -1,7 +1,7 @@
 /**
  * Trains a model of its own on data of its own: points on two spirals, and a
  * network built here, written as an ONNX file and read back. A model from any
- * other tool is read in the same way. Run it with: node examples/custom-data-and-model.ts
+ * other tool is read in the same way. Run it with: npx node examples/custom-data-and-model.ts
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

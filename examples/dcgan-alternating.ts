@@ -2,7 +2,7 @@
  * Trains the two networks of a GAN in turns: the discriminator on real and made images, then
  * the generator on what the discriminator makes of its images. The generator is seen through
  * the discriminator as one model that is cut at the image, so each part is a stage with
- * programs of its own. Run it with: node examples/dcgan-alternating.ts
+ * programs of its own. Run it with: npx node examples/dcgan-alternating.ts
  */
 import {
   dcgan,

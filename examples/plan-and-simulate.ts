@@ -2,7 +2,7 @@
  * Plans a job for a fleet of unequal devices, then lets the whole run happen in
  * virtual time, once as planned and once with a device that dies on the way. How
  * fast this machine computes is measured; no weights are trained. Run it with:
- * node examples/plan-and-simulate.ts
+ * npx node examples/plan-and-simulate.ts
  */
 import { builtInModel, formatBytes, formatMs, parseJob, plan, planRows, RunFold } from "edgeloom";
 import { nullEngine, type SimFault, simulate } from "edgeloom/sim";

@@ -1,6 +1,6 @@
 /**
  * Trains a small network on MNIST in this process, saves it, and measures it
- * again from the saved file. Run it with: node examples/train-locally.ts
+ * again from the saved file. Run it with: npx node examples/train-locally.ts
  */
 import { evaluate, loadHeldOutPath, openRun, train } from "edgeloom";
 

@@ -184,7 +184,11 @@ function addAdministration(root: Command): void {
     .command("tokens")
     .description("list who may join, watch and administer a run; make and revoke tokens")
     .argument("<run>", "run folder, or its server's address with an admin's token")
-    .option("--revoke <id>", "take a token back, and close what it has opened")
+    .addOption(
+      new Option("--revoke <id>", "take a token back, and close what it has opened").conflicts(
+        "add",
+      ),
+    )
     .option("--add <role>", "make a token: device, edge, observer or admin")
     .option("--label <name>", "for whom it is made (default: guest)")
     .option("--json", "print one JSON object")

@@ -85,7 +85,7 @@ export class RunReporter {
       `loss ${loss === null ? "-" : loss.toFixed(4)}`,
       measured === null ? "accuracy -" : `${heldOut(measured)} (round ${accuracyRound})`,
       `${formatBytes(bytesUp)} up, ${formatBytes(bytesDown)} down`,
-      `${formatMs(leftMs)} left`,
+      ...(rounds < roundsAsked ? [`${formatMs(leftMs)} left`] : []),
     ];
     return parts.join("  ");
   }

@@ -107,6 +107,11 @@ describe("wrong input ends with exit code 2 and one message that says where and 
       /run: got .*none\.onnx/,
     ],
     [
+      "two changes of tokens at once",
+      () => ["tokens", folder, "--revoke", "a", "--add", "device"],
+      /'--revoke <id>' cannot be used with option '--add <role>'/,
+    ],
+    [
       "a run folder that is not there",
       () => ["export", join(folder, "none"), "--out", "x.onnx"],
       /run: got .*none/,

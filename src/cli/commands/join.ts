@@ -50,7 +50,9 @@ export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
           const own = event.plan.copies.find((copy) => copy.node === event.node);
           const link = event.plan.links.find((candidate) => candidate.from === event.node);
           const share = link?.bytesPerMs == null ? "" : ` over ${formatRate(link.bytesPerMs)}`;
-          return tell(`plan, term ${event.plan.term}: ${own?.to ?? 0} segments here${share}`);
+          const kept = own?.to ?? 0;
+          const segments = `${kept} segment${kept === 1 ? "" : "s"}`;
+          return tell(`plan, term ${event.plan.term}: ${segments} here${share}`);
         }
         case "round":
           return tell(`round ${event.round + 1}`);

@@ -49,9 +49,10 @@ function rowsOf({ tokens }: TokenListing): string[] {
 function announce(token: string, { server, tokens }: TokenListing): void {
   const role = tokens.at(-1)?.role;
   say();
-  if (server === null) return say(`${bold("New token")} ${token}`);
+  // `edgeloom join` makes devices, so an edge server has no such line.
+  if (server === null || role === "edge") return say(`${bold("New token")} ${token}`);
   const { url, fingerprint } = server;
-  if (role === "device" || role === "edge") {
+  if (role === "device") {
     const ca = fingerprint === null ? "" : ` --ca ${fingerprint}`;
     return say(`edgeloom join ${url} --token ${token}${ca} --data PATH`);
   }
