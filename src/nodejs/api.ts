@@ -6,6 +6,7 @@
 import { createReadStream } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import * as z from "zod/mini";
+import { InputError, messageOf } from "../base/errors.ts";
 import { namePattern } from "../base/ids.ts";
 import { say, sayJson } from "./answers.ts";
 import { RunArchive } from "./archive.ts";
@@ -73,9 +74,12 @@ export class Api {
       if (!isReading(request)) return say(response, 405, "only GET is answered here");
       if (path === "/metrics") return await this.#figures(response);
       await this.#showRuns(path, response);
-    } catch {
+    } catch (error) {
       if (response.headersSent) response.destroy();
-      else say(response, 404, "no such run or file");
+      // What is wrong inside, with its paths, is told to admins alone.
+      else if (isAdmin) say(response, 500, messageOf(error));
+      else if (error instanceof InputError) say(response, 404, "no such run or file");
+      else say(response, 500, "the server cannot read it");
     }
   }
 

@@ -186,6 +186,17 @@ describe("revoking", () => {
     });
   });
 
+  it("tells an admin why there is no new one", async () => {
+    const own = await serveRun(joinPath(folder, "gone"), { devices: 1 });
+    rmSync(own.path, { recursive: true });
+    const add = { role: "device", label: "d1" } as const;
+    await expect(administerTokens(own.serving.adminUrl, { add })).rejects.toThrow(
+      /token: got device \(tokens of the run: got .*ENOENT/,
+    );
+    own.serving.interrupt("done");
+    expect((await own.serving.ended).reason).toBe("failed");
+  });
+
   it("says where nobody answers, and where somebody else does", async () => {
     const other = createServer((_request, response) => response.end("<h1>Hello</h1>"));
     await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
