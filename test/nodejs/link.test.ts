@@ -105,7 +105,7 @@ describe("a channel over WebSockets", () => {
       decode: decodeWorkerFrame,
       onMessage: (_decoded, frame) => {
         relayed++;
-        out.forward(frame, inward.hold(frame));
+        out.forward(frame, { onGone: inward.hold(frame) });
       },
       onClose: () => {},
     });

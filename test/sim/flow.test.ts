@@ -238,7 +238,7 @@ function relayed() {
   const inward = openChannel(host, fromA, {
     onMessage: (_decoded, frame) => {
       passed.push(frameBytes(frame));
-      out.channel.forward(frame, inward.channel.hold(frame));
+      out.channel.forward(frame, { onGone: inward.channel.hold(frame) });
     },
   });
   let isTaking = false;

@@ -180,7 +180,7 @@ export class Rounds {
     const target = nodeId(message.to);
     if (!this.#current.round.passes(message.chain, from.id, message.stage, target)) return;
     // Its sender waits until it has left here, so what is relayed never piles up.
-    this.#members.get(target)?.channel.forward(frame, from.channel.hold(frame));
+    this.#members.get(target)?.channel.forward(frame, { onGone: from.channel.hold(frame) });
   }
 
   /** Drops the chains through a member that is gone. @returns the round that it is missing from */

@@ -18,7 +18,8 @@ import { type Decoded, encodeFrame, frameBytes, frameBytesMax, type Tensors } fr
 import { Intake } from "./intake.ts";
 import type { Message } from "./messages.ts";
 import { overtaking } from "./messages.ts";
-import { Sender } from "./sender.ts";
+import { Pace } from "./pace.ts";
+import { type FrameFate, Sender } from "./sender.ts";
 
 /** How often a channel shows that it lives. */
 const heartbeatMs = 1_000;
@@ -50,6 +51,8 @@ export interface ChannelHandlers<M extends Message> {
    * that hold nothing back; a relay may have to wait for its target.
    */
   readonly consumesWithinMs?: number;
+  /** The pace to keep, where other channels of the node keep it too; one of its own where absent. */
+  readonly pace?: Pace;
 }
 
 export class Channel<M extends Message> {
@@ -57,6 +60,7 @@ export class Channel<M extends Message> {
   readonly #link: Link;
   readonly #handlers: ChannelHandlers<M>;
   readonly #sender: Sender;
+  readonly #pace: Pace;
   readonly #intake = new Intake(() => this.#acknowledgeSoon());
   readonly #assembler = new Assembler();
   readonly #roundTrip = new RoundTrip();
@@ -82,9 +86,11 @@ export class Channel<M extends Message> {
     this.#link = link;
     this.#handlers = handlers;
     this.#heardMs = host.now();
+    this.#pace = handlers.pace ?? new Pace();
     this.#sender = new Sender({
       host,
       rate: this.#rate,
+      pace: this.#pace,
       rttMs: () => this.#roundTrip.leastMs,
       transmit: (message) => this.#transmit(message),
       onPaced: (fromMs, ms) => handlers.onPaced?.(fromMs, ms),
@@ -105,9 +111,9 @@ export class Channel<M extends Message> {
     return this.#bytesReceived;
   }
 
-  /** Everything that left under a pace so far, and how long it took: the rate that was achieved. */
+  /** Everything that left under its pace so far, and how long it took: the rate that was achieved. */
   get paced(): PacedTraffic {
-    return this.#sender.paced;
+    return this.#pace.traffic;
   }
 
   /** Smallest round trip seen, in milliseconds; null before the first. */
@@ -144,7 +150,7 @@ export class Channel<M extends Message> {
 
   /** Sets the share of bandwidth; null sends without pacing. What is leaving keeps its time. */
   setRate(bytesPerMs: number | null): void {
-    this.#sender.setRate(bytesPerMs);
+    this.#pace.setRate(bytesPerMs);
   }
 
   /** Sets the largest frame accepted from now on, in bytes. */
@@ -156,13 +162,10 @@ export class Channel<M extends Message> {
     this.forward(encodeFrame(message, tensors));
   }
 
-  /**
-   * Sends a frame that is encoded already, as a relay does.
-   * @param onGone told once that the frame waits no more: it has left, or it never will
-   */
-  forward(frame: Frame, onGone: () => void = () => {}): void {
-    if (this.#isOpen) this.#sender.push(frame, onGone);
-    else onGone();
+  /** Sends a frame that is encoded already, as a relay does. */
+  forward(frame: Frame, fate: FrameFate = {}): void {
+    if (this.#isOpen) this.#sender.push(frame, fate);
+    else fate.onGone?.();
   }
 
   /**

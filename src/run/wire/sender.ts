@@ -1,18 +1,15 @@
 /**
  * The sending half of a channel: a queue of frames that leave in order, in chunks, at
- * the pace of a share of the bandwidth and no faster than the receiver takes them in.
- *
- * Pacing is store-and-forward: a message leaves when a link of the given rate would
- * have carried its last byte; what a late timer lost is made up for. Never more than a window is
- * under way that the receiver has not consumed, so sockets hold little, whatever waits here.
+ * the pace of a share of the bandwidth (`pace.ts`) and no faster than the receiver takes them in.
+ * Never more than a window is under way that the receiver has not consumed, so sockets hold
+ * little, whatever waits here.
  */
 import { ProtocolError } from "../../base/errors.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
-import { Lateness } from "../lateness.ts";
-import type { PacedTraffic } from "../metrics/record.ts";
 import { Cutter, chunkBytesMax, chunkBytesMin } from "./chunks.ts";
 import type { AchievedRate } from "./estimates.ts";
 import { chunkHeadBytes, frameBytes } from "./frame.ts";
+import type { Departure, Pace } from "./pace.ts";
 
 /** A chunk keeps its link busy for so long, within the limits of chunks. */
 const chunkMs = 200;
@@ -27,6 +24,7 @@ const queueBytesMax = windowBytesMax;
 export interface SenderOptions {
   readonly host: Host;
   readonly rate: AchievedRate;
+  readonly pace: Pace;
   /** Least round trip of the link, as far as it is known. */
   readonly rttMs: () => number | null;
   /** Puts a message on the link. */
@@ -37,36 +35,44 @@ export interface SenderOptions {
   readonly onEmpty: () => void;
 }
 
+/** What becomes of a frame. */
+export interface FrameFate {
+  /** Told once that the frame waits no more: it has left, or it never will. */
+  readonly onGone?: () => void;
+  /** Told once that the receiver has consumed the frame; never where the link ends before. */
+  readonly onConsumed?: () => void;
+}
+
 interface Waiting {
   readonly cutter: Cutter;
-  /** Told once that the frame waits no more: it has left, or it never will. */
-  readonly onGone: () => void;
+  readonly fate: FrameFate;
 }
 
 interface Leaving {
   readonly message: Frame;
   readonly bytes: number;
-  readonly fromMs: number;
-  readonly isPaced: boolean;
+  readonly departure: Departure;
+}
+
+/** A frame that has left: consumed when so many bytes of all are. */
+interface UnderWay {
+  readonly endBytes: number;
+  readonly onConsumed: () => void;
 }
 
 export class Sender {
   readonly #options: SenderOptions;
-  readonly #lateness = new Lateness();
-  #bytesPerMs: number | null = null;
   #queue: Waiting[] = [];
   #queuedBytes = 0;
   /** The message whose turn it is. */
   #next: Leaving | null = null;
   #timer: Cancel | null = null;
-  /** When the last byte of everything sent so far has left, by the pace. */
-  #clearAtMs = 0;
+  /** Frames whose sender wants to hear that they have been consumed, in order. */
+  #underWay: UnderWay[] = [];
   #sent = 0;
   #received = 0;
   #consumed = 0;
   #progressMs = 0;
-  #pacedBytes = 0;
-  #pacedMs = 0;
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -86,23 +92,14 @@ export class Sender {
     return this.#queuedBytes > queueBytesMax;
   }
 
-  get paced(): PacedTraffic {
-    return { bytes: this.#pacedBytes, ms: this.#pacedMs };
-  }
-
   /** For how long the receiver has consumed nothing of what is under way; 0 when nothing is. */
   stalledMs(): number {
     return this.#sent === this.#consumed ? 0 : this.#options.host.now() - this.#progressMs;
   }
 
-  /** Sets the pace; null sends without. The message whose turn it is keeps its time. */
-  setRate(bytesPerMs: number | null): void {
-    this.#bytesPerMs = bytesPerMs;
-  }
-
-  push(frame: Frame, onGone: () => void): void {
+  push(frame: Frame, fate: FrameFate): void {
     if (this.isEmpty) this.#options.rate.startBurst(this.#sent);
-    this.#queue.push({ cutter: new Cutter(frame), onGone });
+    this.#queue.push({ cutter: new Cutter(frame), fate });
     this.#queuedBytes += frameBytes(frame);
     this.#pump();
   }
@@ -128,6 +125,7 @@ export class Sender {
     if (received > this.#received) this.#options.rate.arrived(received, now);
     this.#received = received;
     this.#consumed = consumed;
+    this.#tellConsumed();
     this.#pump();
   }
 
@@ -138,7 +136,14 @@ export class Sender {
     const queue = this.#queue;
     this.#queue = [];
     this.#queuedBytes = 0;
-    for (const { onGone } of queue) onGone();
+    this.#underWay = [];
+    for (const { fate } of queue) fate.onGone?.();
+  }
+
+  #tellConsumed(): void {
+    const left = this.#underWay.findIndex(({ endBytes }) => endBytes > this.#consumed);
+    const consumed = this.#underWay.splice(0, left === -1 ? this.#underWay.length : left);
+    for (const { onConsumed } of consumed) onConsumed();
   }
 
   /** Sends until the pace, the window or the end of the queue says to wait. */
@@ -148,8 +153,8 @@ export class Sender {
       if (first === undefined) return this.#options.onEmpty();
       if (this.#next === null) {
         this.#next = this.#cut(first.cutter);
-        const waitMs = this.#clearAtMs - this.#options.host.now();
-        if (waitMs > 0) return this.#wait(waitMs);
+        const { atMs } = this.#next.departure;
+        if (atMs > this.#options.host.now()) return this.#waitUntil(atMs);
       }
       const underWay = this.#sent - this.#consumed;
       if (underWay > 0 && underWay + this.#next.bytes > this.#windowBytes()) return;
@@ -162,42 +167,44 @@ export class Sender {
     const message = cutter.next(this.#chunkBytes());
     this.#queuedBytes -= before - cutter.rest;
     const bytes = frameBytes(message);
-    const durationMs = this.#bytesPerMs === null ? 0 : bytes / this.#bytesPerMs;
-    const fromMs = Math.max(this.#options.host.now(), this.#clearAtMs);
-    this.#clearAtMs = fromMs + this.#lateness.shortened(durationMs);
-    return { message, bytes, fromMs, isPaced: this.#bytesPerMs !== null };
+    const { host, pace } = this.#options;
+    return { message, bytes, departure: pace.promise(bytes, host.now()) };
   }
 
-  #wait(ms: number): void {
-    const { host } = this.#options;
-    this.#timer = host.after(ms, () => {
+  #waitUntil(atMs: number): void {
+    const { host, pace } = this.#options;
+    this.#timer = host.after(atMs - host.now(), () => {
       this.#timer = null;
-      this.#lateness.add(host.now() - this.#clearAtMs);
+      pace.late(host.now() - atMs);
       this.#pump();
     });
   }
 
-  #transmit({ message, bytes, fromMs, isPaced }: Leaving, { cutter, onGone }: Waiting): void {
-    const { host, transmit, onPaced } = this.#options;
+  #transmit({ message, bytes, departure }: Leaving, { cutter, fate }: Waiting): void {
+    const { host, pace, transmit, onPaced } = this.#options;
     this.#next = null;
     if (cutter.rest === 0) this.#queue.shift();
     if (this.#sent === this.#consumed) this.#progressMs = host.now();
     this.#sent += bytes;
-    transmit(message);
-    if (isPaced) {
-      const ms = host.now() - fromMs;
-      this.#pacedBytes += bytes;
-      this.#pacedMs += ms;
-      onPaced(fromMs, ms);
+    const { onGone, onConsumed } = fate;
+    if (cutter.rest === 0 && onConsumed !== undefined) {
+      this.#underWay.push({ endBytes: this.#sent, onConsumed });
     }
-    if (cutter.rest === 0) onGone();
+    transmit(message);
+    if (departure.isPaced) {
+      const ms = host.now() - departure.fromMs;
+      pace.left(bytes, ms);
+      onPaced(departure.fromMs, ms);
+    }
+    if (cutter.rest === 0) onGone?.();
   }
 
   /** The lower of the pace and what the link was seen to achieve; null where neither is known. */
   #expectedRate(): number | null {
     const achieved = this.#options.rate.bytesPerMs;
-    if (this.#bytesPerMs === null || achieved === null) return this.#bytesPerMs ?? achieved;
-    return Math.min(this.#bytesPerMs, achieved);
+    const paced = this.#options.pace.bytesPerMs;
+    if (paced === null || achieved === null) return paced ?? achieved;
+    return Math.min(paced, achieved);
   }
 
   #chunkBytes(): number {
