@@ -8,6 +8,7 @@ export { interpreterEngine, nullEngine, zeroEngine } from "./sim/engines.ts";
 export {
   faultText,
   type SimCrash,
+  type SimCut,
   type SimFault,
   type SimJump,
   type SimNotice,

@@ -23,6 +23,7 @@ const cost = (name: string): NodeRound => ({
   held: null,
   bytesUp: 100,
   bytesDown: 30,
+  bytesStraight: 0,
   sending: null,
   receiving: null,
   peakRssBytes: null,

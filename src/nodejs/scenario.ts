@@ -54,7 +54,7 @@ export async function readyScenario(
   const profileOf = await profiles(scenario, { model, layers, folder }, engine);
   const input = model.graph.inputs[0]?.shape.slice(1) as number[];
   const nodes = scenario.nodes.map((node): SimNode => {
-    const { name, kind, duty, memoryBytes, latencyMs, wire, samples } = node;
+    const { name, kind, duty, memoryBytes, latencyMs, wire, samples, reachable } = node;
     return {
       name,
       kind,
@@ -62,6 +62,7 @@ export async function readyScenario(
       memoryBytes,
       latencyMs,
       wire,
+      ...(reachable === undefined ? {} : { reachable }),
       profile: profileOf(node),
       ceilingBytesPerMs: ceilingOf(wire),
       train: samples === 0 ? null : { samples, inputShape: input, classes: 0 },

@@ -40,6 +40,22 @@ export interface Host {
   peakMemoryBytes(): number | null;
   /** Emits a record; the host stamps nothing and keeps order. */
   record(record: RunRecord): void;
+  /**
+   * Opens a link to another worker; absent in worlds that cannot. The link is to whom the
+   * address means: where it has a fingerprint, that has been compared.
+   */
+  dial?(address: PeerAddress, done: Done<Link>): void;
+}
+
+/** Where a worker is reached by others. */
+export interface PeerAddress {
+  /** What the world of both understands: in Node.js a URL of a WebSocket. */
+  readonly url: string;
+  /**
+   * SHA-256 of the certificate that the worker shows there, in base64url; null where nothing is
+   * encrypted, and then the address is for workers of the same machine alone.
+   */
+  readonly fingerprint: string | null;
 }
 
 /** Names a training batch: equal keys give equal batches. */

@@ -1,6 +1,7 @@
 /** What goes wrong in a simulation, and when: plain data, so that scenarios can say it and reports can name it. */
-import { unreachable } from "../base/assert.ts";
+import { present, unreachable } from "../base/assert.ts";
 import { formatMs } from "../base/units.ts";
+import type { Cancel } from "../run/host.ts";
 import type { Machine } from "./machine.ts";
 import type { Network } from "./network.ts";
 import type { World } from "./world.ts";
@@ -56,6 +57,14 @@ export interface SimPartition {
   readonly forMs: number;
 }
 
+/** Two nodes are cut off from each other, though not from all others. */
+export interface SimCut {
+  readonly kind: "cut";
+  readonly between: readonly [string, string];
+  readonly atMs: number;
+  readonly forMs: number;
+}
+
 /** A machine computes more slowly. */
 export interface SimSlow {
   readonly kind: "slow";
@@ -75,13 +84,27 @@ export interface SimJump {
 }
 
 /** Something that goes wrong. `node` may be "coordinator". */
-export type SimFault = SimCrash | SimNotice | SimTwin | SimPause | SimPartition | SimSlow | SimJump;
+export type SimFault =
+  | SimCrash
+  | SimNotice
+  | SimTwin
+  | SimPause
+  | SimPartition
+  | SimCut
+  | SimSlow
+  | SimJump;
 
 /** Has a fault happen, and end where it does; `machinesOf` says whom a name means. */
 export function schedule(fault: SimFault, { world, network, machinesOf }: FaultPlace): void {
   if (fault.kind === "partition") {
     const ends = fault.nodes.flatMap((name) => machinesOf(name).map(({ access }) => access));
     world.at(fault.atMs, () => world.after(fault.forMs, network.partition(ends)));
+    return;
+  }
+  if (fault.kind === "cut") {
+    const [a, b] = fault.between.map((name) => present(machinesOf(name)[0], name).access);
+    const cut = (): Cancel => network.cut(present(a, "a node"), present(b, "a node"));
+    world.at(fault.atMs, () => world.after(fault.forMs, cut()));
     return;
   }
   for (const machine of machinesOf(fault.node)) happen(machine, fault, world);
@@ -91,11 +114,15 @@ export function schedule(fault: SimFault, { world, network, machinesOf }: FaultP
 export interface FaultPlace {
   readonly world: World;
   readonly network: Network;
-  /** The machines by a name: a node, and the coordinator with it where it runs there. */
+  /** The machines by a name: a node, and after it the coordinator where it runs there. */
   machinesOf(name: string): readonly Machine[];
 }
 
-function happen(machine: Machine, fault: Exclude<SimFault, SimPartition>, world: World): void {
+function happen(
+  machine: Machine,
+  fault: Exclude<SimFault, SimPartition | SimCut>,
+  world: World,
+): void {
   switch (fault.kind) {
     case "crash": {
       const { forMs = null } = fault;
@@ -149,6 +176,8 @@ export function faultText(fault: SimFault): string {
       return `${fault.node} stands still ${at} for ${formatMs(fault.forMs)}`;
     case "partition":
       return `${fault.nodes.join(", ")} cut off ${at} for ${formatMs(fault.forMs)}`;
+    case "cut":
+      return `${fault.between.join(" and ")} cut off from each other ${at} for ${formatMs(fault.forMs)}`;
     case "slow":
       return `${fault.node} computes ${fault.factor} times as slowly ${at} for ${formatMs(fault.forMs)}`;
     case "jump":

@@ -21,6 +21,11 @@ export interface SimNode {
   readonly test: SimSamples | null;
   /** Its link to the network; one that limits nothing where absent. */
   readonly wire?: SimWire;
+  /**
+   * Whether other nodes may connect to it. Where absent servers can be reached and devices cannot;
+   * nor can the server that the coordinator runs on, for what goes there comes no way around.
+   */
+  readonly reachable?: boolean;
 }
 
 /** A node's own link. */

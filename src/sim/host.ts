@@ -9,7 +9,17 @@ import type { Program } from "../compile/program.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { Profile } from "../plan/plan.ts";
 import { computeMs } from "../plan/program-time.ts";
-import type { Batch, DataSource, Done, Engine, Host, HostEngine, Store } from "../run/host.ts";
+import type {
+  Batch,
+  DataSource,
+  Done,
+  Engine,
+  Host,
+  HostEngine,
+  Link,
+  PeerAddress,
+  Store,
+} from "../run/host.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
 import { firstHalf } from "./journal.ts";
 import type { Clock } from "./world.ts";
@@ -35,10 +45,14 @@ export interface SimHostOptions {
   /** How many times as long as the profile says computations take now; 1 where absent. */
   readonly slowness?: () => number;
   record(record: RunRecord): void;
+  /** See {@link Host.dial}. */
+  dial?(address: PeerAddress, done: Done<Link>): void;
 }
 
 export function simHost(clock: Clock, options: SimHostOptions): Host {
+  const { dial } = options;
   return {
+    ...(dial === undefined ? {} : { dial }),
     now: () => clock.now(),
     after: (delayMs, fire) => clock.after(Math.max(0, delayMs), fire),
     random: random(options.seed).fork(`${options.name} ${options.life ?? 1}`),

@@ -68,6 +68,8 @@ export class Network {
   #connections = 0;
   /** What is cut off at the moment; two nodes reach each other where they are on one side of each. */
   readonly #partitions = new Set<ReadonlySet<Access>>();
+  /** Pairs of nodes that do not reach each other, though both may reach all others. */
+  readonly #cuts = new Set<ReadonlySet<Access>>();
   /** Told of every frame that has left a connection's wires. */
   onCarried: (carried: Carried) => void = () => {};
   /** Given both ends of every new connection: whoever watches it hands on ends of its own. */
@@ -100,16 +102,25 @@ export class Network {
   reaches(a: Access, b: Access): boolean {
     if (isOneMachine(a, b)) return true;
     for (const inside of this.#partitions) if (inside.has(a) !== inside.has(b)) return false;
+    for (const pair of this.#cuts) if (pair.has(a) && pair.has(b)) return false;
     return true;
   }
 
   /** Cuts nodes off from all others, though not from each other; the answer heals it. */
   partition(nodes: Iterable<Access>): Cancel {
-    const inside = new Set(nodes);
-    this.#partitions.add(inside);
+    return this.#separate(this.#partitions, new Set(nodes));
+  }
+
+  /** Cuts two nodes off from each other, though not from all others; the answer heals it. */
+  cut(a: Access, b: Access): Cancel {
+    return this.#separate(this.#cuts, new Set([a, b]));
+  }
+
+  #separate(among: Set<ReadonlySet<Access>>, nodes: ReadonlySet<Access>): Cancel {
+    among.add(nodes);
     for (const flow of this.#flows) flow.reachChanged();
     return () => {
-      if (!this.#partitions.delete(inside)) return;
+      if (!among.delete(nodes)) return;
       for (const flow of this.#flows) flow.reachChanged();
     };
   }

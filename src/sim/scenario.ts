@@ -32,6 +32,8 @@ export interface ScenarioNode {
   readonly samples: number;
   readonly latencyMs: number;
   readonly wire: SimWire;
+  /** Whether other nodes may connect to it; see `SimNode` for what holds where absent. */
+  readonly reachable?: boolean;
 }
 
 /** A trace whose points stand in a file. */
@@ -83,6 +85,7 @@ const nodeSchema = z.strictObject({
   jitterMs: z._default(nonnegative, 0),
   loss: z._default(share, 0),
   behind: z._default(z.nullable(name), null),
+  reachable: z.optional(z.boolean()),
 });
 
 const cellSchema = z.strictObject({
@@ -117,6 +120,7 @@ const faultSchema = z.union([
   z.strictObject({ notice: name, at, within: positive, for: z.optional(positive) }),
   z.strictObject({ pause: name, at, for: positive }),
   z.strictObject({ partition: z.union([name, z.array(name)]), at, for: positive }),
+  z.strictObject({ cut: z.tuple([name, name]), at, for: positive }),
   z.strictObject({ slow: name, at, for: positive, factor: positive }),
 ]);
 
@@ -234,6 +238,7 @@ export function ceilingOf({ upBytesPerMs, downBytesPerMs }: SimWire): number | n
 
 function expanded(node: z.infer<typeof nodeSchema>, index: number, locate: Locate): ScenarioNode[] {
   const { count, name: named, kind, duty, memoryMB, pricePerHour, samples, behind } = node;
+  const { reachable } = node;
   const path = ["fleet", "nodes", index];
   if (count > 1 && !named.includes("{n}")) {
     throw new InputError({
@@ -261,6 +266,7 @@ function expanded(node: z.infer<typeof nodeSchema>, index: number, locate: Locat
     samples: samples ?? (kind === "device" ? samplesOfDevice : 0),
     latencyMs: node.ms,
     wire,
+    ...(reachable === undefined ? {} : { reachable }),
   }));
 }
 
@@ -402,6 +408,10 @@ function faultOf(fault: Parsed["faults"][number], i: number, { nodes, locate }: 
   if ("slow" in fault) {
     return { kind: "slow", node: checked("slow", fault.slow), atMs, forMs, factor: fault.factor };
   }
-  const cut = typeof fault.partition === "string" ? [fault.partition] : fault.partition;
-  return { kind: "partition", nodes: cut.map((own) => checked("partition", own)), atMs, forMs };
+  if ("cut" in fault) {
+    const [a, b] = fault.cut;
+    return { kind: "cut", between: [checked("cut", a), checked("cut", b)], atMs, forMs };
+  }
+  const inside = typeof fault.partition === "string" ? [fault.partition] : fault.partition;
+  return { kind: "partition", nodes: inside.map((own) => checked("partition", own)), atMs, forMs };
 }

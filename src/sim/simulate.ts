@@ -11,7 +11,7 @@ import type { Planner } from "../plan/plan.ts";
 import { Coordinator } from "../run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
 import type { StartModel } from "../run/coordinator/training-state.ts";
-import type { Engine } from "../run/host.ts";
+import type { Engine, PeerAddress } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import type { TimedRecord } from "../run/metrics/record.ts";
 import type { JobSpec } from "../run/wire/messages.ts";
@@ -99,6 +99,7 @@ export class Simulation {
   readonly #workers = new Map<string, WorkerEnd>();
   readonly #engines: Engine[] = [];
   readonly #compiled = new Map<string, WorkerModel>();
+  #secrets = 0;
   /** Who was refused as it first came leaves a place that nobody else will take: the run would never begin. */
   #refused: string | null = null;
   #end: CoordinatorEnd | null = null;
@@ -204,6 +205,8 @@ export class Simulation {
         tickets: new Map(nodes.map((node) => [tokenOf(node), { kind: node.kind }])),
         edges: nodes.filter((node) => node.kind !== "device").length,
         journal: simJournal(start.clock, journal),
+        // Nobody guesses here; what counts is that no two are the same.
+        drawSecret: () => `secret number ${String(this.#secrets++).padStart(8, "0")}`,
         ...(legacy === undefined ? {} : { legacy }),
         patienceMs,
       },
@@ -243,6 +246,12 @@ export class Simulation {
     };
     begin(null);
     return {
+      // A twin listens where the first one did.
+      accept: (link) => {
+        const newest = processes.at(-1);
+        if (newest === undefined) link.close();
+        else newest.accept(link);
+      },
       giveNotice: (withinMs) => {
         for (const process of [...processes]) process.giveNotice(noticeText, withinMs);
       },
@@ -253,7 +262,12 @@ export class Simulation {
     };
   }
 
-  #workerOptions({ name, kind, duty, memoryBytes, ceilingBytesPerMs }: SimNode) {
+  #isReachable({ name, kind, reachable }: SimNode): boolean {
+    return reachable ?? (kind !== "device" && name !== this.#options.coordinatorOn);
+  }
+
+  #workerOptions(node: SimNode) {
+    const { name, kind, duty, memoryBytes, ceilingBytesPerMs } = node;
     return {
       name,
       kind,
@@ -262,6 +276,7 @@ export class Simulation {
       duty,
       memoryBytes,
       ceilingBytesPerMs,
+      address: this.#isReachable(node) ? addressOf(name) : null,
       patienceMs: this.#options.patienceMs ?? 0,
       compile: (structure: Uint8Array, job: JobSpec) => this.#compile(structure, job),
     };
@@ -291,7 +306,7 @@ export class Simulation {
     return model;
   }
 
-  #host(name: string, node: SimNode | null, { clock, disk, starts, slowness }: Start) {
+  #host(name: string, node: SimNode | null, { clock, disk, starts, slowness, dial }: Start) {
     const { job } = this.#options;
     const engine = this.#options.engine();
     this.#engines.push(engine);
@@ -309,6 +324,7 @@ export class Simulation {
       record: (record) => {
         if (node === null) this.records.push({ atMs: this.world.now(), record });
       },
+      dial: ({ url }, done) => dial(this.#machine(url), done),
     });
   }
 
@@ -371,5 +387,8 @@ function named<T>(all: ReadonlyMap<string, T>, name: string, what: string): T {
     allowed: `one of ${[...all.keys()].slice(0, 12).join(", ")}`,
   });
 }
+
+/** A machine's address is its name; the print stands for a certificate. */
+const addressOf = (name: string): PeerAddress => ({ url: name, fingerprint: "0".repeat(43) });
 
 const tokenOf = ({ name }: Pick<SimNode, "name">): string => `token of ${name}`;

@@ -48,6 +48,12 @@ export class WorkerProcess {
     else this.#worker.giveNotice(text, withinMs);
   }
 
+  /** Takes a link that another machine's worker has dialled. */
+  accept(link: Link): void {
+    if (this.#worker === null) link.close();
+    else this.#worker.accept(link);
+  }
+
   /** Starts the worker. */
   join(): void {
     const { host, dial, options } = this.#parts;

@@ -129,6 +129,8 @@ export const helloFrame = (change: Partial<Hello>): Uint8Array =>
       classNames: null,
       testSamples: 0,
       engine: "none",
+      address: null,
+      dials: false,
       ...change,
     }),
   );

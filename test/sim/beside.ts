@@ -55,6 +55,8 @@ export const helloOf = (node: SimNode): Hello => ({
   classNames: null,
   testSamples: 0,
   engine: "none",
+  address: null,
+  dials: false,
 });
 
 /** Runs the job to its end, or until it is clear that there will be none. */

@@ -86,6 +86,7 @@ const contribution = (copy: string, term: number, round: number) =>
     computeMs: 1,
     held: { forward: 1, backward: 0, update: 0, step: 0 },
     paced: { bytes: 0, ms: 0 },
+    straight: [],
     peakRssBytes: null,
   }) as const;
 
@@ -244,7 +245,7 @@ describe("who has not been admitted", () => {
       "version",
     ],
     ["of a release that named one version", { protocols: undefined, protocol: 3 }, "version"],
-    ["with versions turned round", { protocols: { from: 9, to: 4 } }, "version"],
+    ["with versions turned round", { protocols: { from: 9, to: 5 } }, "version"],
     ["that lacks what our version needs", { duty: undefined }, "protocol"],
   ])("J2: is told so by a hello %s", async (_what, change, reason) => {
     const frame = encodeFrame({ ...hello, name: "c", token: "c", ...change } as Hello);

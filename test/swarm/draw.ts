@@ -149,6 +149,8 @@ function drawNodes(
         loss: pick(own, [0, 0, 0.01, 0.2]),
         cell: isEdge ? null : pick(own, [null, ...cells.map((cell) => cell.name)]),
       },
+      // Mostly the edge listens, as it would; where both do, or neither, is drawn as well.
+      reachable: chance.fork(`reach ${name}`).below(4) > 0 ? isEdge : !isEdge,
     };
   };
   return ["edge", ...job.fleet.devices.map(({ name }) => name)].map(draw);
@@ -241,6 +243,12 @@ function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number)
   some("partition", (own, atMs) => ({
     kind: "partition",
     nodes: devices.filter(() => own.below(2) === 0),
+    atMs,
+    forMs: Math.min(spread(own, 10, 10), healedMs - atMs),
+  }));
+  some("cut", (own, atMs) => ({
+    kind: "cut",
+    between: ["edge", pick(own, devices)],
     atMs,
     forMs: Math.min(spread(own, 10, 10), healedMs - atMs),
   }));

@@ -1,7 +1,7 @@
 /** What the coordinator derives from job and model once, before anybody joins. */
 import { present } from "../../base/assert.ts";
 import { nodeId, type RunId } from "../../base/ids.ts";
-import { byteLength, elementCount, tensor } from "../../base/tensor.ts";
+import { elementCount, tensor } from "../../base/tensor.ts";
 import { segmentCosts } from "../../compile/cost.ts";
 import { frozen } from "../../compile/freeze.ts";
 import type { Graph, Weights } from "../../compile/graph.ts";
@@ -10,34 +10,13 @@ import type { OptimizerSpec } from "../../compile/optimizer.ts";
 import type { Segment, SegmentCost } from "../../compile/segment.ts";
 import { trainingModel } from "../../compile/training-model.ts";
 import type { FleetNode, PlanRequest } from "../../plan/plan.ts";
+import { frameBytesMaxOf } from "../frame-limits.ts";
 import type { Frame } from "../host.ts";
 import { type Job, jobSpecOf } from "../job.ts";
 import { type RunStarted, recordVersion } from "../metrics/record.ts";
 import { type TakenData, takenData } from "../taken-data.ts";
 import { encodeFrame } from "../wire/frame.ts";
 import { commonVersion, type Hello, protocolVersions } from "../wire/messages.ts";
-
-/** What a message without tensors may come to: spans of activity, profiles of deep models. */
-const messageBytesMax = 256 * 1024;
-/** What the header says of one tensor, at most. */
-const entryBytesMax = 2048;
-
-/** A contribution of the whole model, or the features and labels at its widest border. */
-function largestFrame(costs: readonly SegmentCost[], parameters: number): number {
-  const bytesOf = ({ outputs }: SegmentCost): number =>
-    outputs.reduce((sum, output) => sum + byteLength(output), 0);
-  const contribution = costs.reduce(
-    (sum, { parameterBytes, stateBytes }) => sum + parameterBytes + stateBytes,
-    0,
-  );
-  const last = costs.at(-1);
-  // A label is an int64, and no answer of the model has more of them than float32 values.
-  const labels = last === undefined ? 0 : 2 * bytesOf(last);
-  const border = Math.max(...costs.map(bytesOf)) + labels;
-  // Optimizers keep three tensors beside a parameter at most, and paddings are short.
-  const tensors = 4 * parameters + costs.reduce((sum, { outputs }) => sum + outputs.length, 1);
-  return messageBytesMax + entryBytesMax * tensors + Math.max(contribution, border);
-}
 
 /** Bytes of one int64 label. */
 const labelWidth = 8;
@@ -66,7 +45,7 @@ export class CompiledJob {
     this.segments = segments;
     this.costs = segmentCosts(graph, segments, job);
     this.#structure = writeOnnx(structure);
-    this.frameBytesMax = largestFrame(this.costs, graph.parameters.length);
+    this.frameBytesMax = frameBytesMaxOf(this.costs, graph.parameters.length);
     this.parameterCount = model.graph.parameters.reduce(
       (sum, parameter) => sum + elementCount(parameter.shape),
       0,

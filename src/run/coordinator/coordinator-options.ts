@@ -30,6 +30,11 @@ export interface CoordinatorOptions {
   readonly journal?: Journal;
   /** The run goes on from here, on the same journal; a new run where absent. */
   readonly legacy?: Legacy;
+  /**
+   * Draws what two neighbours know each other by: a text that nobody can guess, another one each
+   * time. Where absent nobody is introduced, and all data pass through the coordinator.
+   */
+  readonly drawSecret?: () => string;
   /** How long the run waits for nodes to come back when it cannot go on without; not at all where absent. */
   readonly patienceMs?: number;
 }

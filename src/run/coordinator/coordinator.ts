@@ -89,14 +89,14 @@ export class Coordinator {
       checkpoint: legacy?.past.checkpoint ?? null,
       onDone: () => this.#decide(),
     });
-    const { tickets, patienceMs = 0 } = options;
+    const { tickets, patienceMs = 0, drawSecret } = options;
     this.#gathering = new Gathering(host, patienceMs, () => {
       this.#gathering.changed();
       this.#decide();
     });
     this.#members = new Roster(host, { tickets, takes, devices: job.fleet.devices.length });
     const { planner = planners[job.planner] } = options;
-    this.#planning = new Planning(this.#compiled, planner, this.#members);
+    this.#planning = new Planning(this.#compiled, { planner, drawSecret }, this.#members);
     this.#rounds = new Rounds(host, this.#members, this.#state, () => this.#decide());
     if (legacy === undefined) {
       this.#record(this.#compiled.started(options.run));

@@ -5,15 +5,14 @@ import type { FleetNode, Profile } from "../../plan/plan.ts";
 import type { Cancel } from "../host.ts";
 import type {
   Activity,
-  HeldMs,
   NodeJoined,
-  NodeRound,
   PacedTraffic,
   Span,
+  StraightTraffic,
 } from "../metrics/record.ts";
 import { Timeline } from "../metrics/timeline.ts";
 import type { Channel } from "../wire/channel.ts";
-import type { ContributionMessage, Hello, WorkerMessage } from "../wire/messages.ts";
+import type { Hello, WorkerMessage } from "../wire/messages.ts";
 
 export interface Member {
   readonly id: NodeId;
@@ -34,6 +33,8 @@ export interface Member {
   mark: { up: number; down: number };
   /** What its link had carried at its pace, each way, when its last round was counted. */
   paced: { up: PacedTraffic; down: PacedTraffic };
+  /** What it had exchanged straight with its neighbours by then. */
+  straight: ReadonlyMap<NodeId, StraightTraffic>;
   /** When it was being sent paced frames. */
   readonly receiving: Timeline;
 }
@@ -51,6 +52,7 @@ export const newMember = (id: NodeId, hello: Hello, channel: Channel<WorkerMessa
   plannedTerm: -1,
   mark: { up: 0, down: 0 },
   paced: { up: noTraffic, down: noTraffic },
+  straight: new Map(),
   receiving: new Timeline(),
 });
 
@@ -120,56 +122,4 @@ export function fleetNode(member: Member): FleetNode {
     ceilingBytesPerMs,
     latencyMs: latencyOf(member),
   };
-}
-
-/**
- * What a round cost each member, from its contributions and its link's counters,
- * which are read from here on for the next round.
- */
-export function roundCosts(
-  members: Iterable<Member>,
-  contributions: readonly { node: NodeId; message: ContributionMessage }[],
-): NodeRound[] {
-  const sent = new Map<NodeId, ContributionMessage[]>();
-  for (const { node, message } of contributions) {
-    const own = sent.get(node);
-    if (own === undefined) sent.set(node, [message]);
-    else own.push(message);
-  }
-  return [...members].map((member) => {
-    const { id, channel, mark } = member;
-    const own = sent.get(id) ?? [];
-    const computeMs = own.reduce((sum, message) => sum + message.computeMs, 0);
-    const held = { forward: 0, backward: 0, update: 0, step: 0 };
-    for (const message of own) {
-      for (const kind of workKinds) held[kind] += message.held[kind];
-    }
-    const busyMs = workKinds.reduce((sum, kind) => sum + held[kind], 0);
-    const before = member.paced;
-    // Counters only grow, so the largest is the newest.
-    const up = own.reduce((most, { paced }) => (paced.ms > most.ms ? paced : most), before.up);
-    member.paced = { up, down: channel.paced };
-    return {
-      node: id,
-      computeMs,
-      busyMs,
-      dutyAchieved: busyMs > 0 ? computeMs / busyMs : null,
-      held,
-      bytesUp: channel.bytesReceived - mark.up,
-      bytesDown: channel.bytesSent - mark.down,
-      sending: trafficSince(before.up, member.paced.up),
-      receiving: trafficSince(before.down, member.paced.down),
-      peakRssBytes: own.reduce<number | null>((most, { peakRssBytes }) => {
-        return peakRssBytes === null ? most : Math.max(most ?? 0, peakRssBytes);
-      }, null),
-    };
-  });
-}
-
-const workKinds = ["forward", "backward", "update", "step"] as const satisfies (keyof HeldMs)[];
-
-/** What was carried between two readings; null where nothing was. */
-function trafficSince(before: PacedTraffic, now: PacedTraffic): PacedTraffic | null {
-  const ms = now.ms - before.ms;
-  return ms > 0 ? { bytes: now.bytes - before.bytes, ms } : null;
 }

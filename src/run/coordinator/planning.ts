@@ -10,6 +10,7 @@ import { partsOf } from "../../plan/part.ts";
 import type { ChainPlan, Plan, Planner } from "../../plan/plan.ts";
 import type { Planned } from "../metrics/record.ts";
 import type { CompiledJob } from "./compiled-job.ts";
+import { introductions } from "./introductions.ts";
 import { fleetNode, inNodeOrder, type Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
 
@@ -17,6 +18,7 @@ export class Planning {
   readonly #compiled: CompiledJob;
   readonly #planner: Planner;
   readonly #members: Roster;
+  readonly #drawSecret: (() => string) | undefined;
   /** Newest term issued, that of a plan which is being written down included. */
   #term = 0;
   #plan: Plan | null = null;
@@ -30,9 +32,15 @@ export class Planning {
   /** Nodes of the copies of the plan in force. */
   #nodeOf: ReadonlyMap<CopyId, NodeId> = new Map();
 
-  constructor(compiled: CompiledJob, planner: Planner, members: Roster) {
+  /** @param drawSecret see {@link CoordinatorOptions.drawSecret} */
+  constructor(
+    compiled: CompiledJob,
+    { planner, drawSecret }: { planner: Planner; drawSecret: (() => string) | undefined },
+    members: Roster,
+  ) {
     this.#compiled = compiled;
     this.#planner = planner;
+    this.#drawSecret = drawSecret;
     this.#members = members;
   }
 
@@ -117,11 +125,15 @@ export class Planning {
     const planned = new Set(this.#nodeOf.values());
     this.#partOf = partsOf(plan);
     this.#members.planAnew();
+    const helloOf = (node: NodeId) => this.#members.get(node)?.hello;
+    const introduced =
+      this.#drawSecret === undefined ? null : introductions(plan, helloOf, this.#drawSecret);
     for (const member of this.#members) {
       if (!takesPart(member) && !planned.has(member.id)) continue;
       const part = this.partOf(member.id);
       member.channel.setRate(linkRate(part, member.id));
-      member.channel.send({ type: "plan", plan: part });
+      const own = introduced?.get(member.id) ?? [];
+      member.channel.send({ type: "plan", plan: part, introductions: own });
       this.#members.planned(member, plan.term);
     }
   }

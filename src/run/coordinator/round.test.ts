@@ -47,6 +47,7 @@ function roundOfTwo() {
       computeMs: 1,
       held: { forward: 0, backward: 0, update: 0, step: 1 },
       paced: { bytes: 0, ms: 0 },
+      straight: [],
       peakRssBytes: null,
       ...change,
     };

@@ -16,9 +16,10 @@ import type {
   GradientMessage,
   RejectMessage,
 } from "../wire/messages.ts";
-import { type Member, roundCosts } from "./members.ts";
+import type { Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
 import { decideRound, meanLoss, Round, roundDeadlineMs } from "./round.ts";
+import { roundCosts } from "./round-costs.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** What has become of the round under way. */

@@ -12,6 +12,7 @@ const cost = (node: NodeId): NodeRound => ({
   held: { forward: 3, backward: 4, update: 1, step: 0 },
   bytesUp: 100,
   bytesDown: 50,
+  bytesStraight: 0,
   sending: { bytes: 100, ms: 20 },
   receiving: null,
   peakRssBytes: null,

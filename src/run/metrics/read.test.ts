@@ -25,6 +25,7 @@ const cost = {
   dutyAchieved: 0.5,
   bytesUp: 10,
   bytesDown: 20,
+  bytesStraight: 0,
   peakRssBytes: null,
 };
 const round = {

@@ -33,6 +33,7 @@ const nodeRound = z.object({
   held: nullable(heldSchema),
   bytesUp: count,
   bytesDown: count,
+  bytesStraight: z._default(count, 0),
   sending: paced,
   receiving: paced,
   peakRssBytes: z.nullable(count),

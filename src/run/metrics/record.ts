@@ -120,6 +120,16 @@ export interface PacedTraffic {
   readonly ms: number;
 }
 
+/** What has gone between a node and a neighbour of its chains on a link of their own. */
+export interface StraightTraffic {
+  readonly node: NodeId;
+  /** Bytes to and from the neighbour. */
+  readonly sent: number;
+  readonly received: number;
+  /** What of it left under the neighbour's share of the bandwidth. */
+  readonly paced: PacedTraffic;
+}
+
 /** What a round cost one node. */
 export interface NodeRound {
   readonly node: NodeId;
@@ -130,8 +140,11 @@ export interface NodeRound {
   readonly dutyAchieved: number | null;
   /** `busyMs` by kind of program; null in records of version 1. */
   readonly held: HeldMs | null;
+  /** Bytes that left the node and that came to it, straight or through the coordinator. */
   readonly bytesUp: number;
   readonly bytesDown: number;
+  /** Bytes of both that went straight, on links between it and its neighbours. */
+  readonly bytesStraight: number;
   /** What its link carried up and down at its pace since the last round; null where none was set. */
   readonly sending: PacedTraffic | null;
   readonly receiving: PacedTraffic | null;

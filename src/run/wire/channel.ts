@@ -60,7 +60,6 @@ export class Channel<M extends Message> {
   readonly #link: Link;
   readonly #handlers: ChannelHandlers<M>;
   readonly #sender: Sender;
-  readonly #pace: Pace;
   readonly #intake = new Intake(() => this.#acknowledgeSoon());
   readonly #assembler = new Assembler();
   readonly #roundTrip = new RoundTrip();
@@ -86,11 +85,10 @@ export class Channel<M extends Message> {
     this.#link = link;
     this.#handlers = handlers;
     this.#heardMs = host.now();
-    this.#pace = handlers.pace ?? new Pace();
     this.#sender = new Sender({
       host,
       rate: this.#rate,
-      pace: this.#pace,
+      pace: handlers.pace ?? new Pace(),
       rttMs: () => this.#roundTrip.leastMs,
       transmit: (message) => this.#transmit(message),
       onPaced: (fromMs, ms) => handlers.onPaced?.(fromMs, ms),
@@ -113,7 +111,7 @@ export class Channel<M extends Message> {
 
   /** Everything that left under its pace so far, and how long it took: the rate that was achieved. */
   get paced(): PacedTraffic {
-    return this.#pace.traffic;
+    return this.#sender.pace.traffic;
   }
 
   /** Smallest round trip seen, in milliseconds; null before the first. */
@@ -150,7 +148,12 @@ export class Channel<M extends Message> {
 
   /** Sets the share of bandwidth; null sends without pacing. What is leaving keeps its time. */
   setRate(bytesPerMs: number | null): void {
-    this.#pace.setRate(bytesPerMs);
+    this.#sender.pace.setRate(bytesPerMs);
+  }
+
+  /** Keeps to another pace from now on, as where it is known at last who is there. */
+  setPace(pace: Pace): void {
+    this.#sender.setPace(pace);
   }
 
   /** Sets the largest frame accepted from now on, in bytes. */
@@ -190,9 +193,9 @@ export class Channel<M extends Message> {
    * Closes at once: what is queued does not leave any more, and `onClose` is called before this returns.
    * @param farewell a last word that may come among chunks
    */
-  cut(reason: string, farewell: Message): void {
+  cut(reason: string, farewell?: Message): void {
     if (!this.#isOpen) return;
-    this.#transmit(encodeFrame(farewell));
+    if (farewell !== undefined) this.#transmit(encodeFrame(farewell));
     this.#closing = reason;
     this.#closed(reason);
     this.#hangUp();

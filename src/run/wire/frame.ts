@@ -27,6 +27,7 @@ import {
   foreignVersion,
   type Message,
   messageSchemas,
+  type PeerMessage,
   protocolVersions,
   type WorkerMessage,
 } from "./messages.ts";
@@ -64,6 +65,7 @@ const envelopes = {
     message: messageSchemas.coordinator,
     tensors: z.array(tableEntry),
   }),
+  peer: z.strictObject({ message: messageSchemas.peer, tensors: z.array(tableEntry) }),
 } as const;
 
 /** What every version's hello says, whatever else is in it: so versions can refuse each other. */
@@ -156,6 +158,12 @@ export function decodeWorkerFrame(frame: Frame): Decoded<WorkerMessage> {
 /** Decodes and checks a frame sent, or forwarded, by a coordinator. @throws ProtocolError */
 export function decodeCoordinatorFrame(frame: Frame): Decoded<CoordinatorMessage> {
   const envelope = parseHeader(frame, envelopes.coordinator);
+  return { message: envelope.message, tensors: readTensors(envelope.tensors, frame.body) };
+}
+
+/** Decodes and checks a frame that one worker sent to another. @throws ProtocolError */
+export function decodePeerFrame(frame: Frame): Decoded<PeerMessage> {
+  const envelope = parseHeader(frame, envelopes.peer);
   return { message: envelope.message, tensors: readTensors(envelope.tensors, frame.body) };
 }
 

@@ -4,8 +4,9 @@
  * checked here, at the edge; inside, peers trust them.
  *
  * Control messages go between a worker and the coordinator. Data messages
- * (feature, gradient) go between workers; they carry `to` and pass through the
- * coordinator, which forwards them without looking inside.
+ * (feature, gradient) go between workers: straight, where they have been introduced
+ * and reach each other, otherwise through the coordinator, which forwards them by
+ * their `to` without looking inside. They are the same both ways.
  */
 import * as z from "zod/mini";
 import { lossNames } from "../../compile/loss.ts";
@@ -16,13 +17,17 @@ import {
   duty,
   heldSchema,
   id,
+  introductionSchema,
   nodeName,
   pacedSchema,
   passes,
+  peerAddressSchema,
   planSchema,
   positive,
   profileSchema,
+  secret,
   spanSchema,
+  straightSchema,
   text,
 } from "./schemas.ts";
 
@@ -92,6 +97,10 @@ export const refusalReasons = [
 ] as const;
 export type RefusalReason = (typeof refusalReasons)[number];
 
+/** Why a worker refuses another one on a link between them. Closed as well. */
+export const peerRefusals = ["unknown", "term", "secret", "crowded", "protocol"] as const;
+export type PeerRefusal = (typeof peerRefusals)[number];
+
 /** Why a run ends for a worker. */
 export const stopReasons = ["finished", "interrupted", "failed", "dropped", "released"] as const;
 export type StopReason = (typeof stopReasons)[number];
@@ -119,6 +128,10 @@ const hello = z.object({
   /** Held-out samples; 0 for a node that cannot evaluate. */
   testSamples: count,
   engine: text,
+  /** Where other workers reach this one; null where they do not. */
+  address: z.nullable(peerAddressSchema),
+  /** Whether it can connect to other workers. */
+  dials: z.boolean(),
 });
 
 const profile = z.strictObject({ type: z.literal("profile"), profile: profileSchema });
@@ -157,6 +170,8 @@ const contribution = z.strictObject({
   held: heldSchema,
   /** What the node's link has carried at its pace since it was opened. */
   paced: pacedSchema,
+  /** What has gone straight to and from the stage's neighbours since the worker joined. */
+  straight: z.array(straightSchema).check(z.maxLength(2)),
   peakRssBytes: z.nullable(count),
 });
 
@@ -213,7 +228,12 @@ const refuse = z.strictObject({
   text,
 });
 const probe = z.strictObject({ type: z.literal("probe"), repeats: z.int().check(z.positive()) });
-const plan = z.strictObject({ type: z.literal("plan"), plan: planSchema });
+const plan = z.strictObject({
+  type: z.literal("plan"),
+  plan: planSchema,
+  /** The neighbours that the receiver may talk to straight while this plan is in force. */
+  introductions: z.array(introductionSchema),
+});
 
 /** Starts a round; carries the tensors of every copy that the receiver holds. */
 const begin = z.strictObject({
@@ -277,7 +297,33 @@ const coordinatorMessage = z.discriminatedUnion("type", [
   ack,
 ]);
 
-export const messageSchemas = { worker: workerMessage, coordinator: coordinatorMessage } as const;
+/** The first message on a link between two workers: who dials, in which term, and the secret of the pair. */
+const peer = z.strictObject({ type: z.literal("peer"), node: id, term: count, secret });
+/** The answer to who may be talked to. */
+const accept = z.strictObject({ type: z.literal("accept"), term: count });
+/** The answer to who may not; the link closes afterwards. */
+const turnAway = z.strictObject({
+  type: z.literal("refuse"),
+  reason: z.enum(peerRefusals),
+  text,
+});
+
+const peerMessage = z.discriminatedUnion("type", [
+  peer,
+  accept,
+  turnAway,
+  feature,
+  gradient,
+  ping,
+  pong,
+  ack,
+]);
+
+export const messageSchemas = {
+  worker: workerMessage,
+  coordinator: coordinatorMessage,
+  peer: peerMessage,
+} as const;
 
 /** Messages are never changed once made, so senders may pass what they hold. */
 type Immutable<T> = T extends object ? { readonly [K in keyof T]: Immutable<T[K]> } : T;
@@ -286,13 +332,22 @@ type Immutable<T> = T extends object ? { readonly [K in keyof T]: Immutable<T[K]
 export type WorkerMessage = Immutable<z.infer<typeof workerMessage>>;
 /** Sent by the coordinator, or forwarded by it. */
 export type CoordinatorMessage = Immutable<z.infer<typeof coordinatorMessage>>;
-export type Message = WorkerMessage | CoordinatorMessage;
+/** Sent by one worker to another, on a link of their own. */
+export type PeerMessage = Immutable<z.infer<typeof peerMessage>>;
+export type Message = WorkerMessage | CoordinatorMessage | PeerMessage;
 
 export type Hello = Immutable<z.infer<typeof hello>>;
 export type FeatureMessage = Immutable<z.infer<typeof feature>>;
 export type GradientMessage = Immutable<z.infer<typeof gradient>>;
 export type BeginMessage = Immutable<z.infer<typeof begin>>;
+/** What crosses a border between two stages. */
+export type DataMessage = FeatureMessage | GradientMessage;
 export type ContributionMessage = Immutable<z.infer<typeof contribution>>;
 export type RejectMessage = Immutable<z.infer<typeof reject>>;
 export type EvaluationMessage = Immutable<z.infer<typeof evaluation>>;
 export type JobSpec = Immutable<z.infer<typeof jobSpecSchema>>;
+/** Two workers are told of each other. */
+export type Introduction = Immutable<z.infer<typeof introductionSchema>>;
+
+export const isDataMessage = (message: Message): message is DataMessage =>
+  message.type === "feature" || message.type === "gradient";

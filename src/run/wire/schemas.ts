@@ -44,6 +44,30 @@ export const heldSchema = z.strictObject({
 /** See `PacedTraffic`. */
 export const pacedSchema = z.strictObject({ bytes: count, ms: duration });
 
+/** See `PeerAddress`. */
+export const peerAddressSchema = z.object({
+  url: text.check(z.minLength(1)),
+  fingerprint: z.nullable(z.string().check(z.regex(/^[\w-]{43}$/))),
+});
+
+/** What two workers know each other by: drawn anew for each pair and term. */
+export const secret = z.string().check(z.minLength(16), z.maxLength(256));
+
+/** A neighbour and how to meet it: who is given an address dials there, who is given none waits. */
+export const introductionSchema = z.strictObject({
+  node: id,
+  secret,
+  address: z.nullable(peerAddressSchema),
+});
+
+/** See `StraightTraffic`. */
+export const straightSchema = z.strictObject({
+  node: id,
+  sent: count,
+  received: count,
+  paced: pacedSchema,
+});
+
 /** See `Span`; a clock that is read twice may give an age just below 0. */
 export const spanSchema = z.tuple([z.enum(spanKinds), z.number(), duration]);
 

@@ -24,6 +24,7 @@ const queueBytesMax = windowBytesMax;
 export interface SenderOptions {
   readonly host: Host;
   readonly rate: AchievedRate;
+  /** What is sent keeps to it, until {@link Sender.setPace}. */
   readonly pace: Pace;
   /** Least round trip of the link, as far as it is known. */
   readonly rttMs: () => number | null;
@@ -74,8 +75,20 @@ export class Sender {
   #consumed = 0;
   #progressMs = 0;
 
+  #pace: Pace;
+
   constructor(options: SenderOptions) {
     this.#options = options;
+    this.#pace = options.pace;
+  }
+
+  get pace(): Pace {
+    return this.#pace;
+  }
+
+  /** Keeps to another pace from the next message on. */
+  setPace(pace: Pace): void {
+    this.#pace = pace;
   }
 
   get isEmpty(): boolean {
@@ -167,12 +180,12 @@ export class Sender {
     const message = cutter.next(this.#chunkBytes());
     this.#queuedBytes -= before - cutter.rest;
     const bytes = frameBytes(message);
-    const { host, pace } = this.#options;
-    return { message, bytes, departure: pace.promise(bytes, host.now()) };
+    return { message, bytes, departure: this.#pace.promise(bytes, this.#options.host.now()) };
   }
 
   #waitUntil(atMs: number): void {
-    const { host, pace } = this.#options;
+    const { host } = this.#options;
+    const pace = this.#pace;
     this.#timer = host.after(atMs - host.now(), () => {
       this.#timer = null;
       pace.late(host.now() - atMs);
@@ -181,7 +194,7 @@ export class Sender {
   }
 
   #transmit({ message, bytes, departure }: Leaving, { cutter, fate }: Waiting): void {
-    const { host, pace, transmit, onPaced } = this.#options;
+    const { host, transmit, onPaced } = this.#options;
     this.#next = null;
     if (cutter.rest === 0) this.#queue.shift();
     if (this.#sent === this.#consumed) this.#progressMs = host.now();
@@ -193,7 +206,7 @@ export class Sender {
     transmit(message);
     if (departure.isPaced) {
       const ms = host.now() - departure.fromMs;
-      pace.left(bytes, ms);
+      this.#pace.left(bytes, ms);
       onPaced(departure.fromMs, ms);
     }
     if (cutter.rest === 0) onGone?.();
@@ -202,7 +215,7 @@ export class Sender {
   /** The lower of the pace and what the link was seen to achieve; null where neither is known. */
   #expectedRate(): number | null {
     const achieved = this.#options.rate.bytesPerMs;
-    const paced = this.#options.pace.bytesPerMs;
+    const paced = this.#pace.bytesPerMs;
     if (paced === null || achieved === null) return paced ?? achieved;
     return Math.min(paced, achieved);
   }

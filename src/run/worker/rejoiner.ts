@@ -101,6 +101,12 @@ export class Rejoiner {
     else this.#worker.leave(text);
   }
 
+  /** Takes a link that another worker has dialled; while this one is away, nobody is there. */
+  accept(link: Link): void {
+    if (this.#worker === null) link.close();
+    else this.#worker.accept(link);
+  }
+
   #start(link: Link): void {
     this.#worker = new Worker(
       this.#host,

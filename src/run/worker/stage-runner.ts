@@ -16,7 +16,7 @@ import type { CodecName } from "../../codec/codec.ts";
 import { movedPorts, type Port, type Program, type StagePrograms } from "../../compile/program.ts";
 import type { ChainPlan } from "../../plan/plan.ts";
 import type { EngineAnswer, EngineRun, Host, Outcome, Slot } from "../host.ts";
-import type { PacedTraffic } from "../metrics/record.ts";
+import type { PacedTraffic, StraightTraffic } from "../metrics/record.ts";
 import { drawNoise } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { FeatureMessage, GradientMessage, JobSpec, Message } from "../wire/messages.ts";
@@ -59,6 +59,8 @@ export interface StageSurroundings {
   ): void;
   /** What the node's link has carried at its pace so far. */
   paced(): PacedTraffic;
+  /** What has gone straight to and from a neighbour so far; null where nothing has. */
+  straightWith(node: NodeId): StraightTraffic | null;
   /** The node cannot go on. */
   fail(text: string): void;
 }
@@ -323,11 +325,19 @@ export class StageRunner {
           computeMs: this.#computeMs,
           held: { ...this.#held },
           paced: this.#around.paced(),
+          straight: this.#straight(),
           peakRssBytes: this.#around.host.peakMemoryBytes(),
         },
         named,
       );
     });
+  }
+
+  #straight(): StraightTraffic[] {
+    const { upstream, downstream } = this.#setup;
+    return [...new Set([upstream, downstream])].flatMap((node) =>
+      node === null ? [] : (this.#around.straightWith(node) ?? []),
+    );
   }
 
   /**

@@ -3,6 +3,7 @@
  * compiled here. Bytes from the network never reach the engine; only programs
  * that this compiler emitted do.
  */
+import { segmentCosts } from "../../compile/cost.ts";
 import { type Graph, isTrained } from "../../compile/graph.ts";
 import { readOnnx } from "../../compile/onnx/read.ts";
 import {
@@ -14,6 +15,7 @@ import {
 import type { Segment } from "../../compile/segment.ts";
 import { specialize } from "../../compile/specialize.ts";
 import { type TrainingModel, trainingModel } from "../../compile/training-model.ts";
+import { borderFrameBytesMax } from "../frame-limits.ts";
 import type { JobSpec } from "../wire/messages.ts";
 
 export class WorkerModel {
@@ -21,6 +23,7 @@ export class WorkerModel {
   readonly #model: TrainingModel;
   readonly #job: JobSpec;
   readonly #stages = new Map<string, StagePrograms>();
+  #borderFrameBytesMax: number | null = null;
 
   /** @throws ModelError when the structure cannot be read or trained. */
   constructor(structure: Uint8Array, job: JobSpec) {
@@ -31,6 +34,14 @@ export class WorkerModel {
 
   get segments(): readonly Segment[] {
     return this.#model.segments;
+  }
+
+  /** Largest frame, in bytes, that crosses a border of this model. */
+  get borderFrameBytesMax(): number {
+    this.#borderFrameBytesMax ??= borderFrameBytesMax(
+      segmentCosts(this.#model.graph, this.segments, this.#job),
+    );
+    return this.#borderFrameBytesMax;
   }
 
   /**

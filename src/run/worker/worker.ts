@@ -18,8 +18,8 @@ import type { Tensor } from "../../base/tensor.ts";
 import { neededPorts, type Program } from "../../compile/program.ts";
 import { checkPlan } from "../../plan/check.ts";
 import { linkRate } from "../../plan/link-rate.ts";
-import type { ChainPlan, CopyPlan, LinkPlan, Plan } from "../../plan/plan.ts";
-import type { Cancel, Host, Link, Slot } from "../host.ts";
+import type { ChainPlan, Plan } from "../../plan/plan.ts";
+import type { Cancel, Host, Link, PeerAddress, Slot } from "../host.ts";
 import { Timeline } from "../metrics/timeline.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeCoordinatorFrame, type Tensors } from "../wire/frame.ts";
@@ -27,6 +27,9 @@ import {
   type BeginMessage,
   type CoordinatorMessage,
   commonVersion,
+  type DataMessage,
+  type Introduction,
+  isDataMessage,
   type JobSpec,
   type Message,
   protocolVersions,
@@ -34,8 +37,11 @@ import {
   type StopReason,
   type WorkerMessage,
 } from "../wire/messages.ts";
+import { Pace } from "../wire/pace.ts";
 import { CopyTensors } from "./copy-tensors.ts";
 import { Evaluator } from "./evaluator.ts";
+import { type IndexedPlan, indexed, linkKey } from "./indexed-plan.ts";
+import { Neighbours, type Way } from "./neighbours.ts";
 import { probe } from "./prober.ts";
 import { Processor } from "./processor.ts";
 import { StageRunner, type StageSetup, type StageSurroundings } from "./stage-runner.ts";
@@ -54,6 +60,8 @@ export interface WorkerOptions {
   readonly duty: number;
   readonly memoryBytes: number | null;
   readonly ceilingBytesPerMs: number | null;
+  /** Where other workers reach this one: its owner hands over what comes there ({@link Worker.accept}). */
+  readonly address?: PeerAddress | null;
   /** Compiles the model; where absent each worker does so for itself. A simulator compiles once for all. */
   readonly compile?: (structure: Uint8Array, job: JobSpec) => WorkerModel;
 }
@@ -70,7 +78,9 @@ export interface WorkerEnd {
 export type WorkerEvent =
   | { readonly type: "welcomed"; readonly run: string }
   | { readonly type: "planned"; readonly plan: Plan; readonly node: NodeId }
-  | { readonly type: "round"; readonly round: number };
+  | { readonly type: "round"; readonly round: number }
+  /** Data go to a neighbour straight from the next round on, or through the coordinator from now on. */
+  | { readonly type: "way"; readonly node: NodeId; readonly way: Way; readonly text: string };
 
 /** A message with tensors that has left this node or reached it. */
 export interface TensorTraffic {
@@ -98,6 +108,7 @@ export class Worker {
   readonly #channel: Channel<CoordinatorMessage>;
   readonly #processor: Processor;
   readonly #surroundings: StageSurroundings;
+  readonly #neighbours: Neighbours;
   readonly #timeline = new Timeline();
   /** Cancels the next report of activity; null while nobody watches. */
   #reporting: Cancel | null = null;
@@ -128,13 +139,25 @@ export class Worker {
         this.#processor.run(program, run, done);
       },
       paced: () => this.#channel.paced,
+      straightWith: (other) => this.#neighbours.trafficWith(other),
       fail: (text) => this.#fail(text),
     };
+    const pace = new Pace();
+    const onPaced = (fromMs: number, ms: number): void => this.#timeline.add("sending", fromMs, ms);
+    this.#neighbours = new Neighbours({
+      host,
+      pace,
+      onPaced,
+      relay: (frame) => this.#channel.forward(frame),
+      deliver: (message, tensors) => this.#deliver(message, tensors),
+      onWay: (other, way, text) => owner.onEvent({ type: "way", node: other, way, text }),
+    });
     this.#channel = new Channel<CoordinatorMessage>(host, link, {
       decode: decodeCoordinatorFrame,
       onMessage: (decoded) => this.#receive(decoded),
       onClose: (reason) => this.#closed(reason),
-      onPaced: (fromMs, ms) => this.#timeline.add("sending", fromMs, ms),
+      onPaced,
+      pace,
     });
     this.#send(this.#hello());
   }
@@ -159,6 +182,11 @@ export class Worker {
     this.#channel.close(text);
   }
 
+  /** Takes a link that another worker has dialled. */
+  accept(link: Link): void {
+    this.#neighbours.accept(link);
+  }
+
   #hello(): WorkerMessage {
     const { train, test, engine } = this.#host;
     const { name, kind, token, instance, machine, duty, memoryBytes, ceilingBytesPerMs } =
@@ -181,17 +209,22 @@ export class Worker {
       classNames: data?.classNames ?? null,
       testSamples: test?.samples ?? 0,
       engine: engine.description,
+      address: this.#options.address ?? null,
+      dials: this.#host.dial !== undefined,
     };
   }
 
   #send(message: Message, tensors?: Tensors): void {
-    this.#channel.send(message, tensors);
+    if (isDataMessage(message)) this.#neighbours.send(message, tensors);
+    else this.#channel.send(message, tensors);
     if (tensors !== undefined) this.#owner.onTensors?.({ way: "sent", message, tensors });
   }
 
   #receive({ message, tensors }: Decoded<CoordinatorMessage>): void {
     if (this.#end !== null) return;
-    if (tensors.size > 0) this.#owner.onTensors?.({ way: "received", message, tensors });
+    if (tensors.size > 0 && !isDataMessage(message)) {
+      this.#owner.onTensors?.({ way: "received", message, tensors });
+    }
     if (this.#model === null && !beforeWelcome.has(message.type)) {
       return this.#fail(`the coordinator sent "${message.type}" before "welcome"`);
     }
@@ -207,15 +240,14 @@ export class Worker {
       case "probe":
         return this.#probe(message.repeats);
       case "plan":
-        return this.#adopt(message.plan as Plan);
+        return this.#adopt(message.plan as Plan, message.introductions);
       case "begin":
         return this.#begin(message, tensors);
       case "abandon":
         return this.#abandon(message.term, message.chain);
       case "feature":
-        return this.#runner(message)?.onFeature(message, tensors);
       case "gradient":
-        return this.#runner(message)?.onGradient(message, tensors);
+        return this.#neighbours.take({ message, tensors });
       case "evaluate":
         return this.#evaluate(message.round, message.samples, tensors);
       case "watch":
@@ -227,6 +259,15 @@ export class Worker {
       case "ack":
         return;
     }
+  }
+
+  /** A data message of the round under way, whichever way it came. */
+  #deliver(message: DataMessage, tensors: Tensors): void {
+    if (this.#end !== null) return;
+    if (tensors.size > 0) this.#owner.onTensors?.({ way: "received", message, tensors });
+    const runner = this.#runner(message);
+    if (message.type === "feature") runner?.onFeature(message, tensors);
+    else runner?.onGradient(message, tensors);
   }
 
   #stop(reason: StopReason, text: string): void {
@@ -266,7 +307,7 @@ export class Worker {
   }
 
   /** Takes over a plan: drops every stage of the old one, loads the new one's programs. */
-  #adopt(plan: Plan): void {
+  #adopt(plan: Plan, introductions: readonly Introduction[]): void {
     const model = present(this.#model, "a model to plan for");
     const node = present(this.#node, "a node id");
     const stages = new Map<string, Stage>();
@@ -290,6 +331,13 @@ export class Worker {
     this.#stages = stages;
     this.#processor.setDuty(plan.limits.find((limit) => limit.node === node)?.duty ?? 1);
     this.#channel.setRate(linkRate(plan, node));
+    this.#neighbours.adopt({
+      plan,
+      node,
+      stages: [...stages.values()].map(({ setup }) => setup),
+      introductions,
+      frameBytesMax: model.borderFrameBytesMax,
+    });
     const programs = new Set(
       [...this.#stages.values()].flatMap(({ setup }) =>
         Object.values(setup.programs).filter((program): program is Program => program !== null),
@@ -298,7 +346,7 @@ export class Worker {
     this.#host.engine.load([...programs], (outcome) => {
       if (this.#end !== null || this.#plan !== plan) return;
       if (!outcome.ok) return this.#fail(`the engine refused a program: ${outcome.error}`);
-      this.#send({ type: "ready", term: plan.term });
+      this.#neighbours.whenSettled(() => this.#send({ type: "ready", term: plan.term }));
     });
     this.#owner.onEvent({ type: "planned", plan, node });
   }
@@ -373,6 +421,7 @@ export class Worker {
     for (const stage of this.#stages.values()) {
       stage.runner = new StageRunner(stage.setup, this.#surroundings, message);
     }
+    this.#neighbours.begin(message.round);
     for (const stage of this.#stages.values()) stage.runner?.start();
     this.#owner.onEvent({ type: "round", round: message.round });
   }
@@ -430,6 +479,7 @@ export class Worker {
     // The engine outlives this worker: the next one on it must not meet what this one began.
     this.#probing?.();
     this.#evaluator?.stop();
+    this.#neighbours.close();
     this.#reporting?.();
     this.#parting?.();
     this.#end ??= { reason: "lost", text: `the coordinator is gone: ${reason}` };
@@ -447,18 +497,3 @@ const isSpoken = (version: number): boolean =>
   commonVersion({ from: version, to: version }, protocolVersions) !== null;
 
 const stageKey = (chain: string, stage: number): string => `${stage} of ${chain}`;
-
-/** A plan's copies by id, and its links by chain and ends. */
-interface IndexedPlan {
-  readonly copies: ReadonlyMap<string, CopyPlan>;
-  readonly links: ReadonlyMap<string, LinkPlan>;
-}
-
-const indexed = ({ copies, links }: Plan): IndexedPlan => ({
-  copies: new Map(copies.map((copy) => [copy.id, copy])),
-  links: new Map(links.map((link) => [linkKey(link.chain, link.from, link.to), link])),
-});
-
-/** The link under a chain's border between two nodes; there is none within a node or at an end. */
-const linkKey = (chain: string, from: NodeId | null, to: NodeId | null): string =>
-  `${from} to ${to} of ${chain}`;

@@ -1,0 +1,67 @@
+/**
+ * Who is introduced to whom: the two nodes of a border between stages, where one of them
+ * can be reached and the other one can dial. What they know each other by is drawn anew for each
+ * pair and plan, so nobody can use what was meant for another pair, or for an earlier plan.
+ */
+import { present } from "../../base/assert.ts";
+import type { NodeId } from "../../base/ids.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { Hello, Introduction } from "../wire/messages.ts";
+
+/** All that counts of a member. */
+export type Reachability = Pick<Hello, "address" | "dials" | "machine">;
+
+/**
+ * Introduces the neighbours of a plan. Pure but for the secrets.
+ * @param memberOf what a node has said of itself; undefined where it is not there
+ * @param drawSecret gives a text that nobody can guess, another one each time
+ * @returns for each node whom it is introduced to
+ */
+export function introductions(
+  plan: Plan,
+  memberOf: (node: NodeId) => Reachability | undefined,
+  drawSecret: () => string,
+): ReadonlyMap<NodeId, readonly Introduction[]> {
+  const made = new Map<NodeId, Introduction[]>();
+  const tell = (node: NodeId, introduction: Introduction): void => {
+    const known = made.get(node);
+    if (known === undefined) made.set(node, [introduction]);
+    else known.push(introduction);
+  };
+  for (const [before, after] of borders(plan)) {
+    const ways = [
+      { dialler: before, listener: after },
+      { dialler: after, listener: before },
+    ];
+    const way = ways.find((one) => canDial(memberOf(one.dialler), memberOf(one.listener)));
+    if (way === undefined) continue;
+    const { dialler, listener } = way;
+    const secret = drawSecret();
+    const address = memberOf(listener)?.address ?? null;
+    tell(dialler, { node: listener, secret, address });
+    tell(listener, { node: dialler, secret, address: null });
+  }
+  return made;
+}
+
+/** An address without a fingerprint is good on its own machine alone, where nothing is encrypted. */
+function canDial(dialler: Reachability | undefined, listener: Reachability | undefined): boolean {
+  if (dialler === undefined || listener === undefined) return false;
+  if (!dialler.dials || listener.address === null) return false;
+  return listener.address.fingerprint !== null || dialler.machine === listener.machine;
+}
+
+/** Pairs of nodes with a border between them, each once: the stage before, the stage after. */
+function borders({ copies, chains }: Plan): (readonly [NodeId, NodeId])[] {
+  const nodeOf = new Map(copies.map(({ id, node }) => [id, node]));
+  const pairs = new Map<string, readonly [NodeId, NodeId]>();
+  for (const { stages } of chains) {
+    const nodes = stages.map(({ copy }) => present(nodeOf.get(copy), copy));
+    nodes.slice(1).forEach((after, i) => {
+      const before = present(nodes[i], "a stage before");
+      const key = [before, after].sort().join(" ");
+      if (before !== after && !pairs.has(key)) pairs.set(key, [before, after]);
+    });
+  }
+  return [...pairs.values()];
+}

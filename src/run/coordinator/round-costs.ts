@@ -1,0 +1,116 @@
+/** What a round cost each member: from its contributions, and its link's counters. */
+import type { NodeId } from "../../base/ids.ts";
+import type { HeldMs, NodeRound, PacedTraffic, StraightTraffic } from "../metrics/record.ts";
+import type { ContributionMessage } from "../wire/messages.ts";
+import type { Member } from "./members.ts";
+
+/**
+ * What the round that is over cost each member. Its counters are read from here on for the next
+ * one.
+ */
+export function roundCosts(
+  members: Iterable<Member>,
+  contributions: readonly { node: NodeId; message: ContributionMessage }[],
+): NodeRound[] {
+  const sent = new Map<NodeId, ContributionMessage[]>();
+  for (const { node, message } of contributions) {
+    const own = sent.get(node);
+    if (own === undefined) sent.set(node, [message]);
+    else own.push(message);
+  }
+  const all = [...members];
+  const straight = straightCosts(all, sent);
+  return all.map((member) => costsOf(member, sent.get(member.id) ?? [], straight(member.id)));
+}
+
+function costsOf(
+  member: Member,
+  own: readonly ContributionMessage[],
+  straight: StraightCosts,
+): NodeRound {
+  const { id, channel, mark } = member;
+  const computeMs = own.reduce((sum, message) => sum + message.computeMs, 0);
+  const held = { forward: 0, backward: 0, update: 0, step: 0 };
+  for (const message of own) {
+    for (const kind of workKinds) held[kind] += message.held[kind];
+  }
+  const busyMs = workKinds.reduce((sum, kind) => sum + held[kind], 0);
+  const before = member.paced;
+  // Counters only grow, so the largest is the newest.
+  const up = own.reduce((most, { paced }) => (paced.ms > most.ms ? paced : most), before.up);
+  member.paced = { up, down: channel.paced };
+  return {
+    node: id,
+    computeMs,
+    busyMs,
+    dutyAchieved: busyMs > 0 ? computeMs / busyMs : null,
+    held,
+    bytesUp: channel.bytesReceived - mark.up + straight.sent,
+    bytesDown: channel.bytesSent - mark.down + straight.received,
+    bytesStraight: straight.sent + straight.received,
+    sending: since(before.up, member.paced.up),
+    receiving: sum(since(before.down, member.paced.down), straight.paced),
+    peakRssBytes: own.reduce<number | null>((most, { peakRssBytes }) => {
+      return peakRssBytes === null ? most : Math.max(most ?? 0, peakRssBytes);
+    }, null),
+  };
+}
+
+const workKinds = ["forward", "backward", "update", "step"] as const satisfies (keyof HeldMs)[];
+
+/** What a member exchanged straight with its neighbours in a round, and what they paced for it. */
+interface StraightCosts {
+  sent: number;
+  received: number;
+  paced: PacedTraffic | null;
+}
+
+/** What neighbours say of the links between them, which the coordinator does not see. */
+function straightCosts(
+  members: readonly Member[],
+  sent: ReadonlyMap<NodeId, readonly ContributionMessage[]>,
+): (node: NodeId) => StraightCosts {
+  const costs = new Map<NodeId, StraightCosts>();
+  const of = (node: NodeId): StraightCosts => {
+    const known = costs.get(node) ?? { sent: 0, received: 0, paced: null };
+    costs.set(node, known);
+    return known;
+  };
+  for (const member of members) {
+    const before = member.straight;
+    const now = new Map(before);
+    for (const { straight } of sent.get(member.id) ?? []) {
+      for (const traffic of straight) {
+        const node = traffic.node as NodeId;
+        now.set(node, newest(now.get(node), { ...traffic, node }));
+      }
+    }
+    member.straight = now;
+    for (const [node, traffic] of now) {
+      const old = before.get(node);
+      of(member.id).sent += traffic.sent - (old?.sent ?? 0);
+      of(member.id).received += traffic.received - (old?.received ?? 0);
+      const paced = since(old?.paced ?? { bytes: 0, ms: 0 }, traffic.paced);
+      of(node).paced = sum(of(node).paced, paced);
+    }
+  }
+  return of;
+}
+
+/** Counters only grow, so of two readings the larger is the newer. */
+const newest = (a: StraightTraffic | undefined, b: StraightTraffic): StraightTraffic => ({
+  node: b.node,
+  sent: Math.max(a?.sent ?? 0, b.sent),
+  received: Math.max(a?.received ?? 0, b.received),
+  paced: a !== undefined && a.paced.ms >= b.paced.ms ? a.paced : b.paced,
+});
+
+/** What was carried between two readings; null where nothing was. */
+function since(before: PacedTraffic, now: PacedTraffic): PacedTraffic | null {
+  const ms = now.ms - before.ms;
+  return ms > 0 ? { bytes: Math.max(0, now.bytes - before.bytes), ms } : null;
+}
+
+/** Null where both are. */
+const sum = (a: PacedTraffic | null, b: PacedTraffic | null): PacedTraffic | null =>
+  a === null || b === null ? (a ?? b) : { bytes: a.bytes + b.bytes, ms: a.ms + b.ms };

@@ -1,0 +1,41 @@
+/** How large the frames of a job can be: whatever is larger is refused before it is there. */
+import { byteLength } from "../base/tensor.ts";
+import type { SegmentCost } from "../compile/segment.ts";
+
+/** What a message without tensors may come to: spans of activity, profiles of deep models. */
+const messageBytesMax = 256 * 1024;
+/** What the header says of one tensor, at most. */
+const entryBytesMax = 2048;
+
+const bytesOf = ({ outputs }: SegmentCost): number =>
+  outputs.reduce((sum, output) => sum + byteLength(output), 0);
+
+/** Features and labels, or gradients, at the model's widest border. */
+function borderBytes(costs: readonly SegmentCost[]): number {
+  const last = costs.at(-1);
+  // A label is an int64, and no answer of the model has more of them than float32 values.
+  const labels = last === undefined ? 0 : 2 * bytesOf(last);
+  return Math.max(0, ...costs.map(bytesOf)) + labels;
+}
+
+const outputsOf = (costs: readonly SegmentCost[]): number =>
+  costs.reduce((sum, { outputs }) => sum + outputs.length, 1);
+
+/** Largest frame, in bytes, that crosses a border between two stages. */
+export const borderFrameBytesMax = (costs: readonly SegmentCost[]): number =>
+  messageBytesMax + entryBytesMax * outputsOf(costs) + borderBytes(costs);
+
+/**
+ * Largest frame, in bytes, that a worker sends: a contribution of the whole model, or what
+ * crosses its widest border.
+ * @param parameters number of the model's parameters
+ */
+export function frameBytesMaxOf(costs: readonly SegmentCost[], parameters: number): number {
+  const contribution = costs.reduce(
+    (sum, { parameterBytes, stateBytes }) => sum + parameterBytes + stateBytes,
+    0,
+  );
+  // Optimizers keep three tensors beside a parameter at most, and paddings are short.
+  const tensors = 4 * parameters + outputsOf(costs);
+  return messageBytesMax + entryBytesMax * tensors + Math.max(contribution, borderBytes(costs));
+}

@@ -1,0 +1,161 @@
+/**
+ * A link between two workers, from its first message to its end. Who dialled says which node it
+ * is, in which term, and the secret that the coordinator drew for the two of them; who listens
+ * accepts or refuses. Then both send data messages, and each is kept until the other side has
+ * consumed it, so that what is lost with the link can go another way.
+ *
+ * `docs/protocol.md` has the rules as D1 to D10.
+ */
+import type { NodeId } from "../../base/ids.ts";
+import type { Cancel, Frame, Host, Link } from "../host.ts";
+import { Channel } from "../wire/channel.ts";
+import { type Decoded, decodePeerFrame } from "../wire/frame.ts";
+import type { DataMessage, PeerMessage, PeerRefusal } from "../wire/messages.ts";
+import type { Pace } from "../wire/pace.ts";
+
+/** Largest frame of somebody who has not been accepted. */
+const greetingBytesMax = 4 * 1024;
+/** Time for a greeting, and for the introduction that makes sense of it. */
+const greetingMsMax = 10_000;
+
+/** Why the other side is turned away, in a word and in a sentence. */
+export interface TurnedAway {
+  readonly reason: PeerRefusal;
+  readonly text: string;
+}
+
+/** Who says hello on a link that somebody has dialled. */
+export type Greeting = Extract<PeerMessage, { type: "peer" }>;
+
+export interface StraightHandlers {
+  /** A greeting on a link that was accepted; never called where this side dialled. */
+  onGreeting(link: StraightLink, greeting: Greeting): void;
+  /** The other side lets this one in. */
+  onAccepted(link: StraightLink): void;
+  /**
+   * A data message. `hold` counts it as not consumed until its answer is called; to be called
+   * before this returns.
+   */
+  onData(link: StraightLink, decoded: Decoded<DataMessage>, hold: () => () => void): void;
+  /** The link is gone, which happens once; why, and which word the other side said, if it did. */
+  onEnd(link: StraightLink, text: string, refusal: PeerRefusal | null): void;
+  /** A message has left under its pace: from when on its bytes were leaving, and for how long. */
+  onPaced(link: StraightLink, fromMs: number, ms: number): void;
+}
+
+/** What a link is given once it is known who is at its other end. */
+export interface Standing {
+  readonly node: NodeId;
+  /** Largest frame that the other side may send, in bytes. */
+  readonly frameBytesMax: number;
+  /** What is sent to it keeps to this. */
+  readonly pace: Pace;
+}
+
+export class StraightLink {
+  readonly #handlers: StraightHandlers;
+  readonly #channel: Channel<PeerMessage>;
+  /** What has been sent and not been consumed, in order. */
+  readonly #unconsumed = new Map<Frame, DataMessage>();
+  readonly #isDialled: boolean;
+  #greeted: Cancel;
+  #standing: Standing | null = null;
+  #refusal: PeerRefusal | null = null;
+
+  /** @param greeting what to say first, on a link that this side has dialled; null on one that it has accepted */
+  constructor(host: Host, link: Link, greeting: Greeting | null, handlers: StraightHandlers) {
+    this.#handlers = handlers;
+    this.#isDialled = greeting !== null;
+    this.#channel = new Channel<PeerMessage>(host, link, {
+      decode: decodePeerFrame,
+      onMessage: (decoded, frame) => this.#receive(decoded, frame),
+      onClose: (reason) => {
+        this.#greeted();
+        handlers.onEnd(this, reason, this.#refusal);
+      },
+      onBroken: ({ message: text }) => ({ type: "refuse", reason: "protocol", text }),
+      onPaced: (fromMs, ms) => handlers.onPaced(this, fromMs, ms),
+    });
+    this.#channel.limitFrames(greetingBytesMax);
+    this.#greeted = host.after(greetingMsMax, () => this.#expire());
+    if (greeting !== null) this.#channel.send(greeting);
+  }
+
+  /** Who is at the other end; null before that is known. */
+  get node(): NodeId | null {
+    return this.#standing?.node ?? null;
+  }
+
+  /** Bytes that were given to the link and that came over it. */
+  get bytes(): { readonly sent: number; readonly received: number } {
+    const { bytesSent, queuedBytes, bytesReceived } = this.#channel;
+    return { sent: bytesSent + queuedBytes, received: bytesReceived };
+  }
+
+  /** Messages that the other side may not have: what a link that has ended leaves to be sent again. */
+  get unconsumed(): ReadonlyMap<Frame, DataMessage> {
+    return this.#unconsumed;
+  }
+
+  /** It is known who is there: data may pass, both ways. */
+  stand(standing: Standing): void {
+    this.#greeted();
+    this.#standing = standing;
+    this.#channel.limitFrames(standing.frameBytesMax);
+    this.#channel.setPace(standing.pace);
+  }
+
+  /** Lets the other side in. */
+  accept(standing: Standing, term: number): void {
+    this.stand(standing);
+    this.#channel.send({ type: "accept", term });
+  }
+
+  /** Turns the other side away. */
+  refuse({ reason, text }: TurnedAway): void {
+    this.#channel.send({ type: "refuse", reason, text });
+    this.#channel.close(text);
+  }
+
+  send(frame: Frame, message: DataMessage): void {
+    this.#unconsumed.set(frame, message);
+    this.#channel.forward(frame, { onConsumed: () => this.#unconsumed.delete(frame) });
+  }
+
+  /** Ends it at once. What is unconsumed stays to be asked for. */
+  cut(reason: string): void {
+    this.#channel.cut(reason);
+  }
+
+  #receive(decoded: Decoded<PeerMessage>, frame: Frame): void {
+    const { message, tensors } = decoded;
+    switch (message.type) {
+      case "peer":
+        if (this.#isDialled || this.#standing !== null) return this.#unasked(message.type);
+        return this.#handlers.onGreeting(this, message);
+      case "accept":
+        if (!this.#isDialled || this.#standing !== null) return this.#unasked(message.type);
+        return this.#handlers.onAccepted(this);
+      case "refuse":
+        this.#refusal = message.reason;
+        return this.#channel.close(message.text);
+      case "feature":
+      case "gradient":
+        if (this.#standing === null) return this.#unasked(message.type);
+        return this.#handlers.onData(this, { message, tensors }, () => this.#channel.hold(frame));
+      case "ping":
+      case "pong":
+      case "ack":
+        return;
+    }
+  }
+
+  #unasked(type: string): void {
+    this.refuse({ reason: "protocol", text: `"${type}" is not what comes now` });
+  }
+
+  #expire(): void {
+    if (this.#isDialled) return this.#channel.close("no answer to the greeting");
+    this.refuse({ reason: "unknown", text: "nobody has introduced us in time" });
+  }
+}
