@@ -126,6 +126,34 @@ export function givenIdentity(certFile: string, keyFile: string): Identity {
   return { cert, key, ca: null };
 }
 
+/** A certificate that nobody vouches for: whoever connects knows its fingerprint. */
+export interface SelfSigned {
+  readonly cert: string;
+  readonly key: string;
+  /** See {@link fingerprintOf}. */
+  readonly fingerprint: string;
+}
+
+/** Makes a certificate for as long as a process lives; it is kept nowhere. */
+export async function selfSigned(name: string, now = Date.now()): Promise<SelfSigned> {
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(),
+    name: [{ CN: [`Edgeloom worker on ${name}`.slice(0, 64)] }],
+    notBefore: new Date(now - dayMs),
+    notAfter: new Date(now + caDays * dayMs),
+    signingAlgorithm: algorithm,
+    keys,
+    extensions: [
+      new BasicConstraintsExtension(false, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+    ],
+  });
+  const cert = certificate.toString("pem");
+  return { cert, key: await pemOfKey(keys.privateKey), fingerprint: fingerprintOf(cert) };
+}
+
 /** Asks of a certificate (PEM) whether it covers a host name or address, as TLS clients judge it. */
 export function coveredBy(certificate: string): (name: string) => boolean {
   const leaf = new X509Certificate(certificate);

@@ -16,7 +16,7 @@ import { ProtocolError } from "../base/errors.ts";
 import type { Ticket, Tickets, VoidTicket } from "../run/coordinator/admission.ts";
 import { readObserveMessage } from "../run/observe/messages.ts";
 import { decodeWorkerFrame, splitFrame } from "../run/wire/frame.ts";
-import { Bucket, type EdgeLimits } from "./limits.ts";
+import { type EdgeLimits, readAtMost } from "./limits.ts";
 import type { RunTokens, TokenCheck, TokenRole } from "./tokens.ts";
 
 /** Why the gate closes a connection: WebSocket close codes (RFC 6455) and words. */
@@ -69,7 +69,7 @@ export class Gate implements Tickets {
   /** Worker connections: the token is in the hello. `take` gets each when its token has been checked. */
   greetWorker(socket: WebSocket, raw: Socket, take: (socket: WebSocket) => void): void {
     this.#greet(socket, raw, tokenOfHello, take);
-    this.#pace(socket);
+    readAtMost(socket, this.#limits);
   }
 
   /** Observer connections: the token is in their only message. */
@@ -138,18 +138,6 @@ export class Gate implements Tickets {
     socket.on("close", () => {
       sockets.delete(socket);
       if (sockets.size === 0) this.#open.delete(id);
-    });
-  }
-
-  /** Reads on more slowly from who sends more messages than the limit: nobody honest is cut off by it. */
-  #pace(socket: WebSocket): void {
-    const { messagesPerSecond, messagesAtOnce } = this.#limits;
-    const bucket = new Bucket(messagesPerSecond, messagesAtOnce, performance.now());
-    socket.on("message", () => {
-      const waitMs = bucket.take(performance.now());
-      if (waitMs === 0 || socket.isPaused) return;
-      socket.pause();
-      setTimeout(() => socket.resume(), waitMs).unref();
     });
   }
 }

@@ -8,6 +8,7 @@ import type { SampleSource } from "../data/source.ts";
 import { callbackData, callbackEngine } from "../engine/callbacks.ts";
 import type { Engine, Host, Store } from "../run/host.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
+import { dialPeer } from "./peer-sockets.ts";
 
 export interface NodeHostOptions {
   readonly engine: Engine;
@@ -28,6 +29,7 @@ export function nodeHost(options: NodeHostOptions): Host {
     store: options.store,
     peakMemoryBytes,
     record: options.record,
+    dial: dialPeer,
   };
 }
 

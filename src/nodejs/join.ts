@@ -8,6 +8,7 @@ import type { WorkerEnd } from "../run/worker/worker.ts";
 import { readAddress, type ServerAddress, socketUrl, type Trust, trustOf } from "./address.ts";
 import { machineName, nodeHost, noStore } from "./host.ts";
 import { dialOptions, webSocketLink } from "./link.ts";
+import { listenForPeers, type PeerListener } from "./peer-sockets.ts";
 
 const defaultPatienceMs = 600_000;
 /** Time that a round under way is given to come to its end: less than machines give that are taken away. */
@@ -25,7 +26,16 @@ export interface JoinOptions {
   readonly duty: number;
   readonly memoryBytes: number | null;
   readonly ceilingBytesPerMs: number | null;
-  readonly train: SampleSource;
+  /** Null for an edge server, which needs no data. */
+  readonly train: SampleSource | null;
+  /** As what it joins, by a token of that role; a device where absent. */
+  readonly kind?: "device" | "edge";
+  /**
+   * "HOST:PORT" where other workers of the run may reach this one, so that data between them need
+   * not pass through the coordinator; nowhere where absent. On the loopback address it is
+   * for workers of this machine, anywhere else it is under TLS.
+   */
+  readonly listen?: string;
   readonly engine: Engine;
   /** How long it tries to come back where the link is lost; ten minutes where absent. */
   readonly patienceMs?: number;
@@ -50,18 +60,33 @@ export async function join(options: JoinOptions): Promise<Joined> {
   const { url, token, ca } = options;
   const address = readAddress("coordinator URL", url, { token, ca });
   const trust = await trustOf(address);
-  return connect(address, trust, (socket) => startWorker(socket, address, trust, options));
+  const door = options.listen === undefined ? null : await listenForPeers(options.listen);
+  try {
+    const start = (socket: WebSocket) => startWorker(socket, { address, trust, door }, options);
+    return await connect(address, trust, start);
+  } catch (error) {
+    door?.close();
+    throw error;
+  }
+}
+
+/** What a worker has open, or may open, beside its options. */
+interface Ways {
+  readonly address: ServerAddress;
+  readonly trust: Trust;
+  /** Where other workers come in; null where they do not. */
+  readonly door: PeerListener | null;
 }
 
 function startWorker(
   socket: WebSocket,
-  address: ServerAddress,
-  trust: Trust,
+  { address, trust, door }: Ways,
   options: JoinOptions,
 ): Joined {
   const { promise, resolve } = Promise.withResolvers<WorkerEnd>();
   const { token } = address;
-  const { engine, train, name, duty, memoryBytes, ceilingBytesPerMs } = options;
+  const { engine, train, name, kind = "device", duty } = options;
+  const { memoryBytes, ceilingBytesPerMs } = options;
   const dial = (done: Done<Link>): void => {
     connect(address, trust, webSocketLink).then(
       (value) => done({ ok: true, value }),
@@ -74,18 +99,23 @@ function startWorker(
     dial,
     {
       name,
-      kind: "device",
+      kind,
       token,
       machine: machineName(),
       duty,
       memoryBytes,
       ceilingBytesPerMs,
+      address: door?.address ?? null,
       patienceMs: options.patienceMs ?? defaultPatienceMs,
     },
     { onEvent: (event) => options.onEvent(event), onEnd: resolve },
   );
+  if (door !== null) door.onLink = (link) => worker.accept(link);
   return {
-    ended: promise.finally(() => engine.close()),
+    ended: promise.finally(() => {
+      door?.close();
+      return engine.close();
+    }),
     giveNotice: (text) => worker.giveNotice(text, noticeMs),
     leave: (text) => worker.leave(text),
   };

@@ -3,6 +3,7 @@
  * and how fast a member may talk. The numbers stand in `docs/security.md`.
  */
 import type { Socket } from "node:net";
+import type { WebSocket } from "ws";
 
 /** Limits of a server's edge. */
 export interface EdgeLimits {
@@ -78,4 +79,18 @@ export class Bucket {
     this.#atMs = nowMs;
     return this.#level >= 0 ? 0 : -this.#level / this.#perMs;
   }
+}
+
+/** Reads on more slowly from who sends more messages than the limit: nobody honest is cut off by it. */
+export function readAtMost(
+  socket: WebSocket,
+  { messagesPerSecond, messagesAtOnce }: Pick<EdgeLimits, "messagesPerSecond" | "messagesAtOnce">,
+): void {
+  const bucket = new Bucket(messagesPerSecond, messagesAtOnce, performance.now());
+  socket.on("message", () => {
+    const waitMs = bucket.take(performance.now());
+    if (waitMs === 0 || socket.isPaused) return;
+    socket.pause();
+    setTimeout(() => socket.resume(), waitMs).unref();
+  });
 }

@@ -6,6 +6,7 @@ import type { Engine } from "../run/host.ts";
 import { Worker } from "../run/worker/worker.ts";
 import { machineName, nodeHost, noStore } from "./host.ts";
 import { localLinks } from "./link.ts";
+import type { PeerListener } from "./peer-sockets.ts";
 
 export interface OwnWorkerOptions {
   readonly name: string;
@@ -14,6 +15,8 @@ export interface OwnWorkerOptions {
   readonly engine: Engine;
   readonly train: SampleSource | null;
   readonly test: SampleSource | null;
+  /** Where other workers of this machine reach it; nobody does where null or absent. */
+  readonly door?: PeerListener | null;
 }
 
 /**
@@ -26,10 +29,10 @@ export function startOwnWorker(
   options: OwnWorkerOptions,
   reject: (error: InputError) => void,
 ): void {
-  const { name, kind, token, engine, train, test } = options;
+  const { name, kind, token, engine, train, test, door = null } = options;
   const [near, far] = localLinks();
   coordinator.accept(far);
-  new Worker(
+  const worker = new Worker(
     nodeHost({ engine, train, test, store: noStore, record: () => {} }),
     near,
     {
@@ -41,6 +44,7 @@ export function startOwnWorker(
       duty: 1,
       memoryBytes: null,
       ceilingBytesPerMs: null,
+      address: door?.address ?? null,
     },
     {
       onEvent: () => {},
@@ -52,4 +56,5 @@ export function startOwnWorker(
       },
     },
   );
+  if (door !== null) door.onLink = (link) => worker.accept(link);
 }

@@ -93,7 +93,7 @@ export async function reachOf(options: ReachOptions): Promise<Reach> {
 }
 
 /** The host to tell others: where a server listens on all addresses, the first that leads out. */
-function shownHost(host: string): string {
+export function shownHost(host: string): string {
   if (host !== "0.0.0.0" && host !== "::") return host;
   const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   return all.find(({ internal, family }) => !internal && family === "IPv4")?.address ?? hostname();

@@ -3,6 +3,7 @@
  * those who look on, the coordinator's run folder, and an edge server's worker in
  * the same process. Composition only; every decision is in `run/`.
  */
+import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import type { Model } from "../compile/graph.ts";
 import type { SampleSource } from "../data/source.ts";
@@ -20,12 +21,13 @@ import { webSocketLink } from "./link.ts";
 import { checkFit } from "./measure.ts";
 import { RunMetrics } from "./metrics.ts";
 import { startOwnWorker } from "./own-worker.ts";
+import { listenForPeers, type PeerListener } from "./peer-sockets.ts";
 import type { ReachOptions } from "./reach.ts";
 import { type RecordListener, recorder } from "./recording.ts";
 import { completeFolder } from "./report.ts";
 import { discardRunFolder, type RunFolder } from "./run-folder.ts";
 import { folderStore } from "./store.ts";
-import { openWeb } from "./web.ts";
+import { openWeb, type Web, type WebOptions } from "./web.ts";
 
 /** Which job to serve, and where everything of it goes. */
 export interface ServeOptions {
@@ -107,7 +109,7 @@ async function open(options: ServeOptions): Promise<Serving> {
   const publish: RecordListener = (value, atMs) => hub.publish({ record: value, atMs });
   const listeners = [publish, metrics.add, desk.add, options.record];
   const record = recorder(folder, startedAt, listeners, (text) => coordinator.interrupt(text));
-  const web = await openWeb({
+  const { web, door, close } = await openSockets({
     ...access,
     port: options.port,
     runs: dirname(path),
@@ -129,19 +131,19 @@ async function open(options: ServeOptions): Promise<Serving> {
     }
     coordinator = coordinatorOf(options, tickets, record, resolve);
   } catch (error) {
-    web.close();
+    close();
     throw error;
   }
   startOwnWorker(
     coordinator,
-    { name: "edge", kind: "edge", token, engine, train: null, test: options.test },
+    { name: "edge", kind: "edge", token, engine, train: null, test: options.test, door },
     reject,
   );
   const closed = ended
     .then((end) => completeFolder(folder, end))
     .finally(() => {
       // The web first: observers read the rest of the log as they are sent away.
-      web.close();
+      close();
       metrics.close();
       log.close();
       journal.close();
@@ -158,6 +160,30 @@ async function open(options: ServeOptions): Promise<Serving> {
     ended: closed,
     interrupt: (text) => coordinator.interrupt(text),
   };
+}
+
+/** What a served run listens on. */
+interface Sockets {
+  readonly web: Web;
+  /** Where workers of this machine reach the server's own one; null where only others would come. */
+  readonly door: PeerListener | null;
+  close(): void;
+}
+
+async function openSockets(options: WebOptions): Promise<Sockets> {
+  // From another machine, the way to the server's own worker is the one to the coordinator.
+  const door = options.reach.identity === null ? await listenForPeers("127.0.0.1:0") : null;
+  try {
+    const web = await openWeb(options);
+    const close = (): void => {
+      web.close();
+      door?.close();
+    };
+    return { web, door, close };
+  } catch (error) {
+    door?.close();
+    throw error;
+  }
 }
 
 /** The coordinator, which goes on with what the folder holds of the run. */
@@ -177,6 +203,7 @@ function coordinatorOf(
       model,
       tickets,
       edges: 1,
+      drawSecret: () => randomBytes(32).toString("base64url"),
       journal,
       ...(legacy === undefined ? {} : { legacy }),
       patienceMs,
