@@ -23,12 +23,18 @@ export interface Stranger {
   readonly host: Host;
   /** One more connection to the coordinator. */
   connect(): Link;
+  /** One more connection to the edge server, which listens where the test says so. */
+  connectToEdge(): Link;
 }
 
 export interface BesideOptions {
   readonly engine?: () => Engine;
   /** Whether the job waits for device c; otherwise it is only there. */
   readonly isAwaited?: boolean;
+  /** Whether the edge server can be reached, so that data go straight. */
+  readonly isStraight?: boolean;
+  /** Number of the first secret that is drawn. */
+  readonly secretsFrom?: number;
   readonly untilMs?: number;
 }
 
@@ -62,7 +68,13 @@ export const helloOf = (node: SimNode): Hello => ({
 /** Runs the job to its end, or until it is clear that there will be none. */
 export async function runBeside(
   begin: (stranger: Stranger) => void,
-  { engine = nullEngine, isAwaited = true, untilMs = 600_000 }: BesideOptions = {},
+  {
+    engine = nullEngine,
+    isAwaited = true,
+    isStraight = false,
+    secretsFrom = 0,
+    untilMs = 600_000,
+  }: BesideOptions = {},
 ) {
   const world = new World();
   const job = smallJob();
@@ -73,6 +85,12 @@ export async function runBeside(
   const workers = new Map<string, WorkerEnd>();
   const files = new Map<string, Uint8Array>();
   const engines: Engine[] = [];
+  let edge: Worker | null = null;
+  const connectToEdge = (): Link => {
+    const [near, far] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
+    edge?.accept(far);
+    return near;
+  };
   const hostOf = (node: SimNode | null): Host => {
     const made = engine();
     engines.push(made);
@@ -86,9 +104,13 @@ export async function runBeside(
       test: node?.test ?? null,
       files: node === null ? files : new Map(),
       record: (record) => records.push(record),
+      dial: (_address, done) => {
+        world.after(2, () => done({ ok: true, value: connectToEdge() }));
+      },
     });
   };
   const nodes = smallFleet(job);
+  let secrets = secretsFrom;
   const coordinator = new Coordinator(
     hostOf(null),
     {
@@ -97,6 +119,7 @@ export async function runBeside(
       model: smallModel(),
       tickets: new Map(nodes.map((node) => [node.name, { kind: node.kind }])),
       edges: 1,
+      drawSecret: () => `secret number ${String(secrets++).padStart(8, "0")}`,
     },
     (end) => ends.push(end),
   );
@@ -108,13 +131,21 @@ export async function runBeside(
   for (const node of nodes) {
     const host = hostOf(node);
     if (node.name === "c") {
-      begin({ world, node, host, connect });
+      begin({ world, node, host, connect, connectToEdge });
       continue;
     }
-    new Worker(host, connect(), optionsOf(node), {
-      onEvent: () => {},
-      onEnd: (end) => workers.set(node.name, end),
-    });
+    const isReached = isStraight && node.kind === "edge";
+    const address = isReached ? { url: "edge", fingerprint: "e".repeat(43) } : null;
+    const worker = new Worker(
+      host,
+      connect(),
+      { ...optionsOf(node), address },
+      {
+        onEvent: () => {},
+        onEnd: (end) => workers.set(node.name, end),
+      },
+    );
+    if (isReached) edge = worker;
   }
   await world.run(() => ends.length > 0 || world.now() > untilMs);
   for (const made of engines) await made.close();

@@ -361,6 +361,28 @@ describe("somebody at a worker's door", () => {
     expect(near.ways.at(-1)).toMatch(/straight/);
   });
 
+  it("D3: speaks for nobody but itself", async () => {
+    const far = new Side(edge);
+    far.adopt([toA, { ...toA, node: "b" }]);
+    far.neighbours.begin(0);
+    const { heard } = await answersTo(far, [{ ...greeting, node: "b" }]);
+    expect(heard).toEqual([{ type: "accept", term: 1 }]);
+    const [near, other] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
+    far.neighbours.accept(other);
+    const channel = new Channel<PeerMessage>(timeOf(world), near, {
+      decode: decodePeerFrame,
+      onMessage: ({ message }) => {
+        // What a would send, on the link of b.
+        if (message.type === "accept") channel.send(feature(0), tensors());
+      },
+      onClose: () => {},
+    });
+    channel.send({ ...greeting, node: "b" });
+    await runUntil(world.now() + 1000);
+    expect(far.ways.at(-1)).toMatch(/^b straight/);
+    expect(far.taken).toEqual([]);
+  });
+
   it("D3: takes the place of its own link that it has given up", async () => {
     const { near, far } = await standing();
     far.neighbours.send(gradient(0), tensors());
