@@ -6,6 +6,7 @@ import { runId } from "../../src/base/ids.ts";
 import { Coordinator } from "../../src/run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../../src/run/coordinator/farewell.ts";
 import type { Engine, Host, Link } from "../../src/run/host.ts";
+import type { Job } from "../../src/run/job.ts";
 import type { RunRecord } from "../../src/run/metrics/record.ts";
 import { type Hello, protocolVersions } from "../../src/run/wire/messages.ts";
 import { Worker, type WorkerEnd } from "../../src/run/worker/worker.ts";
@@ -65,6 +66,22 @@ export const helloOf = (node: SimNode): Hello => ({
   dials: false,
 });
 
+/** What a node, or the coordinator, has in its world. */
+const ownWorld = (node: SimNode | null, { batch }: Job) => ({
+  name: node?.name ?? "coordinator",
+  seed: 1,
+  profile: node?.profile ?? null,
+  batch,
+  train: node?.train ?? null,
+  test: node?.test ?? null,
+});
+
+/** Numbers that look like secrets; nobody guesses here. */
+const counting = (from: number) => {
+  let next = from;
+  return () => `secret number ${String(next++).padStart(8, "0")}`;
+};
+
 /** Runs the job to its end, or until it is clear that there will be none. */
 export async function runBeside(
   begin: (stranger: Stranger) => void,
@@ -86,31 +103,23 @@ export async function runBeside(
   const files = new Map<string, Uint8Array>();
   const engines: Engine[] = [];
   let edge: Worker | null = null;
-  const connectToEdge = (): Link => {
+  const linkTo = (accept: (link: Link) => void): Link => {
     const [near, far] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
-    edge?.accept(far);
+    accept(far);
     return near;
   };
+  const connectToEdge = (): Link => linkTo((link) => edge?.accept(link));
   const hostOf = (node: SimNode | null): Host => {
     const made = engine();
     engines.push(made);
-    return simHost(world, {
-      name: node?.name ?? "coordinator",
-      seed: 1,
-      engine: made,
-      profile: node?.profile ?? null,
-      batch: job.batch,
-      train: node?.train ?? null,
-      test: node?.test ?? null,
-      files: node === null ? files : new Map(),
-      record: (record) => records.push(record),
-      dial: (_address, done) => {
-        world.after(2, () => done({ ok: true, value: connectToEdge() }));
-      },
-    });
+    const record = (told: RunRecord) => records.push(told);
+    const own = { engine: made, files: node === null ? files : new Map(), record };
+    const dial: Host["dial"] = (_address, done) => {
+      world.after(2, () => done({ ok: true, value: connectToEdge() }));
+    };
+    return simHost(world, { ...ownWorld(node, job), ...own, dial });
   };
   const nodes = smallFleet(job);
-  let secrets = secretsFrom;
   const coordinator = new Coordinator(
     hostOf(null),
     {
@@ -119,15 +128,11 @@ export async function runBeside(
       model: smallModel(),
       tickets: new Map(nodes.map((node) => [node.name, { kind: node.kind }])),
       edges: 1,
-      drawSecret: () => `secret number ${String(secrets++).padStart(8, "0")}`,
+      drawSecret: counting(secretsFrom),
     },
     (end) => ends.push(end),
   );
-  const connect = (): Link => {
-    const [near, far] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
-    coordinator.accept(far);
-    return near;
-  };
+  const connect = (): Link => linkTo((link) => coordinator.accept(link));
   for (const node of nodes) {
     const host = hostOf(node);
     if (node.name === "c") {
@@ -136,15 +141,9 @@ export async function runBeside(
     }
     const isReached = isStraight && node.kind === "edge";
     const address = isReached ? { url: "edge", fingerprint: "e".repeat(43) } : null;
-    const worker = new Worker(
-      host,
-      connect(),
-      { ...optionsOf(node), address },
-      {
-        onEvent: () => {},
-        onEnd: (end) => workers.set(node.name, end),
-      },
-    );
+    const options = { ...optionsOf(node), address };
+    const onEnd = (end: WorkerEnd) => workers.set(node.name, end);
+    const worker = new Worker(host, connect(), options, { onEvent: () => {}, onEnd });
     if (isReached) edge = worker;
   }
   await world.run(() => ends.length > 0 || world.now() > untilMs);
