@@ -27,7 +27,12 @@ import type { ChainPlan, CopyPlan, Plan } from "../plan/plan.ts";
 import { mergeGroups } from "../run/coordinator/round.ts";
 import type { Engine } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
-import { type RunRecord, standing } from "../run/metrics/record.ts";
+import {
+  type Participant,
+  type RoundCommitted,
+  type RunRecord,
+  standing,
+} from "../run/metrics/record.ts";
 import { drawNoise } from "../run/noise.ts";
 import type { Contribution } from "../sync/sync.ts";
 
@@ -59,13 +64,14 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
     if (record.type !== "round") continue;
     const current: Plan = present(plan, "a plan before the first round");
     const brought = new Map<CopyId, Contribution>();
-    for (const { chain: id, samples, passes } of record.participants) {
+    for (const participant of record.participants) {
+      const { chain: id, samples } = participant;
       const chain = present(
         current.chains.find((candidate) => candidate.id === id),
         id,
       );
       const run = new ChainReplay(options, { graph, segments, plan: current, chain });
-      const results = await run.train({ ...record, passes }, trained);
+      const results = await run.train(record, participant, trained);
       for (const [copy, tensors] of results) brought.set(copy, { samples, tensors });
     }
     for (const [name, value] of mergeGroups(current, brought)) trained.set(name, value);
@@ -108,6 +114,8 @@ class ChainReplay {
   readonly #stages: readonly Stage[];
   #learningRate = 0;
   #firstStep = 0;
+  /** Batches of the round. */
+  #work = 0;
 
   constructor(
     options: ReplayOptions,
@@ -144,15 +152,17 @@ class ChainReplay {
   }
 
   async train(
-    at: { round: number; learningRate: number; passes: readonly string[] | undefined },
+    { round, learningRate }: RoundCommitted,
+    { passes, steps }: Participant,
     trained: ReadonlyMap<string, Tensor>,
   ): Promise<Map<CopyId, Map<string, Tensor>>> {
-    const { work } = this.#chain;
-    this.#learningRate = at.learningRate;
-    this.#firstStep = at.round * work;
+    const work = steps ?? this.#chain.work;
+    this.#work = work;
+    this.#learningRate = learningRate;
+    this.#firstStep = round * this.#chain.work;
     for (const [i, stage] of this.#stages.entries()) {
       // What takes the passes in another order computes the same, unless the log says so.
-      stage.passes = at.passes?.[i] || "FB".repeat(work);
+      stage.passes = passes?.[i] || "FB".repeat(work);
       for (const port of neededPorts(stage.programs)) {
         stage.held.set(key(port), present(trained.get(port.of), port.of));
       }
@@ -176,7 +186,7 @@ class ChainReplay {
     for (const [i, stage] of this.#stages.entries()) {
       const { forward, backward, features, gradients } = stage;
       const isForward = stage.programs.step !== null || stage.passes[forward + backward] === "F";
-      if (forward < this.#chain.work && isForward) {
+      if (forward < this.#work && isForward) {
         if (i === 0) this.#draw(forward);
         const feature = features.get(forward);
         if (feature === undefined) continue;

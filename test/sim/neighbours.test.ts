@@ -11,7 +11,7 @@ import { decodePeerFrame, decodeWorkerFrame } from "../../src/run/wire/frame.ts"
 import type { DataMessage, Introduction, PeerMessage } from "../../src/run/wire/messages.ts";
 import { Pace } from "../../src/run/wire/pace.ts";
 import { Neighbours } from "../../src/run/worker/neighbours.ts";
-import type { StageSetup } from "../../src/run/worker/stage-runner.ts";
+import type { StageSetup } from "../../src/run/worker/stage-setup.ts";
 import { simLinks } from "../../src/sim/link.ts";
 import { World } from "../../src/sim/world.ts";
 import { timeOf } from "./wire.ts";

@@ -196,6 +196,22 @@ describe("a pipeline over three nodes", () => {
     },
   );
 
+  test("R15: frees a server that gives notice after a window of batches, and the replay knows", async () => {
+    const change = {
+      localBatches: 60,
+      rounds: 2,
+      optimizer: { learningRate: 0.02, momentum: 0.9 },
+    };
+    const fault = { kind: "notice", node: "near", atMs: 200, withinMs: 5000, forMs: 300 } as const;
+    const way = { schedule: "window", window: 2 } as const;
+    const { rounds, records } = await train(way, change, [fault]);
+    const [first, second] = rounds.map(({ participants }) => participants[0]?.steps);
+    expect(first).toBeGreaterThan(2);
+    expect(first).toBeLessThan(40);
+    expect(second).toBeUndefined();
+    expect(records.filter(({ type }) => type === "left")).toHaveLength(1);
+  });
+
   test("loses no update when a server in the middle is lost and comes back", async () => {
     const fault = { kind: "crash", node: "near", atMs: 150, forMs: 500 } as const;
     const change = { optimizer: { learningRate: 0.05, momentum: 0.9 } };

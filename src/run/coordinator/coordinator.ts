@@ -194,6 +194,10 @@ export class Coordinator {
       case "contribution":
         this.#rounds.contributed(member, message, tensors);
         return this.#decide();
+      case "progress":
+        return;
+      case "curtailed":
+        return this.#rounds.curtailed(member, message);
       case "evaluation":
         if (this.#examiner.take(member.id, message)) this.#members.answered(member);
         return this.#decide();
@@ -241,6 +245,7 @@ export class Coordinator {
     member.isLeaving = true;
     this.#planning.outdate(`${member.hello.name} is leaving: ${text}`);
     if (this.#phase.kind !== "round") this.#release(member);
+    else this.#rounds.curtail(member.id);
     this.#decide();
   }
 

@@ -14,7 +14,8 @@ import type { TrainingState } from "./training-state.ts";
 
 /** One chain's standing in a round. */
 interface ChainState {
-  readonly plan: ChainPlan;
+  /** As the plan has it, with fewer batches where the round was curtailed. */
+  plan: ChainPlan;
   /** Why it is out of the round; null while it is in. */
   dropped: string | null;
   readonly contributions: Map<CopyId, { message: ContributionMessage; tensors: Tensors }>;
@@ -120,6 +121,8 @@ export class Round {
     if (!chain.plan.stages.some((stage) => stage.copy === id)) return null;
     const copy = this.#copy(id);
     if (copy.node !== from) return null;
+    const { work } = chain.plan;
+    if (message.steps !== work) return `${message.steps} batches of the round's ${work}`;
     const problem = state.misfit(copy, tensors);
     if (problem !== null) return problem;
     const diverged = firstNotFinite(tensors);
@@ -134,6 +137,19 @@ export class Round {
       this.#diverged++;
     }
     return null;
+  }
+
+  /**
+   * A chain's source ends the round with the batches that have begun. Nobody who keeps to the protocol
+   * has brought anything by then: no stage is done before the source.
+   * @returns whether it is so: false where it has no such right, or there is nothing to shorten
+   */
+  shorten(from: NodeId, id: string, work: number): boolean {
+    const chain = this.#chains.get(id as ChainId);
+    if (chain === undefined || chain.dropped !== null || chain.plan.source !== from) return false;
+    if (work < 1 || work >= chain.plan.work || chain.contributions.size > 0) return false;
+    chain.plan = { ...chain.plan, work };
+    return true;
   }
 
   /** Chains that are in, incomplete and pass through `node`; all of them where `node` is null. */
@@ -156,6 +172,13 @@ export class Round {
 
   #copy(id: CopyId): CopyPlan {
     return present(this.#copies.get(id), id);
+  }
+
+  #planned(id: ChainId): ChainPlan {
+    return present(
+      this.#plan.chains.find((chain) => chain.id === id),
+      id,
+    );
   }
 
   nodesOf(chain: ChainId): NodeId[] {
@@ -189,6 +212,7 @@ export class Round {
       node: plan.source,
       copies: plan.stages.map((stage) => stage.copy),
       ...passesOf(plan, contributions),
+      ...(plan.work === this.#planned(plan.id).work ? {} : { steps: plan.work }),
       samples: samplesOf(plan.source),
       loss:
         [...contributions.values()]

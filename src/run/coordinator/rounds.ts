@@ -12,6 +12,7 @@ import type { Participant, RoundCommitted } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type {
   ContributionMessage,
+  CurtailedMessage,
   FeatureMessage,
   GradientMessage,
   RejectMessage,
@@ -163,6 +164,28 @@ export class Rounds {
   contributed(member: Member, message: ContributionMessage, tensors: Tensors): void {
     const problem = this.#current?.round.take(member.id, message, tensors, this.#state) ?? null;
     if (problem !== null) member.channel.close(`sent a contribution with ${problem}`);
+  }
+
+  /** Asks the chains through a node, or all of them, to end the round with the batches that have begun. */
+  curtail(node: NodeId | null): void {
+    if (this.#current === null) return;
+    const { round, plan } = this.#current;
+    for (const chain of round.pendingThrough(node)) {
+      const source = this.#members.get(present(round.nodesOf(chain)[0], "a source"));
+      source?.channel.send({ type: "curtail", term: plan.term, round: round.number, chain });
+    }
+  }
+
+  /** A source has ended its chain's round early: the other stages are told. */
+  curtailed(member: Member, { term, round: number, chain, work }: CurtailedMessage): void {
+    if (this.#current === null || this.#current.plan.term !== term) return;
+    const { round } = this.#current;
+    if (round.number !== number || !round.shorten(member.id, chain, work)) return;
+    const others = new Set(round.nodesOf(chain as ChainId));
+    // Another stage on the source's own node has to hear of it as well; the source's has.
+    for (const node of others) {
+      this.#members.get(node)?.channel.send({ type: "shorten", term, round: number, chain, work });
+    }
   }
 
   /** A chain whose messages do not fit is at an end, and with it its source, which began it. */

@@ -105,6 +105,7 @@ const record = z.discriminatedUnion("type", [
         samples: count,
         loss: z.nullable(z.number()),
         passes: z.optional(z.array(passes)),
+        steps: z.optional(count),
       }),
     ),
     dropped: z.array(z.object({ chain: id, reason: z.string() })),

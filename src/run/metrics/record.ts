@@ -103,6 +103,8 @@ export interface Participant {
    * depends on it: under the schedule `window`. Absent elsewhere.
    */
   readonly passes?: readonly string[];
+  /** Batches that it trained, where the round was ended before it had as many as the plan says. */
+  readonly steps?: number;
 }
 
 /** Time that a node held its processor in a round, sleeping included, by kind of program. */

@@ -175,6 +175,26 @@ const contribution = z.strictObject({
   peakRssBytes: z.nullable(count),
 });
 
+/** How a copy's round goes, every second at most; what it says of `steps` and `held` is since the round's start. */
+const progress = z.strictObject({
+  type: z.literal("progress"),
+  term: count,
+  round: count,
+  chain: id,
+  copy: id,
+  steps: count,
+  held: heldSchema,
+});
+
+/** The source's answer to `curtail`: the chain's round has so many batches. */
+const curtailed = z.strictObject({
+  type: z.literal("curtailed"),
+  term: count,
+  round: count,
+  chain: id,
+  work: count,
+});
+
 const evaluation = z.strictObject({
   type: z.literal("evaluation"),
   round: count,
@@ -251,6 +271,21 @@ const abandon = z.strictObject({
   round: count,
   chain: id,
 });
+/** To the source: the chain's round is to end with the batches that have begun. */
+const curtail = z.strictObject({
+  type: z.literal("curtail"),
+  term: count,
+  round: count,
+  chain: id,
+});
+/** To all stages: the chain's round has so many batches, fewer than the plan says. */
+const shorten = z.strictObject({
+  type: z.literal("shorten"),
+  term: count,
+  round: count,
+  chain: id,
+  work: count,
+});
 /** Asks a node with held-out data to measure the attached weights. */
 const evaluate = z.strictObject({
   type: z.literal("evaluate"),
@@ -269,6 +304,8 @@ const workerMessage = z.discriminatedUnion("type", [
   feature,
   gradient,
   contribution,
+  progress,
+  curtailed,
   evaluation,
   reject,
   activity,
@@ -287,6 +324,8 @@ const coordinatorMessage = z.discriminatedUnion("type", [
   plan,
   begin,
   abandon,
+  curtail,
+  shorten,
   evaluate,
   watch,
   stop,
@@ -343,6 +382,8 @@ export type BeginMessage = Immutable<z.infer<typeof begin>>;
 /** What crosses a border between two stages. */
 export type DataMessage = FeatureMessage | GradientMessage;
 export type ContributionMessage = Immutable<z.infer<typeof contribution>>;
+export type ProgressMessage = Immutable<z.infer<typeof progress>>;
+export type CurtailedMessage = Immutable<z.infer<typeof curtailed>>;
 export type RejectMessage = Immutable<z.infer<typeof reject>>;
 export type EvaluationMessage = Immutable<z.infer<typeof evaluation>>;
 export type JobSpec = Immutable<z.infer<typeof jobSpecSchema>>;

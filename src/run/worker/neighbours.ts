@@ -23,7 +23,7 @@ import type { StraightTraffic } from "../metrics/record.ts";
 import { type Decoded, encodeFrame, type Tensors } from "../wire/frame.ts";
 import type { DataMessage, Introduction, PeerRefusal } from "../wire/messages.ts";
 import { Pace } from "../wire/pace.ts";
-import type { StageSetup } from "./stage-runner.ts";
+import type { StageSetup } from "./stage-setup.ts";
 import { type Greeting, StraightLink, type TurnedAway } from "./straight-link.ts";
 
 /** Pauses between two attempts: doubled from the first to the longest, of which a random half is taken off. */

@@ -10,42 +10,23 @@
  * 3. After `abandon` nothing is sent and no result is used.
  */
 import { AssertionError, present } from "../../base/assert.ts";
-import type { CopyId, NodeId } from "../../base/ids.ts";
+import type { NodeId } from "../../base/ids.ts";
 import { sameType, type Tensor, tensor, zeros } from "../../base/tensor.ts";
 import type { CodecName } from "../../codec/codec.ts";
-import { movedPorts, type Port, type Program, type StagePrograms } from "../../compile/program.ts";
-import type { ChainPlan } from "../../plan/plan.ts";
+import { movedPorts, type Port, type Program } from "../../compile/program.ts";
 import type { EngineAnswer, EngineRun, Host, Outcome, Slot } from "../host.ts";
 import type { PacedTraffic, StraightTraffic } from "../metrics/record.ts";
 import { drawNoise } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
-import type { FeatureMessage, GradientMessage, JobSpec, Message } from "../wire/messages.ts";
+import type { FeatureMessage, GradientMessage, Message } from "../wire/messages.ts";
 import { decodeBorder, encodeBorder } from "./border.ts";
-import type { CopyTensors, Place } from "./copy-tensors.ts";
+import type { Place } from "./copy-tensors.ts";
+import { StageAccount } from "./stage-account.ts";
 import { mayGoForward, nextPass, type StageOrder, stageOrder } from "./stage-order.ts";
+import type { StageSetup } from "./stage-setup.ts";
 
-/** What a stage is, fixed for a term. */
-export interface StageSetup {
-  readonly chain: ChainPlan;
-  readonly stage: number;
-  readonly copy: CopyId;
-  readonly programs: StagePrograms;
-  /** Neighbours; null at the ends of the chain. */
-  readonly upstream: NodeId | null;
-  readonly downstream: NodeId | null;
-  /** Codec of features that arrive here and leave here, and of gradients likewise. */
-  readonly codecs: {
-    readonly featureIn: CodecName;
-    readonly featureOut: CodecName;
-    readonly gradientIn: CodecName;
-    readonly gradientOut: CodecName;
-  };
-  readonly job: JobSpec;
-  /** Name under which the source draws its batches. */
-  readonly sourceName: string;
-  /** The copy's tensors in the engine. */
-  readonly tensors: CopyTensors;
-}
+/** A stage tells its progress so often, at most. */
+const progressMs = 1000;
 
 /** What a stage needs of its worker. */
 export interface StageSurroundings {
@@ -84,26 +65,26 @@ interface Pass {
 export class StageRunner {
   readonly #setup: StageSetup;
   readonly #around: StageSurroundings;
-  readonly #order: StageOrder;
+  #order: StageOrder;
   readonly #term: number;
-  readonly #round: number;
+  readonly round: number;
   readonly #learningRate: number;
   /** Passes done each way. */
   #forward = 0;
   #backward = 0;
   #isDrawing = false;
   #isBusy = false;
+  #isGoingForward = false;
   #isAbandoned = false;
   /** What has arrived and waits for its turn, by step. */
   readonly #features = new Map<number, StageBatch>();
   readonly #gradients = new Map<number, readonly Tensor[]>();
   /** Versions that the batches under way went forward with, by step. */
   readonly #stashed = new Map<number, Place>();
-  /** The passes taken, where their order depends on what arrived when: see `ContributionMessage`. */
-  #passes = "";
-  #lossSum: number | null = 0;
-  #computeMs = 0;
-  readonly #held = { forward: 0, backward: 0, update: 0, step: 0 };
+  readonly #account = new StageAccount();
+  /** When progress was told last. */
+  #toldMs: number;
+  #hasContributed = false;
 
   constructor(
     setup: StageSetup,
@@ -114,8 +95,13 @@ export class StageRunner {
     this.#around = around;
     this.#order = stageOrder(setup.chain, setup.stage, setup.job.optimizer.accumulate);
     this.#term = at.term;
-    this.#round = at.round;
+    this.round = at.round;
     this.#learningRate = at.learningRate;
+    this.#toldMs = around.host.now();
+  }
+
+  get isSource(): boolean {
+    return this.#setup.upstream === null;
   }
 
   /** Starts the first batch where this stage is the source; otherwise features will come. */
@@ -126,6 +112,26 @@ export class StageRunner {
   /** The chain is out of the round. */
   abandon(): void {
     this.#isAbandoned = true;
+  }
+
+  /**
+   * At the source: the round is to end with the batches that have begun.
+   * @returns their number, up to the end of an update
+   */
+  curtail(): number {
+    const { accumulate, work } = this.#order;
+    const begun = Math.max(1, this.#forward + (this.#isGoingForward ? 1 : 0));
+    this.shorten(Math.min(work, Math.ceil(begun / accumulate) * accumulate));
+    return this.#order.work;
+  }
+
+  /** The round has fewer batches than the plan says. */
+  shorten(work: number): void {
+    if (this.#isAbandoned || work >= this.#order.work) return;
+    this.#order = { ...this.#order, work };
+    if (this.#isBusy) return;
+    if (this.#backward === work) this.#contribute();
+    else this.#advance();
   }
 
   /** A feature from the stage before, with labels. A message of another round or step is void. */
@@ -155,14 +161,14 @@ export class StageRunner {
   }
 
   #isOfRound(message: FeatureMessage | GradientMessage): boolean {
-    return !this.#isAbandoned && message.term === this.#term && message.round === this.#round;
+    return !this.#isAbandoned && message.term === this.#term && message.round === this.round;
   }
 
   /** Takes the next pass that the schedule allows, if what it needs is there. */
   #advance(): void {
     if (this.#isAbandoned) return;
     const [forward, backward] = [this.#forward, this.#backward];
-    if (this.#setup.upstream === null && mayGoForward(this.#order, { forward, backward })) {
+    if (this.isSource && mayGoForward(this.#order, { forward, backward })) {
       this.#draw(forward);
     }
     if (this.#isBusy) return;
@@ -176,6 +182,7 @@ export class StageRunner {
     });
     if (pass === "forward" && feature !== undefined) {
       this.#isBusy = true;
+      this.#isGoingForward = true;
       this.#features.delete(forward);
       this.#goForward(forward, feature);
     } else if (pass === "backward" && gradients !== undefined) {
@@ -204,7 +211,7 @@ export class StageRunner {
 
   /** Rounds have equal work under one job, so it is a function of round and step. */
   #globalStep(step: number): number {
-    return this.#round * this.#setup.chain.work + step;
+    return this.round * this.#setup.chain.work + step;
   }
 
   #goForward(step: number, batch: StageBatch): void {
@@ -242,8 +249,7 @@ export class StageRunner {
     });
     const use = (answer: EngineAnswer): void => {
       const loss = present(answer.outputs.get(portOf(program.outputs, "loss").name), "loss").data;
-      this.#lossSum =
-        this.#lossSum === null || loss === null ? null : this.#lossSum + Number(loss[0]);
+      this.#account.lost(loss === null ? null : Number(loss[0]));
       this.#forward++;
       this.#wentBack(pass.step, answer, portsOf(program.outputs, "gradient"));
     };
@@ -292,14 +298,27 @@ export class StageRunner {
   }
 
   #passed(pass: "F" | "B"): void {
-    if (this.#order.schedule === "window" && this.#setup.programs.step === null)
-      this.#passes += pass;
+    const { schedule, work } = this.#order;
+    if (schedule === "window" && this.#setup.programs.step === null) this.#account.passed(pass);
     this.#isBusy = false;
-    if (this.#backward === this.#order.work) this.#contribute();
-    else this.#advance();
+    this.#isGoingForward = false;
+    if (this.#backward === work) return this.#contribute();
+    if (pass === "B" && this.#around.host.now() >= this.#toldMs + progressMs) this.#tell();
+    this.#advance();
+  }
+
+  /** Says how the round goes, so that the coordinator can think again before its end. */
+  #tell(): void {
+    this.#toldMs = this.#around.host.now();
+    const { chain, copy } = this.#setup;
+    const at = { term: this.#term, round: this.round, chain: chain.id, copy };
+    const { held } = this.#account;
+    this.#around.send({ type: "progress", ...at, steps: this.#backward, held });
   }
 
   #contribute(): void {
+    if (this.#hasContributed) return;
+    this.#hasContributed = true;
     const { chain, copy, programs, tensors } = this.#setup;
     const steps = this.#backward;
     const names = new Map<Slot, string>();
@@ -310,20 +329,20 @@ export class StageRunner {
       if (!outcome.ok) return this.#around.fail(outcome.error);
       const named = new Map<string, Tensor>();
       for (const [slot, value] of outcome.value) named.set(present(names.get(slot), slot), value);
-      const loss = programs.step === null || this.#lossSum === null ? null : this.#lossSum / steps;
+      const { meanLoss: loss, passes, computeMs, held } = this.#account;
       this.#around.send(
         {
           type: "contribution",
-          id: `${this.#term}/${this.#round}/${copy}`,
+          id: `${this.#term}/${this.round}/${copy}`,
           term: this.#term,
-          round: this.#round,
+          round: this.round,
           chain: chain.id,
           copy,
           loss,
           steps,
-          passes: this.#passes,
-          computeMs: this.#computeMs,
-          held: { ...this.#held },
+          passes,
+          computeMs,
+          held,
           paced: this.#around.paced(),
           straight: this.#straight(),
           peakRssBytes: this.#around.host.peakMemoryBytes(),
@@ -371,8 +390,7 @@ export class StageRunner {
       (outcome, busyMs) => {
         if (this.#isAbandoned) return;
         if (!outcome.ok) return this.#around.fail(outcome.error);
-        this.#computeMs += outcome.value.computeMs;
-        if (program.kind !== "evaluate") this.#held[program.kind] += busyMs;
+        this.#account.ran(program.kind, outcome.value.computeMs, busyMs);
         use(outcome.value);
       },
     );
@@ -415,7 +433,7 @@ export class StageRunner {
   #reject(text: string): void {
     this.#isAbandoned = true;
     const chain = this.#setup.chain.id;
-    this.#around.send({ type: "reject", term: this.#term, round: this.#round, chain, text });
+    this.#around.send({ type: "reject", term: this.#term, round: this.round, chain, text });
   }
 
   /** Decodes what was received; what does not fit the ports ends the chain's round. */
@@ -437,7 +455,7 @@ export class StageRunner {
         type,
         to,
         term: this.#term,
-        round: this.#round,
+        round: this.round,
         step,
         chain: chain.id,
         stage: stage + hop,

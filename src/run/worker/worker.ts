@@ -13,13 +13,11 @@
  */
 import { present } from "../../base/assert.ts";
 import { ModelError, PlanError } from "../../base/errors.ts";
-import { type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
-import type { Tensor } from "../../base/tensor.ts";
-import { neededPorts, type Program } from "../../compile/program.ts";
+import { type NodeId, nodeId } from "../../base/ids.ts";
 import { checkPlan } from "../../plan/check.ts";
 import { linkRate } from "../../plan/link-rate.ts";
-import type { ChainPlan, Plan } from "../../plan/plan.ts";
-import type { Cancel, Host, Link, PeerAddress, Slot } from "../host.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { Cancel, Host, Link, PeerAddress } from "../host.ts";
 import { Timeline } from "../metrics/timeline.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeCoordinatorFrame, type Tensors } from "../wire/frame.ts";
@@ -38,13 +36,11 @@ import {
   type WorkerMessage,
 } from "../wire/messages.ts";
 import { Pace } from "../wire/pace.ts";
-import { CopyTensors } from "./copy-tensors.ts";
 import { Evaluator } from "./evaluator.ts";
-import { type IndexedPlan, indexed, linkKey } from "./indexed-plan.ts";
 import { Neighbours, type Way } from "./neighbours.ts";
 import { probe } from "./prober.ts";
 import { Processor } from "./processor.ts";
-import { StageRunner, type StageSetup, type StageSurroundings } from "./stage-runner.ts";
+import { Stages } from "./stages.ts";
 import { WorkerModel } from "./worker-model.ts";
 
 /** What a worker says of itself when it joins. */
@@ -96,18 +92,13 @@ export interface WorkerOwner {
   onTensors?(traffic: TensorTraffic): void;
 }
 
-interface Stage {
-  readonly setup: StageSetup;
-  runner: StageRunner | null;
-}
-
 export class Worker {
   readonly #host: Host;
   readonly #options: WorkerOptions;
   readonly #owner: WorkerOwner;
   readonly #channel: Channel<CoordinatorMessage>;
   readonly #processor: Processor;
-  readonly #surroundings: StageSurroundings;
+  readonly #stages: Stages;
   readonly #neighbours: Neighbours;
   readonly #timeline = new Timeline();
   /** Cancels the next report of activity; null while nobody watches. */
@@ -117,7 +108,6 @@ export class Worker {
   #model: WorkerModel | null = null;
   #evaluator: Evaluator | null = null;
   #plan: Plan | null = null;
-  #stages = new Map<string, Stage>();
   /** Why it leaves, once it has given notice. */
   #notice: string | null = null;
   #parting: Cancel | null = null;
@@ -132,7 +122,7 @@ export class Worker {
     this.#processor = new Processor(host, (kind, fromMs, ms) => {
       this.#timeline.add(kind, fromMs, ms);
     });
-    this.#surroundings = {
+    this.#stages = new Stages({
       host,
       send: (message, tensors) => this.#send(message, tensors),
       compute: (program, run, done) => {
@@ -141,7 +131,7 @@ export class Worker {
       paced: () => this.#channel.paced,
       straightWith: (other) => this.#neighbours.trafficWith(other),
       fail: (text) => this.#fail(text),
-    };
+    });
     const pace = new Pace();
     const onPaced = (fromMs: number, ms: number): void => this.#timeline.add("sending", fromMs, ms);
     this.#neighbours = new Neighbours({
@@ -244,7 +234,13 @@ export class Worker {
       case "begin":
         return this.#begin(message, tensors);
       case "abandon":
-        return this.#abandon(message.term, message.chain);
+        for (const runner of this.#stages.runnersOf(message)) runner.abandon();
+        return;
+      case "curtail":
+        return this.#curtail(message);
+      case "shorten":
+        for (const runner of this.#stages.runnersOf(message)) runner.shorten(message.work);
+        return;
       case "feature":
       case "gradient":
         return this.#neighbours.take({ message, tensors });
@@ -265,9 +261,7 @@ export class Worker {
   #deliver(message: DataMessage, tensors: Tensors): void {
     if (this.#end !== null) return;
     if (tensors.size > 0) this.#owner.onTensors?.({ way: "received", message, tensors });
-    const runner = this.#runner(message);
-    if (message.type === "feature") runner?.onFeature(message, tensors);
-    else runner?.onGradient(message, tensors);
+    this.#stages.deliver(message, tensors);
   }
 
   #stop(reason: StopReason, text: string): void {
@@ -310,40 +304,26 @@ export class Worker {
   #adopt(plan: Plan, introductions: readonly Introduction[]): void {
     const model = present(this.#model, "a model to plan for");
     const node = present(this.#node, "a node id");
-    const stages = new Map<string, Stage>();
     try {
       // Who has no part in it is sent a plan without chains.
       if (plan.chains.length > 0) checkPlan(plan, model.segments.length);
-      const known = indexed(plan);
-      for (const chain of plan.chains) {
-        chain.stages.forEach((_, stage) => {
-          const setup = this.#stageSetup(known, chain, stage, node);
-          if (setup !== null) stages.set(stageKey(chain.id, stage), { setup, runner: null });
-        });
-      }
+      const job = present(this.#job, "a job");
+      this.#stages.adopt(plan, { node, model, job, sourceName: this.#options.name });
     } catch (error) {
       if (!(error instanceof PlanError || error instanceof ModelError)) throw error;
       return this.#fail(`cannot follow the plan: ${error.message}`);
     }
-    this.#abandonAll();
     this.#plan = plan;
-    this.#retire(stages);
-    this.#stages = stages;
     this.#processor.setDuty(plan.limits.find((limit) => limit.node === node)?.duty ?? 1);
     this.#channel.setRate(linkRate(plan, node));
     this.#neighbours.adopt({
       plan,
       node,
-      stages: [...stages.values()].map(({ setup }) => setup),
+      stages: this.#stages.setups,
       introductions,
       frameBytesMax: model.borderFrameBytesMax,
     });
-    const programs = new Set(
-      [...this.#stages.values()].flatMap(({ setup }) =>
-        Object.values(setup.programs).filter((program): program is Program => program !== null),
-      ),
-    );
-    this.#host.engine.load([...programs], (outcome) => {
+    this.#host.engine.load(this.#stages.programs, (outcome) => {
       if (this.#end !== null || this.#plan !== plan) return;
       if (!outcome.ok) return this.#fail(`the engine refused a program: ${outcome.error}`);
       this.#neighbours.whenSettled(() => this.#send({ type: "ready", term: plan.term }));
@@ -351,78 +331,15 @@ export class Worker {
     this.#owner.onEvent({ type: "planned", plan, node });
   }
 
-  /** What the engine holds of a copy that the plan in force has, too; undefined where it has none. */
-  #tensorsOf(copy: CopyId): CopyTensors | undefined {
-    return [...this.#stages.values()].find(({ setup }) => setup.copy === copy)?.setup.tensors;
-  }
-
-  /** Drops from the engine what the stages of the next plan have no use for. */
-  #retire(next: ReadonlyMap<string, Stage>): void {
-    const needed = new Map<CopyTensors, Set<string>>();
-    for (const { setup } of next.values()) {
-      needed.set(setup.tensors, new Set(neededPorts(setup.programs).map(({ of }) => of)));
-    }
-    for (const { setup } of this.#stages.values()) {
-      const { tensors } = setup;
-      for (const prefix of tensors.retire(needed.get(tensors) ?? new Set())) {
-        this.#host.engine.drop(prefix, () => {});
-      }
-    }
-  }
-
-  #stageSetup(
-    { copies: known, links }: IndexedPlan,
-    chain: ChainPlan,
-    stage: number,
-    node: NodeId,
-  ): StageSetup | null {
-    const copies = chain.stages.map(({ copy }) => present(known.get(copy), copy));
-    const own = present(copies[stage], "a copy");
-    if (own.node !== node) return null;
-    const before = copies[stage - 1]?.node ?? null;
-    const after = copies[stage + 1]?.node ?? null;
-    const linkIn = links.get(linkKey(chain.id, before, node));
-    const linkOut = links.get(linkKey(chain.id, node, after));
-    const job = present(this.#job, "a job");
-    const model = present(this.#model, "a model");
-    const isReplayed = chain.stages[stage]?.backward === "replay";
-    return {
-      chain,
-      stage,
-      copy: own.id,
-      programs: model.stage(own.from, own.to, isReplayed),
-      tensors: this.#tensorsOf(own.id) ?? new CopyTensors(own.id, model.trained),
-      upstream: before,
-      downstream: after,
-      codecs: {
-        featureIn: linkIn?.codecUp ?? "float32",
-        gradientOut: linkIn?.codecDown ?? "float32",
-        featureOut: linkOut?.codecUp ?? "float32",
-        gradientIn: linkOut?.codecDown ?? "float32",
-      },
-      job,
-      sourceName: this.#options.name,
-    };
-  }
-
   #begin(message: BeginMessage, tensors: Tensors): void {
     if (this.#plan?.term !== message.term) return;
-    this.#abandonAll();
-    const slots = new Map<Slot, Tensor>();
-    for (const { setup } of this.#stages.values()) {
-      const isKept = message.keep.includes(setup.copy);
-      const own = setup.tensors.begin(neededPorts(setup.programs), tensors, isKept);
-      if (typeof own === "string") return this.#fail(`the round came without ${own}`);
-      for (const [slot, value] of own) slots.set(slot, value);
-    }
+    const slots = this.#stages.begin(message, tensors);
+    if (typeof slots === "string") return this.#fail(`the round came without ${slots}`);
     this.#host.engine.write(slots, (outcome) => {
       if (!outcome.ok) this.#fail(outcome.error);
     });
-    for (const stage of this.#stages.values()) {
-      stage.runner = new StageRunner(stage.setup, this.#surroundings, message);
-    }
     this.#neighbours.begin(message.round);
-    for (const stage of this.#stages.values()) stage.runner?.start();
+    this.#stages.start();
     this.#owner.onEvent({ type: "round", round: message.round });
   }
 
@@ -450,21 +367,10 @@ export class Worker {
     this.#reporting = this.#host.after(activityMs, () => this.#report());
   }
 
-  #runner(message: { chain: string; stage: number; term: number }): StageRunner | null {
-    return this.#stages.get(stageKey(message.chain, message.stage))?.runner ?? null;
-  }
-
-  #abandon(term: number, chain: string): void {
-    if (this.#plan?.term !== term) return;
-    for (const stage of this.#stages.values()) {
-      if (stage.setup.chain.id === chain) stage.runner?.abandon();
-    }
-  }
-
-  /** Whatever was begun for a round is given up, also what waits for the processor: its slots are to be used anew. */
-  #abandonAll(): void {
-    this.#processor.clear();
-    for (const stage of this.#stages.values()) stage.runner?.abandon();
+  #curtail({ term, round, chain }: { term: number; round: number; chain: string }): void {
+    const source = this.#stages.runnersOf({ term, round, chain }).find(({ isSource }) => isSource);
+    if (source === undefined) return;
+    this.#send({ type: "curtailed", term, round, chain, work: source.curtail() });
   }
 
   #fail(text: string): void {
@@ -475,7 +381,7 @@ export class Worker {
   }
 
   #closed(reason: string): void {
-    this.#abandonAll();
+    this.#stages.abandon();
     // The engine outlives this worker: the next one on it must not meet what this one began.
     this.#probing?.();
     this.#evaluator?.stop();
@@ -495,5 +401,3 @@ const beforeWelcome: ReadonlySet<string> = new Set(["welcome", "refuse", "stop"]
 
 const isSpoken = (version: number): boolean =>
   commonVersion({ from: version, to: version }, protocolVersions) !== null;
-
-const stageKey = (chain: string, stage: number): string => `${stage} of ${chain}`;

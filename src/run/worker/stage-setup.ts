@@ -1,0 +1,96 @@
+/** The stages of a plan on one node, made ready to run: their programs, neighbours, codecs and tensors. */
+import { present } from "../../base/assert.ts";
+import type { CopyId, NodeId } from "../../base/ids.ts";
+import type { CodecName } from "../../codec/codec.ts";
+import type { StagePrograms } from "../../compile/program.ts";
+import type { ChainPlan, CopyPlan, LinkPlan, Plan } from "../../plan/plan.ts";
+import type { JobSpec } from "../wire/messages.ts";
+import { CopyTensors } from "./copy-tensors.ts";
+import type { WorkerModel } from "./worker-model.ts";
+
+/** What a stage is, fixed for a term. */
+export interface StageSetup {
+  readonly chain: ChainPlan;
+  readonly stage: number;
+  readonly copy: CopyId;
+  readonly programs: StagePrograms;
+  /** Neighbours; null at the ends of the chain. */
+  readonly upstream: NodeId | null;
+  readonly downstream: NodeId | null;
+  /** Codec of features that arrive here and leave here, and of gradients likewise. */
+  readonly codecs: {
+    readonly featureIn: CodecName;
+    readonly featureOut: CodecName;
+    readonly gradientIn: CodecName;
+    readonly gradientOut: CodecName;
+  };
+  readonly job: JobSpec;
+  /** Name under which the source draws its batches. */
+  readonly sourceName: string;
+  /** The copy's tensors in the engine. */
+  readonly tensors: CopyTensors;
+}
+
+/** The node as far as its stages are concerned. */
+export interface StagePlace {
+  readonly node: NodeId;
+  readonly model: WorkerModel;
+  readonly job: JobSpec;
+  readonly sourceName: string;
+  /** What the engine holds of a copy from the plan before; undefined where it has none. */
+  tensorsOf(copy: CopyId): CopyTensors | undefined;
+}
+
+/** @throws ModelError when a stage cannot be compiled */
+export function stageSetups(plan: Plan, place: StagePlace): StageSetup[] {
+  const known: Known = {
+    copies: new Map(plan.copies.map((copy) => [copy.id, copy])),
+    links: new Map(plan.links.map((link) => [linkKey(link.chain, link.from, link.to), link])),
+  };
+  return plan.chains.flatMap((chain) =>
+    chain.stages.flatMap((_, stage) => setupOf(known, { chain, stage }, place) ?? []),
+  );
+}
+
+/** A plan's copies by id, and its links by chain and ends. */
+interface Known {
+  readonly copies: ReadonlyMap<CopyId, CopyPlan>;
+  readonly links: ReadonlyMap<string, LinkPlan>;
+}
+
+/** The link under a chain's border between two nodes; there is none within a node or at an end. */
+const linkKey = (chain: string, from: NodeId | null, to: NodeId | null): string =>
+  `${from} to ${to} of ${chain}`;
+
+/** Null for a stage of another node. */
+function setupOf(
+  { copies, links }: Known,
+  { chain, stage }: { chain: ChainPlan; stage: number },
+  { node, model, job, sourceName, tensorsOf }: StagePlace,
+): StageSetup | null {
+  const along = chain.stages.map(({ copy }) => present(copies.get(copy), copy));
+  const own = present(along[stage], "a copy");
+  if (own.node !== node) return null;
+  const upstream = along[stage - 1]?.node ?? null;
+  const downstream = along[stage + 1]?.node ?? null;
+  const linkIn = links.get(linkKey(chain.id, upstream, node));
+  const linkOut = links.get(linkKey(chain.id, node, downstream));
+  const isReplayed = chain.stages[stage]?.backward === "replay";
+  return {
+    chain,
+    stage,
+    copy: own.id,
+    programs: model.stage(own.from, own.to, isReplayed),
+    tensors: tensorsOf(own.id) ?? new CopyTensors(own.id, model.trained),
+    upstream,
+    downstream,
+    codecs: {
+      featureIn: linkIn?.codecUp ?? "float32",
+      gradientOut: linkIn?.codecDown ?? "float32",
+      featureOut: linkOut?.codecUp ?? "float32",
+      gradientIn: linkOut?.codecDown ?? "float32",
+    },
+    job,
+    sourceName,
+  };
+}
