@@ -2,6 +2,7 @@
 import { local } from "./local.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import type { Planner } from "./plan.ts";
+import type { Forecaster } from "./replan.ts";
 
 /** Planners by the name that a job gives them. */
 export const planners = {
@@ -13,3 +14,6 @@ export const planners = {
 
 export type PlannerName = keyof typeof planners;
 export const plannerNames = Object.keys(planners) as PlannerName[];
+
+/** Schemes that are planned anew while training runs, where that pays: how to forecast a plan in force. */
+export const forecasters: Partial<Record<PlannerName, Forecaster>> = {};

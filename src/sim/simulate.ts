@@ -8,6 +8,7 @@ import { InputError } from "../base/errors.ts";
 import { Hasher } from "../base/hash.ts";
 import { runId } from "../base/ids.ts";
 import type { Planner } from "../plan/plan.ts";
+import type { Forecaster } from "../plan/replan.ts";
 import { Coordinator } from "../run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
 import type { StartModel } from "../run/coordinator/training-state.ts";
@@ -39,6 +40,8 @@ export interface SimulationOptions {
   readonly model: StartModel;
   /** Plans in place of the one that the job names. */
   readonly planner?: Planner;
+  /** What its plans are judged by while they are in force; they are kept for as long as they work where absent. */
+  readonly forecaster?: Forecaster;
   readonly nodes: readonly SimNode[];
   /** Wires that nodes share. */
   readonly cells?: readonly SimCell[];
@@ -191,7 +194,7 @@ export class Simulation {
   }
 
   #coordinate(start: Start): Peer {
-    const { job, model, nodes, isWatched, patienceMs = 0, planner } = this.#options;
+    const { job, model, nodes, isWatched, patienceMs = 0, planner, forecaster } = this.#options;
     const { journal } = start.disk;
     const legacy = legacyOn(journal);
     this.#end = null;
@@ -202,6 +205,7 @@ export class Simulation {
         job,
         model,
         ...(planner === undefined ? {} : { planner }),
+        ...(forecaster === undefined ? {} : { forecaster }),
         tickets: new Map(nodes.map((node) => [tokenOf(node), { kind: node.kind }])),
         edges: nodes.filter((node) => node.kind !== "device").length,
         journal: simJournal(start.clock, journal),

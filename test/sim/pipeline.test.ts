@@ -7,7 +7,8 @@ import { present } from "../../src/base/assert.ts";
 import { chainId, copyId, nodeId } from "../../src/base/ids.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
 import type { Tensor } from "../../src/base/tensor.ts";
-import type { ChainPlan, Plan, Planner } from "../../src/plan/plan.ts";
+import type { ChainPlan, Plan, Planner, PlanRequest } from "../../src/plan/plan.ts";
+import type { Forecaster } from "../../src/plan/replan.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
 import type { SimFault } from "../../src/sim/faults.ts";
 import { replay } from "../../src/sim/replay.ts";
@@ -16,17 +17,19 @@ import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 type Way = Pick<ChainPlan, "schedule" | "window"> & {
   readonly backward?: "stored" | "replay";
-  /** Where the model is cut, by term; segments [0, 2), [2, 4) and [4, 5) where absent. */
-  readonly cutsOf?: (term: number) => readonly number[];
+  /** Where the model is cut; segments [0, 2), [2, 4) and [4, 5) where absent. */
+  readonly cutsOf?: (request: PlanRequest) => readonly number[];
+  readonly forecaster?: Forecaster;
 };
 
 /** The first segments on the device, the next on one server, the last on another. */
 const pipelineOf =
   ({ schedule, window, backward = "stored", cutsOf = () => [0, 2, 4, 5] }: Way): Planner =>
-  ({ term, work }): Plan => {
+  (request): Plan => {
+    const { term, work } = request;
     const nodes = ["a", "near", "far"].map((name) => nodeId(name));
     const [a, near, far] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
-    const cuts = cutsOf(term);
+    const cuts = cutsOf(request);
     const copies = nodes.map((node, i) => ({
       id: copyId(`copy:${node}`),
       node,
@@ -81,6 +84,7 @@ async function train(way: Way, change: object = {}, faults: readonly SimFault[] 
     job,
     model: smallModel(),
     planner: pipelineOf(way),
+    ...(way.forecaster === undefined ? {} : { forecaster: way.forecaster }),
     nodes,
     engine: interpreterEngine,
     faults,
@@ -185,7 +189,12 @@ describe("a pipeline over three nodes", () => {
       const faults = [60, 160, 260].map(
         (atMs) => ({ kind: "crash", node: "spare", atMs, forMs: 40 }) as const,
       );
-      const cutsOf = (term: number): readonly number[] => [0, 1 + (term % 2), 4 - (term % 3), 5];
+      const cutsOf = ({ term }: PlanRequest): readonly number[] => [
+        0,
+        1 + (term % 2),
+        4 - (term % 3),
+        5,
+      ];
       const way = { schedule: "window", window: 2, backward, cutsOf } as const;
       const { records, rounds } = await train(way, change, faults);
       const plans = records.filter((record) => record.type === "planned");
@@ -211,6 +220,47 @@ describe("a pipeline over three nodes", () => {
     expect(second).toBeUndefined();
     expect(records.filter(({ type }) => type === "left")).toHaveLength(1);
   });
+
+  test("is planned anew within a round when one server becomes slow, and when another does", async () => {
+    const periodOf = ({ copies }: Plan, { fleet }: PlanRequest): number =>
+      Math.max(
+        ...copies.map(({ node, from, to }) => {
+          const own = present(
+            fleet.nodes.find(({ id }) => id === node),
+            node,
+          ).profile.segments.slice(from, to);
+          return own.reduce((sum, { forwardMs, backwardMs }) => sum + forwardMs + backwardMs, 0);
+        }),
+      );
+    const cutsOf = ({ fleet }: PlanRequest): readonly number[] => {
+      const [near, far] = ["near", "far"].map((name) => {
+        const node = fleet.nodes.find((one) => one.name === name);
+        return present(node?.profile.segments[0], "a segment").forwardMs;
+      });
+      return present(near, "a time") > 2 * present(far, "a time") ? [0, 2, 3, 5] : [0, 2, 4, 5];
+    };
+    const forecaster: Forecaster = (plan, request) => {
+      const periodMs = periodOf(plan, request);
+      return { periodMs, latencyMs: 3 * periodMs, roundMs: 100 * periodMs };
+    };
+    const change = {
+      localBatches: 1000,
+      rounds: 2,
+      optimizer: { learningRate: 0.001, momentum: 0 },
+      evaluate: { every: 99 },
+    };
+    const faults = [
+      { kind: "slow", node: "near", atMs: 3000, forMs: 6000, factor: 4 },
+      { kind: "slow", node: "far", atMs: 12_000, forMs: 60_000, factor: 4 },
+    ] as const;
+    const way = { schedule: "window", window: 2, cutsOf, forecaster } as const;
+    const { rounds, records } = await train(way, change, faults);
+    const plans = records.filter((record) => record.type === "planned");
+    expect(plans.map(({ plan }) => plan.copies[1]?.to)).toEqual([4, 3, 4]);
+    expect(plans[1]?.reason).toMatch(/ms a batch instead of .* of moving$/);
+    // The replay follows the shortened rounds, too: what was begun is finished, and no more.
+    for (const { participants } of rounds) expect(participants[0]?.steps).toBeLessThan(1000);
+  }, 60_000);
 
   test("loses no update when a server in the middle is lost and comes back", async () => {
     const fault = { kind: "crash", node: "near", atMs: 150, forMs: 500 } as const;

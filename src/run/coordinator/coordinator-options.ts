@@ -2,6 +2,7 @@
 import type { RunId } from "../../base/ids.ts";
 import type { DenseTensor } from "../../base/tensor.ts";
 import type { Planner } from "../../plan/plan.ts";
+import type { Forecaster } from "../../plan/replan.ts";
 import type { Journal } from "../host.ts";
 import type { Job } from "../job.ts";
 import type { Tickets } from "./admission.ts";
@@ -24,6 +25,8 @@ export interface CoordinatorOptions {
   readonly tickets: Tickets;
   /** Plans in place of the one that the job names. */
   readonly planner?: Planner;
+  /** What its plans are judged by while they are in force; they are kept for as long as they work where absent. */
+  readonly forecaster?: Forecaster;
   /** Edge servers that the run waits for, beside the job's devices. */
   readonly edges: number;
   /** Where decisions are written down; none where the run need not outlive this coordinator. */

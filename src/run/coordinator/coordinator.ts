@@ -16,7 +16,7 @@ import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
-import { planners } from "../../plan/planners.ts";
+import { forecasters, planners } from "../../plan/planners.ts";
 import type { Frame, Host, Link } from "../host.ts";
 import type { RoundCommitted, RunRecord } from "../metrics/record.ts";
 import { learningRateAt } from "../schedule.ts";
@@ -96,7 +96,9 @@ export class Coordinator {
     });
     this.#members = new Roster(host, { tickets, takes, devices: job.fleet.devices.length });
     const { planner = planners[job.planner] } = options;
-    this.#planning = new Planning(this.#compiled, { planner, drawSecret }, this.#members);
+    const { forecaster = options.planner ? undefined : forecasters[job.planner] } = options;
+    const scheme = { planner, forecaster, drawSecret };
+    this.#planning = new Planning(this.#compiled, scheme, this.#members);
     this.#rounds = new Rounds(host, this.#members, this.#state, () => this.#decide());
     if (legacy === undefined) {
       this.#record(this.#compiled.started(options.run));
@@ -192,10 +194,12 @@ export class Coordinator {
       case "gradient":
         return this.#rounds.relay(member, message, frame);
       case "contribution":
+        this.#planning.told(member, message);
         this.#rounds.contributed(member, message, tensors);
         return this.#decide();
       case "progress":
-        return;
+        this.#planning.told(member, message);
+        return this.#reconsider();
       case "curtailed":
         return this.#rounds.curtailed(member, message);
       case "evaluation":
@@ -226,6 +230,7 @@ export class Coordinator {
       return member.channel.close("sent a profile of another model");
     }
     this.#members.profiled(member, profile);
+    this.#planning.probed(member);
     this.#members.answered(member);
     const { name } = member.hello;
     this.#record({
@@ -238,6 +243,14 @@ export class Coordinator {
     });
     this.#planning.outdate(`${name} has joined`);
     this.#decide();
+  }
+
+  /** What rounds show may make another plan the better one: then the round under way ends early. */
+  #reconsider(): void {
+    const { rounds, localBatches } = this.#options.job;
+    const left = (rounds - this.#committed) * localBatches;
+    const isOver = this.#planning.reconsider(this.#host.now(), left);
+    if (isOver && this.#phase.kind === "round") this.#rounds.curtail(null);
   }
 
   /** A notice of departure: the member finishes its round and is in no further plan. */
@@ -405,6 +418,7 @@ export class Coordinator {
       this.#committed++;
       this.#keeper.saveWeights(this.#committed, false);
       this.#phase = { kind: "planned" };
+      this.#reconsider();
     };
     this.#write(record, act, merged);
   }

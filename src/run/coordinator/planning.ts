@@ -7,16 +7,30 @@ import { messageOf, PlanError } from "../../base/errors.ts";
 import type { CopyId, NodeId } from "../../base/ids.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
-import type { ChainPlan, Plan, Planner } from "../../plan/plan.ts";
+import type { ChainPlan, Plan, Planner, PlanRequest } from "../../plan/plan.ts";
+import type { Forecaster } from "../../plan/replan.ts";
 import type { Planned } from "../metrics/record.ts";
+import { Adaptation } from "./adaptation.ts";
 import type { CompiledJob } from "./compiled-job.ts";
 import { introductions } from "./introductions.ts";
 import { fleetNode, inNodeOrder, type Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
+import { Speeds, type Told } from "./speeds.ts";
+
+/** How plans are made and brought to nodes. */
+interface Scheme {
+  readonly planner: Planner;
+  /** What plans in force are judged by; they are kept for as long as they work where absent. */
+  readonly forecaster: Forecaster | undefined;
+  /** See {@link CoordinatorOptions.drawSecret}. */
+  readonly drawSecret: (() => string) | undefined;
+}
 
 export class Planning {
   readonly #compiled: CompiledJob;
   readonly #planner: Planner;
+  readonly #adaptation: Adaptation | null;
+  readonly #speeds: Speeds;
   readonly #members: Roster;
   readonly #drawSecret: (() => string) | undefined;
   /** Newest term issued, that of a plan which is being written down included. */
@@ -32,14 +46,12 @@ export class Planning {
   /** Nodes of the copies of the plan in force. */
   #nodeOf: ReadonlyMap<CopyId, NodeId> = new Map();
 
-  /** @param drawSecret see {@link CoordinatorOptions.drawSecret} */
-  constructor(
-    compiled: CompiledJob,
-    { planner, drawSecret }: { planner: Planner; drawSecret: (() => string) | undefined },
-    members: Roster,
-  ) {
+  constructor(compiled: CompiledJob, scheme: Scheme, members: Roster) {
+    const { planner, forecaster, drawSecret } = scheme;
     this.#compiled = compiled;
     this.#planner = planner;
+    this.#adaptation = forecaster === undefined ? null : new Adaptation(forecaster);
+    this.#speeds = new Speeds(compiled.optimizer.accumulate);
     this.#drawSecret = drawSecret;
     this.#members = members;
   }
@@ -86,6 +98,54 @@ export class Planning {
     this.#outdated = "the coordinator was started again";
   }
 
+  /** A probe has measured a member. */
+  probed(member: Member): void {
+    this.#speeds.probed(member.id);
+  }
+
+  /** A member says how a round of one of its copies goes, or went. */
+  told({ id, profile, hello }: Member, message: Told): void {
+    if (this.#plan === null || profile === null) return;
+    this.#speeds.observe(this.#plan, { id, profile, duty: hello.duty }, message);
+  }
+
+  /**
+   * Thinks about the plan in force again, by what is known now.
+   * @param left batches that the run has left
+   * @returns whether another plan is to be made
+   */
+  reconsider(nowMs: number, left: number): boolean {
+    const plan = this.#plan;
+    if (this.#adaptation === null || plan === null || this.#outdated !== null) return false;
+    const request = this.#request();
+    const candidate = this.#tryPlan(request);
+    if (typeof candidate === "string") return false;
+    const rateTo = (node: NodeId): number | null =>
+      this.#members.get(node)?.channel.achievedBytesPerMs ?? null;
+    const choice = { plan, candidate, request, left, nowMs, rateTo };
+    this.#outdated = this.#adaptation.consider(choice);
+    return this.#outdated !== null;
+  }
+
+  #request(): PlanRequest {
+    const members = inNodeOrder(this.#members).filter(takesPart);
+    const nodes = members.map((member) => {
+      const node = fleetNode(member);
+      return { ...node, profile: this.#speeds.now(node.id, node.profile) };
+    });
+    return this.#compiled.planRequest(this.#term + 1, nodes);
+  }
+
+  /** @returns the plan, or why there is none, in words */
+  #tryPlan(request: PlanRequest): Plan | string {
+    try {
+      return this.#planner(request);
+    } catch (error) {
+      if (!(error instanceof PlanError)) throw error;
+      return messageOf(error);
+    }
+  }
+
   /** The plan no longer fits who is there; before the first one that goes without saying. */
   outdate(reason: string): void {
     if (this.#plan !== null) this.#outdated = reason;
@@ -102,19 +162,13 @@ export class Planning {
    * @returns the decision, or why there is no plan, in words
    */
   make(round: number): Planned | string {
-    const members = inNodeOrder(this.#members).filter(takesPart);
-    try {
-      const request = this.#compiled.planRequest(this.#term + 1, members.map(fleetNode));
-      const plan = this.#planner(request);
-      const reason = [this.#outdated, this.#without].filter((why) => why !== null).join("; ");
-      this.#term = plan.term;
-      this.#outdated = null;
-      this.#without = null;
-      return { type: "planned", plan, round, reason };
-    } catch (error) {
-      if (!(error instanceof PlanError)) throw error;
-      return messageOf(error);
-    }
+    const plan = this.#tryPlan(this.#request());
+    if (typeof plan === "string") return plan;
+    const reason = [this.#outdated, this.#without].filter((why) => why !== null).join("; ");
+    this.#term = plan.term;
+    this.#outdated = null;
+    this.#without = null;
+    return { type: "planned", plan, round, reason };
   }
 
   /** Puts a plan into force, and sends its part to everybody whom it was made for and who is still there. */

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { copyId, nodeId } from "../../base/ids.ts";
+import { chainId, copyId, nodeId } from "../../base/ids.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
-import type { ContributionMessage } from "../wire/messages.ts";
 import { Speeds } from "./speeds.ts";
 
 const profile: Profile = {
@@ -14,55 +13,80 @@ const profile: Profile = {
   callMs: 0.5,
 };
 const node = nodeId("phone");
-const copies = [
-  { id: copyId("front"), node, from: 0, to: 2, mode: "train" as const },
-  { id: copyId("back"), node: nodeId("server"), from: 2, to: 3, mode: "train" as const },
-];
-const plan = { copies } as unknown as Plan;
+const plan = {
+  term: 1,
+  copies: [
+    { id: copyId("front"), node, from: 0, to: 2, mode: "train" },
+    { id: copyId("back"), node: nodeId("server"), from: 2, to: 3, mode: "train" },
+  ],
+  chains: [
+    {
+      id: chainId("chain"),
+      stages: [
+        { copy: copyId("front"), backward: "stored" },
+        { copy: copyId("back"), backward: "none" },
+      ],
+    },
+  ],
+} as unknown as Plan;
+const phone = { id: node, profile, duty: 1 };
 
-const cost = (ms: number) => ({
-  node,
-  message: {
-    copy: "front",
-    steps: 10,
-    held: { forward: ms / 2, backward: ms / 2, update: 0, step: 0 },
-  } as unknown as ContributionMessage,
+const told = (round: number, steps: number, ms: number, change: object = {}) => ({
+  term: 1,
+  round,
+  copy: "front",
+  steps,
+  held: { forward: ms / 2, backward: ms / 2, update: 0, step: 0 },
+  ...change,
 });
-const probed = () => ({ profile, duty: 1 });
-const factorOf = (speeds: Speeds): number =>
-  (speeds.now(node, profile).segments[0]?.forwardMs ?? 0) / 1;
+const factorOf = (speeds: Speeds): number => speeds.now(node, profile).segments[0]?.forwardMs ?? 0;
 
 describe("the speed of a node", () => {
-  test("is as probed until a round tells otherwise", () => {
-    expect(new Speeds().now(node, profile)).toEqual(profile);
+  test("is as probed until batches tell otherwise", () => {
+    expect(new Speeds(1).now(node, profile)).toEqual(profile);
   });
 
-  test("follows the rounds, half of the way each time", () => {
-    const speeds = new Speeds();
+  test("follows what is told, half of the way each time, also within a round", () => {
+    const speeds = new Speeds(1);
     // Ten batches of (1 + 3) forward, (2 + 6) backward and 2 of update: 140 ms as probed.
-    speeds.observe(plan, [cost(140)], probed, 1);
+    speeds.observe(plan, phone, told(0, 10, 140));
     expect(factorOf(speeds)).toBeCloseTo(1);
-    speeds.observe(plan, [cost(420)], probed, 1);
+    speeds.observe(plan, phone, told(0, 20, 140 + 420));
     expect(factorOf(speeds)).toBeCloseTo(2);
-    speeds.observe(plan, [cost(420)], probed, 1);
+    speeds.observe(plan, phone, told(1, 10, 420));
     expect(factorOf(speeds)).toBeCloseTo(2.5);
     expect(speeds.now(node, profile).callMs).toBe(0.5);
   });
 
-  test("counts an update once for all batches that make it", () => {
-    const speeds = new Speeds();
-    speeds.observe(plan, [cost(130)], probed, 2);
+  test("counts an update once for all batches that make it, and a replay as another forward pass", () => {
+    const speeds = new Speeds(2);
+    speeds.observe(plan, phone, told(0, 10, 130));
+    expect(factorOf(speeds)).toBeCloseTo(1);
+    const [chain] = plan.chains;
+    const stages = chain?.stages.map((stage, i) =>
+      i > 0 ? stage : { ...stage, backward: "replay" },
+    );
+    const replayed = { ...plan, chains: [{ ...chain, stages }] } as Plan;
+    speeds.observe(replayed, phone, told(1, 10, 170));
     expect(factorOf(speeds)).toBeCloseTo(1);
   });
 
-  test("is measured anew by a probe, and not by null engines", () => {
-    const speeds = new Speeds();
-    speeds.observe(plan, [cost(280)], probed, 1);
+  test("is measured anew by a probe", () => {
+    const speeds = new Speeds(1);
+    speeds.observe(plan, phone, told(0, 10, 280));
     speeds.probed(node);
     expect(factorOf(speeds)).toBe(1);
-    speeds.observe(plan, [cost(0)], probed, 1);
-    expect(factorOf(speeds)).toBe(1);
-    speeds.observe(plan, [cost(280)], () => undefined, 1);
+  });
+
+  test.each([
+    ["of another term", told(0, 10, 280, { term: 2 })],
+    ["of a copy on another node", told(0, 10, 280, { copy: "back" })],
+    ["of a copy that there is not", told(0, 10, 280, { copy: "other" })],
+    ["by an engine that computes nothing", told(0, 10, 0)],
+    ["before the first batch", told(0, 0, 280)],
+  ])("is not told by anything %s", (_, message) => {
+    const speeds = new Speeds(1);
+    speeds.observe(plan, phone, message);
     expect(factorOf(speeds)).toBe(1);
   });
 });

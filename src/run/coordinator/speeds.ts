@@ -1,59 +1,63 @@
 /**
  * How fast nodes compute now. A probe measures a node once, at rest; afterwards the time that its
- * copies held the processor in each round tells how much slower, or faster, it has become: other
+ * copies hold the processor for their batches tells how much slower, or faster, it has become: other
  * work on a shared server, a phone that grows warm.
  */
-import { present } from "../../base/assert.ts";
 import type { CopyId, NodeId } from "../../base/ids.ts";
 import type { CopyPlan, Plan, Profile } from "../../plan/plan.ts";
 import { computeMs, heldMs, type TimedProgram } from "../../plan/program-time.ts";
-import type { ContributionMessage } from "../wire/messages.ts";
+import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
 
-/** Share of a round in the estimate: half, so that a lasting change is known after two rounds and a hiccup forgotten. */
-const roundWeight = 1 / 2;
+/** Share of a new measurement in the estimate: half, so that a lasting change is soon known and a hiccup forgotten. */
+const newWeight = 1 / 2;
 
 /** What a member's probe measured, and the duty that it keeps to. */
 export interface Probed {
+  readonly id: NodeId;
   readonly profile: Profile;
   readonly duty: number;
 }
 
+/** What a copy says of its round so far. */
+export type Told = Pick<
+  ContributionMessage | ProgressMessage,
+  "term" | "round" | "copy" | "steps" | "held"
+>;
+
 export class Speeds {
+  readonly #accumulate: number;
   /** Time that work takes over the time that it took when the node was probed, by node. */
   readonly #slowdown = new Map<NodeId, number>();
+  /** What each copy has told last. */
+  readonly #told = new Map<string, { readonly round: number; steps: number; ms: number }>();
+  #term = -1;
+
+  /** @param accumulate batches to an update */
+  constructor(accumulate: number) {
+    this.#accumulate = accumulate;
+  }
 
   /** A probe has measured the node anew: what was observed before is in it. */
   probed(node: NodeId): void {
     this.#slowdown.delete(node);
   }
 
-  /** Takes in what a committed round cost. Nodes that have left meanwhile tell nothing any more. */
-  observe(
-    plan: Plan,
-    costs: readonly { readonly node: NodeId; readonly message: ContributionMessage }[],
-    probedOf: (node: NodeId) => Probed | undefined,
-    accumulate: number,
-  ): void {
-    const copies = new Map<CopyId, CopyPlan>(plan.copies.map((copy) => [copy.id, copy]));
-    const last = Math.max(...plan.copies.map(({ to }) => to));
-    const sums = new Map<NodeId, { measured: number; expected: number }>();
-    for (const { node, message } of costs) {
-      const probed = probedOf(node);
-      if (probed === undefined) continue;
-      const copy = present(copies.get(message.copy as CopyId), message.copy);
-      const { forward, backward, update, step } = message.held;
-      const sum = sums.get(node) ?? { measured: 0, expected: 0 };
-      sum.measured += forward + backward + update + step;
-      sum.expected +=
-        message.steps * batchMs(probed, copy, { hasLoss: copy.to === last, accumulate });
-      sums.set(node, sum);
-    }
-    for (const [node, { measured, expected }] of sums) {
-      if (!(measured > 0 && expected > 0)) continue;
-      const now = measured / expected;
-      const before = this.#slowdown.get(node) ?? 1;
-      this.#slowdown.set(node, before + roundWeight * (now - before));
-    }
+  /** Takes in what one of a node's copies says of a round under the plan in force; anything else is void. */
+  observe(plan: Plan, { id, profile, duty }: Probed, told: Told): void {
+    const copy = plan.copies.find((candidate) => candidate.id === told.copy);
+    if (plan.term !== told.term || copy?.node !== id) return;
+    if (this.#term !== plan.term) this.#told.clear();
+    this.#term = plan.term;
+    const before = this.#told.get(told.copy);
+    const since = before?.round === told.round ? before : { steps: 0, ms: 0 };
+    const { forward, backward, update, step } = told.held;
+    const ms = forward + backward + update + step;
+    this.#told.set(told.copy, { round: told.round, steps: told.steps, ms });
+    const expectedMs = (told.steps - since.steps) * this.#batchMs({ profile, duty }, plan, copy);
+    // A null engine computes nothing, and a copy that has not gone on says nothing.
+    if (!(ms > since.ms && expectedMs > 0)) return;
+    const known = this.#slowdown.get(id) ?? 1;
+    this.#slowdown.set(id, known + newWeight * ((ms - since.ms) / expectedMs - known));
   }
 
   /** The profile as it is now: as probed, stretched by what was observed. */
@@ -69,17 +73,24 @@ export class Speeds {
       callMs,
     };
   }
-}
 
-/** Milliseconds that a copy holds the processor for a batch, by the node's probe. */
-function batchMs(
-  { profile, duty }: Probed,
-  { from, to }: CopyPlan,
-  { hasLoss, accumulate }: { hasLoss: boolean; accumulate: number },
-): number {
-  // At full duty nothing is held back, and what is reported is the computing alone.
-  const ms = (kind: TimedProgram["kind"]): number =>
-    duty === 1 ? computeMs(profile, { kind, from, to }) : heldMs(profile, { kind, from, to }, duty);
-  if (hasLoss) return ms("step");
-  return ms("forward") + ms("backward") + ms("update") / accumulate;
+  /** Milliseconds that a copy holds the processor for a batch, by the node's probe. */
+  #batchMs(
+    { profile, duty }: Pick<Probed, "profile" | "duty">,
+    { chains }: Plan,
+    { id, from, to }: CopyPlan,
+  ): number {
+    // At full duty nothing is held back, and what is reported is the computing alone.
+    const ms = (kind: TimedProgram["kind"]): number =>
+      duty === 1
+        ? computeMs(profile, { kind, from, to })
+        : heldMs(profile, { kind, from, to }, duty);
+    const isLast = chains.some(({ stages }) => stages.at(-1)?.copy === (id satisfies CopyId));
+    if (isLast) return ms("step");
+    const replayed = chains.some(({ stages }) =>
+      stages.some(({ copy, backward }) => copy === id && backward === "replay"),
+    );
+    const again = replayed ? ms("forward") : 0;
+    return ms("forward") + ms("backward") + again + ms("update") / this.#accumulate;
+  }
 }

@@ -1,0 +1,64 @@
+import { describe, expect, test } from "vitest";
+import { copyId, nodeId } from "../base/ids.ts";
+import type { SegmentCost } from "../compile/segment.ts";
+import { batchesAhead, bytesToMove, decideMove, type Forecasted } from "./replan.ts";
+
+const of = (periodMs: number, latencyMs = 3 * periodMs): Forecasted => ({
+  periodMs,
+  latencyMs,
+  roundMs: 100 * periodMs,
+});
+
+const question = { now: of(100), next: of(50), batches: 100, travelMs: 1000, agreed: 0 };
+
+describe("a move", () => {
+  test("is made where it pays twice in a row", () => {
+    const first = decideMove(question);
+    expect(first).toMatchObject({ decision: "stay", agreed: 1 });
+    const second = decideMove({ ...question, agreed: first.agreed });
+    expect(second).toMatchObject({ decision: "move", agreed: 0 });
+    expect(second.reason).toBe(
+      "50 ms a batch instead of 100 ms, 5.0 s over 100 batches for 1.3 s of moving",
+    );
+  });
+
+  test.each([
+    ["there are too few batches left", { batches: 20 }],
+    ["what has to travel takes longer than is saved", { travelMs: 6000 }],
+    ["the gain is small enough for noise", { next: of(97), travelMs: 0 }],
+    ["the other plan is slower", { next: of(120) }],
+    ["nobody knows how slow the other plan is", { next: of(Number.NaN) }],
+  ])("is not made where %s", (_, change) => {
+    const answer = decideMove({ ...question, ...change, agreed: 1 });
+    expect(answer).toMatchObject({ decision: "stay", agreed: 0 });
+    expect(answer.reason).toMatch(/^it would not pay/);
+  });
+});
+
+test("batches ahead follow the mean time between changes, to the end of the run", () => {
+  const run = { changes: 0, elapsedMs: 0, left: 1e6 };
+  expect(batchesAhead(run, 100)).toBe(600);
+  expect(batchesAhead({ ...run, elapsedMs: 60_000 }, 100)).toBe(1200);
+  expect(batchesAhead({ ...run, elapsedMs: 60_000, changes: 5 }, 100)).toBe(200);
+  expect(batchesAhead({ ...run, left: 7 }, 100)).toBe(7);
+});
+
+test("what moves is what a node does not have", () => {
+  const segments = [10, 20, 30, 40].map(
+    (parameterBytes, index) =>
+      ({ index, parameterBytes, stateBytes: parameterBytes }) as SegmentCost,
+  );
+  const copy = (node: string, from: number, to: number) => ({
+    id: copyId(`copy:${node}`),
+    node: nodeId(node),
+    from,
+    to,
+    mode: "train" as const,
+  });
+  const now = [copy("phone", 0, 2), copy("near", 2, 4)];
+  const next = [copy("phone", 0, 1), copy("near", 1, 3), copy("far", 3, 4)];
+  expect([...bytesToMove(now, next, segments)]).toEqual([
+    ["near", 40],
+    ["far", 80],
+  ]);
+});

@@ -1,0 +1,105 @@
+/**
+ * Whether to change the plan while training runs: a pure decision. A change pays where what it
+ * saves over the batches before the next change is more than what moving costs: the weights and
+ * optimizer state that have to travel, a pipeline that empties and fills again. Estimates are noisy,
+ * so the answer has to be the same twice in a row (hysteresis), unless the plan cannot go on.
+ */
+
+import type { NodeId } from "../base/ids.ts";
+import { formatMs } from "../base/units.ts";
+import type { SegmentCost } from "../compile/segment.ts";
+import type { CopyPlan, Plan, PlanRequest } from "./plan.ts";
+
+/** What a plan's round takes by what is known of the fleet now. */
+export interface Forecasted {
+  readonly roundMs: number;
+  /** Way of one batch through everything, there and back. */
+  readonly latencyMs: number;
+  /** Time between two batches. */
+  readonly periodMs: number;
+}
+
+/**
+ * Forecasts a plan that was made by what was known earlier.
+ * @returns null where the plan cannot go on: a node of it is gone
+ */
+export type Forecaster = (plan: Plan, request: PlanRequest) => Forecasted | null;
+
+/** How often in a row a move was found to pay. */
+export type Agreed = number;
+
+export interface MoveQuestion {
+  readonly now: Forecasted;
+  readonly next: Forecasted;
+  /** Batches expected before things change again, or the run is over. */
+  readonly batches: number;
+  /** Time that what has to travel takes. */
+  readonly travelMs: number;
+  readonly agreed: Agreed;
+}
+
+export interface MoveDecision {
+  readonly decision: "stay" | "move";
+  readonly agreed: Agreed;
+  readonly reason: string;
+}
+
+/** A gain must be larger than this share of the period: below, it is noise. */
+const marginShare = 0.05;
+const agreedMin = 2;
+
+/**
+ * Decides between the plan in force and another one: r (P_now - P_next) > cost of moving + margin,
+ * where r counts the batches before the next change (EdgeMove, WWW 2023, in our reading of it:
+ * its abstract names the rule's parts and not the rule).
+ */
+export function decideMove({ now, next, batches, travelMs, agreed }: MoveQuestion): MoveDecision {
+  const gainMs = batches * (now.periodMs - next.periodMs);
+  // The old pipeline empties and the new one fills: each for the batches that it does not overlap.
+  const costMs = travelMs + (now.latencyMs - now.periodMs) + (next.latencyMs - next.periodMs);
+  const marginMs = batches * marginShare * now.periodMs;
+  const what = `${formatMs(next.periodMs)} a batch instead of ${formatMs(now.periodMs)}`;
+  const price = `${formatMs(gainMs)} over ${Math.round(batches)} batches for ${formatMs(costMs)} of moving`;
+  if (!(gainMs > costMs + marginMs)) {
+    return { decision: "stay", agreed: 0, reason: `it would not pay: ${what}, ${price}` };
+  }
+  if (agreed + 1 < agreedMin) {
+    return { decision: "stay", agreed: agreed + 1, reason: `it would pay, if it lasts: ${what}` };
+  }
+  return { decision: "move", agreed: 0, reason: `${what}, ${price}` };
+}
+
+/** What is taken for the time between two changes before there was any. */
+const intervalMsAtFirst = 60_000;
+
+/**
+ * Batches to expect before things change again: as many as fit into the mean time between changes so
+ * far, the first guess counted as one of them, and no more than the run has left.
+ */
+export function batchesAhead(
+  { changes, elapsedMs, left }: { changes: number; elapsedMs: number; left: number },
+  periodMs: number,
+): number {
+  const intervalMs = (intervalMsAtFirst + elapsedMs) / (1 + changes);
+  return Math.max(0, Math.min(left, intervalMs / periodMs));
+}
+
+/**
+ * Bytes that a node lacks of what the next plan has it train: parameters and optimizer state of
+ * segments that it does not train already.
+ */
+export function bytesToMove(
+  now: readonly CopyPlan[],
+  next: readonly CopyPlan[],
+  segments: readonly SegmentCost[],
+): Map<NodeId, number> {
+  const bytes = new Map<NodeId, number>();
+  for (const { node, from, to } of next) {
+    const held = now.filter((copy) => copy.node === node);
+    for (const { index, parameterBytes, stateBytes } of segments.slice(from, to)) {
+      if (held.some((copy) => copy.from <= index && index < copy.to)) continue;
+      bytes.set(node, (bytes.get(node) ?? 0) + parameterBytes + stateBytes);
+    }
+  }
+  return bytes;
+}
