@@ -63,7 +63,7 @@ describe("chunks", () => {
     ] as const) {
       const { near, sent, runUntil } = channelPair();
       near.channel.setRate(bytesPerMs);
-      near.channel.send(ready(1), bulk(3 * MiB));
+      near.channel.send(ready(1), bulk(9 * MiB));
       await runUntil(3 * (size / bytesPerMs) + 1);
       expect(sent.find(({ head }) => isChunk(head))?.bytes).toBe(size + 8);
     }
@@ -81,6 +81,19 @@ describe("chunks", () => {
     expect(bytes).toBeLessThan(3_000_000 * 1.001);
     expect(far.heard[0]?.atMs).toBeCloseTo(bytes / 1000 + 20, 6);
     expect(near.channel.paced.ms / (near.channel.paced.bytes / 1000)).toBeCloseTo(1, 6);
+  });
+
+  it("W5: a link that is as slow as the pace carries a frame while it leaves, and not once more", async () => {
+    for (const bytes of [70_000, 400_000]) {
+      const rate = 1000;
+      const { world, near, far, runUntil } = channelPair({ latencyMs: 20, bytesPerMs: rate });
+      near.channel.setRate(rate);
+      world.at(2000, () => near.channel.send(ready(1), bulk(bytes)));
+      await runUntil(6000);
+      const ms = (far.heard[0]?.atMs ?? 0) - 2000 - 20;
+      expect(ms).toBeGreaterThanOrEqual(bytes / rate);
+      expect(ms).toBeLessThan((1.3 * bytes) / rate);
+    }
   });
 
   it("W4: heartbeats and acknowledgements pass between them, everything else keeps its order", async () => {

@@ -39,6 +39,11 @@ export class Cutter {
     this.#rest = this.#bytes;
   }
 
+  /** Bytes of the whole frame. */
+  get size(): number {
+    return this.#bytes;
+  }
+
   /** Bytes of the frame that have not been cut off yet. */
   get rest(): number {
     return this.#rest;
