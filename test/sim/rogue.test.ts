@@ -59,6 +59,9 @@ async function answersTo(frames: readonly Frame[]): Promise<Message[]> {
 
 const profile = present(smallFleet(smallJob())[1], "a device").profile;
 
+/** Features of a sample after each segment of the small model. */
+const widths = [8, 8, 6, 6, 3];
+
 /** Behaves up to the first round, then answers it as told. */
 const untilRound =
   (answer: (message: CoordinatorMessage & { type: "begin" }, send: Send) => void): Script =>
@@ -144,6 +147,32 @@ describe("a device that does not keep to the protocol is dropped with the reason
     expect(end?.reason).toBe("finished");
     expect(rounds).toHaveLength(4);
     expect(rounds.at(-1)?.participants.map(({ node }) => node)).toEqual(["a", "b"]);
+  });
+
+  it("R5: features that are not finite cost their chain the round, and say whose they were", async () => {
+    let width = 0;
+    const script = untilRound(({ term, round }, send) => {
+      const at = { to: "edge", term, round, step: 0, chain: "chain:c", stage: 1 };
+      const values = new Float32Array(8 * width).fill(Number.NaN, 5, 6);
+      send({ type: "feature", ...at }, new Map([["0.0", float32([8, width], values)]]));
+    });
+    const { end, left, rounds } = await runWithRogue((message, send) => {
+      if (message.type === "plan") {
+        const own = message.plan.copies.find(({ node }) => node === "c");
+        width = widths[present(own, "a copy").to - 1] ?? 0;
+      }
+      script(message, send);
+    });
+    expect(end?.reason).toBe("finished");
+    expect(left).toEqual([]);
+    expect(rounds.map(({ dropped }) => dropped)).toEqual(
+      rounds.map(() => [
+        {
+          chain: "chain:c",
+          reason: "it diverged: a feature from c is not finite; a lower learning rate may help",
+        },
+      ]),
+    );
   });
 
   it("R7: who falls silent in mid-round, its heart still beating, costs two rounds their deadline", async () => {

@@ -206,7 +206,8 @@ export class Coordinator {
         if (this.#examiner.take(member.id, message)) this.#members.answered(member);
         return this.#decide();
       case "reject":
-        return this.#rounds.rejected(member, message);
+        this.#rounds.rejected(member, message);
+        return this.#decide();
       case "activity":
         return this.#record(activityOf(member, message.spans, this.#host.now()));
       case "failed":

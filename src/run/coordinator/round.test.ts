@@ -108,7 +108,7 @@ describe("a round takes a contribution", () => {
     expect(round.dropped()).toEqual([
       {
         chain: message("a").chain,
-        reason: expect.stringMatching(/diverged: fc2\.bias is not finite/),
+        reason: expect.stringMatching(/diverged: fc2\.bias of a is not finite/),
       },
     ]);
     expect(round.participants(samplesOf).map(({ node }) => node)).toEqual(["b"]);

@@ -3,6 +3,7 @@
  * brought, when to commit, and the merge itself. Nothing here sends anything.
  */
 import { present } from "../../base/assert.ts";
+import { isAllFinite } from "../../base/finite.ts";
 import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
@@ -130,11 +131,7 @@ export class Round {
       chain.contributions.set(id, { message, tensors });
       if (isComplete(chain)) this.#complete++;
     } else {
-      this.drop(
-        chain.plan.id,
-        `it diverged: ${diverged} is not finite; a lower learning rate may help`,
-      );
-      this.#diverged++;
+      this.diverge(chain.plan.id, `${diverged} of ${from}`);
     }
     return null;
   }
@@ -150,6 +147,15 @@ export class Round {
     if (work < 1 || work >= chain.plan.work || chain.contributions.size > 0) return false;
     chain.plan = { ...chain.plan, work };
     return true;
+  }
+
+  /**
+   * Drops a chain in which numbers have come up that are not finite.
+   * @param what which numbers, and whose
+   */
+  diverge(chain: ChainId, what: string): void {
+    if (present(this.#chains.get(chain), chain).dropped === null) this.#diverged++;
+    this.drop(chain, `it diverged: ${what} is not finite; a lower learning rate may help`);
   }
 
   /** Chains that are in, incomplete and pass through `node`; all of them where `node` is null. */
@@ -283,11 +289,7 @@ export function mergeGroups(
 
 /** Name of a tensor with a value that is not finite; null where there is none. */
 function firstNotFinite(tensors: Tensors): string | null {
-  for (const [name, { dtype, data }] of tensors) {
-    if (data === null || (dtype !== "float32" && dtype !== "float64" && dtype !== "float16"))
-      continue;
-    for (const value of data as Float32Array) if (!Number.isFinite(value)) return name;
-  }
+  for (const [name, value] of tensors) if (!isAllFinite(value)) return name;
   return null;
 }
 

@@ -188,14 +188,21 @@ export class Rounds {
     }
   }
 
-  /** A chain whose messages do not fit is at an end, and with it its source, which began it. */
-  rejected(member: Member, { term, round: number, chain, text }: RejectMessage): void {
+  /**
+   * A chain whose messages do not fit is at an end, and with it its source, which began it. Numbers
+   * that are not finite need nobody's ill will: the chain is out of the round, and says whose they were.
+   */
+  rejected(member: Member, { term, round: number, chain, reason, text }: RejectMessage): void {
     if (this.#current === null || this.#current.plan.term !== term) return;
     const { round, plan } = this.#current;
     const source = plan.chains.find(({ id }) => id === chain)?.source;
     if (source === undefined || round.number !== number) return;
     if (!round.nodesOf(chain as ChainId).includes(member.id)) return;
-    this.#members.get(source)?.channel.close(text);
+    if (reason === "misfit") this.#members.get(source)?.channel.close(text);
+    else {
+      round.diverge(chain as ChainId, text);
+      this.#abandon(chain as ChainId);
+    }
   }
 
   /** Passes a data message on between two nodes of one chain; anything else is void. */
@@ -227,8 +234,13 @@ export class Rounds {
   }
 
   #drop(chain: ChainId, reason: string): void {
+    present(this.#current, "a round under way").round.drop(chain, reason);
+    this.#abandon(chain);
+  }
+
+  /** Tells the nodes of a chain that it is out of the round. */
+  #abandon(chain: ChainId): void {
     const { round, plan } = present(this.#current, "a round under way");
-    round.drop(chain, reason);
     const { term } = plan;
     for (const node of round.nodesOf(chain)) {
       this.#members.get(node)?.channel.send({ type: "abandon", term, round: round.number, chain });

@@ -204,12 +204,16 @@ const evaluation = z.strictObject({
   ms: duration,
 });
 
-/** What came along a chain does not fit the stage it came to; the receiver itself is well. */
+/** Why a worker rejects what came along a chain. A closed set: programs branch on it. */
+export const rejectReasons = ["misfit", "not finite"] as const;
+
+/** What came along a chain does not fit the stage it came to, or spoils it; the receiver itself is well. */
 const reject = z.strictObject({
   type: z.literal("reject"),
   term: count,
   round: count,
   chain: id,
+  reason: z.enum(rejectReasons),
   text,
 });
 

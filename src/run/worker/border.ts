@@ -1,10 +1,13 @@
 /** What crosses a border between stages, as it travels: each tensor in the parts that its codec makes of it. */
 import { present } from "../../base/assert.ts";
+import { isAllFinite } from "../../base/finite.ts";
+import type { NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import { type CodecName, codecs, fitsWire } from "../../codec/codec.ts";
 import type { Port } from "../../compile/program.ts";
 import type { EngineAnswer } from "../host.ts";
 import type { Tensors } from "../wire/frame.ts";
+import type { RejectMessage } from "../wire/messages.ts";
 
 /** A program's outputs at a border, in the order of its ports: "0.0" is the first part of the first tensor. */
 export function encodeBorder(
@@ -22,12 +25,20 @@ export function encodeBorder(
   return out;
 }
 
-/** The inverse: a tensor for each port. @returns what is wrong, in words, where the parts do not fit the ports */
+/** What is wrong with what came over a border, in a word and in a sentence. */
+export type Rejection = Pick<RejectMessage, "reason" | "text">;
+
+/**
+ * The inverse: a tensor for each port, of finite values.
+ * @param sender the node that it came from
+ * @returns what is wrong, where the parts do not fit the ports or spoil what is computed from them
+ */
 export function decodeBorder(
   codec: CodecName,
   tensors: Tensors,
   ports: readonly Port[],
-): Tensor[] | string {
+  sender: NodeId | null,
+): Tensor[] | Rejection {
   const values: Tensor[] = [];
   for (const [i, port] of ports.entries()) {
     const parts: Tensor[] = [];
@@ -35,9 +46,13 @@ export function decodeBorder(
       parts.push(part);
       part = tensors.get(`${i}.${parts.length}`);
     }
-    if (!fitsWire(codec, parts, port))
-      return `a ${port.role} does not fit the stage it was sent to`;
-    values.push(codecs[codec].decode(parts, port));
+    if (!fitsWire(codec, parts, port)) {
+      const text = `a ${port.role} does not fit the stage it was sent to`;
+      return { reason: "misfit", text };
+    }
+    const value = codecs[codec].decode(parts, port);
+    if (!isAllFinite(value)) return { reason: "not finite", text: `a ${port.role} from ${sender}` };
+    values.push(value);
   }
   return values;
 }

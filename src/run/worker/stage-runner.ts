@@ -12,14 +12,13 @@
 import { AssertionError, present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import { sameType, type Tensor, tensor, zeros } from "../../base/tensor.ts";
-import type { CodecName } from "../../codec/codec.ts";
 import { movedPorts, type Port, type Program } from "../../compile/program.ts";
 import type { EngineAnswer, EngineRun, Host, Outcome, Slot } from "../host.ts";
 import type { PacedTraffic, StraightTraffic } from "../metrics/record.ts";
 import { drawNoise } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { FeatureMessage, GradientMessage, Message } from "../wire/messages.ts";
-import { decodeBorder, encodeBorder } from "./border.ts";
+import { decodeBorder, encodeBorder, type Rejection } from "./border.ts";
 import type { Place } from "./copy-tensors.ts";
 import { StageAccount } from "./stage-account.ts";
 import { mayGoForward, nextPass, type StageOrder, stageOrder } from "./stage-order.ts";
@@ -142,8 +141,9 @@ export class StageRunner {
     if (this.#features.has(step)) return;
     const program = this.#setup.programs.step ?? this.#setup.programs.forward;
     const ports = portsOf(present(program, "a program that takes features").inputs, "feature");
-    const features = this.#decode(this.#setup.codecs.featureIn, tensors, ports);
-    if (features === null) return;
+    const { codecs, upstream } = this.#setup;
+    const features = decodeBorder(codecs.featureIn, tensors, ports, upstream);
+    if (!Array.isArray(features)) return this.#reject(features);
     this.#features.set(step, { features, labels: tensors.get("labels") ?? null });
     this.#advance();
   }
@@ -154,8 +154,9 @@ export class StageRunner {
     const isUnderWay = step >= this.#backward && step < this.#forward;
     if (!this.#isOfRound(message) || !isUnderWay || this.#gradients.has(step)) return;
     const ports = portsOf(this.#setup.programs.backward?.inputs ?? [], "gradient");
-    const gradients = this.#decode(this.#setup.codecs.gradientIn, tensors, ports);
-    if (gradients === null) return;
+    const { codecs, downstream } = this.#setup;
+    const gradients = decodeBorder(codecs.gradientIn, tensors, ports, downstream);
+    if (!Array.isArray(gradients)) return this.#reject(gradients);
     this.#gradients.set(step, gradients);
     this.#advance();
   }
@@ -241,7 +242,7 @@ export class StageRunner {
     const labelPort = portOf(program.inputs, "labels");
     const { labels } = batch;
     if (labels === null || !sameType(labels, labelPort)) {
-      return this.#reject("labels are missing or of a wrong type");
+      return this.#reject({ reason: "misfit", text: "labels are missing or of a wrong type" });
     }
     const given = new Map([[labelPort.name, labels]]);
     portsOf(program.inputs, "feature").forEach((port, i) => {
@@ -430,18 +431,17 @@ export class StageRunner {
   }
 
   /** Gives up the chain, because of what came along it; the node and its other chains go on. */
-  #reject(text: string): void {
+  #reject({ reason, text }: Rejection): void {
     this.#isAbandoned = true;
     const chain = this.#setup.chain.id;
-    this.#around.send({ type: "reject", term: this.#term, round: this.round, chain, text });
-  }
-
-  /** Decodes what was received; what does not fit the ports ends the chain's round. */
-  #decode(codec: CodecName, tensors: Tensors, ports: readonly Port[]): Tensor[] | null {
-    const values = decodeBorder(codec, tensors, ports);
-    if (typeof values !== "string") return values;
-    this.#reject(values);
-    return null;
+    this.#around.send({
+      type: "reject",
+      term: this.#term,
+      round: this.round,
+      chain,
+      reason,
+      text,
+    });
   }
 
   #pass(
