@@ -252,13 +252,14 @@ function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number)
     atMs,
     forMs: Math.min(spread(own, 10, 10), healedMs - atMs),
   }));
-  some("slow", (own, atMs) => ({
-    kind: "slow",
-    node: pick(own, names),
-    atMs,
-    forMs: healedMs - atMs,
-    factor: spread(own, 2, 6),
-  }));
+  const slowed = new Set<string>();
+  some("slow", (own, atMs) => {
+    const node = pick(own, names);
+    // Factors multiply: what begins under two of them may not be over when the run has to be.
+    const factor = slowed.has(node) ? 1 : spread(own, 2, 6);
+    slowed.add(node);
+    return { kind: "slow", node, atMs, forMs: healedMs - atMs, factor };
+  });
   some("jump", (own, atMs) => ({
     kind: "jump",
     node: pick(own, everybody),
