@@ -63,6 +63,7 @@ Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrup
     );
 
   addRuns(root);
+  addJoin(root);
   addResume(root);
   addViews(root);
   addAdministration(root);
@@ -106,14 +107,31 @@ function addRuns(root: Command): void {
     .action(async (job, options) => (await import("./commands/serve.ts")).serveJob(job, options));
 
   root
+    .command("train")
+    .description("train a job in this process")
+    .argument("<job>", "job file, see docs/jobs.md")
+    .option("--runs <dir>", "folder for runs", "runs")
+    .option("--threads <n>", "threads of the engine", count, 1)
+    .option("--json", "print one JSON object as the last line")
+    .action(async (job, options) => (await import("./commands/train.ts")).trainJob(job, options));
+}
+
+/** The command of who takes part in another machine's run. */
+function addJoin(root: Command): void {
+  root
     .command("join")
     .description("take part in a run with private data")
     .argument("<url>", "address that serve printed, ws://... or wss://...")
     .option("--token <token>", "join token that serve printed, where the address has none")
     .option("--ca <fingerprint>", "the server's certificate authority: fingerprint, or PEM file")
-    .requiredOption(
+    .option(
       "--data <path>",
       "mnist, a folder with idx files or with images by class, or a CSV file",
+    )
+    .option("--edge", "join as an edge server, by a token of that role: it needs no data")
+    .option(
+      "--listen <host:port>",
+      "let other workers of the run reach this one here, so that data between them go straight",
     )
     .option("--label <column>", "label column of a CSV (default: the last)")
     .option(
@@ -128,15 +146,6 @@ function addRuns(root: Command): void {
     .option("--patience <s>", "how long to try to come back when the link is lost", positive, 600)
     .option("--quiet", "print errors only")
     .action(async (url, options) => (await import("./commands/join.ts")).joinRun(url, options));
-
-  root
-    .command("train")
-    .description("train a job in this process")
-    .argument("<job>", "job file, see docs/jobs.md")
-    .option("--runs <dir>", "folder for runs", "runs")
-    .option("--threads <n>", "threads of the engine", count, 1)
-    .option("--json", "print one JSON object as the last line")
-    .action(async (job, options) => (await import("./commands/train.ts")).trainJob(job, options));
 }
 
 /** The command that goes on with what the others have begun. */

@@ -1,7 +1,13 @@
-/** `edgeloom join`: this machine takes part in a run with data of its own. */
+/** `edgeloom join`: this machine takes part in a run, as a device with data of its own or as an edge server. */
 import { hostname } from "node:os";
-import { bytesPerMsOfMbit, formatBytes, formatMs, formatRate } from "../../index.ts";
-import { join, loadShard, NativeEngine, peakMemoryBytes } from "../../nodejs.ts";
+import { bytesPerMsOfMbit, formatBytes, formatMs, formatRate, InputError } from "../../index.ts";
+import {
+  join,
+  loadShard,
+  NativeEngine,
+  peakMemoryBytes,
+  type RejoinerEvent,
+} from "../../nodejs.ts";
 import { exitCodes } from "../exit.ts";
 import { pathOptions } from "../path-options.ts";
 import { fail, say } from "../terminal.ts";
@@ -10,7 +16,10 @@ export interface JoinFlags {
   readonly token?: string;
   /** Fingerprint or file of the server's CA. */
   readonly ca?: string;
-  readonly data: string;
+  readonly data?: string;
+  readonly edge?: true;
+  /** HOST:PORT. */
+  readonly listen?: string;
   readonly label?: string;
   readonly classes?: readonly string[];
   readonly name?: string;
@@ -28,38 +37,26 @@ export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
   const tell = (text: string): void => {
     if (!flags.quiet) say(text);
   };
-  const train = loadShard(flags.data, pathOptions(flags));
+  const train = trainingData(flags);
   const name = flags.name ?? machineLabel();
-  tell(`${name}: ${train.samples.toLocaleString("en")} samples from ${flags.data}; they stay here`);
+  if (train !== null) {
+    const samples = train.samples.toLocaleString("en");
+    tell(`${name}: ${samples} samples from ${flags.data}; they stay here`);
+  }
   const joined = await join({
     url,
     ...(flags.token === undefined ? {} : { token: flags.token }),
     ...(flags.ca === undefined ? {} : { ca: flags.ca }),
     name,
+    kind: flags.edge === true ? "edge" : "device",
+    ...(flags.listen === undefined ? {} : { listen: flags.listen }),
     duty: flags.duty,
     memoryBytes: flags.memory === undefined ? null : flags.memory * 1e6,
     ceilingBytesPerMs: flags.ceiling === undefined ? null : bytesPerMsOfMbit(flags.ceiling),
     ...(flags.patience === undefined ? {} : { patienceMs: 1000 * flags.patience }),
     train,
     engine: new NativeEngine({ threads: 1 }),
-    onEvent(event) {
-      switch (event.type) {
-        case "welcomed":
-          return tell(`joined run ${event.run}; waiting for the others`);
-        case "planned": {
-          const own = event.plan.copies.find((copy) => copy.node === event.node);
-          const link = event.plan.links.find((candidate) => candidate.from === event.node);
-          const share = link?.bytesPerMs == null ? "" : ` over ${formatRate(link.bytesPerMs)}`;
-          const kept = own?.to ?? 0;
-          const segments = `${kept} segment${kept === 1 ? "" : "s"}`;
-          return tell(`plan, term ${event.plan.term}: ${segments} here${share}`);
-        }
-        case "round":
-          return tell(`round ${event.round + 1}`);
-        case "lost":
-          return tell(`${event.text}; trying again in ${formatMs(event.retryMs)}`);
-      }
-    },
+    onEvent: (event) => tell(wordsOf(event)),
   });
   let isNoticed = false;
   const stop = (): void => {
@@ -90,6 +87,42 @@ export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
       fail(`${name}: ${end.text}; the run's own folder holds what was trained`);
       process.exitCode = exitCodes.failed;
       break;
+  }
+}
+
+/** Null for an edge server, which trains on what devices send. */
+function trainingData(flags: JoinFlags): ReturnType<typeof loadShard> | null {
+  if (flags.edge === true && flags.data === undefined) return null;
+  if (flags.edge !== true && flags.data !== undefined) {
+    return loadShard(flags.data, pathOptions(flags));
+  }
+  throw new InputError({
+    what: "edgeloom join",
+    received: flags.edge === true ? "both --edge and --data" : "neither --data nor --edge",
+    allowed: "--data with a device's own samples, or --edge for an edge server, which has none",
+  });
+}
+
+function wordsOf(event: RejoinerEvent): string {
+  switch (event.type) {
+    case "welcomed":
+      return `joined run ${event.run}; waiting for the others`;
+    case "planned": {
+      const own = event.plan.copies.find((copy) => copy.node === event.node);
+      const link = event.plan.links.find((candidate) => candidate.from === event.node);
+      const share = link?.bytesPerMs == null ? "" : ` over ${formatRate(link.bytesPerMs)}`;
+      const kept = own === undefined ? 0 : own.to - own.from;
+      const segments = `${kept} segment${kept === 1 ? "" : "s"}`;
+      return `plan, term ${event.plan.term}: ${segments} here${share}`;
+    }
+    case "way":
+      return event.way === "straight"
+        ? `data go straight to and from ${event.node}`
+        : `data to and from ${event.node} go through the coordinator: ${event.text}`;
+    case "round":
+      return `round ${event.round + 1}`;
+    case "lost":
+      return `${event.text}; trying again in ${formatMs(event.retryMs)}`;
   }
 }
 

@@ -49,12 +49,12 @@ function rowsOf({ tokens }: TokenListing): string[] {
 function announce(token: string, { server, tokens }: TokenListing): void {
   const role = tokens.at(-1)?.role;
   say();
-  // `edgeloom join` makes devices, so an edge server has no such line.
-  if (server === null || role === "edge") return say(`${bold("New token")} ${token}`);
+  if (server === null) return say(`${bold("New token")} ${token}`);
   const { url, fingerprint } = server;
-  if (role === "device") {
+  if (role === "device" || role === "edge") {
+    const own = role === "device" ? "--data PATH" : "--edge";
     const ca = fingerprint === null ? "" : ` --ca ${fingerprint}`;
-    return say(`edgeloom join ${url} --token ${token}${ca} --data PATH`);
+    return say(`edgeloom join ${url} --token ${token}${ca} ${own}`);
   }
   const ca = fingerprint === null ? "" : `&ca=${fingerprint}`;
   say(`${url.replace(/^ws/, "http")}#token=${token}${ca}`);
