@@ -4,7 +4,7 @@
  * accepts or refuses. Then both send data messages, and each is kept until the other side has
  * consumed it, so that what is lost with the link can go another way.
  *
- * `docs/protocol.md` has the rules as D1 to D10.
+ * `docs/protocol.md` has the rules as D1 to D9.
  */
 import type { NodeId } from "../../base/ids.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
