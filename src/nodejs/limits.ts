@@ -58,7 +58,7 @@ export class AddressCount {
 }
 
 /** A token bucket: fills at a steady rate, and is emptied by what it counts. */
-export class Bucket {
+class Bucket {
   readonly #perMs: number;
   readonly #capacity: number;
   #level: number;

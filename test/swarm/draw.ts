@@ -252,19 +252,29 @@ function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number)
     atMs,
     forMs: Math.min(spread(own, 10, 10), healedMs - atMs),
   }));
-  const slowed = new Set<string>();
-  some("slow", (own, atMs) => {
-    const node = pick(own, names);
-    // Factors multiply: what begins under two of them may not be over when the run has to be.
-    const factor = slowed.has(node) ? 1 : spread(own, 2, 6);
-    slowed.add(node);
-    return { kind: "slow", node, atMs, forMs: healedMs - atMs, factor };
-  });
+  some("slow", (own, atMs) => ({
+    kind: "slow",
+    node: pick(own, names),
+    atMs,
+    forMs: healedMs - atMs,
+    factor: spread(own, 2, 6),
+  }));
   some("jump", (own, atMs) => ({
     kind: "jump",
     node: pick(own, everybody),
     atMs,
     aheadMs: spread(own, 10, 9),
   }));
-  return faults;
+  return slowedOnce(faults);
+}
+
+/** Factors multiply: what begins under two of them may not be over when the run has to be. */
+function slowedOnce(faults: readonly SimFault[]): SimFault[] {
+  const slowed = new Set<string>();
+  return faults.filter((fault) => {
+    if (fault.kind !== "slow") return true;
+    const isFirst = !slowed.has(fault.node);
+    slowed.add(fault.node);
+    return isFirst;
+  });
 }
