@@ -191,13 +191,16 @@ function drawTraces(chance: Random, nodes: readonly SimNode[], healedMs: number)
   });
 }
 
+/** Draws faults of a kind: none, or a few. */
+type Some = (kind: string, make: (own: Random, atMs: number) => SimFault) => void;
+
 /** How often each kind of trouble comes, for a seed; 0 in three of four. */
 function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number): SimFault[] {
   const names = nodes.map(({ name }) => name);
   const devices = names.filter((name) => name !== "edge");
   const everybody = ["coordinator", ...names];
   const faults: SimFault[] = [];
-  const some = (kind: string, make: (own: Random, atMs: number) => SimFault): void => {
+  const some: Some = (kind, make) => {
     const own = chance.fork(kind);
     const count = own.below(3) > 0 ? 0 : 1 + own.below(3);
     for (let i = 0; i < count; i++) faults.push(make(own, own.uniform() * healedMs));
@@ -240,6 +243,13 @@ function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number)
     atMs,
     forMs: Math.min(spread(own, 10, 10), healedMs - atMs),
   }));
+  drawHindrances(some, names, healedMs);
+  return slowedOnce(faults);
+}
+
+/** What holds nodes up that go on living. */
+function drawHindrances(some: Some, names: readonly string[], healedMs: number): void {
+  const devices = names.filter((name) => name !== "edge");
   some("partition", (own, atMs) => ({
     kind: "partition",
     nodes: devices.filter(() => own.below(2) === 0),
@@ -261,11 +271,10 @@ function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number)
   }));
   some("jump", (own, atMs) => ({
     kind: "jump",
-    node: pick(own, everybody),
+    node: pick(own, ["coordinator", ...names]),
     atMs,
     aheadMs: spread(own, 10, 9),
   }));
-  return slowedOnce(faults);
 }
 
 /** Factors multiply: what begins under two of them may not be over when the run has to be. */
