@@ -38,12 +38,16 @@ export function conclude({ folder, json }: RunInput, outcome: Outcome): void {
   process.exitCode = exitCodeOf(reason);
 }
 
+/** How much went from worker to worker, where anything did. */
+export const straightWords = (bytes: number): string =>
+  bytes === 0 ? "" : `, ${formatBytes(bytes)} of it straight between workers`;
+
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Prints the last lines. */
 function tell({ summary, predicted, wallMs, folder }: Conclusion): void {
   const { isFinal, accuracyRound, rounds, roundsAsked } = summary;
-  const { bytesUp, bytesDown, medianRoundMs } = summary;
+  const { bytesUp, bytesDown, bytesStraight, medianRoundMs } = summary;
   const measured = measuredWords(summary);
   say();
   if (measured !== null) {
@@ -64,7 +68,8 @@ function tell({ summary, predicted, wallMs, folder }: Conclusion): void {
     );
   }
   say(
-    `Devices sent ${formatBytes(bytesUp)} and received ${formatBytes(bytesDown)}; no raw data left them`,
+    `Devices sent ${formatBytes(bytesUp)} and received ${formatBytes(bytesDown)}` +
+      `${straightWords(bytesStraight)}; no raw data left them`,
   );
   for (const node of summary.nodes) {
     if (node.kind !== "device" || node.dutyAchieved === null) continue;
@@ -93,6 +98,7 @@ function jsonOf({ summary, predicted, wallMs, folder }: Conclusion): object {
     predictedRoundMs: predicted?.roundMs ?? null,
     measuredRoundMs: summary.medianRoundMs,
     bytesUp: summary.bytesUp,
+    bytesStraight: summary.bytesStraight,
     bytesDown: summary.bytesDown,
     peakRssMb,
     nodes: summary.nodes,

@@ -2,6 +2,7 @@
 import { eventsOf, formatBytes, formatMs, mbitOfBytesPerMs } from "../../index.ts";
 import { readyScenario, runScenario, type ScenarioResult } from "../../nodejs.ts";
 import { faultText, type Scenario } from "../../sim.ts";
+import { straightWords } from "../conclusion.ts";
 import { exitCodeOf } from "../exit.ts";
 import { readJobFile } from "../job-file.ts";
 import { planLines } from "../run-reporter.ts";
@@ -40,12 +41,13 @@ function tellPlans({ plans, summary }: ScenarioResult): void {
 }
 
 function tellRun({ nodes, job }: Scenario, { summary, result, price }: ScenarioResult): void {
-  const { rounds, roundsAsked, medianRoundMs, bytesUp, bytesDown } = summary;
+  const { rounds, roundsAsked, medianRoundMs, bytesUp, bytesDown, bytesStraight } = summary;
   say(
     `${bold(`${rounds} of ${roundsAsked} rounds`)} of ${job.localBatches} batches on ${nodes.length} nodes, ` +
       `${formatMs(result.virtualMs)} of virtual time; a round took ${formatMs(medianRoundMs ?? Number.NaN)} (median)`,
   );
-  say(`Devices sent ${formatBytes(bytesUp)} and received ${formatBytes(bytesDown)}`);
+  const straight = straightWords(bytesStraight);
+  say(`Devices sent ${formatBytes(bytesUp)} and received ${formatBytes(bytesDown)}${straight}`);
   if (price > 0) say(`Nodes cost ${price.toPrecision(3)} by their prices per hour`);
 }
 
@@ -74,6 +76,7 @@ function jsonOf(scenario: Scenario, came: ScenarioResult, wallMs: number): objec
     virtualMs: result.virtualMs,
     medianRoundMs: summary.medianRoundMs,
     bytesUp: summary.bytesUp,
+    bytesStraight: summary.bytesStraight,
     bytesDown: summary.bytesDown,
     price,
     plans,

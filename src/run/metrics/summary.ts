@@ -18,6 +18,8 @@ export interface NodeSummary {
   readonly dutyAchieved: number | null;
   readonly bytesUp: number;
   readonly bytesDown: number;
+  /** Bytes of both that went straight to or from other workers, past the coordinator. */
+  readonly bytesStraight: number;
   readonly peakRssBytes: number | null;
   /** Why it left before the end; null if it did not. */
   readonly left: string | null;
@@ -42,6 +44,8 @@ export interface RunSummary {
   /** Bytes that devices sent and received. */
   readonly bytesUp: number;
   readonly bytesDown: number;
+  /** Bytes of both that went straight to or from other workers. */
+  readonly bytesStraight: number;
   readonly nodes: readonly NodeSummary[];
   readonly plan: Plan | null;
   /** Name of the segment that each stage ends with is looked up here. */
@@ -61,6 +65,7 @@ const nothingDone = {
   dutyAchieved: null,
   bytesUp: 0,
   bytesDown: 0,
+  bytesStraight: 0,
   peakRssBytes: null,
   computeMs: 0,
   busyMs: 0,
@@ -127,6 +132,7 @@ export class RunFold {
           if (node.busyMs > 0) node.dutyAchieved = node.computeMs / node.busyMs;
           node.bytesUp += cost.bytesUp;
           node.bytesDown += cost.bytesDown;
+          node.bytesStraight += cost.bytesStraight;
           node.peakRssBytes = cost.peakRssBytes ?? node.peakRssBytes;
         }
         return;
@@ -165,6 +171,7 @@ export class RunFold {
       medianRoundMs: this.#roundMs.length === 0 ? null : median(this.#roundMs),
       bytesUp: devices.reduce((sum, node) => sum + node.bytesUp, 0),
       bytesDown: devices.reduce((sum, node) => sum + node.bytesDown, 0),
+      bytesStraight: devices.reduce((sum, node) => sum + node.bytesStraight, 0),
       nodes,
       plan: this.#plan,
       segments: this.#segments,

@@ -13,6 +13,7 @@ const columns = [
   ["achieved", "number"],
   ["sent", "number"],
   ["received", "number"],
+  ["straight", "number"],
   ["peak memory", "number"],
   ["limit", "number"],
   ["state", ""],
@@ -24,7 +25,10 @@ export function NodeTable({ model }: { model: RunModel }) {
   return (
     <section class="panel far" aria-labelledby="nodes">
       <h2 id="nodes">Nodes</h2>
-      <p class="hint">Duty is the share of one core that a node may use.</p>
+      <p class="hint">
+        Duty is the share of one core that a node may use. What went straight passed between workers
+        without the coordinator.
+      </p>
       <ScrollBox label="Nodes, a table that scrolls sideways">
         <table>
           <caption class="unseen">All nodes with their duty, traffic and memory</caption>
@@ -62,6 +66,7 @@ const wordsOf = (node: NodeSummary) => ({
   achieved: node.dutyAchieved === null ? unknown : node.dutyAchieved.toFixed(3),
   sent: formatBytes(node.bytesUp),
   received: formatBytes(node.bytesDown),
+  straight: node.bytesStraight === 0 ? "none" : formatBytes(node.bytesStraight),
   memory: node.peakRssBytes === null ? unknown : formatBytes(node.peakRssBytes),
   used:
     node.peakRssBytes === null || node.memoryBytes === null
@@ -95,6 +100,7 @@ function RowView(row: RowProps) {
       <td class="number">{row.achieved}</td>
       <td class="number">{row.sent}</td>
       <td class="number">{row.received}</td>
+      <td class="number">{row.straight}</td>
       <td class="number">{row.memory}</td>
       <td class="number">{row.used === null ? row.limit : `${row.limit} (${row.used})`}</td>
       <td>{row.left === null ? "in the run" : `left: ${row.left}`}</td>

@@ -35,7 +35,15 @@ const planOf = (term: number, cuts: Readonly<Record<string, number>>) => {
 };
 
 const cost = (node: string, more: object = {}) => ({
-  ...{ node, computeMs: 20, busyMs: 40, dutyAchieved: 0.5, bytesUp: 5000, bytesDown: 4000 },
+  ...{
+    node,
+    computeMs: 20,
+    busyMs: 40,
+    dutyAchieved: 0.5,
+    bytesUp: 5000,
+    bytesDown: 4000,
+    bytesStraight: 3000,
+  },
   held: { forward: 15, backward: 20, update: 5, step: 0 },
   sending: { bytes: 5000, ms: 10 },
   receiving: { bytes: 4000, ms: 8 },
