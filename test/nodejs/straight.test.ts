@@ -2,24 +2,34 @@
  * Workers that talk straight to each other over real sockets, through a proxy that cuts their
  * links in the middle of messages: the run's weights stay those of its single-process replay.
  */
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { tmpdir } from "node:os";
+import { join as joinPath } from "node:path";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { present } from "../../src/base/assert.ts";
 import { runId } from "../../src/base/ids.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
 import { nodeHost } from "../../src/nodejs/host.ts";
+import { join } from "../../src/nodejs/join.ts";
 import { startOwnWorker } from "../../src/nodejs/own-worker.ts";
 import { dialPeer, listenForPeers, type PeerListener } from "../../src/nodejs/peer-sockets.ts";
+import { RunTokens } from "../../src/nodejs/tokens.ts";
 import { Coordinator } from "../../src/run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../../src/run/coordinator/farewell.ts";
 import type { Link, Outcome, PeerAddress } from "../../src/run/host.ts";
 import type { RunRecord } from "../../src/run/metrics/record.ts";
 import { decodePeerFrame, encodeFrame, joinFrame, splitFrame } from "../../src/run/wire/frame.ts";
 import type { Message, PeerMessage } from "../../src/run/wire/messages.ts";
+import type { RejoinerEvent } from "../../src/run/worker/rejoiner.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
 import { replay } from "../../src/sim/replay.ts";
 import { shard, smallFleet, smallJob, smallModel } from "../sim/small-job.ts";
+import { serveRun } from "./served-run.ts";
+
+const folder = mkdtempSync(joinPath(tmpdir(), "edgeloom-straight-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const open = new Set<{ close(): void }>();
 afterEach(() => {
@@ -238,6 +248,58 @@ describe("workers on one machine", () => {
     },
     60_000,
   );
+});
+
+describe("an edge server that joins from elsewhere", () => {
+  it("D1: is reached straight by the devices whose later layers it trains", async () => {
+    const served = await serveRun(joinPath(folder, "edges"), { devices: 2, rounds: 40 });
+    const token = await new RunTokens(served.path).issue("edge", "near", 1);
+    const events: RejoinerEvent[] = [];
+    const edge = await join({
+      url: served.serving.url,
+      token,
+      // The planner takes the first edge server by name.
+      name: "a-near-edge",
+      kind: "edge",
+      listen: "127.0.0.1:0",
+      duty: 1,
+      memoryBytes: null,
+      ceilingBytesPerMs: null,
+      train: null,
+      engine: interpreterEngine(),
+      onEvent: (event) => events.push(event),
+    });
+    const devices = [await served.device(0), await served.device(1)];
+    expect((await served.serving.ended).reason).toBe("finished");
+    for (const { ended } of [edge, ...devices]) expect((await ended).reason).toBe("finished");
+    const rounds = served.records.filter((record) => record.type === "round");
+    const own = rounds.map(({ nodes }) => nodes.find(({ node }) => node === "a-near-edge"));
+    expect(own.at(-1)?.bytesStraight).toBeGreaterThan(1000);
+    const ways = events.flatMap((event) => (event.type === "way" ? [event] : []));
+    for (const name of ["d0", "d1"]) {
+      expect(ways.find(({ node }) => node === name)?.way).toBe("straight");
+    }
+  });
+
+  it("is told where its door cannot be opened, before it joins", async () => {
+    const served = await serveRun(joinPath(folder, "doors"), { devices: 1 });
+    const joining = join({
+      url: served.serving.url,
+      token: "none",
+      name: "near",
+      kind: "edge",
+      listen: `127.0.0.1:${served.serving.port}`,
+      duty: 1,
+      memoryBytes: null,
+      ceilingBytesPerMs: null,
+      train: null,
+      engine: interpreterEngine(),
+      onEvent: () => {},
+    });
+    await expect(joining).rejects.toThrow(/--listen: got 127\.0\.0\.1:\d+ \(EADDRINUSE\)/);
+    served.serving.interrupt("the test is over");
+    await served.serving.ended;
+  });
 });
 
 describe("a link to a worker under TLS", () => {
