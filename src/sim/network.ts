@@ -182,8 +182,10 @@ class Flow implements Medium, Transfer {
   readonly #to: Access;
   readonly #chance: Random;
   readonly #queue: Parcel[] = [];
-  /** Arrivals that a partition holds back. */
-  readonly #held: Parcel[] = [];
+  /** What has left and not arrived, in order. */
+  readonly #inAir: Parcel[] = [];
+  /** How many of them a partition holds back at the other end. */
+  #held = 0;
   #isBlocked: boolean;
   #isGone = false;
   #rate = 0;
@@ -244,7 +246,9 @@ class Flow implements Medium, Transfer {
       return;
     }
     this.#isBlocked = false;
-    for (const parcel of this.#held.splice(0)) this.#deliver(parcel);
+    const held = this.#inAir.slice(0, this.#held);
+    this.#held = 0;
+    for (const { bytes } of held) this.#travel(bytes);
     if (this.#queue.length > 0) this.#activate();
   }
 
@@ -253,7 +257,8 @@ class Flow implements Medium, Transfer {
     if (this.isActive) this.#deactivate();
     this.#isGone = true;
     this.#queue.length = 0;
-    this.#held.length = 0;
+    this.#inAir.length = 0;
+    this.#held = 0;
   }
 
   #activate(): void {
@@ -292,13 +297,19 @@ class Flow implements Medium, Transfer {
   }
 
   #deliver(parcel: Parcel): void {
+    this.#inAir.push(parcel);
+    this.#travel(parcel.bytes);
+  }
+
+  /** Whatever is first by then arrives: what was held back is not overtaken by what was in the air. */
+  #travel(bytes: number): void {
     const { world } = this.#network;
-    const arrivalMs = world.now() + this.#delayMs(parcel.bytes);
+    const arrivalMs = world.now() + this.#delayMs(bytes);
     this.#lastArrivalMs = Math.max(this.#lastArrivalMs, arrivalMs);
     world.at(this.#lastArrivalMs, () => {
       if (this.#isGone) return;
-      if (this.#isBlocked) this.#held.push(parcel);
-      else parcel.arrive();
+      if (this.#isBlocked) this.#held++;
+      else present(this.#inAir.shift(), "a parcel in the air").arrive();
     });
   }
 

@@ -194,6 +194,18 @@ function drawTraces(chance: Random, nodes: readonly SimNode[], healedMs: number)
 /** Draws faults of a kind: none, or a few. */
 type Some = (kind: string, make: (own: Random, atMs: number) => SimFault) => void;
 
+/** A machine is about to be taken away, and is told; some do not come back. */
+function drawNotice(own: Random, atMs: number, at: { node: string; isSpare: boolean; ms: number }) {
+  const isGone = own.below(4) === 0 && at.isSpare;
+  return {
+    kind: "notice",
+    node: at.node,
+    atMs,
+    withinMs: Math.min(spread(own, 10, 9), at.ms),
+    forMs: isGone ? null : Math.min(spread(own, 10, 10), at.ms),
+  } as const;
+}
+
 /** How often each kind of trouble comes, for a seed; 0 in three of four. */
 function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number): SimFault[] {
   const names = nodes.map(({ name }) => name);
@@ -222,14 +234,8 @@ function drawFaults(chance: Random, nodes: readonly SimNode[], healedMs: number)
   });
   some("notice", (own, atMs) => {
     const node = pick(own, everybody);
-    const isGone = own.below(4) === 0 && node !== devices[0] && devices.includes(node);
-    return {
-      kind: "notice",
-      node,
-      atMs,
-      withinMs: Math.min(spread(own, 10, 9), healedMs - atMs),
-      forMs: isGone ? null : Math.min(spread(own, 10, 10), healedMs - atMs),
-    };
+    const isSpare = node !== devices[0] && devices.includes(node);
+    return drawNotice(own, atMs, { node, isSpare, ms: healedMs - atMs });
   });
   some("twin", (own, atMs) => ({
     kind: "twin",

@@ -42,6 +42,7 @@ describe("seeds that failed once", () => {
     [5117, "a coordinator without its disk waits for a device that is gone, and rightly so"],
     [3545062016, "two processes that take themselves for one worker push each other out for ever"],
     [3545061930, "a worker that comes back loses its probe to the one that it had begun before"],
+    [2399042136, "the network has a frame overtake one that a partition holds back"],
     [3545062026, "the only checkpoint is torn, and the run refuses to begin anew"],
   ])("seed %i - %s", async (seed) => {
     expect((await runSeed(seed, interpreterEngine)).end).toMatch(/^(finished|forsaken): /);
