@@ -58,6 +58,12 @@ it.each<[what: string, at: Gathered, decision: string, reason: RegExp]>([
   ["nor where they cannot train", { ...lost, problem: "no edge" }, "wait", /no edge/],
   ["gives up in the end", { ...lost, waitedMs: 60_000 }, "give up", /c did not come back.* 60 s/],
   [
+    "also where nobody of the last plan is missing, or there was none",
+    { ...lost, waitedMs: 60_000, missing: [] },
+    "give up",
+    /^enough nodes to train did not come back within 60 s$/,
+  ],
+  [
     "and says what was wrong",
     { ...lost, waitedMs: 60_000, problem: "no edge" },
     "give up",

@@ -50,7 +50,8 @@ export function decideGathering(at: Gathered): GatheringDecision {
   }
   if (waitedMs === null) return decideBeginning(at);
   if (waitedMs >= at.patienceMs) {
-    const reason = problem ?? `${missing.join(", ")} did not come back within ${seconds(waitedMs)}`;
+    const who = missing.length > 0 ? missing.join(", ") : "enough nodes to train";
+    const reason = problem ?? `${who} did not come back within ${seconds(waitedMs)}`;
     return { decision: "give up", reason };
   }
   if (problem !== null) return { decision: "wait", reason: problem };
