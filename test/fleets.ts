@@ -85,15 +85,7 @@ export function anyRequest(devices: number, segments: number): fc.Arbitrary<Plan
   return fc.integer({ min: 2, max: segments }).chain((count) =>
     fc
       .record({
-        costs: fc.array(
-          fc.record({
-            values: fc.integer({ min: 1, max: 5000 }),
-            parameterBytes: fc.nat(4000),
-            stateBytes: fc.nat(4000),
-            savedBytes: fc.nat(4000),
-          }),
-          { minLength: count, maxLength: count },
-        ),
+        costs: anyCosts(count),
         devices: fc.array(anyDevice(count), { minLength: 1, maxLength: devices }),
         server: anyProfile(count, 2),
         cell: orNone(positive(2000)),
@@ -102,10 +94,7 @@ export function anyRequest(devices: number, segments: number): fc.Arbitrary<Plan
       })
       .map(({ costs, devices: some, server, cell, work, codecUp }) =>
         planRequest(
-          costs.map(({ values, parameterBytes, ...more }, i) =>
-            // The first segment is always trained, so that every cut is legal.
-            segmentCost(i, values, { ...more, parameterBytes: parameterBytes + (i === 0 ? 4 : 0) }),
-          ),
+          costs,
           [
             edgeServer(server),
             ...some.map(({ profile, ...more }, i) => fleetNode(`device ${i}`, profile, more)),
@@ -116,6 +105,24 @@ export function anyRequest(devices: number, segments: number): fc.Arbitrary<Plan
       ),
   );
 }
+
+/** Segments of which the first is always trained, so that every cut is legal. */
+const anyCosts = (segments: number): fc.Arbitrary<SegmentCost[]> =>
+  fc
+    .array(
+      fc.record({
+        values: fc.integer({ min: 1, max: 5000 }),
+        parameterBytes: fc.nat(4000),
+        stateBytes: fc.nat(4000),
+        savedBytes: fc.nat(4000),
+      }),
+      { minLength: segments, maxLength: segments },
+    )
+    .map((costs) =>
+      costs.map(({ values, parameterBytes, ...more }, i) =>
+        segmentCost(i, values, { ...more, parameterBytes: parameterBytes + (i === 0 ? 4 : 0) }),
+      ),
+    );
 
 const anyProfile = (segments: number, segmentMs: number): fc.Arbitrary<Profile> =>
   fc.record({
@@ -135,6 +142,75 @@ const anyDevice = (segments: number) =>
   fc.record({
     profile: anyProfile(segments, 20),
     duty: fc.constantFrom(1, 1 / 4, 1 / 16),
+    ceilingBytesPerMs: orNone(positive(1000)),
+    latencyMs: fc.integer({ min: 0, max: 20 }),
+  });
+
+/**
+ * One device with data and up to `servers` others, on a model of up to `segments` segments: some with
+ * little memory, with a measured way between them, or out of reach of each other.
+ */
+export function anyPipelineRequest(servers: number, segments: number): fc.Arbitrary<PlanRequest> {
+  return fc.integer({ min: 2, max: segments }).chain((count) =>
+    fc
+      .record({
+        costs: anyCosts(count),
+        device: anyDevice(count),
+        servers: fc.array(anyServer(count), { minLength: 0, maxLength: servers }),
+        memory: fc.array(orNone(fc.integer({ min: 35_000_000, max: 35_100_000 })), {
+          minLength: servers + 1,
+          maxLength: servers + 1,
+        }),
+        links: fc.array(anyLink(servers), { maxLength: 3 }),
+        cell: orNone(positive(2000)),
+        work: fc.integer({ min: 1, max: 16 }),
+        accumulate: fc.integer({ min: 1, max: 4 }),
+        recompute: fc.boolean(),
+        pipeline: fc.record({
+          schedule: fc.constantFrom("window" as const, "gpipe" as const, "1f1b" as const),
+          window: orNone(fc.integer({ min: 0, max: 5 })),
+          backward: fc.constantFrom("stored" as const, "replay" as const),
+        }),
+      })
+      .map(({ costs, device, servers: some, memory, links, cell, ...more }) => {
+        const own = fleetNode("device", device.profile, {
+          ...device,
+          memoryBytes: memory[0] === null ? null : 36_000_000,
+        });
+        const others = some.map(({ profile, ...server }, i) =>
+          fleetNode(`server ${i}`, profile, {
+            ...server,
+            samples: 0,
+            memoryBytes: memory[i + 1] ?? null,
+          }),
+        );
+        const request = planRequest(costs, [own, ...others], cell, { ...more, labelBytes: 64 });
+        const names = ["device", ...others.map(({ name }) => name)];
+        const pairs = new Set<string>();
+        const known = links.flatMap(({ ends: [from, to], ...link }) => {
+          const [a, b] = [names[from], names[to]];
+          const pair = [from, to].sort().join();
+          if (a === undefined || b === undefined || a === b || pairs.has(pair)) return [];
+          pairs.add(pair);
+          return [{ from: nodeId(a), to: nodeId(b), ...link }];
+        });
+        return { ...request, fleet: { ...request.fleet, links: known } };
+      }),
+  );
+}
+
+const anyLink = (servers: number) =>
+  fc.record({
+    ends: fc.tuple(fc.nat(servers), fc.nat(servers)),
+    thereBytesPerMs: fc.oneof(fc.constant(null), fc.constant(0), positive(2000)),
+    backBytesPerMs: fc.oneof(fc.constant(null), positive(2000)),
+    latencyMs: fc.integer({ min: 0, max: 20 }),
+  });
+
+const anyServer = (segments: number) =>
+  fc.record({
+    profile: anyProfile(segments, 5),
+    kind: fc.constantFrom("edge" as const, "cloud" as const),
     ceilingBytesPerMs: orNone(positive(1000)),
     latencyMs: fc.integer({ min: 0, max: 20 }),
   });

@@ -177,9 +177,13 @@ function checkFleet(plan: Plan, fleet: KnownFleet, check: Check): void {
     const own = plan.links.filter((link) => link.from === id || link.to === id);
     checkShares(`the link of ${id}`, own, ceilingBytesPerMs, check);
   }
-  checkShares("the cell", plan.links, fleet.cellBytesPerMs, check);
+  // Servers are behind no cell: of a chain, only what leaves the source goes through one.
+  const sources = new Map(plan.chains.map(({ id, source }) => [id, source]));
+  const first = plan.links.filter(({ chain, from }) => sources.get(chain) === from);
+  checkShares("the cell", first, fleet.cellBytesPerMs, check);
 }
 
+/** Chains share by their rates; the borders of one chain that meet at a node take turns. */
 function checkShares(
   what: string,
   links: readonly LinkPlan[],
@@ -187,8 +191,13 @@ function checkShares(
   check: Check,
 ): void {
   if (capacity === null) return;
+  const shares = new Map<string, number>();
+  for (const { chain, bytesPerMs } of links) {
+    const rate = bytesPerMs ?? Number.POSITIVE_INFINITY;
+    shares.set(chain, Math.max(rate, shares.get(chain) ?? 0));
+  }
   let total = 0;
-  for (const { bytesPerMs } of links) total += bytesPerMs ?? Number.POSITIVE_INFINITY;
+  for (const share of shares.values()) total += share;
   check(
     total <= capacity * rounding,
     `shares of ${what} are ${formatRate(total)} together; it carries ${formatRate(capacity)}`,

@@ -1,4 +1,5 @@
 /** What a stage needs to hold while it trains: the memory that planners reckon with. */
+import { byteLength } from "../base/tensor.ts";
 import type { SegmentCost } from "../compile/segment.ts";
 
 /** What compiling a stage and holding its sessions takes, whatever their size. */
@@ -34,4 +35,43 @@ export function trainingBytes(
     working = Math.max(working, segment.workingBytes);
   }
   return bytes + working;
+}
+
+/** How a stage before the last keeps the batches that are between its forward and backward pass. */
+export interface PipelinedStage {
+  readonly recompute: boolean;
+  readonly backward: "stored" | "replay";
+  /** Batches that it holds at once; 1 or more. */
+  readonly inFlight: number;
+  /** So many batches in a row see the same parameters, at least. */
+  readonly batchesPerVersion: number;
+}
+
+/**
+ * Bytes that a stage before the last takes in a pipeline: {@link trainingBytes} for one batch, and
+ * for each further one in flight what waits for its gradient: saved activations, or only the input
+ * where backward computes them anew. The source keeps no input: it draws a batch again by its number.
+ *
+ * With backward `stored`, the parameters of a batch's forward pass wait, too (weight stashing,
+ * Narayanan et al., "PipeDream", SOSP 2019, section 3.3): between the oldest batch in flight and
+ * the newest lie inFlight - 1 others, and an update for every `batchesPerVersion` of them.
+ */
+export function pipelinedBytes(
+  segments: readonly SegmentCost[],
+  from: number,
+  to: number,
+  { recompute, backward, inFlight, batchesPerVersion }: PipelinedStage,
+): number {
+  const isComputedAnew = recompute || backward === "replay";
+  const bytes = trainingBytes(segments, from, to, { hasLoss: false, recompute: isComputedAnew });
+  let [waiting, parameters] = [0, 0];
+  for (const { savedBytes, parameterBytes } of segments.slice(from, to)) {
+    if (!isComputedAnew) waiting += savedBytes;
+    parameters += parameterBytes;
+  }
+  if (isComputedAnew) {
+    for (const value of segments[from - 1]?.outputs ?? []) waiting += byteLength(value);
+  }
+  const versions = backward === "stored" ? Math.ceil((inFlight - 1) / batchesPerVersion) : 0;
+  return bytes + (inFlight - 1) * waiting + versions * parameters;
 }

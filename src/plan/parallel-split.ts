@@ -23,6 +23,7 @@ import { chainId, copyId } from "../base/ids.ts";
 import { formatBytes, formatRate } from "../base/units.ts";
 import { wireBytes } from "../codec/codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
+import { checkNode, firstCut } from "./check-request.ts";
 import { chooseJointly, type JointChoice, type SplitOption, splitMs } from "./joint-choice.ts";
 import { trainingBytes } from "./memory.ts";
 import type { ChainPlan, CopyPlan, FleetNode, LinkPlan, Plan, PlanRequest } from "./plan.ts";
@@ -97,24 +98,6 @@ function devicesOf({ fleet }: PlanRequest): readonly FleetNode[] {
   return devices;
 }
 
-function checkNode({ segments, work }: PlanRequest, node: FleetNode): void {
-  const { profile, duty, ceilingBytesPerMs } = node;
-  if (!(work >= 1)) throw new PlanError(`batches per round: got ${work}; allowed: 1 or more`);
-  if (profile.segments.length !== segments.length) {
-    throw new PlanError(
-      `${node.name} profiled ${profile.segments.length} segments, the model has ${segments.length}`,
-    );
-  }
-  if (!(duty > 0 && duty <= 1)) {
-    throw new PlanError(`${node.name} has a duty of ${duty}; allowed: above 0, at most 1`);
-  }
-  if (ceilingBytesPerMs !== null && !(ceilingBytesPerMs > 0)) {
-    throw new PlanError(
-      `${node.name} has a link of ${formatRate(ceilingBytesPerMs)}; nothing can travel`,
-    );
-  }
-}
-
 /** What all devices share: the cell, or the server's own link where that is narrower. */
 function cellOf({ fleet }: PlanRequest, server: FleetNode): number {
   const { cellBytesPerMs } = fleet;
@@ -127,21 +110,17 @@ function cellOf({ fleet }: PlanRequest, server: FleetNode): number {
   );
 }
 
-/**
- * Every cut of the model for one device, shallowest first. A device keeps at least
- * one trained segment: before the first, features are the raw data in another shape,
- * and raw data stay at home.
- */
+/** Every cut of the model that keeps a device's raw data at home, shallowest first. */
 function everyOption(request: PlanRequest, device: FleetNode, server: FleetNode): SplitOption[] {
   const { segments, work } = request;
-  const firstTrained = segments.findIndex(({ parameterBytes }) => parameterBytes > 0);
-  const cuts = segments.map((_, i) => i).filter((cut) => firstTrained >= 0 && cut > firstTrained);
-  if (cuts.length === 0) {
+  const first = firstCut(segments);
+  if (first === null) {
     throw new PlanError(
       "parallel-split needs a legal cut behind the model's first trained segment, so that raw " +
         "data stay on the device; this model has none",
     );
   }
+  const cuts = segments.map((_, i) => i).filter((cut) => cut >= first);
   return cuts.map((cut) => {
     const batchMs = batchComputeMs(device, server, cut) + 2 * device.latencyMs;
     return {

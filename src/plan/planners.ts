@@ -1,6 +1,7 @@
 /** Every planner by the name that a job file gives it. A new scheme is one entry. */
 import { local } from "./local.ts";
 import { parallelSplit } from "./parallel-split.ts";
+import { pipeline } from "./pipeline.ts";
 import type { Planner } from "./plan.ts";
 import type { Forecaster } from "./replan.ts";
 
@@ -8,6 +9,8 @@ import type { Forecaster } from "./replan.ts";
 export const planners = {
   /** Each device trains the first layers, the edge server the rest; its own cut and share of the link for each. */
   "parallel-split": parallelSplit,
+  /** The device that holds the data and some of the servers, one after the other, on several batches at once. */
+  pipeline,
   /** One node trains everything. */
   local,
 } as const satisfies Record<string, Planner>;
