@@ -2,6 +2,7 @@
 import { local } from "./local.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import { pipeline } from "./pipeline.ts";
+import { pipelineForecast } from "./pipeline-forecast.ts";
 import type { Planner } from "./plan.ts";
 import type { Forecaster } from "./replan.ts";
 
@@ -19,4 +20,6 @@ export type PlannerName = keyof typeof planners;
 export const plannerNames = Object.keys(planners) as PlannerName[];
 
 /** Schemes that are planned anew while training runs, where that pays: how to forecast a plan in force. */
-export const forecasters: Partial<Record<PlannerName, Forecaster>> = {};
+export const forecasters: Partial<Record<PlannerName, Forecaster>> = {
+  pipeline: pipelineForecast,
+};
