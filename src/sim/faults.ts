@@ -1,7 +1,6 @@
 /** What goes wrong in a simulation, and when: plain data, so that scenarios can say it and reports can name it. */
 import { present, unreachable } from "../base/assert.ts";
 import { formatMs } from "../base/units.ts";
-import type { Cancel } from "../run/host.ts";
 import type { Machine } from "./machine.ts";
 import type { Network } from "./network.ts";
 import type { World } from "./world.ts";
@@ -63,6 +62,8 @@ export interface SimCut {
   readonly between: readonly [string, string];
   readonly atMs: number;
   readonly forMs: number;
+  /** Their connections break at once; otherwise what is under way waits. */
+  readonly isReset?: boolean;
 }
 
 /** A machine computes more slowly. */
@@ -102,9 +103,12 @@ export function schedule(fault: SimFault, { world, network, machinesOf }: FaultP
     return;
   }
   if (fault.kind === "cut") {
-    const [a, b] = fault.between.map((name) => present(machinesOf(name)[0], name).access);
-    const cut = (): Cancel => network.cut(present(a, "a node"), present(b, "a node"));
-    world.at(fault.atMs, () => world.after(fault.forMs, cut()));
+    const [a, b] = fault.between.map((name) => present(machinesOf(name)[0], name));
+    world.at(fault.atMs, () => {
+      const [one, other] = [present(a, "a machine"), present(b, "a machine")];
+      world.after(fault.forMs, network.cut(one.access, other.access));
+      if (fault.isReset === true) one.reset(other);
+    });
     return;
   }
   for (const machine of machinesOf(fault.node)) happen(machine, fault, world);
@@ -176,8 +180,10 @@ export function faultText(fault: SimFault): string {
       return `${fault.node} stands still ${at} for ${formatMs(fault.forMs)}`;
     case "partition":
       return `${fault.nodes.join(", ")} cut off ${at} for ${formatMs(fault.forMs)}`;
-    case "cut":
-      return `${fault.between.join(" and ")} cut off from each other ${at} for ${formatMs(fault.forMs)}`;
+    case "cut": {
+      const how = fault.isReset === true ? ", with a reset," : "";
+      return `${fault.between.join(" and ")} cut off from each other${how} ${at} for ${formatMs(fault.forMs)}`;
+    }
     case "slow":
       return `${fault.node} computes ${fault.factor} times as slowly ${at} for ${formatMs(fault.forMs)}`;
     case "jump":

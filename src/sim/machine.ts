@@ -83,7 +83,11 @@ export class Life implements Clock {
 
 interface Connection {
   readonly link: Link;
+  readonly to: Machine;
+  /** Lets nothing pass any more, either way. */
   readonly vanish: () => void;
+  /** This side hears that it is broken. */
+  readonly reset: () => void;
 }
 
 /** A peer on a machine, as the machine sees it. */
@@ -200,6 +204,20 @@ export class Machine {
     this.#peer = null;
   }
 
+  /** Breaks the connections with another machine: what is under way is lost, and both sides hear of it. */
+  reset(other: Machine): void {
+    for (const [machine, peer] of [
+      [this, other],
+      [other, this],
+    ] as const) {
+      for (const { to, vanish, reset } of [...(machine.#life?.connections ?? [])]) {
+        if (to !== peer) continue;
+        vanish();
+        reset();
+      }
+    }
+  }
+
   /** Tells the peer that the machine will be taken away after so long. */
   giveNotice(withinMs: number): void {
     this.#life?.hear(() => this.#peer?.giveNotice?.(withinMs));
@@ -258,8 +276,8 @@ export class Machine {
         open--;
         if (open === 0) vanish();
       };
-      const link = heardBy(life, { inner: near, vanish, onClosed });
-      const other = heardBy(there, { inner: far, vanish, onClosed });
+      const link = heardBy(life, { inner: near, to, vanish, onClosed });
+      const other = heardBy(there, { inner: far, to: this, vanish, onClosed });
       there.hear(() => {
         if (to.#peer?.accept === undefined) other.close();
         else to.#peer.accept(other);
@@ -272,9 +290,23 @@ export class Machine {
 /** A link's end as a peer has it: what it hears of it comes through its life. */
 function heardBy(
   life: Life,
-  { inner, vanish, onClosed }: { inner: Link; vanish: () => void; onClosed: () => void },
+  {
+    inner,
+    to,
+    vanish,
+    onClosed,
+  }: Omit<Connection, "link" | "reset"> & {
+    readonly inner: Link;
+    readonly onClosed: () => void;
+  },
 ): Link {
-  const connection = { link: inner, vanish };
+  const reset = (): void => {
+    const { onClose } = inner;
+    inner.onFrame = () => {};
+    inner.onClose = () => {};
+    onClose("the connection was reset");
+  };
+  const connection = { link: inner, to, vanish, reset };
   life.connections.add(connection);
   const link: Link = {
     send: (frame: Frame) => inner.send(frame),

@@ -120,7 +120,12 @@ const faultSchema = z.union([
   z.strictObject({ notice: name, at, within: positive, for: z.optional(positive) }),
   z.strictObject({ pause: name, at, for: positive }),
   z.strictObject({ partition: z.union([name, z.array(name)]), at, for: positive }),
-  z.strictObject({ cut: z.tuple([name, name]), at, for: positive }),
+  z.strictObject({
+    cut: z.tuple([name, name]),
+    at,
+    for: positive,
+    reset: z._default(z.boolean(), false),
+  }),
   z.strictObject({ slow: name, at, for: positive, factor: positive }),
 ]);
 
@@ -410,7 +415,8 @@ function faultOf(fault: Parsed["faults"][number], i: number, { nodes, locate }: 
   }
   if ("cut" in fault) {
     const [a, b] = fault.cut;
-    return { kind: "cut", between: [checked("cut", a), checked("cut", b)], atMs, forMs };
+    const between = [checked("cut", a), checked("cut", b)] as const;
+    return { kind: "cut", between, atMs, forMs, isReset: fault.reset };
   }
   const inside = typeof fault.partition === "string" ? [fault.partition] : fault.partition;
   return { kind: "partition", nodes: inside.map((own) => checked("partition", own)), atMs, forMs };

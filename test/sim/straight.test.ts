@@ -134,6 +134,21 @@ describe("a link between two workers that is cut", () => {
     },
   );
 
+  it.each([0.1, 0.25, 0.4, 0.55, 0.7, 0.85])(
+    "D6: or is reset, at %f of the run, costs no chain, no update, and little time",
+    async (share) => {
+      const { virtualMs } = await calm;
+      const atMs = share * virtualMs;
+      const ran = await run({
+        faults: [{ kind: "cut", between: ["edge", "b"], atMs, forMs: 1000, isReset: true }],
+      });
+      expect(ran.end).toEqual({ reason: "finished", text: "6 rounds" });
+      expect(ran.of("round").flatMap(({ dropped }) => dropped)).toEqual([]);
+      expect(ran.virtualMs).toBeLessThan(virtualMs + 1000);
+      await expectReplayed(ran);
+    },
+  );
+
   it("D7: is opened again, and used from the next round on", async () => {
     const long = smallJob({ rounds: 40 });
     const nodes = smallFleet(long);

@@ -267,6 +267,7 @@ function drawHindrances(some: Some, names: readonly string[], healedMs: number):
     between: ["edge", pick(own, devices)],
     atMs,
     forMs: Math.min(spread(own, 10, 10), healedMs - atMs),
+    isReset: own.below(2) === 0,
   }));
   some("slow", (own, atMs) => ({
     kind: "slow",
