@@ -23,16 +23,15 @@ export function pipelineForecast(plan: Plan, request: PlanRequest): Forecasted |
     there.map(({ node }) => node),
   );
   const stages = there.map(({ copy: { from, to } }, node): Placement => ({ node, from, to }));
-  const { latencyMs, homeMs, resources } = model.timesOf(stages);
+  const { latencyMs, homeMs, resources, restMs } = model.timesOf(stages);
   const { schedule, window } = chain;
   const { work, accumulate } = request;
   if (schedule === "serial") {
     return { latencyMs, periodMs: latencyMs, roundMs: work * latencyMs + homeMs };
   }
-  const boundsMs = stages.map((_, i) => {
-    const tail = model.timesOf(stages.slice(i));
-    return residenceMs(tail.latencyMs, stages.length - i, { schedule, accumulate });
-  });
+  const boundsMs = restMs.map((ms, i) =>
+    residenceMs(ms, stages.length - i, { schedule, accumulate }),
+  );
   const slowestMs = Math.max(0, ...resources.map(({ ms }) => ms), ...boundsMs);
   const times = { latencyMs, slowestMs, homeMs };
   const wholeMs = roundMs(times, window, { schedule, work, accumulate });

@@ -33,6 +33,8 @@ export interface ChainTimes extends Pick<ChosenChain, "latencyMs" | "homeMs"> {
   /** Computing of the busiest node, and the busiest direction of a link, for a batch. */
   readonly computeMs: number;
   readonly transferMs: number;
+  /** By stage, the latency of the chain from it on, there and back. */
+  readonly restMs: readonly number[];
 }
 
 /** The time of one kind of program: what every run costs, and sums over segments before each. */
@@ -115,7 +117,9 @@ export class PipelineModel {
     const computing: Resource[] = [];
     const links: Resource[] = [];
     let [latencyMs, homeMs] = [0, 0];
+    const beforeMs: number[] = [];
     for (const [i, stage] of stages.entries()) {
+      beforeMs.push(latencyMs);
       const { name } = this.#node(stage.node);
       latencyMs += this.#stageLatencyMs(stage);
       homeMs = Math.max(homeMs, this.#homeMs(stage));
@@ -141,6 +145,7 @@ export class PipelineModel {
       resources: [...computing, ...links].sort(bySpeed),
       computeMs: slowest(computing),
       transferMs: slowest(links),
+      restMs: beforeMs.map((ms) => latencyMs - ms),
     };
   }
 

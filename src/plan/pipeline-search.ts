@@ -112,7 +112,7 @@ export class PipelineSearch {
       const first = ranges.reduce((a, b) => (this.#leastMs(b) < this.#leastMs(a) ? b : a));
       const left = this.#explore(first);
       ranges = [...ranges.filter((range) => range !== first), ...left];
-      ranges = ranges.filter((range) => this.#isWorthwhile(range));
+      ranges = ranges.filter((range) => this.#leastMs(range) < this.#goalMs);
     }
     return this.#best;
   }
@@ -149,19 +149,15 @@ export class PipelineSearch {
     if (stages === null) return [];
     const { latencyMs, slowestMs } = this.#offer(stages);
     const most = slowestMs * (1 - rounding);
-    if (most <= range.above) return [];
+    // What is left below the chain found gains by a shorter T* alone.
+    const leastMs = this.#roundMs({ latencyMs, slowestMs: range.above, homeMs: this.#homeMs });
+    const mostMs = this.#roundMs({ latencyMs, slowestMs: most, homeMs: this.#homeMs });
+    if (!(mostMs - leastMs > tolerance * leastMs)) return [];
     const middle = (range.above + most) / 2;
     return [
       { above: range.above, most: middle, latencyMs },
       { above: middle, most, latencyMs },
     ];
-  }
-
-  /** Whether a range may hold a better chain, and is wide enough for it to gain by a shorter T*. */
-  #isWorthwhile(range: Range): boolean {
-    const leastMs = this.#leastMs(range);
-    const gainMs = this.#leastMs({ ...range, above: range.most }) - leastMs;
-    return leastMs < this.#goalMs && gainMs > tolerance * leastMs;
   }
 
   /** No round of a chain in a range is shorter. */

@@ -13,6 +13,7 @@ import { nodeId } from "../base/ids.ts";
 import { checkPlan } from "./check.ts";
 import { trainingBytes } from "./memory.ts";
 import { pipeline } from "./pipeline.ts";
+import { pipelineForecast } from "./pipeline-forecast.ts";
 import type { FleetNode, Plan, PlanRequest } from "./plan.ts";
 
 const placesOf = (plan: Plan): [string, number, number][] =>
@@ -118,6 +119,8 @@ describe("pipeline", () => {
           return;
         }
         checkPlan(plan, any.segments.length, any.fleet);
+        const forecast = pipelineForecast(plan, any);
+        expect(forecast?.roundMs).toBeCloseTo(plan.forecasts[0]?.roundMs ?? 0, 6);
         expect(pipeline(structuredClone(any))).toEqual(plan);
         const alone = any.fleet.nodes.filter(({ samples }) => samples > 0);
         try {
