@@ -187,14 +187,11 @@ function faster({ segments, runMs, callMs }: Profile, factor: number): Profile {
 
 function traceOf(trace: ScenarioTrace, folder: string): SimTrace {
   if ("points" in trace) return trace;
-  const points = readPoints(textOf(trace.path, folder, "trace"), trace.path);
-  if (trace.kind === "speed") {
-    const { kind, node } = trace;
-    return { kind, node, points: points.map(([seconds, factor]) => [1000 * seconds, factor]) };
-  }
-  const { kind, of, way } = trace;
-  const rates = points.map(([seconds, mbit]) => [1000 * seconds, bytesPerMsOfMbit(mbit)] as const);
-  return { kind, of, way, points: rates };
+  const { path, ...rest } = trace;
+  const inSeconds = readPoints(textOf(path, folder, "trace"), path);
+  const points = inSeconds.map(([seconds, value]) => [1000 * seconds, value] as const);
+  if (rest.kind !== "rate") return { ...rest, points };
+  return { ...rest, points: points.map(([atMs, mbit]) => [atMs, bytesPerMsOfMbit(mbit)]) };
 }
 
 /** What a scenario came to. */

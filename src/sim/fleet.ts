@@ -1,9 +1,10 @@
 /** The machines of a simulation as its options describe them, and what ties them together. */
+import { unreachable } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
 import type { Profile } from "../plan/plan.ts";
 import { Pipe } from "./bandwidth.ts";
 import type { SimSamples } from "./host.ts";
-import type { Access, Cell, Network } from "./network.ts";
+import type { Access, Cell, Line, Network, OwnLine } from "./network.ts";
 import type { World } from "./world.ts";
 
 /** A simulated machine. */
@@ -15,7 +16,7 @@ export interface SimNode {
   readonly memoryBytes: number | null;
   /** What it tells the planner of its link; see `wire` for what the link really carries. */
   readonly ceilingBytesPerMs: number | null;
-  /** One-way delay to the core of the network. */
+  /** One-way delay of its link: to its cell, or to the core of the network. */
   readonly latencyMs: number;
   readonly train: SimSamples | null;
   readonly test: SimSamples | null;
@@ -46,6 +47,8 @@ export interface SimCell {
   readonly name: string;
   readonly upBytesPerMs: number | null;
   readonly downBytesPerMs: number | null;
+  /** One-way delay of its line; 0 where absent. */
+  readonly latencyMs?: number;
   /** The cell that this one is behind. */
   readonly behind: string | null;
 }
@@ -65,6 +68,19 @@ export type SimTrace =
       readonly way: "up" | "down" | "both";
       /** Bytes per millisecond from then on; null for any amount, 0 for none. */
       readonly points: readonly (readonly [atMs: number, bytesPerMs: number | null])[];
+    }
+  | {
+      readonly kind: "latency";
+      /** A node's own link, or a cell. */
+      readonly of: string;
+      /** One-way delay from then on. */
+      readonly points: readonly (readonly [atMs: number, latencyMs: number])[];
+    }
+  | {
+      readonly kind: "cell";
+      readonly node: string;
+      /** The cell that the node is behind from then on; null where none is in reach. */
+      readonly points: readonly (readonly [atMs: number, cell: string | null])[];
     };
 
 /** A link that limits nothing. */
@@ -97,9 +113,9 @@ export function cellsOf(cells: readonly SimCell[]): Map<string, Cell> {
         allowed: `another one of ${cells.map((other) => other.name).join(", ")}`,
       });
     }
-    const { upBytesPerMs, downBytesPerMs, behind } = cell;
+    const { upBytesPerMs, downBytesPerMs, latencyMs = 0, behind } = cell;
     const parent = behind === null ? null : make(behind, [...inside, name]);
-    const value = { name, ...pipes(name, upBytesPerMs, downBytesPerMs), parent };
+    const value = { name, ...pipes(name, upBytesPerMs, downBytesPerMs), latencyMs, parent };
     made.set(name, value);
     return value;
   };
@@ -113,34 +129,67 @@ export function accessOf(
   cells: ReadonlyMap<string, Cell>,
 ): Access {
   const { upBytesPerMs, downBytesPerMs, jitterMs, loss, cell: name } = node.wire ?? openWire;
-  const cell = name === null ? null : cells.get(name);
-  if (cell === undefined) {
-    throw new InputError({
-      what: `the cell of ${node.name}`,
-      received: JSON.stringify(name),
-      allowed: `one of ${[...cells.keys()].join(", ")}`,
-    });
-  }
-  return {
-    name: node.name,
+  const { latencyMs } = node;
+  const cell = name === null ? null : cellNamed(cells, name, node.name);
+  const line: OwnLine = {
     ...pipes(node.name, upBytesPerMs, downBytesPerMs),
+    latencyMs,
     cell,
-    latencyMs: node.latencyMs,
-    jitterMs,
-    loss,
+    isCovered: true,
   };
+  return { name: node.name, line, jitterMs, loss };
 }
 
-/** Has a link's rate follow its trace. */
-export function followRates(
-  { points, way }: Extract<SimTrace, { kind: "rate" }>,
-  wires: { up: Pipe; down: Pipe },
-  { world, network }: { world: World; network: Network },
+function cellNamed(cells: ReadonlyMap<string, Cell>, name: string, node: string): Cell {
+  const cell = cells.get(name);
+  if (cell !== undefined) return cell;
+  throw new InputError({
+    what: `the cell of ${node}`,
+    received: JSON.stringify(name),
+    allowed: `one of ${[...cells.keys()].join(", ")}`,
+  });
+}
+
+/** Where traces happen. */
+export interface TracePlace {
+  readonly world: World;
+  readonly network: Network;
+  readonly cells: ReadonlyMap<string, Cell>;
+  /** The line of a node or cell. */
+  lineOf(name: string): Line;
+  ownLineOf(node: string): OwnLine;
+}
+
+/** Has a line, or whose it is, follow its trace. @throws InputError for an unknown cell */
+export function followLine(
+  trace: Exclude<SimTrace, { kind: "speed" }>,
+  { lineOf, ownLineOf, cells, world, network }: TracePlace,
 ): void {
-  for (const [atMs, bytesPerMs] of points) {
-    world.at(atMs, () => {
-      if (way !== "down") network.setRate(wires.up, rateOf(bytesPerMs));
-      if (way !== "up") network.setRate(wires.down, rateOf(bytesPerMs));
-    });
+  switch (trace.kind) {
+    case "rate": {
+      const { up, down } = lineOf(trace.of);
+      for (const [atMs, bytesPerMs] of trace.points) {
+        world.at(atMs, () => {
+          if (trace.way !== "down") network.setRate(up, rateOf(bytesPerMs));
+          if (trace.way !== "up") network.setRate(down, rateOf(bytesPerMs));
+        });
+      }
+      return;
+    }
+    case "latency": {
+      const line = lineOf(trace.of);
+      for (const [atMs, ms] of trace.points) world.at(atMs, () => network.setLatency(line, ms));
+      return;
+    }
+    case "cell": {
+      const line = ownLineOf(trace.node);
+      for (const [atMs, name] of trace.points) {
+        const cell = name === null ? null : cellNamed(cells, name, trace.node);
+        world.at(atMs, () => network.move(line, cell));
+      }
+      return;
+    }
+    default:
+      unreachable(trace);
   }
 }

@@ -7,7 +7,7 @@
  */
 import type { Cancel, Done, Frame, Link, Outcome } from "../run/host.ts";
 import { emptyDisk, type SimDisk, tear } from "./journal.ts";
-import { type Access, isOneMachine, type Network } from "./network.ts";
+import { type Access, latencyBetween, type Network } from "./network.ts";
 import type { Clock, World } from "./world.ts";
 
 /** From a start of a machine to its next crash. */
@@ -257,8 +257,7 @@ export class Machine {
 
   #dial(life: Life, to: Machine, done: Done<Link>): void {
     const { world } = this.#network;
-    const isNear = isOneMachine(this.access, to.access);
-    const roundTripMs = isNear ? 0 : 2 * (this.access.latencyMs + to.access.latencyMs);
+    const roundTripMs = 2 * latencyBetween(this.access, to.access);
     const answer = (atMs: number, outcome: Outcome<Link>): void => {
       world.at(atMs, () => life.hear(() => done(outcome)));
     };

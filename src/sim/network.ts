@@ -7,6 +7,9 @@
  *
  * A partition lets nothing pass: what is under way waits, and so does the end of a
  * connection, exactly as behind a cable that is cut. It is for the peers to notice.
+ *
+ * A node may move from cell to cell. Its connections stay, as a mobile network keeps a phone's
+ * address: what has not left yet leaves over the new path, and nothing is lost or overtaken.
  */
 import { present } from "../base/assert.ts";
 import { type Random, random } from "../base/random.ts";
@@ -15,23 +18,32 @@ import { type Medium, memoryLinks } from "../run/wire/memory-link.ts";
 import { coupledGroups, fairRates, leastRate, Pipe, type Transfer } from "./bandwidth.ts";
 import type { World } from "./world.ts";
 
-/** A cell, a home's line, a server room's uplink: nodes and other cells share it. */
-export interface Cell {
-  readonly name: string;
+/** A wire each way, and its one-way delay: a node's own, or what a cell shares. */
+export interface Line {
   readonly up: Pipe;
   readonly down: Pipe;
+  latencyMs: number;
+}
+
+/** A cell, a home's line, a server room's uplink: nodes and other cells share it. */
+export interface Cell extends Line {
+  readonly name: string;
   /** The cell that this one is behind; null where it leads to the core of the network, which is fast. */
   readonly parent: Cell | null;
 }
 
-/** Where a node meets the network. */
+/** A node's own line; a node that moves takes it from cell to cell. */
+export interface OwnLine extends Line {
+  /** Null where it leads to the core of the network. */
+  cell: Cell | null;
+  /** Whether a cell is in reach at all. */
+  isCovered: boolean;
+}
+
+/** Where a node meets the network; peers on one machine share its line. */
 export interface Access {
   readonly name: string;
-  readonly up: Pipe;
-  readonly down: Pipe;
-  readonly cell: Cell | null;
-  /** One-way delay between the node and the core of the network. */
-  readonly latencyMs: number;
+  readonly line: OwnLine;
   /** Added to each frame's delay: uniform from 0 to this. */
   readonly jitterMs: number;
   /** Share of packets that get lost, and are sent once more. */
@@ -101,6 +113,7 @@ export class Network {
   /** Whether frames pass between two nodes now. */
   reaches(a: Access, b: Access): boolean {
     if (isOneMachine(a, b)) return true;
+    if (!a.line.isCovered || !b.line.isCovered) return false;
     for (const inside of this.#partitions) if (inside.has(a) !== inside.has(b)) return false;
     for (const pair of this.#cuts) if (pair.has(a) && pair.has(b)) return false;
     return true;
@@ -123,6 +136,22 @@ export class Network {
       if (!among.delete(nodes)) return;
       for (const flow of this.#flows) flow.reachChanged();
     };
+  }
+
+  /** A node has moved into another cell, or out of reach of all (null); what is under way goes on from there. */
+  move(line: OwnLine, cell: Cell | null): void {
+    line.isCovered = cell !== null;
+    if (cell !== null) line.cell = cell;
+    for (const flow of this.#flows) {
+      flow.pathChanged();
+      flow.reachChanged();
+    }
+  }
+
+  /** Changes a line's delay, for what leaves from now on. */
+  setLatency(line: Line, ms: number): void {
+    line.latencyMs = ms;
+    for (const flow of this.#flows) flow.pathChanged();
   }
 
   /** Changes what a pipe carries, from now on. */
@@ -176,7 +205,7 @@ interface Parcel {
 
 /** One direction of a connection. */
 class Flow implements Medium, Transfer {
-  readonly pipes: readonly Pipe[];
+  #path: Path;
   readonly #network: Network;
   readonly #from: Access;
   readonly #to: Access;
@@ -192,7 +221,9 @@ class Flow implements Medium, Transfer {
   /** Bytes of the first parcel that have not left at `sinceMs`. */
   #restBytes = 0;
   #sinceMs = 0;
+  /** Since when the first parcel leaves over the present path, and what of it had not left then. */
   #startedMs = 0;
+  #startedBytes = 0;
   #leaving: Cancel = () => {};
   #lastArrivalMs = 0;
 
@@ -201,8 +232,12 @@ class Flow implements Medium, Transfer {
     this.#from = from;
     this.#to = to;
     this.#chance = chance;
-    this.pipes = pipesBetween(from, to);
+    this.#path = pathBetween(from, to);
     this.#isBlocked = !network.reaches(from, to);
+  }
+
+  get pipes(): readonly Pipe[] {
+    return this.#path.pipes;
   }
 
   get isActive(): boolean {
@@ -213,8 +248,7 @@ class Flow implements Medium, Transfer {
     if (this.#isGone) return;
     this.#queue.push({ bytes, arrive });
     if (this.#queue.length > 1) return;
-    this.#restBytes = bytes;
-    this.#startedMs = this.#network.world.now();
+    this.#begin(bytes);
     if (!this.#isBlocked) this.#activate();
   }
 
@@ -252,6 +286,25 @@ class Flow implements Medium, Transfer {
     if (this.#queue.length > 0) this.#activate();
   }
 
+  /** An end has moved, or a delay has changed. */
+  pathChanged(): void {
+    const path = pathBetween(this.#from, this.#to);
+    const { pipes } = path;
+    if (pipes.length === this.pipes.length && pipes.every((pipe, i) => pipe === this.pipes[i])) {
+      this.#path = path;
+      return;
+    }
+    const wasActive = this.isActive;
+    if (wasActive) {
+      this.#deactivate();
+      this.#carried(this.#startedBytes - this.#restBytes);
+    }
+    this.#path = path;
+    if (!wasActive) return;
+    this.#begin(this.#restBytes);
+    this.#activate();
+  }
+
   /** The end without a word: nothing arrives any more. */
   vanish(): void {
     if (this.isActive) this.#deactivate();
@@ -284,16 +337,26 @@ class Flow implements Medium, Transfer {
   #left(): void {
     const { world } = this.#network;
     const parcel = present(this.#queue.shift(), "a parcel on its way");
-    const { pipes } = this;
-    const now = world.now();
-    this.#network.onCarried({ pipes, bytes: parcel.bytes, fromMs: this.#startedMs, toMs: now });
+    this.#carried(this.#startedBytes);
     this.#deliver(parcel);
     const next = this.#queue[0];
     if (next === undefined) return this.#deactivate();
-    this.#restBytes = next.bytes;
-    this.#startedMs = now;
-    this.#sinceMs = now;
+    this.#begin(next.bytes);
+    this.#sinceMs = world.now();
     this.#leave();
+  }
+
+  /** So many bytes of the first parcel leave from now on. */
+  #begin(bytes: number): void {
+    this.#restBytes = bytes;
+    this.#startedBytes = bytes;
+    this.#startedMs = this.#network.world.now();
+  }
+
+  #carried(bytes: number): void {
+    const { pipes } = this;
+    const toMs = this.#network.world.now();
+    this.#network.onCarried({ pipes, bytes, fromMs: this.#startedMs, toMs });
   }
 
   #deliver(parcel: Parcel): void {
@@ -316,12 +379,13 @@ class Flow implements Medium, Transfer {
   #delayMs(bytes: number): number {
     const [from, to] = [this.#from, this.#to];
     if (isOneMachine(from, to)) return 0;
-    let ms = from.latencyMs + to.latencyMs;
+    const { latencyMs } = this.#path;
+    let ms = latencyMs;
     const jitterMs = from.jitterMs + to.jitterMs;
     if (jitterMs > 0) ms += this.#chance.uniform() * jitterMs;
     const loss = 1 - (1 - from.loss) * (1 - to.loss);
     if (loss === 0) return ms;
-    const retransmitMs = Math.max(retransmitMsMin, 2 * (from.latencyMs + to.latencyMs));
+    const retransmitMs = Math.max(retransmitMsMin, 2 * latencyMs);
     for (let packets = Math.ceil(bytes / packetBytes); packets > 0; packets--) {
       while (this.#chance.uniform() < loss) ms += retransmitMs;
     }
@@ -329,28 +393,37 @@ class Flow implements Medium, Transfer {
   }
 }
 
-/**
- * The wires from one node to another: out of every cell that the other is not behind, and into
- * those that the first is not behind. What stays inside a cell does not use its line.
- */
-function pipesBetween(from: Access, to: Access): Pipe[] {
-  if (isOneMachine(from, to)) return [];
-  const up = cellsOf(from);
-  const down = cellsOf(to);
-  return [
-    from.up,
-    ...up.filter((cell) => !down.includes(cell)).map((cell) => cell.up),
-    ...down.filter((cell) => !up.includes(cell)).map((cell) => cell.down),
-    to.down,
-  ];
+/** How frames get from one node to another. */
+interface Path {
+  readonly pipes: readonly Pipe[];
+  /** One-way delay. */
+  readonly latencyMs: number;
 }
 
+/**
+ * Out of every cell that the other is not behind, and into those that the first is not behind.
+ * What stays inside a cell does not use its line.
+ */
+function pathBetween(from: Access, to: Access): Path {
+  if (isOneMachine(from, to)) return { pipes: [], latencyMs: 0 };
+  const up = cellsOf(from);
+  const down = cellsOf(to);
+  const out = [from.line, ...up.filter((cell) => !down.includes(cell))];
+  const into = [...down.filter((cell) => !up.includes(cell)), to.line];
+  let latencyMs = 0;
+  for (const line of [...out, ...into]) latencyMs += line.latencyMs;
+  return { pipes: [...out.map((line) => line.up), ...into.map((line) => line.down)], latencyMs };
+}
+
+/** One-way delay between two nodes as they are now. */
+export const latencyBetween = (a: Access, b: Access): number => pathBetween(a, b).latencyMs;
+
 /** Two peers behind the same wire are on one machine: what they tell each other does not leave it. */
-export const isOneMachine = (a: Access, b: Access): boolean => a.up === b.up;
+const isOneMachine = (a: Access, b: Access): boolean => a.line === b.line;
 
 /** From the nearest to the outermost. */
-function cellsOf({ cell }: Access): Cell[] {
+function cellsOf({ line }: Access): Cell[] {
   const cells: Cell[] = [];
-  for (let at = cell; at !== null; at = at.parent) cells.push(at);
+  for (let at = line.cell; at !== null; at = at.parent) cells.push(at);
   return cells;
 }

@@ -36,8 +36,8 @@ export interface ScenarioNode {
   readonly reachable?: boolean;
 }
 
-/** A trace whose points stand in a file. */
-export type ScenarioTrace = SimTrace | InFile<SimTrace>;
+/** A trace; points that are numbers may stand in a file. */
+export type ScenarioTrace = SimTrace | InFile<Exclude<SimTrace, { kind: "cell" }>>;
 type InFile<T> = T extends unknown ? Omit<T, "points"> & { readonly path: string } : never;
 
 /** A checked scenario with every default filled in. */
@@ -92,6 +92,7 @@ const cellSchema = z.strictObject({
   name,
   upMbit: rate,
   downMbit: rate,
+  ms: z._default(nonnegative, 0),
   behind: z._default(z.nullable(name), null),
 });
 
@@ -100,6 +101,11 @@ const points = (value: z.ZodMiniType<number>) =>
 
 const traceSchema = z.union([
   z.strictObject({ node: name, speed: points(positive) }),
+  z.strictObject({
+    node: name,
+    behind: z.array(z.tuple([nonnegative, z.nullable(name)])).check(z.minLength(1)),
+  }),
+  z.strictObject({ link: name, ms: points(nonnegative) }),
   z.strictObject({
     link: name,
     mbit: points(nonnegative),
@@ -165,10 +171,11 @@ export function parseScenario(raw: unknown, locate: Locate = () => "scenario"): 
   const stated = fleet.nodes?.flatMap((node, i) => expanded(node, i, locate)) ?? null;
   const job = parseJob(stated === null ? rest : withDevices(rest, stated), locate);
   const nodes = stated ?? [...jobNodes(job), ...(job.planner === "local" ? [] : jobServers())];
-  const cells = fleet.cells.map(({ name: own, upMbit, downMbit, behind }) => ({
+  const cells = fleet.cells.map(({ name: own, upMbit, downMbit, ms, behind }) => ({
     name: own,
     upBytesPerMs: rateOf(upMbit),
     downBytesPerMs: rateOf(downMbit),
+    latencyMs: ms,
     behind,
   }));
   const known: Known = { nodes, cells, locate };
@@ -368,19 +375,32 @@ function checkNames(fleet: Parsed["fleet"], { nodes, cells, locate }: Known): vo
 
 function traceOf(trace: Parsed["traces"][number], i: number, known: Known): ScenarioTrace {
   const { nodes, cells, locate } = known;
-  const timed = <V>(given: readonly (readonly [number, number])[], value: (v: number) => V) =>
+  const timed = <G, V>(given: readonly (readonly [number, G])[], value: (v: G) => V) =>
     given.map(([seconds, v]) => [1000 * seconds, value(v)] as const);
   if ("node" in trace) {
-    const { node, speed } = trace;
+    const { node } = trace;
     requireName(node, nodes, { path: ["traces", i, "node"], locate, what: "a node" });
+    if ("behind" in trace) {
+      for (const [point, [, cell]] of trace.behind.entries()) {
+        const path = ["traces", i, "behind", point, 1];
+        if (cell !== null) requireName(cell, cells, { path, locate, what: "a cell" });
+      }
+      return { kind: "cell", node, points: timed(trace.behind, (cell) => cell) };
+    }
+    const { speed } = trace;
     if (typeof speed === "string") return { kind: "speed", node, path: speed };
     return { kind: "speed", node, points: timed(speed, (factor) => factor) };
   }
-  const { link, mbit, way } = trace;
-  const wires = [...nodes, ...cells];
-  requireName(link, wires, { path: ["traces", i, "link"], locate, what: "a node or cell" });
-  if (typeof mbit === "string") return { kind: "rate", of: link, way, path: mbit };
-  return { kind: "rate", of: link, way, points: timed(mbit, bytesPerMsOfMbit) };
+  const of = trace.link;
+  const lines = [...nodes, ...cells];
+  requireName(of, lines, { path: ["traces", i, "link"], locate, what: "a node or cell" });
+  if ("ms" in trace) {
+    if (typeof trace.ms === "string") return { kind: "latency", of, path: trace.ms };
+    return { kind: "latency", of, points: timed(trace.ms, (ms) => ms) };
+  }
+  const { mbit, way } = trace;
+  if (typeof mbit === "string") return { kind: "rate", of, way, path: mbit };
+  return { kind: "rate", of, way, points: timed(mbit, bytesPerMsOfMbit) };
 }
 
 function faultOf(fault: Parsed["faults"][number], i: number, { nodes, locate }: Known): SimFault {

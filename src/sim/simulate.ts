@@ -22,7 +22,7 @@ import { type SimFault, schedule } from "./faults.ts";
 import {
   accessOf,
   cellsOf,
-  followRates,
+  followLine,
   type SimCell,
   type SimNode,
   type SimTrace,
@@ -30,7 +30,7 @@ import {
 import { simHost } from "./host.ts";
 import { legacyOn, simJournal } from "./journal.ts";
 import { Machine, type Peer, type Start } from "./machine.ts";
-import { type Access, Network } from "./network.ts";
+import { type Access, type Cell, type Line, Network, type OwnLine } from "./network.ts";
 import { isRefusedForGood, WorkerProcess } from "./worker-process.ts";
 import { World } from "./world.ts";
 
@@ -117,7 +117,6 @@ export class Simulation {
     this.network = new Network(this.world, job.seed);
     const cells = cellsOf(options.cells ?? []);
     const accesses = new Map(nodes.map((node) => [node.name, accessOf(node, cells)]));
-    const wires = new Map<string, Pick<Access, "up" | "down">>([...cells, ...accesses]);
     const home = coordinatorOn === null ? null : named(accesses, coordinatorOn, "coordinatorOn");
     const coordinator = new Machine(
       this.network,
@@ -134,7 +133,7 @@ export class Simulation {
       this.machines.set(node.name, new Machine(this.network, access, work));
     }
     for (const fault of options.faults ?? []) this.#schedule(fault);
-    for (const trace of options.traces ?? []) this.#follow(trace, wires);
+    for (const trace of options.traces ?? []) this.#follow(trace, cells, accesses);
     for (const machine of this.machines.values()) machine.boot();
   }
 
@@ -350,11 +349,19 @@ export class Simulation {
     });
   }
 
-  #follow(trace: SimTrace, wires: ReadonlyMap<string, Pick<Access, "up" | "down">>): void {
-    if (trace.kind === "rate") {
-      return followRates(trace, named(wires, trace.of, "trace of a rate"), this);
+  #follow(
+    trace: SimTrace,
+    cells: ReadonlyMap<string, Cell>,
+    accesses: ReadonlyMap<string, Access>,
+  ): void {
+    const what = `trace of a ${trace.kind}`;
+    if (trace.kind !== "speed") {
+      const ownLineOf = (node: string): OwnLine => named(accesses, node, what).line;
+      const lineOf = (name: string): Line => cells.get(name) ?? ownLineOf(name);
+      const { world, network } = this;
+      return followLine(trace, { lineOf, ownLineOf, cells, world, network });
     }
-    const machine = named(this.machines, trace.node, "trace of a speed");
+    const machine = named(this.machines, trace.node, what);
     for (const [atMs, factor] of trace.points) {
       this.world.at(atMs, () => {
         machine.speed = factor;

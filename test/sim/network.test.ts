@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fairRates, Pipe, type Transfer } from "../../src/sim/bandwidth.ts";
 import { accessOf, cellsOf, type SimWire } from "../../src/sim/fleet.ts";
-import { type Carried, Network } from "../../src/sim/network.ts";
+import { type Carried, type Cell, Network } from "../../src/sim/network.ts";
 import { World } from "../../src/sim/world.ts";
 
 const wire = (change: Partial<SimWire> = {}): SimWire => ({
@@ -164,5 +164,88 @@ describe("a network", () => {
     near.send({ head: new Uint8Array(8), body: [{ byteLength: 1e6, bytes: null }] });
     await world.run(() => false);
     expect(at).toEqual([0]);
+  });
+});
+
+/** A phone at one of two base stations, each with a server and a backhaul of 10 bytes/ms and 20 ms. */
+function street() {
+  const world = new World();
+  const network = new Network(world, 1);
+  const backhaul = { upBytesPerMs: 10, downBytesPerMs: 10, latencyMs: 20, behind: null };
+  const cells = cellsOf(["here", "there"].map((name) => ({ name, ...backhaul })));
+  const access = (name: string, own: Partial<SimWire>, latencyMs = 0) =>
+    accessOf({ name, latencyMs, wire: wire(own) }, cells);
+  const phone = access("phone", { cell: "here", upBytesPerMs: 50, downBytesPerMs: 50 }, 2);
+  const server = access("server", { cell: "here" });
+  const { near, far } = network.connect(phone, server);
+  const arrivedMs: number[] = [];
+  far.onFrame = () => arrivedMs.push(world.now());
+  const send = (atMs: number, bytes: number) =>
+    world.at(atMs, () =>
+      near.send({ head: new Uint8Array(0), body: [{ byteLength: bytes, bytes: null }] }),
+    );
+  const move = (atMs: number, cell: string | null) =>
+    world.at(atMs, () =>
+      network.move(phone.line, cell === null ? null : (cells.get(cell) as Cell)),
+    );
+  return { world, network, phone, cells, arrivedMs, send, move };
+}
+
+describe("a node that moves", () => {
+  it("reaches a server of its cell by the radio alone, any other by both backhauls", async () => {
+    const { world, arrivedMs, send, move } = street();
+    send(0, 1000);
+    move(100, "there");
+    send(100, 1000);
+    await world.run(() => false);
+    expect(arrivedMs).toEqual([1000 / 50 + 2, 100 + 1000 / 10 + 2 + 2 * 20]);
+  });
+
+  it("takes along what is under way: the rest of it leaves over the new path, in order", async () => {
+    const { world, network, cells, arrivedMs, send, move } = street();
+    const carried: Carried[] = [];
+    network.onCarried = (one) => carried.push(one);
+    send(0, 1000);
+    send(0, 100);
+    move(10, "there");
+    move(40, "here");
+    await world.run(() => false);
+    // 500 bytes in 10 ms, 300 in 30 ms, the last 200 in 4 ms; then the second frame.
+    expect(arrivedMs).toEqual([44 + 2, 46 + 2]);
+    const backhaul = carried.filter(({ pipes }) => pipes.includes(cells.get("there")?.up as Pipe));
+    expect(backhaul.map(({ bytes, fromMs, toMs }) => ({ bytes, fromMs, toMs }))).toEqual([
+      { bytes: 300, fromMs: 10, toMs: 40 },
+    ]);
+    expect(carried.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(1100);
+  });
+
+  it("is not overtaken by itself where the new path is shorter", async () => {
+    const { world, arrivedMs, send, move } = street();
+    move(0, "there");
+    send(0, 10);
+    move(5, "here");
+    send(5, 10);
+    await world.run(() => false);
+    expect(arrivedMs).toEqual([43, 43]);
+  });
+
+  it("reaches nobody where no cell is in reach, and loses nothing", async () => {
+    const { world, arrivedMs, send, move, network, phone } = street();
+    send(0, 1000);
+    move(10, null);
+    send(50, 100);
+    world.at(60, () => expect(network.reaches(phone, { ...phone })).toBe(true));
+    move(110, "here");
+    await world.run(() => false);
+    expect(arrivedMs).toEqual([120 + 2, 122 + 2]);
+  });
+
+  it("sees a delay change for what leaves from then on", async () => {
+    const { world, network, phone, arrivedMs, send } = street();
+    send(0, 50);
+    world.at(1, () => network.setLatency(phone.line, 30));
+    send(1, 50);
+    await world.run(() => false);
+    expect(arrivedMs).toEqual([31, 32]);
   });
 });

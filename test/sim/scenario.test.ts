@@ -48,7 +48,7 @@ describe("a scenario", () => {
       })),
     );
     expect(scenario.cells).toEqual([
-      { name: "cell", upBytesPerMs: 1875, downBytesPerMs: null, behind: null },
+      { name: "cell", upBytesPerMs: 1875, downBytesPerMs: null, latencyMs: 0, behind: null },
     ]);
     expect(scenario.fields).toEqual(["fleet.nodes", "fleet.cells"]);
   });
@@ -82,6 +82,14 @@ describe("a scenario", () => {
           },
           { link: "cell", mbit: [[1, 8]], way: "up" },
           { link: "phone-2", mbit: "ride.csv" },
+          { link: "cell", ms: [[3, 20]] },
+          {
+            node: "phone-2",
+            behind: [
+              [0, "cell"],
+              [9, null],
+            ],
+          },
         ],
       }),
     );
@@ -101,6 +109,15 @@ describe("a scenario", () => {
       },
       { kind: "rate", of: "cell", way: "up", points: [[1000, 1000]] },
       { kind: "rate", of: "phone-2", way: "both", path: "ride.csv" },
+      { kind: "latency", of: "cell", points: [[3000, 20]] },
+      {
+        kind: "cell",
+        node: "phone-2",
+        points: [
+          [0, "cell"],
+          [9000, null],
+        ],
+      },
     ]);
   });
 
@@ -134,6 +151,11 @@ describe("a scenario", () => {
       "a trace of nobody",
       changed({ traces: [{ link: "x", mbit: "a.csv" }] }),
       /traces\.0\.link: got "x"/,
+    ],
+    [
+      "a move to nowhere",
+      changed({ traces: [{ node: "edge", behind: [[0, "x"]] }] }),
+      /traces\.0\.behind\.0\.1: got "x"/,
     ],
     ["a name twice", changed({}, { cells: [{ name: "cell" }, { name: "edge" }] }), /"edge" twice/],
     ["a coordinator on nothing", changed({}, { coordinator: "x" }), /fleet\.coordinator: got "x"/],

@@ -28,7 +28,7 @@ async function run({ reachable, ...change }: Change = {}) {
     ...change,
   });
   let coordinatorBytes = 0;
-  const wires = present(simulation.machines.get("coordinator"), "a coordinator").access;
+  const wires = present(simulation.machines.get("coordinator"), "a coordinator").access.line;
   simulation.network.onCarried = ({ pipes, bytes }) => {
     if (pipes.includes(wires.up) || pipes.includes(wires.down)) coordinatorBytes += bytes;
   };

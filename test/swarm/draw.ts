@@ -48,7 +48,10 @@ export function draw(seed: number): Drawn {
     nodes,
     cells,
     coordinatorOn: chance.below(2) === 0 ? "edge" : null,
-    traces: drawTraces(chance.fork("traces"), nodes, healedMs),
+    traces: [
+      ...drawTraces(chance.fork("traces"), nodes, healedMs),
+      ...drawMoves(chance.fork("moves"), nodes, cells, healedMs),
+    ],
     faults: drawFaults(chance.fork("faults"), nodes, healedMs),
     isWatched: chance.fork("watched").below(4) === 0,
     healedMs,
@@ -188,6 +191,24 @@ function drawTraces(chance: Random, nodes: readonly SimNode[], healedMs: number)
             ],
           },
         ];
+  });
+}
+
+/** One device in four moves between the cells, and some are out of reach of both for a while. */
+function drawMoves(
+  chance: Random,
+  nodes: readonly SimNode[],
+  cells: readonly SimCell[],
+  healedMs: number,
+): SimTrace[] {
+  const names = cells.map(({ name }) => name);
+  return nodes.flatMap(({ name, kind }): SimTrace[] => {
+    if (kind !== "device" || chance.below(4) > 0) return [];
+    const stops = Array.from({ length: 3 }, () => chance.uniform() * healedMs).sort(
+      (a, b) => a - b,
+    );
+    const points = stops.map((atMs) => [atMs, pick(chance, [null, ...names])] as const);
+    return [{ kind: "cell", node: name, points: [...points, [healedMs, pick(chance, names)]] }];
   });
 }
 
