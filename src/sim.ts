@@ -19,6 +19,13 @@ export {
 } from "./sim/faults.ts";
 export type { SimCell, SimNode, SimTrace, SimWire } from "./sim/fleet.ts";
 export type { SimSamples } from "./sim/host.ts";
+export {
+  drawMobility,
+  type Mobility,
+  type MobilityFields,
+  type MobilitySet,
+  parseMobility,
+} from "./sim/mobility.ts";
 export { type ReplayOptions, replay } from "./sim/replay.ts";
 export {
   parseScenario,
