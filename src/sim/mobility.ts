@@ -115,7 +115,6 @@ export function drawMobility(mobility: Mobility, set: MobilitySet, seed: number)
   const stations = stationsOf({ ...mobility.grid, spacingM });
   const walk = new Walk(mobility, stations, spacingM, chance.fork("walk"));
   const { cells, rates } = walk.traces();
-  const [[, firstRate] = [0, 0]] = rates;
   const [[, firstCell] = [0, null]] = cells;
   const nodes = stations.map(({ cell, server }) => ({
     name: server,
@@ -132,8 +131,7 @@ export function drawMobility(mobility: Mobility, set: MobilitySet, seed: number)
           name: device,
           kind: "device",
           ...mobility.device,
-          upMbit: firstRate,
-          downMbit: firstRate,
+          // It declares no rate of its link, since it knows none that will hold; the trace has it from the start.
           ms: radio.ms,
           behind: firstCell,
         },
