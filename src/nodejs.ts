@@ -45,6 +45,7 @@ export {
 } from "./nodejs/run-folder.ts";
 export type { RunLog } from "./nodejs/run-log.ts";
 export {
+  type MeasuringOptions,
   type ReadyScenario,
   readyScenario,
   runScenario,

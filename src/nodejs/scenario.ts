@@ -38,20 +38,27 @@ const patienceMs = 600_000;
 /** A scenario that is ready to run, with the null engine. */
 export type ReadyScenario = SimulationOptions;
 
+/** How the machine that simulates is measured. */
+export interface MeasuringOptions {
+  /** Measures it and stays open; a native engine of its own where absent. */
+  readonly engine?: Engine;
+  /** What it was measured at before, for the job's model and batch: it is not measured again. */
+  readonly profile?: Profile;
+}
+
 /**
  * Reads what a scenario names, relative to `folder`, and measures this machine where a node's
  * speed is said by it.
- * @param engine measures this machine and stays open; a native engine of its own where absent
  * @throws InputError for files that cannot be read or do not fit, ModelError for a bad model
  */
 export async function readyScenario(
   scenario: Scenario,
   folder: string,
-  engine?: Engine,
+  measuring: MeasuringOptions = {},
 ): Promise<ReadyScenario> {
   const { job, cells, coordinatorOn, faults } = scenario;
   const { model, layers } = scenarioModel(job, folder);
-  const profileOf = await profiles(scenario, { model, layers, folder }, engine);
+  const profileOf = await profiles(scenario, { model, layers, folder }, measuring);
   const input = model.graph.inputs[0]?.shape.slice(1) as number[];
   const nodes = scenario.nodes.map((node): SimNode => {
     const { name, kind, duty, memoryBytes, latencyMs, wire, samples, reachable } = node;
@@ -116,13 +123,13 @@ interface ProfiledModel {
 async function profiles(
   { job, nodes }: Scenario,
   { model, layers, folder }: ProfiledModel,
-  engine: Engine | undefined,
+  measuring: MeasuringOptions,
 ): Promise<(node: ScenarioNode) => Profile> {
   const { costs } = new CompiledJob(job, model);
   const files = new Map<string, Profile>();
   const measured =
     layers === null && nodes.some(({ speed }) => speed.of === "this machine")
-      ? await measure(job, folder, engine)
+      ? await measure(job, folder, measuring)
       : null;
   const fromFile = (path: string): Profile => {
     const known = files.get(path);
@@ -140,7 +147,12 @@ async function profiles(
   };
 }
 
-async function measure(job: Job, folder: string, engine?: Engine): Promise<Profile> {
+async function measure(
+  job: Job,
+  folder: string,
+  { engine, profile }: MeasuringOptions,
+): Promise<Profile> {
+  if (profile !== undefined) return profile;
   const own = engine ?? new NativeEngine();
   try {
     return await profileModel(job, loadModel(job, folder), own);

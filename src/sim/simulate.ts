@@ -59,6 +59,8 @@ export interface SimulationOptions {
    * cannot go on without; not at all where absent.
    */
   readonly patienceMs?: number;
+  /** Whether to leave the run where it is; asked before every event. It runs to its end where absent. */
+  readonly until?: (nowMs: number, records: readonly TimedRecord[]) => boolean;
   /** Nodes tell what they do all the time, as if somebody watched; it costs a little of their links. */
   readonly isWatched?: boolean;
 }
@@ -77,6 +79,9 @@ export interface SimulationResult {
 /** What whoever runs on a machine says that will be taken away. */
 const noticeText = "the machine is going";
 
+/** The end of a run that was left where it was. */
+const leftOpen: CoordinatorEnd = { reason: "interrupted", text: "the simulation went no further" };
+
 /** The machine of the coordinator, in faults. */
 export const coordinatorName = "coordinator";
 
@@ -87,8 +92,11 @@ export const coordinatorName = "coordinator";
  */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const simulation = new Simulation(options);
-  await simulation.run();
+  const { until } = options;
+  const stops = (): boolean => until?.(simulation.world.now(), simulation.records) ?? false;
+  await simulation.run(stops);
   const { end, ...result } = simulation.result();
+  if (end === null && stops()) return { end: leftOpen, ...result };
   return { end: present(end, "the end of the run"), ...result };
 }
 

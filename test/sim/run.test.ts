@@ -78,6 +78,17 @@ describe("a simulated run", () => {
     expect(savedWeights(second)).toEqual(savedWeights(first));
   });
 
+  it("is left where it is when that is asked for, and has the same records up to there", async () => {
+    const job = smallJob({ rounds: 3 });
+    const options = { job, model: smallModel(), nodes: smallFleet(job), engine: nullEngine };
+    const whole = await simulate(options);
+    const [, second] = roundEnds(whole);
+    const part = await simulate({ ...options, until: (nowMs) => nowMs >= second });
+    expect(part.end.reason).toBe("interrupted");
+    expect(part.records).toEqual(whole.records.slice(0, part.records.length));
+    expect(ofType(part, "round")).toHaveLength(2);
+  });
+
   it("learns: the loss falls and the classes are told apart", async () => {
     const result = await run(smallJob({ rounds: 12 }));
     const rounds = ofType(result, "round");
