@@ -105,6 +105,7 @@ export type {
   ChainPlan,
   CopyPlan,
   Fleet,
+  FleetLink,
   FleetNode,
   Forecast,
   GroupPlan,
