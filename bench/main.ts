@@ -8,6 +8,7 @@ import { type Bench, machine, printTable } from "./bench.ts";
 import { coordinator } from "./coordinator.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
+import { pipeline } from "./pipeline.ts";
 import { simulator } from "./simulator.ts";
 import { step } from "./step.ts";
 import { web } from "./web.ts";
@@ -16,6 +17,7 @@ const benches: Readonly<Record<string, Bench>> = {
   coordinator,
   link,
   memory,
+  pipeline,
   simulator,
   step,
   web,

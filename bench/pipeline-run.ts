@@ -1,0 +1,72 @@
+/** One scheme on one scenario in virtual time, and what it came to. */
+import type { Plan, Planner, TimedRecord } from "edgeloom";
+import { type SimulationOptions, simulate } from "edgeloom/sim";
+import { chainText } from "./pipeline-schemes.ts";
+
+/** What a scheme came to on a scenario. */
+export interface Outcome {
+  /** Batches that were committed from the first plan to the end of the trace. */
+  readonly batches: number;
+  /** From the start to the first plan: joining and probing. */
+  readonly startMs: number;
+  /** From the first plan to the end of the trace. */
+  readonly trainedMs: number;
+  /** Batches a minute. */
+  readonly perMinute: number;
+  readonly terms: number;
+  /** Times that a round could not be finished, and began anew. */
+  readonly lostRounds: number;
+  /** The last plan's chain. */
+  readonly chain: string;
+}
+
+/** A run that has committed nothing by then is left: it counts as one without batches. */
+const patience = 2;
+
+/** Has a scheme train until a trace is over. @param planner the job's own where absent */
+export async function runScheme(
+  ready: SimulationOptions,
+  endMs: number,
+  planner?: Planner,
+): Promise<Outcome> {
+  const { records } = await simulate({
+    ...ready,
+    ...(planner === undefined ? {} : { planner }),
+    // A round that is under way at the end counts by the share of it that was.
+    until: (nowMs, seen) =>
+      (nowMs >= endMs && seen.at(-1)?.record.type === "round") || nowMs >= patience * endMs,
+  });
+  return outcomeOf(records, { endMs, work: ready.job.localBatches });
+}
+
+function outcomeOf(
+  records: readonly TimedRecord[],
+  { endMs, work }: { readonly endMs: number; readonly work: number },
+): Outcome {
+  let [batches, terms, lostRounds] = [0, 0, 0];
+  let first: number | null = null;
+  let plan: Plan | null = null;
+  for (const { atMs, record } of records) {
+    if (record.type === "planned" && atMs < endMs) {
+      first ??= atMs;
+      terms++;
+      plan = record.plan;
+    } else if (record.type === "waiting" && atMs < endMs) lostRounds++;
+    else if (record.type === "round") {
+      const fromMs = atMs - record.ms;
+      const share = Math.max(0, Math.min(1, (endMs - fromMs) / record.ms));
+      for (const { steps = work } of record.participants) batches += share * steps;
+    }
+  }
+  const startMs = first ?? endMs;
+  const trainedMs = endMs - startMs;
+  return {
+    batches,
+    startMs,
+    trainedMs,
+    perMinute: trainedMs === 0 ? 0 : (60_000 * batches) / trainedMs,
+    terms,
+    lostRounds,
+    chain: plan === null ? "none" : chainText(plan),
+  };
+}
