@@ -224,7 +224,7 @@ const valueAt = <V>(points: readonly (readonly [number, V])[], atMs: number): V 
   points.findLast(([pointMs]) => pointMs <= atMs)?.[1];
 
 /** A profile of the same machine at a share of its speed. */
-export function atSpeed({ segments, runMs, callMs }: Profile, share: number): Profile {
+function atSpeed({ segments, runMs, callMs }: Profile, share: number): Profile {
   return {
     segments: segments.map(({ forwardMs, backwardMs, updateMs }) => ({
       forwardMs: forwardMs / share,
