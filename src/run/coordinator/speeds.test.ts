@@ -71,6 +71,15 @@ describe("the speed of a node", () => {
     expect(factorOf(speeds)).toBeCloseTo(1);
   });
 
+  test("counts batches that have only gone forward for that", () => {
+    const speeds = new Speeds(1);
+    // Ten whole batches and three passes of 4 ms.
+    speeds.observe(plan, phone, told(0, 10, 152, { ahead: 3 }));
+    expect(factorOf(speeds)).toBeCloseTo(1);
+    speeds.observe(plan, phone, told(0, 13, 182));
+    expect(factorOf(speeds)).toBeCloseTo(1);
+  });
+
   test("is measured anew by a probe", () => {
     const speeds = new Speeds(1);
     speeds.observe(plan, phone, told(0, 10, 280));

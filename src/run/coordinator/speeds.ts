@@ -3,7 +3,7 @@
  * copies hold the processor for their batches tells how much slower, or faster, it has become: other
  * work on a shared server, a phone that grows warm.
  */
-import type { CopyId, NodeId } from "../../base/ids.ts";
+import type { NodeId } from "../../base/ids.ts";
 import type { CopyPlan, Plan, Profile } from "../../plan/plan.ts";
 import { computeMs, heldMs, type TimedProgram } from "../../plan/program-time.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
@@ -22,14 +22,15 @@ export interface Probed {
 export type Told = Pick<
   ContributionMessage | ProgressMessage,
   "term" | "round" | "copy" | "steps" | "held"
->;
+> &
+  Partial<Pick<ProgressMessage, "ahead">>;
 
 export class Speeds {
   readonly #accumulate: number;
   /** Time that work takes over the time that it took when the node was probed, by node. */
   readonly #slowdown = new Map<NodeId, number>();
   /** What each copy has told last. */
-  readonly #told = new Map<string, { readonly round: number; steps: number; ms: number }>();
+  readonly #told = new Map<string, { round: number; ms: number; expectedMs: number }>();
   #term = -1;
 
   /** @param accumulate batches to an update */
@@ -49,15 +50,18 @@ export class Speeds {
     if (this.#term !== plan.term) this.#told.clear();
     this.#term = plan.term;
     const before = this.#told.get(told.copy);
-    const since = before?.round === told.round ? before : { steps: 0, ms: 0 };
+    const since = before?.round === told.round ? before : { ms: 0, expectedMs: 0 };
     const { forward, backward, update, step } = told.held;
     const ms = forward + backward + update + step;
-    this.#told.set(told.copy, { round: told.round, steps: told.steps, ms });
-    const expectedMs = (told.steps - since.steps) * this.#batchMs({ profile, duty }, plan, copy);
+    const expectedMs = this.#expectedMs({ profile, duty }, { plan, copy }, told);
+    this.#told.set(told.copy, { round: told.round, ms, expectedMs });
     // A null engine computes nothing, and a copy that has not gone on says nothing.
-    if (!(ms > since.ms && expectedMs > 0)) return;
+    if (!(ms > since.ms && expectedMs > since.expectedMs)) return;
     const known = this.#slowdown.get(id) ?? 1;
-    this.#slowdown.set(id, known + newWeight * ((ms - since.ms) / expectedMs - known));
+    this.#slowdown.set(
+      id,
+      known + newWeight * ((ms - since.ms) / (expectedMs - since.expectedMs) - known),
+    );
   }
 
   /** The profile as it is now: as probed, stretched by what was observed. */
@@ -74,23 +78,23 @@ export class Speeds {
     };
   }
 
-  /** Milliseconds that a copy holds the processor for a batch, by the node's probe. */
-  #batchMs(
+  /** Milliseconds that a copy has to hold the processor for its passes, by the node's probe. */
+  #expectedMs(
     { profile, duty }: Pick<Probed, "profile" | "duty">,
-    { chains }: Plan,
-    { id, from, to }: CopyPlan,
+    { plan: { chains }, copy: { id, from, to } }: { plan: Plan; copy: CopyPlan },
+    { steps, ahead = 0 }: Pick<Told, "steps" | "ahead">,
   ): number {
     // At full duty nothing is held back, and what is reported is the computing alone.
     const ms = (kind: TimedProgram["kind"]): number =>
       duty === 1
         ? computeMs(profile, { kind, from, to })
         : heldMs(profile, { kind, from, to }, duty);
-    const isLast = chains.some(({ stages }) => stages.at(-1)?.copy === (id satisfies CopyId));
-    if (isLast) return ms("step");
-    const replayed = chains.some(({ stages }) =>
-      stages.some(({ copy, backward }) => copy === id && backward === "replay"),
+    const chain = chains.find(({ stages }) => stages.some(({ copy }) => copy === id));
+    if (chain?.stages.at(-1)?.copy === id) return steps * ms("step");
+    const isReplayed = chain?.stages.some(
+      ({ copy, backward }) => copy === id && backward === "replay",
     );
-    const again = replayed ? ms("forward") : 0;
-    return ms("forward") + ms("backward") + again + ms("update") / this.#accumulate;
+    const backwardMs = ms("backward") + (isReplayed ? ms("forward") : 0);
+    return (steps + ahead) * ms("forward") + steps * (backwardMs + ms("update") / this.#accumulate);
   }
 }

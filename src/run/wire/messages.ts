@@ -183,6 +183,8 @@ const progress = z.strictObject({
   chain: id,
   copy: id,
   steps: count,
+  /** Batches that went forward and have not come back. */
+  ahead: count,
   held: heldSchema,
 });
 

@@ -314,7 +314,8 @@ export class StageRunner {
     const { chain, copy } = this.#setup;
     const at = { term: this.#term, round: this.round, chain: chain.id, copy };
     const { held } = this.#account;
-    this.#around.send({ type: "progress", ...at, steps: this.#backward, held });
+    const ahead = this.#forward - this.#backward;
+    this.#around.send({ type: "progress", ...at, steps: this.#backward, ahead, held });
   }
 
   #contribute(): void {
