@@ -65,11 +65,14 @@ interface Allowed {
 const rounding = 1e-12;
 
 /**
- * So many stages are put before chains' ends at most, some ten milliseconds' work. Small problems are
- * solved with far fewer; in large ones the best chain comes early, since the most promising range
- * is always the next, and the rest would prove it, or better it by a percent.
+ * After the first bisection, so many stages are put before chains' ends at most, some ten milliseconds'
+ * work. Small problems are solved with far fewer. With six servers and a hundred segments the
+ * chain is then within three percent of the best that a hundred times the effort found.
  */
-const effortMax = 4e6;
+const effortMax = 2e6;
+
+/** Steps of the bisection that gives the search its first goal. */
+const divesMax = 8;
 
 /** What a better chain has to gain to be looked for: far less than measured times are sure by. */
 const tolerance = 1e-3;
@@ -107,6 +110,7 @@ export class PipelineSearch {
     this.#effort = 0;
     // A chain whose slowest resource alone takes longer than the best round is in no range.
     const most = Math.min(Number.MAX_VALUE, this.#goalMs / Math.max(1, this.#slowestTimes));
+    this.#dive(most / 2);
     let ranges: Range[] = [{ above: 0, most, latencyMs: 0 }];
     while (ranges.length > 0 && this.#effort < effortMax) {
       const first = ranges.reduce((a, b) => (this.#leastMs(b) < this.#leastMs(a) ? b : a));
@@ -135,6 +139,18 @@ export class PipelineSearch {
 
   #inFlight(after: number): number {
     return inFlightMax(after, this.#trial.held, this.#problem);
+  }
+
+  /** Bisects the caps that some better chain keeps to, of which the tightest are looked at soonest. */
+  #dive(most: number): void {
+    let [low, cap] = [0, most];
+    let high = most;
+    for (let step = 0; step < divesMax; step++) {
+      const stages = this.#leastLatency({ above: 0, most: cap, latencyMs: 0 });
+      if (stages === null) low = cap;
+      else high = Math.min(cap, this.#offer(stages).slowestMs);
+      cap = low > 0 ? (low + high) / 2 : high / 2;
+    }
   }
 
   /** How often a round waits for the slowest resource: with one T0, once less than it has batches. */
