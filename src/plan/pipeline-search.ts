@@ -109,7 +109,7 @@ export class PipelineSearch {
     this.#tryShort();
     this.#effort = 0;
     // A chain whose slowest resource alone takes longer than the best round is in no range.
-    const most = Math.min(Number.MAX_VALUE, this.#goalMs / Math.max(1, this.#slowestTimes));
+    const most = Math.min(Number.MAX_VALUE, this.#goalMs / this.#slowestTimes);
     this.#dive(most / 2);
     let ranges: Range[] = [{ above: 0, most, latencyMs: 0 }];
     while (ranges.length > 0 && this.#effort < effortMax) {
