@@ -195,6 +195,44 @@ describe("a link between neighbours", () => {
     expect(far.ways).toEqual(["a straight at 11", "a relayed at 110"]);
   });
 
+  it.each([
+    ["the dialler", ["near", "far"]],
+    ["the listener", ["far", "near"]],
+  ] as const)(
+    "D5: goes on under the next plan, greeted anew, if %s hears of it first",
+    async (_who, order) => {
+      const both = await standing();
+      const { near, far, dials } = both;
+      const next = { secret: "another secret of two workers" };
+      const adopt = {
+        near: () => near.adopt([{ ...toEdge, ...next }], 2),
+        far: () => far.adopt([{ ...toA, ...next }], 2),
+      };
+      for (const side of order) {
+        adopt[side]();
+        await runUntil(world.now() + 500);
+      }
+      near.neighbours.begin(0);
+      far.neighbours.begin(0);
+      near.neighbours.send(feature(0, 0, 2), tensors());
+      await runUntil(world.now() + 100);
+      expect(far.taken).toEqual([feature(0, 0, 2)]);
+      expect(near.relayed).toEqual([]);
+      expect(dials).toHaveLength(1);
+      const { sent } = present(near.neighbours.trafficWith(edge), "traffic");
+      expect(far.neighbours.trafficWith(a)?.received).toBe(sent);
+    },
+  );
+
+  it("D5: is dialled anew where the neighbour is at another address", async () => {
+    const { near, far, dials } = await standing();
+    near.adopt([{ ...toEdge, address: { url: "elsewhere", fingerprint: null } }], 2);
+    far.adopt([toA], 2);
+    await runUntil(1000);
+    expect(dials).toHaveLength(2);
+    expect(near.ways.at(-1)).toMatch(/straight/);
+  });
+
   it("D8: keeps to the share of who receives, where the sender has none", async () => {
     const { near, far } = pair();
     far.adopt([toA], 1, 2);
@@ -330,6 +368,33 @@ describe("somebody at a worker's door", () => {
     const { heard, closedMs } = await answersTo(far, said);
     expect(heard.at(-1)).toMatchObject({ type: "refuse", reason });
     expect(closedMs).toBeLessThanOrEqual(10_050);
+    expect(far.taken).toEqual([]);
+  });
+
+  it.each<[string, PeerMessage[], string, number]>([
+    ["says nothing", [{ ...feature(0, 0, 2) }], "unknown", 10_000],
+    ["has another secret", [{ ...greeting, term: 2 }], "secret", 10],
+    ["greets in the old term", [greeting], "protocol", 10],
+  ])("D5: that was let in under the plan before and now %s has no say", async (...drawn) => {
+    const [, said, reason, withinMs] = drawn;
+    const far = new Side(edge);
+    far.adopt([toA]);
+    const [near, other] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
+    far.neighbours.accept(other);
+    const heard: PeerMessage[] = [];
+    const channel = new Channel<PeerMessage>(timeOf(world), near, {
+      decode: decodePeerFrame,
+      onMessage: ({ message }) => heard.push(message),
+      onClose: () => {},
+    });
+    channel.send(greeting);
+    await runUntil(100);
+    expect(heard).toEqual([{ type: "accept", term: 1 }]);
+    far.adopt([{ ...toA, secret: "another secret of two workers" }], 2);
+    far.neighbours.begin(0);
+    for (const message of said) channel.send(message);
+    await runUntil(100 + withinMs + 10);
+    expect(heard.at(-1)).toMatchObject({ type: "refuse", reason });
     expect(far.taken).toEqual([]);
   });
 

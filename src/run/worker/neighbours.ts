@@ -5,7 +5,8 @@
  * coordinator, as they do where nobody has been introduced.
  *
  * Invariants:
- * 1. A link belongs to a term. With the next plan all are closed and made anew.
+ * 1. A link stands for a term. With the next plan it is greeted on anew, where the same two neighbours
+ *    are introduced again at the same address, and closed otherwise.
  * 2. Data go straight to a neighbour only in a round that began with a link to it. Where that is lost,
  *    what was not consumed, and all the rest of the round, goes through the coordinator: so
  *    messages of one border, taken when they come first, come in their order.
@@ -104,8 +105,10 @@ export class Neighbours {
   readonly #unsettled = new Set<string>();
   #onSettled: (() => void) | null = null;
   #settling: Cancel = () => {};
-  /** Links whose other end is not known, with what it has said, if anything. */
+  /** Links whose other end has not said who it is in this term, or has said it too early. */
   readonly #visitors = new Map<StraightLink, Greeting | null>();
+  /** Links on which this worker has said who it is, and waits for the answer. */
+  readonly #asking = new Map<StraightLink, Neighbour>();
   /** Batches of this round that have been handed on, by border. */
   readonly #taken = new Map<string, Set<number>>();
   #early: Early[] = [];
@@ -120,7 +123,7 @@ export class Neighbours {
 
   /** Takes over a plan, whose term is a new one: links of the one before are closed. */
   adopt({ plan, node, stages, introductions, frameBytesMax }: NeighbourPlan): void {
-    this.#endTerm("the plan has changed");
+    const kept = this.#endTerm("the plan has changed", introductions);
     this.#term = plan.term;
     this.#round = -1;
     this.#self = node;
@@ -139,7 +142,10 @@ export class Neighbours {
     );
     for (const [name, neighbour] of this.#neighbours) {
       this.#unsettled.add(name);
-      this.#dial(neighbour);
+      const link = kept.get(name);
+      if (link === undefined) this.#dial(neighbour);
+      else if (neighbour.address !== null) this.#greet(neighbour, link);
+      else this.#awaitGreeting(link);
     }
     for (const [link, greeting] of [...this.#visitors]) {
       if (greeting !== null) this.#judge(link, greeting);
@@ -220,21 +226,27 @@ export class Neighbours {
   /** The worker is at its end. */
   close(): void {
     this.#isClosed = true;
-    this.#endTerm("the worker is gone");
+    this.#endTerm("the worker is gone", []);
     for (const link of [...this.#visitors.keys()]) link.cut("the worker is gone");
   }
 
-  #endTerm(reason: string): void {
+  /** Closes links, but for those that go on: to neighbours that are neighbours again, at the same address. */
+  #endTerm(reason: string, next: readonly Introduction[]): Map<string, StraightLink> {
+    const addresses = new Map(next.map(({ node, address }) => [node, address]));
     const neighbours = this.#neighbours;
+    const kept = new Map<string, StraightLink>();
     this.#neighbours = new Map();
     this.#unsettled.clear();
     this.#settling();
     this.#onSettled = null;
-    for (const { link, stop } of neighbours.values()) {
+    for (const [name, { link, address, stop }] of neighbours) {
       stop();
-      link?.cut(reason);
+      const again = addresses.get(name);
+      if (link !== null && again !== undefined && isSame(again, address)) kept.set(name, link);
+      else link?.cut(reason);
     }
     this.#early = [];
+    return kept;
   }
 
   /** The node's own pace holds for all that it sends; where it has none, the share of who receives. */
@@ -262,26 +274,35 @@ export class Neighbours {
     });
   }
 
-  /** Says who is calling, and waits to be let in. */
-  #greet(neighbour: Neighbour, dialled: Link): void {
-    const { node, secret, pace } = neighbour;
+  /** Says who is calling, on a link that was dialled now or in the term before, and waits to be let in. */
+  #greet(neighbour: Neighbour, on: Link | StraightLink): void {
+    const { secret } = neighbour;
     const self = present(this.#self, "a node id");
     const greeting = { type: "peer", node: self, term: this.#term, secret } as const;
-    const link = new StraightLink(this.#around.host, dialled, greeting, {
-      ...this.#handlers,
-      onAccepted: () => {
-        neighbour.stop = () => {};
-        link.stand({ node, frameBytesMax: this.#frameBytesMax, pace });
-        this.#stands(neighbour, link);
-      },
-      onEnd: (_link, text, refusal) => {
-        if (link.node !== null) return this.#ended(link, text);
-        if (this.#neighbours.get(node) !== neighbour) return;
-        if (refusal === null || !final.has(refusal)) this.#dialAgain(neighbour);
-        else this.#settle(node);
-      },
-    });
+    let link: StraightLink;
+    if (on instanceof StraightLink) {
+      link = on;
+      link.greet(greeting);
+    } else link = new StraightLink(this.#around.host, on, greeting, this.#handlers);
+    this.#asking.set(link, neighbour);
     neighbour.stop = () => link.cut("the plan has changed");
+  }
+
+  #accepted(link: StraightLink): void {
+    const neighbour = this.#asking.get(link);
+    this.#asking.delete(link);
+    if (neighbour === undefined) return;
+    const { node, pace } = neighbour;
+    neighbour.stop = () => {};
+    link.stand({ node, frameBytesMax: this.#frameBytesMax, pace });
+    this.#stands(neighbour, link);
+  }
+
+  /** Waits for who has dialled in the term before to say who it is in this one. */
+  #awaitGreeting(link: StraightLink): void {
+    // It may have said so before this worker heard of the plan.
+    if (!this.#visitors.has(link)) this.#visitors.set(link, null);
+    link.await();
   }
 
   #dialAgain(neighbour: Neighbour): void {
@@ -302,7 +323,7 @@ export class Neighbours {
       return link.refuse(refusal ?? strange);
     }
     const { node, pace } = neighbour;
-    neighbour.link?.cut("it has connected anew");
+    if (neighbour.link !== link) neighbour.link?.cut("it has connected anew");
     link.accept({ node, frameBytesMax: this.#frameBytesMax, pace }, this.#term);
     this.#stands(neighbour, link);
   }
@@ -330,10 +351,11 @@ export class Neighbours {
 
   readonly #handlers = {
     onGreeting: (link: StraightLink, greeting: Greeting): void => this.#judge(link, greeting),
-    onAccepted: (): void => {},
+    onAccepted: (link: StraightLink): void => this.#accepted(link),
     onData: (link: StraightLink, decoded: Decoded<DataMessage>, hold: () => () => void): void =>
       this.#receive(link, decoded, hold),
-    onEnd: (link: StraightLink, text: string): void => this.#ended(link, text),
+    onEnd: (link: StraightLink, text: string, refusal: PeerRefusal | null): void =>
+      this.#ended(link, text, refusal),
     onPaced: ({ node }: StraightLink, fromMs: number, ms: number): void => {
       const pace = node === null ? undefined : this.#neighbours.get(node)?.pace;
       // Under shares of neighbours, many may be sent to at once.
@@ -343,15 +365,18 @@ export class Neighbours {
 
   #receive(link: StraightLink, decoded: Decoded<DataMessage>, hold: () => () => void): void {
     const { message, tensors } = decoded;
+    // Who has not said who it is in this term has no say in it.
+    const stands = link.node !== null && this.#neighbours.get(link.node)?.link === link;
     const isOurs = message.to === this.#self && message.term === this.#term;
-    if (!isOurs || this.#inflows.get(borderOf(message))?.from !== link.node) return;
+    if (!stands || !isOurs || this.#inflows.get(borderOf(message))?.from !== link.node) return;
     if (message.round <= this.#round) return this.take(decoded);
     this.#early.push({ message, tensors, link, release: hold() });
   }
 
   /** A link is gone. What it leaves goes through the coordinator, and in the next round it may stand again. */
-  #ended(link: StraightLink, text: string): void {
+  #ended(link: StraightLink, text: string, refusal: PeerRefusal | null): void {
     this.#visitors.delete(link);
+    this.#unanswered(link, refusal);
     const { node, bytes, unconsumed } = link;
     if (node === null) return;
     const past = this.#past.get(node) ?? { sent: 0, received: 0 };
@@ -369,7 +394,20 @@ export class Neighbours {
     }
     if (neighbour.address !== null) this.#dialAgain(neighbour);
   }
+
+  /** A link has ended before this worker was let in. */
+  #unanswered(link: StraightLink, refusal: PeerRefusal | null): void {
+    const neighbour = this.#asking.get(link);
+    this.#asking.delete(link);
+    if (neighbour === undefined || this.#neighbours.get(neighbour.node) !== neighbour) return;
+    if (refusal === null || !final.has(refusal)) this.#dialAgain(neighbour);
+    else this.#settle(neighbour.node);
+  }
 }
+
+/** Whether two introductions lead to the same place. */
+const isSame = (a: PeerAddress | null, b: PeerAddress | null): boolean =>
+  a?.url === b?.url && a?.fingerprint === b?.fingerprint;
 
 const strange: TurnedAway = { reason: "unknown", text: "nobody has introduced us" };
 

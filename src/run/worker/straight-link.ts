@@ -2,7 +2,8 @@
  * A link between two workers, from its first message to its end. Who dialled says which node it
  * is, in which term, and the secret that the coordinator drew for the two of them; who listens
  * accepts or refuses. Then both send data messages, and each is kept until the other side has
- * consumed it, so that what is lost with the link can go another way.
+ * consumed it, so that what is lost with the link can go another way. With the next term the same is
+ * said again, and no data pass before.
  *
  * `docs/protocol.md` has the rules as D1 to D9.
  */
@@ -24,7 +25,7 @@ export interface TurnedAway {
   readonly text: string;
 }
 
-/** Who says hello on a link that somebody has dialled. */
+/** Who says, on a link that it has dialled, which node it is. */
 export type Greeting = Extract<PeerMessage, { type: "peer" }>;
 
 export interface StraightHandlers {
@@ -53,12 +54,18 @@ export interface Standing {
 }
 
 export class StraightLink {
+  readonly #host: Host;
   readonly #handlers: StraightHandlers;
   readonly #channel: Channel<PeerMessage>;
   /** What has been sent and not been consumed, in order. */
   readonly #unconsumed = new Map<Frame, DataMessage>();
   readonly #isDialled: boolean;
-  #greeted: Cancel;
+  /** Gives up waiting for a greeting, or for its answer. */
+  #patience: Cancel = () => {};
+  /** Whether the answer to a greeting is awaited. */
+  #isAsking = false;
+  /** Newest term that the other side has greeted in. */
+  #greetedTerm = -1;
   #standing: Standing | null = null;
   #refusal: PeerRefusal | null = null;
 
@@ -70,15 +77,29 @@ export class StraightLink {
       decode: decodePeerFrame,
       onMessage: (decoded, frame) => this.#receive(decoded, frame),
       onClose: (reason) => {
-        this.#greeted();
+        this.#patience();
         handlers.onEnd(this, reason, this.#refusal);
       },
       onBroken: ({ message: text }) => ({ type: "refuse", reason: "protocol", text }),
       onPaced: (fromMs, ms) => handlers.onPaced(this, fromMs, ms),
     });
     this.#channel.limitFrames(greetingBytesMax);
-    this.#greeted = host.after(greetingMsMax, () => this.#expire());
-    if (greeting !== null) this.#channel.send(greeting);
+    this.#host = host;
+    if (greeting === null) this.await();
+    else this.greet(greeting);
+  }
+
+  /** Says who this side is, and waits for the answer. */
+  greet(greeting: Greeting): void {
+    this.#isAsking = true;
+    this.#channel.send(greeting);
+    this.await();
+  }
+
+  /** Waits for the other side to say who it is in the term that is now, or to answer; but not for ever. */
+  await(): void {
+    this.#patience();
+    this.#patience = this.#host.after(greetingMsMax, () => this.#expire());
   }
 
   /** Who is at the other end; null before that is known. */
@@ -99,7 +120,7 @@ export class StraightLink {
 
   /** It is known who is there: data may pass, both ways. */
   stand(standing: Standing): void {
-    this.#greeted();
+    this.#patience();
     this.#standing = standing;
     this.#channel.limitFrames(standing.frameBytesMax);
     this.#channel.setPace(standing.pace);
@@ -131,10 +152,13 @@ export class StraightLink {
     const { message, tensors } = decoded;
     switch (message.type) {
       case "peer":
-        if (this.#isDialled || this.#standing !== null) return this.#unasked(message.type);
+        if (this.#isDialled || message.term <= this.#greetedTerm)
+          return this.#unasked(message.type);
+        this.#greetedTerm = message.term;
         return this.#handlers.onGreeting(this, message);
       case "accept":
-        if (!this.#isDialled || this.#standing !== null) return this.#unasked(message.type);
+        if (!this.#isAsking) return this.#unasked(message.type);
+        this.#isAsking = false;
         return this.#handlers.onAccepted(this);
       case "refuse":
         this.#refusal = message.reason;
