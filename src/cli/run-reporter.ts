@@ -55,6 +55,7 @@ export class RunReporter {
         if (record.final || !isInteractive) return;
         return this.#progress(atMs);
       case "environment":
+      case "links":
       case "run":
       case "activity":
       case "ended":

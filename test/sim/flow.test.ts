@@ -12,7 +12,9 @@ import {
 } from "../../src/run/wire/frame.ts";
 import type { WorkerMessage } from "../../src/run/wire/messages.ts";
 import { windowBytesMax } from "../../src/run/wire/sender.ts";
+import { accessOf } from "../../src/sim/fleet.ts";
 import { simLinks } from "../../src/sim/link.ts";
+import { Network } from "../../src/sim/network.ts";
 import { World } from "../../src/sim/world.ts";
 import { channelPair, openChannel, timeOf } from "./wire.ts";
 
@@ -153,7 +155,7 @@ describe("chunks", () => {
     near.channel.send(ready(1), bulk(MiB));
     await runUntil(1000);
     nearLink.send(encodeFrame(ready(2)));
-    await runUntil(1001);
+    await runUntil(1500);
     expect(far.closed).toEqual([expect.stringMatching(/"ready" among the chunks/)]);
   });
 
@@ -338,6 +340,26 @@ describe("estimates", () => {
     }
     await runUntil(60_000);
     expect((near.channel.achievedBytesPerMs ?? 0) / 700).toBeCloseTo(1, 1);
+  });
+
+  it("W12: frames that a link carries in one chunk tell its rate as well, and soon that it has changed", async () => {
+    // 200 ms of the link are more than a frame, and there are pauses between frames.
+    const world = new World();
+    const network = new Network(world, 0);
+    const wire = { upBytesPerMs: 1000, downBytesPerMs: 1000, jitterMs: 0, loss: 0, cell: null };
+    const access = accessOf({ name: "near", latencyMs: 10, wire }, new Map());
+    const ends = network.connect(access, accessOf({ name: "far", latencyMs: 0 }, new Map()));
+    const near = openChannel(timeOf(world), ends.near);
+    openChannel(timeOf(world), ends.far);
+    const runUntil = (ms: number) => world.run(() => world.now() >= ms);
+    for (let i = 0; i < 40; i++) {
+      world.at(500 * i, () => near.channel.send(ready(1), bulk(100_000)));
+    }
+    await runUntil(9_900);
+    expect((near.channel.achievedBytesPerMs ?? 0) / 1000).toBeCloseTo(1, 1);
+    network.setRate(access.up, 400);
+    await runUntil(13_000);
+    expect((near.channel.achievedBytesPerMs ?? 0) / 400).toBeCloseTo(1, 1);
   });
 
   it("W12: a share of the bandwidth is achieved as such", async () => {

@@ -89,6 +89,7 @@ const contribution = (copy: string, term: number, round: number) =>
     computeMs: 1,
     held: { forward: 1, backward: 0, update: 0, step: 0 },
     paced: { bytes: 0, ms: 0 },
+    bytesPerMs: null,
     straight: [],
     peakRssBytes: null,
   }) as const;

@@ -9,7 +9,7 @@ import { writeOnnx } from "../../compile/onnx/write.ts";
 import type { OptimizerSpec } from "../../compile/optimizer.ts";
 import type { Segment, SegmentCost } from "../../compile/segment.ts";
 import { trainingModel } from "../../compile/training-model.ts";
-import type { FleetNode, PlanRequest } from "../../plan/plan.ts";
+import type { FleetLink, FleetNode, PlanRequest } from "../../plan/plan.ts";
 import { frameBytesMaxOf } from "../frame-limits.ts";
 import type { Frame } from "../host.ts";
 import { type Job, jobSpecOf } from "../job.ts";
@@ -52,6 +52,11 @@ export class CompiledJob {
     );
   }
 
+  /** Name of the planner that the job asks for. */
+  get planner(): string {
+    return this.#job.planner;
+  }
+
   /** The record that opens a run. */
   started(run: RunId): RunStarted {
     const { name, model, planner, seed, rounds, batch, localBatches } = this.#job;
@@ -81,14 +86,21 @@ export class CompiledJob {
     );
   }
 
-  /** What a planner is asked for these nodes. */
-  planRequest(term: number, nodes: readonly FleetNode[]): PlanRequest {
+  /**
+   * What a planner is asked for these nodes.
+   * @param links ways between them that were measured
+   */
+  planRequest(
+    term: number,
+    nodes: readonly FleetNode[],
+    links: readonly FleetLink[] = [],
+  ): PlanRequest {
     const { fleet, localBatches, batch, codec } = this.#job;
     return {
       term,
       segments: this.costs,
       recompute: this.#job.recompute,
-      fleet: { nodes, links: [], cellBytesPerMs: fleet.cellBytesPerMs },
+      fleet: { nodes, links, cellBytesPerMs: fleet.cellBytesPerMs },
       work: localBatches,
       labelBytes: batch * labelWidth,
       codecUp: codec.up,

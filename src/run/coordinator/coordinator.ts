@@ -194,11 +194,11 @@ export class Coordinator {
       case "gradient":
         return this.#rounds.relay(member, message, frame);
       case "contribution":
-        this.#planning.told(member, message);
+        this.#planning.told(member, message, this.#host.now());
         this.#rounds.contributed(member, message, tensors);
         return this.#decide();
       case "progress":
-        this.#planning.told(member, message);
+        this.#planning.told(member, message, this.#host.now());
         return this.#reconsider();
       case "curtailed":
         return this.#rounds.curtailed(member, message);
@@ -271,6 +271,7 @@ export class Coordinator {
 
   #left(member: Member, reason: string): void {
     this.#members.remove(member);
+    this.#planning.left(member.id);
     // After the end everybody leaves, as told.
     if (this.#phase.kind === "ending") return this.#decide();
     const { name } = member.hello;
@@ -373,6 +374,7 @@ export class Coordinator {
 
   #adopt(plan: Plan): void {
     this.#gathering.over();
+    for (const record of this.#planning.knownBy(plan)) this.#record(record);
     this.#keeper.savePlan(plan);
     this.#planning.adopt(plan);
     this.#phase = { kind: "planned" };

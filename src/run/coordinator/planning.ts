@@ -7,15 +7,17 @@ import { messageOf, PlanError } from "../../base/errors.ts";
 import type { CopyId, NodeId } from "../../base/ids.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
-import type { ChainPlan, Plan, Planner, PlanRequest } from "../../plan/plan.ts";
+import type { ChainPlan, FleetNode, Plan, Planner, PlanRequest } from "../../plan/plan.ts";
 import type { Forecaster } from "../../plan/replan.ts";
-import type { Planned } from "../metrics/record.ts";
+import type { LinksMeasured, Planned } from "../metrics/record.ts";
 import { Adaptation } from "./adaptation.ts";
+import { candidates } from "./candidates.ts";
 import type { CompiledJob } from "./compiled-job.ts";
 import { introductions } from "./introductions.ts";
 import { fleetNode, inNodeOrder, type Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
 import { Speeds, type Told } from "./speeds.ts";
+import { Ways, type WaysTold } from "./ways.ts";
 
 /** How plans are made and brought to nodes. */
 interface Scheme {
@@ -32,6 +34,7 @@ export class Planning {
   readonly #adaptation: Adaptation | null;
   readonly #speeds: Speeds;
   readonly #members: Roster;
+  readonly #ways = new Ways();
   readonly #drawSecret: (() => string) | undefined;
   /** Newest term issued, that of a plan which is being written down included. */
   #term = 0;
@@ -104,7 +107,8 @@ export class Planning {
   }
 
   /** A member says how a round of one of its copies goes, or went. */
-  told({ id, profile, hello }: Member, message: Told): void {
+  told({ id, profile, hello, channel }: Member, message: Told & WaysTold, nowMs: number): void {
+    this.#ways.take(id, message, channel, nowMs);
     if (this.#plan === null || profile === null) return;
     this.#speeds.observe(this.#plan, { id, profile, duty: hello.duty }, message);
   }
@@ -127,13 +131,29 @@ export class Planning {
     return this.#outdated !== null;
   }
 
+  /** A member has left. */
+  left(node: NodeId): void {
+    this.#ways.forget(node);
+  }
+
+  /** What a new plan knew of the ways between nodes; nothing where that was nothing. */
+  knownBy({ term }: Plan): LinksMeasured[] {
+    const { links } = this.#request().fleet;
+    return links.length === 0 ? [] : [{ type: "links", term, links }];
+  }
+
   #request(): PlanRequest {
     const members = inNodeOrder(this.#members).filter(takesPart);
     const nodes = members.map((member) => {
       const node = fleetNode(member);
       return { ...node, profile: this.#speeds.now(node.id, node.profile) };
     });
-    return this.#compiled.planRequest(this.#term + 1, nodes);
+    return this.#compiled.planRequest(this.#term + 1, nodes, this.#ways.links(this.#among(nodes)));
+  }
+
+  /** Nodes between which the ways are worth knowing, the source first. */
+  #among(nodes: readonly FleetNode[]): FleetNode[] {
+    return candidates(this.#compiled.planner, nodes, new Set(this.#nodeOf.values()));
   }
 
   /** @returns the plan, or why there is none, in words */

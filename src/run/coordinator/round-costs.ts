@@ -103,6 +103,8 @@ const newest = (a: StraightTraffic | undefined, b: StraightTraffic): StraightTra
   sent: Math.max(a?.sent ?? 0, b.sent),
   received: Math.max(a?.received ?? 0, b.received),
   paced: a !== undefined && a.paced.ms >= b.paced.ms ? a.paced : b.paced,
+  bytesPerMs: b.bytesPerMs,
+  latencyMs: b.latencyMs,
 });
 
 /** What was carried between two readings; null where nothing was. */

@@ -46,6 +46,7 @@ function roundOfTwo() {
       passes: "",
       computeMs: 1,
       held: { forward: 0, backward: 0, update: 0, step: 1 },
+      bytesPerMs: null,
       paced: { bytes: 0, ms: 0 },
       straight: [],
       peakRssBytes: null,

@@ -65,6 +65,7 @@ export function eventsOf(record: RunRecord): readonly RunEvent[] {
     }
     case "ended":
       return [{ kind: "ended", text: `${record.reason}: ${record.text}` }];
+    case "links":
     case "environment":
     case "evaluation":
     case "activity":

@@ -89,6 +89,19 @@ const record = z.discriminatedUnion("type", [
     latencyMs: duration,
     probeMs: duration,
   }),
+  z.object({
+    type: z.literal("links"),
+    term: count,
+    links: z.array(
+      z.object({
+        from: id,
+        to: id,
+        thereBytesPerMs: z.nullable(positive),
+        backBytesPerMs: z.nullable(positive),
+        latencyMs: duration,
+      }),
+    ),
+  }),
   z.object({ type: z.literal("planned"), plan: planSchema, round: count, reason: z.string() }),
   z.object({
     type: z.literal("round"),

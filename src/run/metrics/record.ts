@@ -5,7 +5,7 @@
  * single-process replay follows.
  */
 import type { ChainId, CopyId, NodeId, RunId } from "../../base/ids.ts";
-import type { Plan, Profile } from "../../plan/plan.ts";
+import type { FleetLink, Plan, Profile } from "../../plan/plan.ts";
 
 /**
  * Version of the record format, written in the `run` record. Version 2 brought the
@@ -81,6 +81,14 @@ export interface NodeProfiled {
   readonly probeMs: number;
 }
 
+/** What was known of the ways between nodes when a plan was made: rates that one flow achieved. */
+export interface LinksMeasured {
+  readonly type: "links";
+  /** The plan's. */
+  readonly term: number;
+  readonly links: readonly FleetLink[];
+}
+
 /** A plan has come into force. */
 export interface Planned {
   readonly type: "planned";
@@ -130,6 +138,10 @@ export interface StraightTraffic {
   readonly received: number;
   /** What of it left under the neighbour's share of the bandwidth. */
   readonly paced: PacedTraffic;
+  /** What was achieved towards the neighbour, in bytes per millisecond; null before enough was sent. */
+  readonly bytesPerMs: number | null;
+  /** Half the least round trip; null before the first. */
+  readonly latencyMs: number | null;
 }
 
 /** What a round cost one node. */
@@ -237,6 +249,7 @@ export type RunRecord =
   | NodeJoined
   | NodeLeft
   | NodeProfiled
+  | LinksMeasured
   | Planned
   | RoundCommitted
   | Waiting

@@ -151,6 +151,7 @@ export class RunFold {
         this.#end = { reason: record.reason, text: record.text };
         return;
       case "environment":
+      case "links":
       case "waiting":
       case "activity":
         return;

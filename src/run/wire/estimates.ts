@@ -30,41 +30,62 @@ export class RoundTrip {
 }
 
 /** Fewest bytes that tell a rate: below, the grain of clocks and timers would. */
-const sampleBytesMin = 16 * 1024;
+export const sampleBytesMin = 16 * 1024;
+/** Share of a new value, where the one before is not older than {@link freshMs}; the older, the larger. */
 const rateWeight = 1 / 4;
+/** A rate that was measured so long ago may have changed. */
+const freshMs = 250;
+/** No link is faster (a terabyte a second): what takes no measurable time is taken for this. */
+const bytesPerMsMax = 1e9;
 
 /**
- * The rate at which bytes arrive when they are sent back to back. Pauses in between
- * (nothing to send) say nothing about a link, so only acknowledgements within one burst are
- * compared: those of bytes that all waited for the ones before them.
+ * The rate at which bytes arrive when they are sent back to back: what this one flow achieved, on a
+ * link that others may have used at the same time. Pauses in between (nothing to send) say
+ * nothing about a link, so only acknowledgements within one burst are compared: those of bytes
+ * that all waited for the ones before them.
  */
 export class AchievedRate {
   /** Smoothed as time per byte, so that it is total bytes over total time. */
   #msPerByte: number | null = null;
+  #sampledMs = Number.NEGATIVE_INFINITY;
   #mark: { readonly bytes: number; readonly atMs: number } | null = null;
-  #burstFrom = 0;
+  #burst = { from: 0, atMs: 0 };
 
-  /** Bytes per millisecond; null before the first burst, Infinity where bytes take no time. */
+  /** Bytes per millisecond, at most {@link bytesPerMsMax}; null before the first burst that was long enough. */
   get bytesPerMs(): number | null {
-    return this.#msPerByte === null ? null : 1 / this.#msPerByte;
+    return this.#msPerByte === null ? null : Math.min(bytesPerMsMax, 1 / this.#msPerByte);
   }
 
   /** There was nothing to send; what comes after the `sent` bytes so far is a burst of its own. */
-  startBurst(sent: number): void {
-    this.#burstFrom = sent;
+  startBurst(sent: number, nowMs: number): void {
+    this.#burst = { from: sent, atMs: nowMs };
+  }
+
+  /** Whether the burst that begins should be cut so that it tells the rate: the one known is old. */
+  isAwaited(sent: number, nowMs: number): boolean {
+    return sent === this.#burst.from && nowMs - this.#sampledMs > freshMs;
   }
 
   /** So many bytes have arrived in all, says an acknowledgement that came now. */
   arrived(bytes: number, nowMs: number): void {
     const mark = this.#mark;
-    // The first bytes of a burst took the round trip; the ones after them tell the rate.
-    if (mark === null || mark.bytes <= this.#burstFrom) {
+    const { from, atMs } = this.#burst;
+    if (mark === null || mark.bytes <= from) {
+      // The first bytes of a burst took the round trip, so they only tell how slow the link is at most.
       this.#mark = { bytes, atMs: nowMs };
+      if (this.#msPerByte !== null && bytes > from) {
+        this.#msPerByte = Math.min(this.#msPerByte, (nowMs - atMs) / (bytes - from));
+      }
     } else if (bytes - mark.bytes >= sampleBytesMin) {
-      const sample = (nowMs - mark.atMs) / (bytes - mark.bytes);
-      this.#msPerByte ??= sample;
-      this.#msPerByte += rateWeight * (sample - this.#msPerByte);
+      this.#sample((nowMs - mark.atMs) / (bytes - mark.bytes), nowMs);
       this.#mark = { bytes, atMs: nowMs };
     }
+  }
+
+  #sample(msPerByte: number, nowMs: number): void {
+    const ageMs = Math.max(freshMs, nowMs - this.#sampledMs);
+    const kept = (1 - rateWeight) ** (ageMs / freshMs);
+    this.#msPerByte = kept * (this.#msPerByte ?? msPerByte) + (1 - kept) * msPerByte;
+    this.#sampledMs = nowMs;
   }
 }

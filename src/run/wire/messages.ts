@@ -147,6 +147,11 @@ const feature = z.strictObject({ type: z.literal("feature"), ...passage });
 /** The gradient of a feature, on its way back to the stage before the border. */
 const gradient = z.strictObject({ type: z.literal("gradient"), ...passage });
 
+/** What has gone straight to and from a stage's neighbours since the worker joined. */
+const straight = z.array(straightSchema).check(z.maxLength(2));
+/** What the worker achieves towards the coordinator, in bytes per millisecond; null before it is known. */
+const upRate = z.nullable(positive);
+
 /** One copy's tensors at the end of its round. Applying the same id twice is applying it once. */
 const contribution = z.strictObject({
   type: z.literal("contribution"),
@@ -170,8 +175,8 @@ const contribution = z.strictObject({
   held: heldSchema,
   /** What the node's link has carried at its pace since it was opened. */
   paced: pacedSchema,
-  /** What has gone straight to and from the stage's neighbours since the worker joined. */
-  straight: z.array(straightSchema).check(z.maxLength(2)),
+  straight,
+  bytesPerMs: upRate,
   peakRssBytes: z.nullable(count),
 });
 
@@ -186,6 +191,8 @@ const progress = z.strictObject({
   /** Batches that went forward and have not come back. */
   ahead: count,
   held: heldSchema,
+  straight,
+  bytesPerMs: upRate,
 });
 
 /** The source's answer to `curtail`: the chain's round has so many batches. */

@@ -66,6 +66,8 @@ export const straightSchema = z.strictObject({
   sent: count,
   received: count,
   paced: pacedSchema,
+  bytesPerMs: z.nullable(positive),
+  latencyMs: z.nullable(duration),
 });
 
 /** See `Span`; a clock that is read twice may give an age just below 0. */

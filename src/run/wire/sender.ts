@@ -8,7 +8,7 @@
 import { ProtocolError } from "../../base/errors.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
 import { Cutter, chunkBytesMax, chunkBytesMin } from "./chunks.ts";
-import type { AchievedRate } from "./estimates.ts";
+import { type AchievedRate, sampleBytesMin } from "./estimates.ts";
 import { chunkHeadBytes, frameBytes } from "./frame.ts";
 import type { Departure, Pace } from "./pace.ts";
 
@@ -117,7 +117,7 @@ export class Sender {
   }
 
   push(frame: Frame, fate: FrameFate): void {
-    if (this.isEmpty) this.#options.rate.startBurst(this.#sent);
+    if (this.isEmpty) this.#options.rate.startBurst(this.#sent, this.#options.host.now());
     this.#queue.push({ cutter: new Cutter(frame), fate });
     this.#queuedBytes += frameBytes(frame);
     this.#pump();
@@ -226,7 +226,19 @@ export class Sender {
     return Math.min(paced, achieved);
   }
 
-  #chunkBytes({ size }: Cutter): number {
+  /**
+   * Whether a frame begins with a small chunk, from whose arrival on the rest tells the rate. Where
+   * there is a pace, pieces tell it as they are.
+   */
+  #tellsRate({ rest }: Cutter): boolean {
+    const { rate, host } = this.#options;
+    if (this.#pace.bytesPerMs !== null || rest < chunkBytesMin + sampleBytesMin) return false;
+    return rate.isAwaited(this.#sent, host.now());
+  }
+
+  #chunkBytes(cutter: Cutter): number {
+    if (this.#tellsRate(cutter)) return chunkBytesMin;
+    const { size } = cutter;
     const piece = this.#pace.bytesPerMs === null ? size : Math.ceil(size / pacedPieces);
     const bytes = Math.min(piece, (this.#expectedRate() ?? 0) * chunkMs);
     return Math.min(Math.max(bytes, chunkBytesMin), chunkBytesMax);

@@ -210,16 +210,18 @@ export class Neighbours {
     }
   }
 
-  /** What has gone straight to and from a node since the worker joined. */
+  /** What has gone straight to and from a node since the worker joined, and what its link achieves now. */
   trafficWith(node: NodeId): StraightTraffic | null {
     const past = this.#past.get(node);
-    const now = this.#neighbours.get(node)?.link?.bytes;
-    if (past === undefined && now === undefined) return null;
+    const link = this.#neighbours.get(node)?.link ?? null;
+    if (past === undefined && link === null) return null;
     return {
       node,
-      sent: (past?.sent ?? 0) + (now?.sent ?? 0),
-      received: (past?.received ?? 0) + (now?.received ?? 0),
+      sent: (past?.sent ?? 0) + (link?.bytes.sent ?? 0),
+      received: (past?.received ?? 0) + (link?.bytes.received ?? 0),
       paced: this.#paces.get(node)?.traffic ?? { bytes: 0, ms: 0 },
+      bytesPerMs: link?.achievedBytesPerMs ?? null,
+      latencyMs: link?.latencyMs ?? null,
     };
   }
 

@@ -39,6 +39,8 @@ export interface StageSurroundings {
   ): void;
   /** What the node's link has carried at its pace so far. */
   paced(): PacedTraffic;
+  /** What that link achieves towards the coordinator, in bytes per millisecond; null before it is known. */
+  achieved(): number | null;
   /** What has gone straight to and from a neighbour so far; null where nothing has. */
   straightWith(node: NodeId): StraightTraffic | null;
   /** The node cannot go on. */
@@ -315,7 +317,11 @@ export class StageRunner {
     const at = { term: this.#term, round: this.round, chain: chain.id, copy };
     const { held } = this.#account;
     const ahead = this.#forward - this.#backward;
-    this.#around.send({ type: "progress", ...at, steps: this.#backward, ahead, held });
+    const [straight, bytesPerMs] = [this.#straight(), this.#around.achieved()];
+    this.#around.send({
+      ...{ type: "progress", ...at },
+      ...{ steps: this.#backward, ahead, held, straight, bytesPerMs },
+    });
   }
 
   #contribute(): void {
@@ -347,6 +353,7 @@ export class StageRunner {
           held,
           paced: this.#around.paced(),
           straight: this.#straight(),
+          bytesPerMs: this.#around.achieved(),
           peakRssBytes: this.#around.host.peakMemoryBytes(),
         },
         named,

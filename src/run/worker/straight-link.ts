@@ -113,6 +113,17 @@ export class StraightLink {
     return { sent: bytesSent + queuedBytes, received: bytesReceived };
   }
 
+  /** What it achieves towards the other side, in bytes per millisecond; null before that is known. */
+  get achievedBytesPerMs(): number | null {
+    return this.#channel.achievedBytesPerMs;
+  }
+
+  /** One-way delay: half the least round trip; null before the first. */
+  get latencyMs(): number | null {
+    const { rttMs } = this.#channel;
+    return rttMs === null ? null : rttMs / 2;
+  }
+
   /** Messages that the other side may not have: what a link that has ended leaves to be sent again. */
   get unconsumed(): ReadonlyMap<Frame, DataMessage> {
     return this.#unconsumed;

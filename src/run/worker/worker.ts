@@ -129,6 +129,7 @@ export class Worker {
         this.#processor.run(program, run, done);
       },
       paced: () => this.#channel.paced,
+      achieved: () => this.#channel.achievedBytesPerMs,
       straightWith: (other) => this.#neighbours.trafficWith(other),
       fail: (text) => this.#fail(text),
     });

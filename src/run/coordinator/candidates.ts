@@ -1,0 +1,44 @@
+/**
+ * Between which nodes a planner may put borders, beyond those of the plan in force: the ways
+ * between all of them are worth knowing. Where a planner chooses which servers form a chain, these are
+ * the one who holds the data and the servers; elsewhere borders follow from who is there.
+ */
+import type { NodeId } from "../../base/ids.ts";
+import type { PlannerName } from "../../plan/planners.ts";
+
+/**
+ * Most servers: every pair of them is introduced and measured, so ways grow with their square, and
+ * eight have 36 with the source's: some seconds of measuring where links are slow, and more than one person
+ * meets on a walk.
+ */
+const serversMax = 8;
+
+/** Planners that choose among the servers. */
+const choosing: ReadonlySet<string> = new Set<PlannerName | "pipeline">(["pipeline"]);
+
+/** All that counts of a node. */
+export interface CandidateNode {
+  readonly id: NodeId;
+  readonly kind: "device" | "edge" | "cloud";
+  readonly samples: number;
+  readonly latencyMs: number;
+}
+
+/**
+ * Those among whom ways are worth knowing, the source first; nobody where the planner has no choice.
+ * @param used nodes of the plan in force: they stay candidates however many others there are
+ */
+export function candidates<N extends CandidateNode>(
+  planner: string,
+  nodes: readonly N[],
+  used: ReadonlySet<NodeId>,
+): N[] {
+  const sources = nodes.filter(({ samples }) => samples > 0);
+  // Who plans such chains asks for one source; without it there will be no plan.
+  if (!choosing.has(planner) || sources.length !== 1) return [];
+  const rank = ({ id, latencyMs }: N): number => (used.has(id) ? -1 : latencyMs);
+  const servers = nodes
+    .filter(({ kind, samples }) => kind !== "device" && samples === 0)
+    .sort((a, b) => rank(a) - rank(b) || (a.id < b.id ? -1 : 1));
+  return [...sources, ...servers.slice(0, serversMax)];
+}

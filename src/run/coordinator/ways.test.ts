@@ -1,0 +1,140 @@
+/** What is known of the ways between nodes, and what planners are told of them. */
+import { describe, expect, it } from "vitest";
+import { nodeId } from "../../base/ids.ts";
+import type { FleetNode } from "../../plan/plan.ts";
+import { candidates } from "./candidates.ts";
+import { Ways, type WaysTold } from "./ways.ts";
+
+const node = (name: string, change: Partial<FleetNode> = {}): FleetNode => ({
+  id: nodeId(name),
+  name,
+  kind: "edge",
+  duty: 1,
+  memoryBytes: null,
+  samples: 0,
+  profile: { segments: [], runMs: 0, callMs: 0 },
+  ceilingBytesPerMs: null,
+  latencyMs: 5,
+  ...change,
+});
+const [a, b, c] = ["a", "b", "c"].map((name) => node(name)) as [FleetNode, FleetNode, FleetNode];
+
+const MB = 1e6;
+
+/** A node tells what its links achieve: straight to whom, after how many bytes. */
+function tell(
+  ways: Ways,
+  from: FleetNode,
+  {
+    up = null,
+    straight = [],
+    down = null,
+    passed = MB,
+    atMs = 1,
+  }: {
+    up?: number | null;
+    down?: number | null;
+    straight?: WaysTold["straight"];
+    passed?: number;
+    atMs?: number;
+  },
+): void {
+  const link = { bytesReceived: passed, bytesSent: passed, achievedBytesPerMs: down };
+  ways.take(from.id, { bytesPerMs: up, straight }, link, atMs);
+}
+
+const towards = (
+  to: FleetNode,
+  bytesPerMs: number | null,
+  latencyMs: number | null = 2,
+  sent = MB,
+) => [{ node: to.id, sent, bytesPerMs, latencyMs }];
+
+describe("ways between nodes", () => {
+  it("say nothing of what was not measured", () => {
+    const ways = new Ways();
+    tell(ways, a, { straight: towards(b, null) });
+    expect(ways.links([a, b, c])).toEqual([]);
+  });
+
+  it("are as fast straight as each end achieves, whichever of the two is asked for first", () => {
+    const ways = new Ways();
+    tell(ways, a, { straight: towards(b, 100, 3) });
+    tell(ways, b, { straight: towards(a, 40, 2) });
+    const there = { thereBytesPerMs: 100, backBytesPerMs: 40, latencyMs: 2 };
+    expect(ways.links([a, b])).toEqual([{ from: "a", to: "b", ...there }]);
+    const back = { thereBytesPerMs: 40, backBytesPerMs: 100, latencyMs: 2 };
+    expect(ways.links([b, a])).toEqual([{ from: "b", to: "a", ...back }]);
+  });
+
+  it("are taken to be the same both ways where one was not measured", () => {
+    const ways = new Ways();
+    tell(ways, a, { straight: towards(b, 100) });
+    expect(ways.links([b, a])[0]).toMatchObject({ thereBytesPerMs: 100, backBytesPerMs: 100 });
+  });
+
+  it("go through the coordinator where there is no link: the slower rate, both delays", () => {
+    const ways = new Ways();
+    tell(ways, a, { up: 30, down: 80 });
+    tell(ways, b, { up: 60, down: 20 });
+    expect(ways.links([a, b, c])).toEqual([
+      { from: "a", to: "b", thereBytesPerMs: 20, backBytesPerMs: 60, latencyMs: 10 },
+      // Of c nothing is known, so a's own link decides.
+      { from: "a", to: "c", thereBytesPerMs: 30, backBytesPerMs: 80, latencyMs: 10 },
+      { from: "b", to: "c", thereBytesPerMs: 60, backBytesPerMs: 20, latencyMs: 10 },
+    ]);
+  });
+
+  it("go through the coordinator again where the link is lost", () => {
+    const ways = new Ways();
+    tell(ways, a, { up: 30, straight: towards(b, 100) });
+    tell(ways, a, { up: 30, straight: towards(b, null, null), passed: 2 * MB });
+    expect(ways.links([a, b])[0]).toMatchObject({ thereBytesPerMs: 30, latencyMs: 10 });
+  });
+
+  it("are forgotten with the node", () => {
+    const ways = new Ways();
+    tell(ways, a, { up: 30, straight: towards(b, 100) });
+    tell(ways, b, { up: 30, straight: towards(a, 100) });
+    ways.forget(b.id);
+    expect(ways.straight(a.id, b.id)).toBeNull();
+    expect(ways.home(b.id)).toEqual({ up: null, down: null });
+  });
+
+  it("are as old as the traffic that measured them, not as what is said of it", () => {
+    const ways = new Ways();
+    tell(ways, a, { up: 30, straight: towards(b, 100), atMs: 1000 });
+    tell(ways, a, { up: 30, straight: towards(b, 100, 2, MB + 60), atMs: 2000, passed: MB + 60 });
+    expect(ways.straight(a.id, b.id)).toEqual({ bytesPerMs: 100, atMs: 1000 });
+    expect(ways.home(a.id).up?.atMs).toBe(1000);
+    tell(ways, a, { up: 31, straight: towards(b, 99, 2, 2 * MB), atMs: 3000, passed: 2 * MB });
+    expect(ways.straight(a.id, b.id)).toEqual({ bytesPerMs: 99, atMs: 3000 });
+    expect(ways.home(a.id).up).toEqual({ bytesPerMs: 31, atMs: 3000 });
+  });
+});
+
+describe("candidates for a chain", () => {
+  const phone = node("phone", { kind: "device", samples: 100 });
+  const servers = Array.from({ length: 11 }, (_, i) => node(`s${i}`, { latencyMs: 20 - i }));
+
+  it("are the source and the nearest servers, with those in use", () => {
+    const names = candidates("pipeline", [...servers, phone], new Set([nodeId("s0")]));
+    expect(names.map(({ id }) => id)).toEqual([
+      "phone",
+      "s0",
+      "s10",
+      "s9",
+      "s8",
+      "s7",
+      "s6",
+      "s5",
+      "s4",
+    ]);
+  });
+
+  it("are nobody where the planner has no choice, or the data are on several nodes", () => {
+    expect(candidates("parallel-split", [...servers, phone], new Set())).toEqual([]);
+    const two = [phone, node("tablet", { kind: "device", samples: 1 }), ...servers];
+    expect(candidates("pipeline", two, new Set())).toEqual([]);
+  });
+});

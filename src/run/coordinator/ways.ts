@@ -1,0 +1,164 @@
+/**
+ * How fast the ways between nodes are: for each pair and direction what was measured last, from
+ * real traffic or by a probe. Two nodes with a link of their own are as far apart as that says; two
+ * without one go through the coordinator, at the rate of the slower of both ends' links and with both
+ * delays.
+ *
+ * Every rate is what one flow achieved on its link. Where flows share a wire (a node in the middle
+ * of a chain hears two neighbours by one radio, the coordinator sends weights while data pass)
+ * a flow achieves its share of the moment: all of them together may be faster, and none of
+ * them can count on what another one was seen to achieve. A flow that keeps to a pace achieves no more
+ * than that, however fast its link is.
+ */
+import type { NodeId } from "../../base/ids.ts";
+import type { FleetLink, FleetNode } from "../../plan/plan.ts";
+
+/** One direction of a way, as it was measured last. */
+export interface Rate {
+  readonly bytesPerMs: number;
+  readonly atMs: number;
+}
+
+/** What a worker tells of its links, with its contribution and on the way there. */
+export interface WaysTold {
+  /** Towards the coordinator. */
+  readonly bytesPerMs: number | null;
+  readonly straight: readonly {
+    readonly node: string;
+    readonly sent: number;
+    readonly bytesPerMs: number | null;
+    readonly latencyMs: number | null;
+  }[];
+}
+
+/** A node's link to the coordinator, as the coordinator's end of it sees it. */
+export interface HomeLink {
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly achievedBytesPerMs: number | null;
+}
+
+/** One direction: what was measured, and how much had passed by then. */
+class Direction {
+  #rate: Rate | null = null;
+  #bytes = 0;
+  latencyMs: number | null = null;
+
+  get rate(): Rate | null {
+    return this.#rate;
+  }
+
+  /**
+   * Takes what one end says. It says the same again while nothing passes, which is no news.
+   * @param bytes what has passed in all
+   */
+  take(bytesPerMs: number | null, bytes: number, nowMs: number): void {
+    if (bytesPerMs === null || bytes - this.#bytes < newsBytesMin) return;
+    this.#bytes = bytes;
+    this.#rate = { bytesPerMs, atMs: nowMs };
+  }
+
+  /** Takes a measurement that was asked for. */
+  measured(bytesPerMs: number, nowMs: number): void {
+    this.#rate = { bytesPerMs, atMs: nowMs };
+  }
+}
+
+/** So much has to pass before a rate is measured anew: heartbeats measure none. */
+const newsBytesMin = 32 * 1024;
+
+export class Ways {
+  /** Straight ways, by who sends and who receives. */
+  readonly #straight = new Map<NodeId, Map<NodeId, Direction>>();
+  /** To the coordinator and back. */
+  readonly #home = new Map<NodeId, { readonly up: Direction; readonly down: Direction }>();
+
+  /** A node has told what its links achieve. */
+  take(node: NodeId, { bytesPerMs, straight }: WaysTold, link: HomeLink, nowMs: number): void {
+    const { up, down } = this.#homeOf(node);
+    up.take(bytesPerMs, link.bytesReceived, nowMs);
+    down.take(link.achievedBytesPerMs, link.bytesSent, nowMs);
+    for (const traffic of straight) {
+      const to = traffic.node as NodeId;
+      // Where no link stands now, data go through the coordinator.
+      if (traffic.latencyMs === null) this.#straight.get(node)?.delete(to);
+      else {
+        const direction = this.#straightOf(node, to);
+        direction.latencyMs = traffic.latencyMs;
+        direction.take(traffic.bytesPerMs, traffic.sent, nowMs);
+      }
+    }
+  }
+
+  /** A node has left: when it comes back it may be somewhere else. */
+  forget(node: NodeId): void {
+    this.#home.delete(node);
+    this.#straight.delete(node);
+    for (const directions of this.#straight.values()) directions.delete(node);
+  }
+
+  /** The newest measurement from one node straight to another; null where there is none. */
+  straight(from: NodeId, to: NodeId): Rate | null {
+    return this.#straight.get(from)?.get(to)?.rate ?? null;
+  }
+
+  /** The newest measurements of a node's link to the coordinator, each way. */
+  home(node: NodeId): { readonly up: Rate | null; readonly down: Rate | null } {
+    const home = this.#home.get(node);
+    return { up: home?.up.rate ?? null, down: home?.down.rate ?? null };
+  }
+
+  /** What is known of the ways between some nodes, each pair once; nothing of pairs that were not measured. */
+  links(nodes: readonly FleetNode[]): FleetLink[] {
+    return nodes.flatMap((from, i) =>
+      nodes.slice(i + 1).flatMap((to) => this.#straightLink(from, to) ?? this.#relayed(from, to)),
+    );
+  }
+
+  #straightLink({ id: from }: FleetNode, { id: to }: FleetNode): FleetLink | null {
+    const there = this.#straight.get(from)?.get(to);
+    const back = this.#straight.get(to)?.get(from);
+    const rates = bothWays(there?.rate ?? null, back?.rate ?? null);
+    if (rates === null) return null;
+    const latencyMs = Math.min(there?.latencyMs ?? Infinity, back?.latencyMs ?? Infinity);
+    return { from, to, ...rates, latencyMs: Number.isFinite(latencyMs) ? latencyMs : 0 };
+  }
+
+  #relayed(from: FleetNode, to: FleetNode): FleetLink[] {
+    const [a, b] = [this.home(from.id), this.home(to.id)];
+    const rates = bothWays(slower(a.up, b.down), slower(b.up, a.down));
+    if (rates === null) return [];
+    return [{ from: from.id, to: to.id, ...rates, latencyMs: from.latencyMs + to.latencyMs }];
+  }
+
+  #straightOf(from: NodeId, to: NodeId): Direction {
+    const directions = this.#straight.get(from) ?? new Map<NodeId, Direction>();
+    this.#straight.set(from, directions);
+    const direction = directions.get(to) ?? new Direction();
+    directions.set(to, direction);
+    return direction;
+  }
+
+  #homeOf(node: NodeId): { readonly up: Direction; readonly down: Direction } {
+    const home = this.#home.get(node) ?? { up: new Direction(), down: new Direction() };
+    this.#home.set(node, home);
+    return home;
+  }
+}
+
+/** Data pass both links one after the other; what is not known does not hold them up. */
+const slower = (a: Rate | null, b: Rate | null): Rate | null =>
+  a === null || b === null ? (a ?? b) : a.bytesPerMs <= b.bytesPerMs ? a : b;
+
+/** A direction that nothing was sent in yet is taken to be like the other one; null where both are. */
+function bothWays(
+  there: Rate | null,
+  back: Rate | null,
+): Pick<FleetLink, "thereBytesPerMs" | "backBytesPerMs"> | null {
+  const known = there ?? back;
+  if (known === null) return null;
+  return {
+    thereBytesPerMs: (there ?? known).bytesPerMs,
+    backBytesPerMs: (back ?? known).bytesPerMs,
+  };
+}
