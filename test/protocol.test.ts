@@ -2,7 +2,13 @@
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
-import { messageSchemas, refusalReasons, stopReasons } from "../src/run/wire/messages.ts";
+import {
+  messageSchemas,
+  peerRefusals,
+  refusalReasons,
+  rejectReasons,
+  stopReasons,
+} from "../src/run/wire/messages.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 const page = readFileSync(path.join(root, "docs/protocol.md"), "utf8");
@@ -18,7 +24,7 @@ function citations(): Map<string, string[]> {
       const isSuite = file.endsWith(".test.ts") || /^contract.*\.ts$/.test(file);
       if (!isSuite || file === path.basename(import.meta.filename)) continue;
       const text = readFileSync(path.join(root, folder, file), "utf8");
-      for (const [number] of text.matchAll(/\b[WJR]\d{1,2}\b/g)) {
+      for (const [number] of text.matchAll(/\b[WJRD]\d{1,2}\b/g)) {
         cited.set(number, [...(cited.get(number) ?? []), file]);
       }
     }
@@ -48,7 +54,7 @@ const section = (heading: string): string =>
 describe("docs/protocol.md", () => {
   test("numbers its rules without gaps, each once", () => {
     const byLetter = Map.groupBy(rules, (number) => number[0]);
-    expect([...byLetter.keys()]).toEqual(["W", "J", "R"]);
+    expect([...byLetter.keys()]).toEqual(["W", "J", "R", "D"]);
     for (const [letter, numbers] of byLetter) {
       expect(numbers).toEqual(numbers.map((_, i) => `${letter}${i + 1}`));
     }
@@ -63,6 +69,7 @@ describe("docs/protocol.md", () => {
   test.each([
     ["worker", "Messages of a worker"],
     ["coordinator", "Messages of the coordinator"],
+    ["peer", "Messages between workers"],
   ] as const)(
     "describes every message of the %s with all its fields, and no other",
     (side, heading) => {
@@ -88,10 +95,12 @@ describe("docs/protocol.md", () => {
   test("lists the closed sets of reasons as they are", () => {
     const listed = (start: string): string[] => {
       const at = page.indexOf(start);
-      const sentence = page.slice(at, page.indexOf(".", at));
-      return [...sentence.slice(start.length).matchAll(/`([^`]+)`/g)].map(([, word = ""]) => word);
+      const [list = ""] = page.slice(at + start.length).split(/[.;]/, 1);
+      return [...list.matchAll(/`([^`]+)`/g)].map(([, word = ""]) => word);
     };
     expect(listed("Reasons of `refuse`")).toEqual([...refusalReasons]);
+    expect(listed("; between workers")).toEqual([...peerRefusals]);
     expect(listed("Reasons of `stop`")).toEqual([...stopReasons]);
+    expect(listed("Reasons of `reject`")).toEqual([...rejectReasons]);
   });
 });

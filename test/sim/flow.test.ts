@@ -357,7 +357,7 @@ describe("estimates", () => {
     }
     await runUntil(9_900);
     expect((near.channel.achievedBytesPerMs ?? 0) / 1000).toBeCloseTo(1, 1);
-    network.setRate(access.up, 400);
+    network.setRate(access.line.up, 400);
     await runUntil(13_000);
     expect((near.channel.achievedBytesPerMs ?? 0) / 400).toBeCloseTo(1, 1);
   });
