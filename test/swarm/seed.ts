@@ -30,8 +30,8 @@ export interface SeedResult {
   readonly faults: readonly string[];
 }
 
-/** Time after healing in which the run must end. */
-const livenessMs = 600_000;
+/** Time after healing in which the run must end: slow links of large features take ten minutes and more. */
+const livenessMs = 900_000;
 /** Time after healing for which nodes are awaited, and try to come back. */
 const patienceMs = 120_000;
 
