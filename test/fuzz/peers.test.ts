@@ -8,7 +8,7 @@ import { present } from "../../src/base/assert.ts";
 import { ProtocolError } from "../../src/base/errors.ts";
 import { type Random, random } from "../../src/base/random.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
-import type { Frame, Host, Link } from "../../src/run/host.ts";
+import type { Host, Link } from "../../src/run/host.ts";
 import { Assembler } from "../../src/run/wire/chunks.ts";
 import { decodePeerFrame, encodeFrame, joinFrame } from "../../src/run/wire/frame.ts";
 import { Worker, type WorkerEnd } from "../../src/run/worker/worker.ts";
@@ -94,53 +94,65 @@ describe("damaged frames between workers", () => {
 const straightOf = ({ ofType }: Awaited<ReturnType<typeof runBeside>>): number[][] =>
   ofType("round").map(({ nodes }) => nodes.map(({ bytesStraight }) => bytesStraight));
 
+/** Frames of strangers in one run: a stranger has time to hear what it is told. */
+const perRun = 2000;
+
+/** Somebody who opens links to the edge server one after the other, and says what it likes. */
+function stranger(
+  { world, connectToEdge }: Stranger,
+  { seed, frames, untilMs }: { seed: number; frames: number; untilMs: number },
+  onRefusal: (reason: string) => void,
+): void {
+  const draw = random(seed);
+  const greeting = (): Uint8Array =>
+    joinFrame(
+      encodeFrame({
+        type: "peer",
+        node: ["a", "b", "c", "edge", "x"][draw.below(5)] ?? "x",
+        term: draw.below(3),
+        secret: "a guess among many",
+      }),
+    );
+  let sent = 0;
+  let link: Link | null = null;
+  const another = (): void => {
+    if (sent % 3 === 0) {
+      link?.close();
+      link = connectToEdge();
+      link.onFrame = (frame) => {
+        const { message } = decodePeerFrame(frame);
+        if (message.type === "refuse") onRefusal(message.reason);
+      };
+    }
+    const original = draw.below(2) === 0 ? greeting() : pick(draw);
+    const fate = draw.below(4);
+    const bytes = fate === 0 ? original : fate === 1 ? randomBytes(draw) : damaged(original, draw);
+    link?.send(received(bytes));
+    sent++;
+    if (sent < frames) world.at(world.now() + untilMs / frames, another);
+  };
+  // From when the edge server is there.
+  world.at(1, another);
+}
+
 describe("a worker among strangers", () => {
   test(`D3: refuses ${count} frames, and the run trains the same weights`, options, async () => {
-    const alone = await runBeside((stranger) => honest(stranger, (link) => link), setting);
+    const alone = await runBeside((own) => honest(own, (link) => link), setting);
+    const untilMs = 0.95 * alone.world.now();
     const reasons = new Map<string, number>();
-    let sent = 0;
-    const beside = await runBeside((stranger) => {
-      honest(stranger, (link) => link);
-      const { world, connectToEdge } = stranger;
-      const draw = random(11);
-      const note = (frame: Frame): void => {
-        const { message } = decodePeerFrame(frame);
-        if (message.type !== "refuse") return;
-        reasons.set(message.reason, (reasons.get(message.reason) ?? 0) + 1);
-      };
-      const greeting = (): Uint8Array =>
-        joinFrame(
-          encodeFrame({
-            type: "peer",
-            node: ["a", "b", "c", "edge", "x"][draw.below(5)] ?? "x",
-            term: draw.below(3),
-            secret: "a guess among many",
-          }),
-        );
-      let link: Link | null = null;
-      const another = (): void => {
-        if (sent % 3 === 0) {
-          link?.close();
-          link = connectToEdge();
-          link.onFrame = note;
-        }
-        const original = draw.below(2) === 0 ? greeting() : pick(draw);
-        const fate = draw.below(4);
-        const bytes =
-          fate === 0 ? original : fate === 1 ? randomBytes(draw) : damaged(original, draw);
-        link?.send(received(bytes));
-        sent++;
-        if (sent < count) world.at(world.now() + stepMs, another);
-      };
-      const stepMs = (0.95 * alone.world.now()) / count;
-      // From when the edge server is there.
-      world.at(1, another);
-    }, setting);
-    expect(beside.end).toEqual(alone.end);
-    expect(sent).toBe(count);
-    expect(weightsOf(beside.files)).toEqual(weightsOf(alone.files));
-    expect(beside.ofType("left")).toEqual(alone.ofType("left"));
-    expect(straightOf(beside)).toEqual(straightOf(alone));
+    for (let sent = 0; sent < count; sent += perRun) {
+      const beside = await runBeside((own) => {
+        honest(own, (link) => link);
+        const frames = Math.min(perRun, count - sent);
+        stranger(own, { seed: 11 + sent, frames, untilMs }, (reason) => {
+          reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+        });
+      }, setting);
+      expect(beside.end).toEqual(alone.end);
+      expect(weightsOf(beside.files)).toEqual(weightsOf(alone.files));
+      expect(beside.ofType("left")).toEqual(alone.ofType("left"));
+      expect(straightOf(beside)).toEqual(straightOf(alone));
+    }
     for (const reason of ["protocol", "unknown", "secret", "term"]) {
       expect(reasons.get(reason), reason).toBeGreaterThan(0);
     }
