@@ -2,6 +2,7 @@
 import type { Plan, Planner, TimedRecord } from "edgeloom";
 import { type SimulationOptions, simulate } from "edgeloom/sim";
 import { chainText } from "./pipeline-schemes.ts";
+import { batchTimes, handOvers, stallPeriods } from "./pipeline-stalls.ts";
 
 /** What a scheme came to on a scenario. */
 export interface Outcome {
@@ -16,6 +17,10 @@ export interface Outcome {
   readonly terms: number;
   /** Times that a round could not be finished, and began anew. */
   readonly lostRounds: number;
+  /** Stalls at hand-overs, in times from batch to batch; none where it was not watched. */
+  readonly stalls: readonly number[];
+  /** Batches that came back to the device before the last commit, and are in none; 0 where it was not watched. */
+  readonly lostBatches: number;
   /** The last plan's chain. */
   readonly chain: string;
 }
@@ -23,26 +28,48 @@ export interface Outcome {
 /** A run that has committed nothing by then is left: it counts as one without batches. */
 const patience = 2;
 
-/** Has a scheme train until a trace is over. @param planner the job's own where absent */
+/** Which scheme, if it is not the job's own, and whether what its nodes do is watched. */
+interface SchemeOptions {
+  readonly planner?: Planner;
+  readonly isWatched?: boolean;
+}
+
+/** Has a scheme train until a trace is over. */
 export async function runScheme(
   ready: SimulationOptions,
   endMs: number,
-  planner?: Planner,
+  scheme: SchemeOptions = {},
 ): Promise<Outcome> {
   const { records } = await simulate({
     ...ready,
-    ...(planner === undefined ? {} : { planner }),
+    ...scheme,
     // A round that is under way at the end counts by the share of it that was.
     until: (nowMs, seen) =>
       (nowMs >= endMs && seen.at(-1)?.record.type === "round") || nowMs >= patience * endMs,
   });
-  return outcomeOf(records, { endMs, work: ready.job.localBatches });
+  const counts = countsOf(records, { endMs, work: ready.job.localBatches });
+  if (scheme.isWatched !== true) return { ...counts, stalls: [], lostBatches: 0 };
+  const device = records.flatMap(({ record }) => (record.type === "planned" ? [record] : []))[0]
+    ?.plan.chains[0]?.source;
+  const times = device === undefined ? [] : batchTimes(records, device);
+  const stalls = handOvers(ready, endMs).flatMap((atMs) => stallPeriods(times, atMs) ?? []);
+  return { ...counts, stalls, lostBatches: lostOf(records, times, ready.job.localBatches) };
 }
 
-function outcomeOf(
+function lostOf(records: readonly TimedRecord[], times: readonly number[], work: number): number {
+  let [committed, lastMs] = [0, 0];
+  for (const { atMs, record } of records) {
+    if (record.type !== "round") continue;
+    lastMs = atMs;
+    for (const { steps = work } of record.participants) committed += steps;
+  }
+  return times.filter((ms) => ms <= lastMs).length - committed;
+}
+
+function countsOf(
   records: readonly TimedRecord[],
   { endMs, work }: { readonly endMs: number; readonly work: number },
-): Outcome {
+): Omit<Outcome, "stalls" | "lostBatches"> {
   let [batches, terms, lostRounds] = [0, 0, 0];
   let first: number | null = null;
   let plan: Plan | null = null;

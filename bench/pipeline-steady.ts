@@ -5,7 +5,7 @@
 import type { Planner } from "edgeloom";
 import { type SimulationOptions, simulate } from "edgeloom/sim";
 import { Conditions } from "./pipeline-conditions.ts";
-import { longRunPlan, periodMs } from "./pipeline-ideal.ts";
+import { longRunPlan, periodMs } from "./pipeline-oracle.ts";
 import { chainText } from "./pipeline-schemes.ts";
 
 /** Batches of the two rounds. */

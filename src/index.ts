@@ -118,7 +118,8 @@ export type {
   SegmentTime,
   StagePlan,
 } from "./plan/plan.ts";
-export { planners } from "./plan/planners.ts";
+export { forecasters, planners } from "./plan/planners.ts";
+export type { Forecasted, Forecaster } from "./plan/replan.ts";
 export type { CoordinatorEnd } from "./run/coordinator/farewell.ts";
 export type { Engine, EngineAnswer, EngineRun, Slot } from "./run/host.ts";
 export { type DataSpec, type DeviceSpec, type Job, parseJob } from "./run/job.ts";
