@@ -77,6 +77,8 @@ export interface Program {
   /** Segments [from, to) that the program covers; profiles are looked up by them. */
   readonly from: number;
   readonly to: number;
+  /** A backward pass that computes forward once more although the job's other programs do not. */
+  readonly replays?: boolean;
   readonly graph: Graph;
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];

@@ -7,6 +7,8 @@ export interface TimedProgram {
   readonly kind: ProgramKind;
   readonly from: number;
   readonly to: number;
+  /** It computes forward once more, and the profile, measured of programs that do not, has no time for that. */
+  readonly replays?: boolean;
 }
 
 /** Milliseconds that one run computes at full speed. */
@@ -14,6 +16,7 @@ export function computeMs(profile: Profile, program: TimedProgram): number {
   let ms = profile.runMs;
   for (const segment of profile.segments.slice(program.from, program.to)) {
     ms += segmentMs(segment, program.kind);
+    if (program.replays) ms += segment.forwardMs;
   }
   return ms;
 }

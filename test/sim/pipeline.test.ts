@@ -158,6 +158,14 @@ describe("a pipeline over three nodes", () => {
     }
   });
 
+  test("takes longer where forward is computed once more, by what that takes", async () => {
+    const stored = await train({ schedule: "serial", window: 0 });
+    const replayed = await train({ schedule: "serial", window: 0, backward: "replay" });
+    // Two segments of 1 ms forward on each of the two stages that come back.
+    const batches = 4 * 6;
+    expect(msOf(replayed) - msOf(stored)).toBeCloseTo(batches * 2 * 2, 0);
+  });
+
   test("computes with a window of 0 what the serial chain computes", async () => {
     const serial = await train({ schedule: "serial", window: 0 });
     const window = await train({ schedule: "window", window: 0 });

@@ -86,6 +86,11 @@ export class CompiledJob {
     );
   }
 
+  /** What the time of passes depends on beside the node. */
+  get passes(): { readonly accumulate: number; readonly recompute: boolean } {
+    return { accumulate: this.optimizer.accumulate, recompute: this.#job.recompute };
+  }
+
   /**
    * What a planner is asked for these nodes.
    * @param links ways between them that were measured

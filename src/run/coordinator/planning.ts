@@ -54,7 +54,7 @@ export class Planning {
     this.#compiled = compiled;
     this.#planner = planner;
     this.#adaptation = forecaster === undefined ? null : new Adaptation(forecaster);
-    this.#speeds = new Speeds(compiled.optimizer.accumulate);
+    this.#speeds = new Speeds(compiled.passes);
     this.#drawSecret = drawSecret;
     this.#members = members;
   }

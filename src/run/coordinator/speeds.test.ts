@@ -43,11 +43,11 @@ const factorOf = (speeds: Speeds): number => speeds.now(node, profile).segments[
 
 describe("the speed of a node", () => {
   test("is as probed until batches tell otherwise", () => {
-    expect(new Speeds(1).now(node, profile)).toEqual(profile);
+    expect(new Speeds({ accumulate: 1, recompute: false }).now(node, profile)).toEqual(profile);
   });
 
   test("follows what is told, half of the way each time, also within a round", () => {
-    const speeds = new Speeds(1);
+    const speeds = new Speeds({ accumulate: 1, recompute: false });
     // Ten batches of (1 + 3) forward, (2 + 6) backward and 2 of update: 140 ms as probed.
     speeds.observe(plan, phone, told(0, 10, 140));
     expect(factorOf(speeds)).toBeCloseTo(1);
@@ -59,7 +59,7 @@ describe("the speed of a node", () => {
   });
 
   test("counts an update once for all batches that make it, and a replay as another forward pass", () => {
-    const speeds = new Speeds(2);
+    const speeds = new Speeds({ accumulate: 2, recompute: false });
     speeds.observe(plan, phone, told(0, 10, 130));
     expect(factorOf(speeds)).toBeCloseTo(1);
     const [chain] = plan.chains;
@@ -72,7 +72,7 @@ describe("the speed of a node", () => {
   });
 
   test("counts batches that have only gone forward for that", () => {
-    const speeds = new Speeds(1);
+    const speeds = new Speeds({ accumulate: 1, recompute: false });
     // Ten whole batches and three passes of 4 ms.
     speeds.observe(plan, phone, told(0, 10, 152, { ahead: 3 }));
     expect(factorOf(speeds)).toBeCloseTo(1);
@@ -81,7 +81,7 @@ describe("the speed of a node", () => {
   });
 
   test("is measured anew by a probe", () => {
-    const speeds = new Speeds(1);
+    const speeds = new Speeds({ accumulate: 1, recompute: false });
     speeds.observe(plan, phone, told(0, 10, 280));
     speeds.probed(node);
     expect(factorOf(speeds)).toBe(1);
@@ -94,7 +94,7 @@ describe("the speed of a node", () => {
     ["by an engine that computes nothing", told(0, 10, 0)],
     ["before the first batch", told(0, 0, 280)],
   ])("is not told by anything %s", (_, message) => {
-    const speeds = new Speeds(1);
+    const speeds = new Speeds({ accumulate: 1, recompute: false });
     speeds.observe(plan, phone, message);
     expect(factorOf(speeds)).toBe(1);
   });

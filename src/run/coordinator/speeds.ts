@@ -3,6 +3,7 @@
  * copies hold the processor for their batches tells how much slower, or faster, it has become: other
  * work on a shared server, a phone that grows warm.
  */
+import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import type { CopyPlan, Plan, Profile } from "../../plan/plan.ts";
 import { computeMs, heldMs, type TimedProgram } from "../../plan/program-time.ts";
@@ -27,15 +28,20 @@ export type Told = Pick<
 
 export class Speeds {
   readonly #accumulate: number;
+  readonly #recompute: boolean;
   /** Time that work takes over the time that it took when the node was probed, by node. */
   readonly #slowdown = new Map<NodeId, number>();
   /** What each copy has told last. */
   readonly #told = new Map<string, { round: number; ms: number; expectedMs: number }>();
   #term = -1;
 
-  /** @param accumulate batches to an update */
-  constructor(accumulate: number) {
+  /**
+   * @param accumulate batches to an update
+   * @param recompute whether every backward pass computes forward once more, as its profile knows
+   */
+  constructor({ accumulate, recompute }: { accumulate: number; recompute: boolean }) {
     this.#accumulate = accumulate;
+    this.#recompute = recompute;
   }
 
   /** A probe has measured the node anew: what was observed before is in it. */
@@ -85,16 +91,17 @@ export class Speeds {
     { steps, ahead = 0 }: Pick<Told, "steps" | "ahead">,
   ): number {
     // At full duty nothing is held back, and what is reported is the computing alone.
-    const ms = (kind: TimedProgram["kind"]): number =>
-      duty === 1
-        ? computeMs(profile, { kind, from, to })
-        : heldMs(profile, { kind, from, to }, duty);
+    const ms = (kind: TimedProgram["kind"], replays = false): number => {
+      const program = { kind, from, to, replays };
+      return duty === 1 ? computeMs(profile, program) : heldMs(profile, program, duty);
+    };
     const chain = chains.find(({ stages }) => stages.some(({ copy }) => copy === id));
     if (chain?.stages.at(-1)?.copy === id) return steps * ms("step");
-    const isReplayed = chain?.stages.some(
+    const isReplayed = present(chain, id).stages.some(
       ({ copy, backward }) => copy === id && backward === "replay",
     );
-    const backwardMs = ms("backward") + (isReplayed ? ms("forward") : 0);
-    return (steps + ahead) * ms("forward") + steps * (backwardMs + ms("update") / this.#accumulate);
+    const batchMs =
+      ms("backward", isReplayed && !this.#recompute) + ms("update") / this.#accumulate;
+    return (steps + ahead) * ms("forward") + steps * batchMs;
   }
 }

@@ -57,6 +57,10 @@ export class WorkerModel {
         ...this.#job,
         recompute,
       });
+      const { backward } = programs;
+      if (backward !== null && recompute && !this.#job.recompute) {
+        programs = { ...programs, backward: { ...backward, replays: true } };
+      }
       this.#stages.set(key, programs);
     }
     return programs;
