@@ -115,6 +115,8 @@ export class Neighbours {
   /** Bytes on links that are no more, by neighbour. */
   readonly #past = new Map<NodeId, { sent: number; received: number }>();
   readonly #paces = new Map<NodeId, Pace>();
+  /** Ways that the owner knows of. */
+  readonly #told = new Map<NodeId, Way>();
   #isClosed = false;
 
   constructor(around: NeighboursAround) {
@@ -333,8 +335,15 @@ export class Neighbours {
   #stands(neighbour: Neighbour, link: StraightLink): void {
     neighbour.link = link;
     neighbour.attempts = 0;
-    this.#around.onWay(neighbour.node, "straight", "they reach each other");
+    this.#tell(neighbour.node, "straight", "they reach each other");
     this.#settle(neighbour.node);
+  }
+
+  /** With each plan links stand anew; that is no news. */
+  #tell(node: NodeId, way: Way, text: string): void {
+    if (this.#told.get(node) === way) return;
+    this.#told.set(node, way);
+    this.#around.onWay(node, way, text);
   }
 
   #settle(node: NodeId): void {
@@ -390,7 +399,7 @@ export class Neighbours {
     if (neighbour === undefined || neighbour.link !== link) return;
     neighbour.link = null;
     neighbour.way = "relayed";
-    this.#around.onWay(node, "relayed", text);
+    this.#tell(node, "relayed", text);
     for (const [frame, message] of unconsumed) {
       if (message.term === this.#term && message.round === this.#round) this.#around.relay(frame);
     }

@@ -37,7 +37,7 @@ import {
 } from "../wire/messages.ts";
 import { Pace } from "../wire/pace.ts";
 import { Evaluator } from "./evaluator.ts";
-import { Neighbours, type Way } from "./neighbours.ts";
+import { Neighbours } from "./neighbours.ts";
 import { probe } from "./prober.ts";
 import { Processor } from "./processor.ts";
 import { Stages } from "./stages.ts";
@@ -76,7 +76,12 @@ export type WorkerEvent =
   | { readonly type: "planned"; readonly plan: Plan; readonly node: NodeId }
   | { readonly type: "round"; readonly round: number }
   /** Data go to a neighbour straight from the next round on, or through the coordinator from now on. */
-  | { readonly type: "way"; readonly node: NodeId; readonly way: Way; readonly text: string };
+  | {
+      readonly type: "way";
+      readonly node: NodeId;
+      readonly way: "straight" | "relayed";
+      readonly text: string;
+    };
 
 /** A message with tensors that has left this node or reached it. */
 export interface TensorTraffic {
