@@ -9,6 +9,7 @@ import { coordinator } from "./coordinator.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
 import { pipeline } from "./pipeline.ts";
+import { pipelineAccuracy } from "./pipeline-accuracy.ts";
 import { simulator } from "./simulator.ts";
 import { step } from "./step.ts";
 import { web } from "./web.ts";
@@ -18,6 +19,7 @@ const benches: Readonly<Record<string, Bench>> = {
   link,
   memory,
   pipeline,
+  "pipeline-accuracy": pipelineAccuracy,
   simulator,
   step,
   web,

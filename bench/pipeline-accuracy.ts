@@ -1,0 +1,199 @@
+/**
+ * What pipelining costs in accuracy: a small CNN on Fashion-MNIST, trained for real while a device walks past
+ * edge servers in virtual time, against the same number of updates in one process. The network is
+ * small and its numbers are real; its times are those of a large one, so that there is something to
+ * pipeline.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import path from "node:path";
+import {
+  InputError,
+  loadHeldOut,
+  loadModel,
+  loadTraining,
+  NativeEngine,
+  type Profile,
+  parseJob,
+  planners,
+  profileModel,
+  readyScenario,
+  type TimedRecord,
+  version,
+} from "edgeloom";
+import { drawMobility, parseMobility, parseScenario, type SimNode, simulate } from "edgeloom/sim";
+import { parse } from "yaml";
+import { type Bench, type Row, tell } from "./bench.ts";
+
+/** Where Debian's package dataset-fashion-mnist puts it. */
+const fashion = "/usr/share/datasets/fashion-mnist";
+/** A step of the large network whose times are taken, on one core: VGG-11 at batch 32. */
+const stepMs = 1000;
+const rounds = 15;
+const localBatches = 250;
+const walks = [1, 2, 3];
+const seeds = [1, 2, 3];
+
+const jobOf = (seed: number, more: object = {}): object => ({
+  model: "lenet5",
+  data: { idx: fashion },
+  batch: 32,
+  rounds,
+  localBatches,
+  seed,
+  planner: "pipeline",
+  evaluate: { every: 1_000_000 },
+  ...more,
+});
+
+const mobilityFile = path.join(import.meta.dirname, "pipeline-mobility.yaml");
+
+/** What a run came to. */
+interface Trained {
+  readonly accuracy: number;
+  readonly batches: number;
+  readonly terms: number;
+  readonly windows: string;
+}
+
+export const pipelineAccuracy: Bench = {
+  summary:
+    "accuracy of pipelined training on walks past edge servers, against one process [--seeds N] [--walks N]",
+  async run(args) {
+    if (!existsSync(fashion)) {
+      throw new InputError({
+        what: "Fashion-MNIST",
+        received: `nothing at ${fashion}`,
+        allowed: "Debian's package, by: apt-get install dataset-fashion-mnist",
+      });
+    }
+    const profile = await stretched();
+    const rows: Row[] = [];
+    const losses: number[] = [];
+    for (const walk of walks.slice(0, countOf(args, "--walks", walks.length))) {
+      for (const seed of seeds.slice(0, countOf(args, "--seeds", seeds.length))) {
+        tell(`walk ${walk}, seed ${seed} ...`);
+        const piped = await train(walk, seed, profile);
+        const alone = await train(walk, seed, profile, piped.batches);
+        const points = 100 * (alone.accuracy - piped.accuracy);
+        losses.push(points);
+        rows.push({
+          walk,
+          seed,
+          updates: piped.batches,
+          pipeline: piped.accuracy,
+          "one process": alone.accuracy,
+          "points lost": points,
+          terms: piped.terms,
+          windows: piped.windows,
+        });
+      }
+    }
+    const mean = losses.reduce((sum, points) => sum + points, 0) / losses.length;
+    const goal = 0.5;
+    return {
+      rows,
+      goals: [
+        {
+          name: "accuracy lost, mean",
+          value: mean,
+          goal,
+          unit: "points, at most",
+          met: mean <= goal,
+        },
+        {
+          name: "accuracy lost, worst",
+          value: Math.max(...losses),
+          goal,
+          unit: "points, at most",
+          met: Math.max(...losses) <= goal,
+        },
+      ],
+      versions: { edgeloom: version },
+      seed: 1,
+      notes: [
+        "numbers by the native engine, in virtual time; held-out: the 10,000 test images",
+        `times: the small network's, stretched to ${stepMs} ms a step on one core, as VGG-11's are`,
+      ],
+    };
+  },
+};
+
+function countOf(args: readonly string[], flag: string, most: number): number {
+  const at = args.indexOf(flag);
+  return at < 0 ? most : Math.max(1, Math.min(most, Number(args[at + 1])));
+}
+
+/** The small network's profile on this machine, as if a step took as long as the large one's. */
+async function stretched(): Promise<Profile> {
+  const job = parseJob(jobOf(1));
+  const engine = new NativeEngine({ threads: 1 });
+  const { segments } = await profileModel(job, loadModel(job, "."), engine);
+  await engine.close();
+  const ownMs = segments.reduce(
+    (sum, one) => sum + one.forwardMs + one.backwardMs + one.updateMs,
+    0,
+  );
+  const factor = stepMs / ownMs;
+  return {
+    segments: segments.map(({ forwardMs, backwardMs, updateMs }) => ({
+      forwardMs: factor * forwardMs,
+      backwardMs: factor * backwardMs,
+      updateMs: factor * updateMs,
+    })),
+    runMs: 0.02,
+    callMs: 0.05,
+  };
+}
+
+/** Trains on a walk; in one process where a number of updates is given. */
+async function train(
+  walk: number,
+  seed: number,
+  profile: Profile,
+  updates?: number,
+): Promise<Trained> {
+  const mobility = parseMobility(parse(readFileSync(mobilityFile, "utf8")), mobilityFile);
+  const set = mobility.sets.find(({ seeds: [first, last] }) => first <= walk && walk <= last);
+  if (set === undefined) throw new Error(`no set of traces has the seed ${walk}`);
+  const alone = updates === undefined ? {} : { planner: "local", rounds: 1, localBatches: updates };
+  const fields = { ...drawMobility(mobility, set, walk), ...jobOf(seed, alone) };
+  const scenario = parseScenario(fields);
+  const ready = await readyScenario(scenario, ".", { profile });
+  const samples = loadTraining(scenario.job.data, ".");
+  const held = loadHeldOut(scenario.job.data, ".");
+  const judge = ready.nodes.find(({ kind }) => kind !== "device")?.name;
+  const nodes = ready.nodes.map(
+    (node): SimNode => ({
+      ...node,
+      train: node.kind === "device" ? samples : null,
+      test: node.name === judge ? held : null,
+    }),
+  );
+  const options = updates === undefined ? {} : { planner: planners.local };
+  const { records } = await simulate({
+    ...ready,
+    ...options,
+    nodes,
+    model: loadModel(scenario.job, "."),
+    engine: () => new NativeEngine({ threads: 1 }),
+  });
+  return outcome(records);
+}
+
+function outcome(records: readonly TimedRecord[]): Trained {
+  let [batches, terms, accuracy] = [0, 0, Number.NaN];
+  const windows = new Set<number>();
+  let work = 0;
+  for (const { record } of records) {
+    if (record.type === "planned") {
+      terms++;
+      const chain = record.plan.chains[0];
+      windows.add(chain?.window ?? 0);
+      work = chain?.work ?? 0;
+    } else if (record.type === "round") {
+      for (const { steps = work } of record.participants) batches += steps;
+    } else if (record.type === "evaluation" && record.final)
+      accuracy = record.accuracy ?? Number.NaN;
+  }
+  return { accuracy, batches, terms, windows: [...windows].join(" ") };
+}
