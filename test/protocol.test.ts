@@ -24,7 +24,7 @@ function citations(): Map<string, string[]> {
       const isSuite = file.endsWith(".test.ts") || /^contract.*\.ts$/.test(file);
       if (!isSuite || file === path.basename(import.meta.filename)) continue;
       const text = readFileSync(path.join(root, folder, file), "utf8");
-      for (const [number] of text.matchAll(/\b[WJRD]\d{1,2}\b/g)) {
+      for (const [number] of text.matchAll(/\b[WJRDM]\d{1,2}\b/g)) {
         cited.set(number, [...(cited.get(number) ?? []), file]);
       }
     }
@@ -54,7 +54,7 @@ const section = (heading: string): string =>
 describe("docs/protocol.md", () => {
   test("numbers its rules without gaps, each once", () => {
     const byLetter = Map.groupBy(rules, (number) => number[0]);
-    expect([...byLetter.keys()]).toEqual(["W", "J", "R", "D"]);
+    expect([...byLetter.keys()]).toEqual(["W", "J", "R", "D", "M"]);
     for (const [letter, numbers] of byLetter) {
       expect(numbers).toEqual(numbers.map((_, i) => `${letter}${i + 1}`));
     }

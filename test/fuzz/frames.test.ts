@@ -10,6 +10,7 @@ import { present } from "../../src/base/assert.ts";
 import { ProtocolError } from "../../src/base/errors.ts";
 import { type Random, random } from "../../src/base/random.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
+import { zeros } from "../../src/base/tensor.ts";
 import type { Frame, Link } from "../../src/run/host.ts";
 import { Assembler, Cutter } from "../../src/run/wire/chunks.ts";
 import {
@@ -25,6 +26,21 @@ import { damaged, damagingLink, randomBytes, received } from "./damage.ts";
 
 const count = Number(process.env.EDGELOOM_FUZZ ?? 2000);
 const options = { timeout: 60_000 + 30 * count };
+
+/** What they say where ways are measured, which no honest run of this job does. */
+const filler = new Map([["filler", zeros({ dtype: "uint8", shape: [1024] })]]);
+const measuring = {
+  worker: [
+    joinFrame(encodeFrame({ type: "measured", to: "edge", bytesPerMs: 12.5, latencyMs: 3 })),
+    joinFrame(encodeFrame({ type: "measured", to: null, bytesPerMs: null, latencyMs: null })),
+    joinFrame(encodeFrame({ type: "payload" }, filler)),
+  ],
+  coordinator: [
+    joinFrame(encodeFrame({ type: "measure", to: "edge", bytes: 65_536 })),
+    joinFrame(encodeFrame({ type: "measure", to: null, bytes: 131_072 })),
+    joinFrame(encodeFrame({ type: "payload" }, filler)),
+  ],
+};
 
 /** What device c and the coordinator say to each other in an honest run: messages to damage. */
 let sentByWorker: Uint8Array[] = [];
@@ -54,8 +70,8 @@ beforeAll(async () => {
     },
     { engine: interpreterEngine },
   );
-  sentByWorker = sent;
-  sentByCoordinator = heard;
+  sentByWorker = [...sent, ...measuring.worker];
+  sentByCoordinator = [...heard, ...measuring.coordinator];
 });
 
 const pick = (from: readonly Uint8Array[], draw: Random): Uint8Array =>

@@ -8,7 +8,8 @@ import { present } from "../../src/base/assert.ts";
 import { ProtocolError } from "../../src/base/errors.ts";
 import { type Random, random } from "../../src/base/random.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
-import type { Host, Link } from "../../src/run/host.ts";
+import { zeros } from "../../src/base/tensor.ts";
+import type { Frame, Host, Host, Link, Link } from "../../src/run/host.ts";
 import { Assembler } from "../../src/run/wire/chunks.ts";
 import { decodePeerFrame, encodeFrame, joinFrame } from "../../src/run/wire/frame.ts";
 import { Worker, type WorkerEnd } from "../../src/run/worker/worker.ts";
@@ -62,7 +63,9 @@ beforeAll(async () => {
   };
   // The secrets of another run.
   await runBeside(record, { ...setting, secretsFrom: 1000 });
-  said = all;
+  // What they would send where ways are measured.
+  const filler = new Map([["filler", zeros({ dtype: "uint8", shape: [1024] })]]);
+  said = [...all, joinFrame(encodeFrame({ type: "payload" }, filler))];
 });
 
 const pick = (draw: Random): Uint8Array => present(said[draw.below(said.length)], "a message");

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
-import { float32, type Tensor } from "../../src/base/tensor.ts";
+import { float32, type Tensor, zeros } from "../../src/base/tensor.ts";
 import type { Frame } from "../../src/run/host.ts";
 import { Channel } from "../../src/run/wire/channel.ts";
 import { decodeCoordinatorFrame, encodeFrame } from "../../src/run/wire/frame.ts";
@@ -132,6 +132,16 @@ describe("a device that does not keep to the protocol is dropped with the reason
         send({ type: "profile", profile: { ...profile, segments: [] } });
       },
       /sent a profile of another model/,
+    ],
+    [
+      "M2: a payload larger than any that is asked for",
+      untilRound((_message, send) => {
+        send(
+          { type: "payload" },
+          new Map([["filler", zeros({ dtype: "uint8", shape: [262_145] })]]),
+        );
+      }),
+      /sent a payload that is none/,
     ],
     [
       "a goodbye in mid-round",

@@ -4,7 +4,10 @@
  * the one who holds the data and the servers; elsewhere borders follow from who is there.
  */
 import type { NodeId } from "../../base/ids.ts";
+import type { Plan } from "../../plan/plan.ts";
 import type { PlannerName } from "../../plan/planners.ts";
+import { bordersOf } from "./introductions.ts";
+import type { WatchedLeg } from "./survey.ts";
 
 /**
  * Most servers: every pair of them is introduced and measured, so ways grow with their square, and
@@ -14,7 +17,41 @@ import type { PlannerName } from "../../plan/planners.ts";
 const serversMax = 8;
 
 /** Planners that choose among the servers. */
-const choosing: ReadonlySet<string> = new Set<PlannerName | "pipeline">(["pipeline"]);
+const choosing: ReadonlySet<string> = new Set<PlannerName>(["pipeline"]);
+
+/**
+ * What is to be kept known of the ways between candidates: each way straight where the two have been
+ * introduced, elsewhere the links of both to the coordinator.
+ */
+export function legsAmong(
+  nodes: readonly NodeId[],
+  { copies, chains }: Plan,
+  isIntroduced: (a: NodeId, b: NodeId) => boolean,
+): WatchedLeg[] {
+  const used = new Set(copies.map(({ node }) => node));
+  const borders = new Set(
+    bordersOf({ copies, chains }).flatMap(([a, b]) => [`${a} ${b}`, `${b} ${a}`]),
+  );
+  const legs = new Map<string, WatchedLeg>();
+  const add = (from: NodeId | null, to: NodeId | null, isUsed: boolean): void => {
+    legs.set(`${from} ${to}`, { from, to, isUsed });
+  };
+  for (const [i, a] of nodes.entries()) {
+    for (const b of nodes.slice(i + 1)) {
+      if (isIntroduced(a, b)) {
+        const isUsed = borders.has(`${a} ${b}`);
+        add(a, b, isUsed);
+        add(b, a, isUsed);
+        continue;
+      }
+      for (const node of [a, b]) {
+        add(node, null, used.has(node));
+        add(null, node, used.has(node));
+      }
+    }
+  }
+  return [...legs.values()];
+}
 
 /** All that counts of a node. */
 export interface CandidateNode {

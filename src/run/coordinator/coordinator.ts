@@ -26,7 +26,7 @@ import type { Hello, RefusalReason, WorkerMessage } from "../wire/messages.ts";
 import { consumesWithinMs, helloBytesMax } from "./admission.ts";
 import { CompiledJob } from "./compiled-job.ts";
 import type { CoordinatorOptions, Legacy } from "./coordinator-options.ts";
-import { Examiner } from "./examiner.ts";
+import { Examiner, evaluationMsMax } from "./examiner.ts";
 import { type CoordinatorEnd, Farewell } from "./farewell.ts";
 import { Gathering } from "./gathering.ts";
 import { type Decision, noJournal } from "./journal.ts";
@@ -47,9 +47,6 @@ type Phase =
   /** The journal has not confirmed a decision yet. */
   | { readonly kind: "writing" }
   | { readonly kind: "ending"; readonly farewell: Farewell };
-
-/** How long an evaluation may take, even on a slow node with a large model. */
-const evaluationMsMax = 600_000;
 
 export class Coordinator {
   readonly #host: Host;
@@ -97,8 +94,8 @@ export class Coordinator {
     this.#members = new Roster(host, { tickets, takes, devices: job.fleet.devices.length });
     const { planner = planners[job.planner] } = options;
     const { forecaster = options.planner ? undefined : forecasters[job.planner] } = options;
-    const scheme = { planner, forecaster, drawSecret };
-    this.#planning = new Planning(this.#compiled, scheme, this.#members);
+    const around = { host, members: this.#members, onSurveyed: () => this.#decide() };
+    this.#planning = new Planning(this.#compiled, { planner, forecaster, drawSecret }, around);
     this.#rounds = new Rounds(host, this.#members, this.#state, () => this.#decide());
     if (legacy === undefined) {
       this.#record(this.#compiled.started(options.run));
@@ -200,6 +197,9 @@ export class Coordinator {
       case "progress":
         this.#planning.told(member, message, this.#host.now());
         return this.#reconsider();
+      case "payload":
+      case "measured":
+        return this.#planning.measured(member, message, tensors);
       case "curtailed":
         return this.#rounds.curtailed(member, message);
       case "evaluation":
@@ -391,6 +391,7 @@ export class Coordinator {
     this.#members.probeNewcomers();
     if (this.#planning.isDue) return this.#makePlan();
     if (!this.#members.isReady) return false;
+    if (!this.#planning.isSurveyed()) return this.#planning.isDue;
     if (this.#examiner.isDue(this.#committed)) return this.#startEvaluation();
     if (this.#isDone) {
       this.#finish(this.#done);
@@ -471,6 +472,7 @@ export class Coordinator {
     // What is being written down comes to be, whatever is wanted meanwhile.
     if (phase.kind === "writing" && end.reason === "interrupted") return;
     this.#rounds.stop();
+    for (const record of this.#planning.stop()) this.#record(record);
     this.#gathering.over();
     this.#part(end);
   }

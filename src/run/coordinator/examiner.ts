@@ -6,6 +6,9 @@ import type { Evaluated } from "../metrics/record.ts";
 import type { EvaluationMessage } from "../wire/messages.ts";
 import type { Member } from "./members.ts";
 
+/** How long an evaluation may take, even on a slow node with a large model. */
+export const evaluationMsMax = 600_000;
+
 export class Examiner {
   readonly #job: Job;
   /** Rounds committed at the newest measurement. */

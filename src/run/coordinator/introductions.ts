@@ -15,12 +15,14 @@ export type Reachability = Pick<Hello, "address" | "dials" | "machine">;
  * Introduces the neighbours of a plan. Pure but for the secrets.
  * @param memberOf what a node has said of itself; undefined where it is not there
  * @param drawSecret gives a text that nobody can guess, another one each time
+ * @param among nodes that are introduced to each other whether they are neighbours or not
  * @returns for each node whom it is introduced to
  */
 export function introductions(
   plan: Plan,
   memberOf: (node: NodeId) => Reachability | undefined,
   drawSecret: () => string,
+  among: readonly NodeId[] = [],
 ): ReadonlyMap<NodeId, readonly Introduction[]> {
   const made = new Map<NodeId, Introduction[]>();
   const tell = (node: NodeId, introduction: Introduction): void => {
@@ -28,7 +30,7 @@ export function introductions(
     if (known === undefined) made.set(node, [introduction]);
     else known.push(introduction);
   };
-  for (const [before, after] of borders(plan)) {
+  for (const [before, after] of pairsOf(plan, among)) {
     const ways = [
       { dialler: before, listener: after },
       { dialler: after, listener: before },
@@ -51,8 +53,19 @@ function canDial(dialler: Reachability | undefined, listener: Reachability | und
   return listener.address.fingerprint !== null || dialler.machine === listener.machine;
 }
 
+/** Neighbours first, and every other pair of those who may become some. */
+function pairsOf(plan: Plan, among: readonly NodeId[]): (readonly [NodeId, NodeId])[] {
+  const pairs = bordersOf(plan);
+  const known = new Set(pairs.flatMap(([a, b]) => [`${a} ${b}`, `${b} ${a}`]));
+  const others = among.flatMap((a, i) => among.slice(i + 1).map((b) => [a, b] as const));
+  return [...pairs, ...others.filter(([a, b]) => !known.has(`${a} ${b}`))];
+}
+
 /** Pairs of nodes with a border between them, each once: the stage before, the stage after. */
-function borders({ copies, chains }: Plan): (readonly [NodeId, NodeId])[] {
+export function bordersOf({
+  copies,
+  chains,
+}: Pick<Plan, "copies" | "chains">): (readonly [NodeId, NodeId])[] {
   const nodeOf = new Map(copies.map(({ id, node }) => [id, node]));
   const pairs = new Map<string, readonly [NodeId, NodeId]>();
   for (const { stages } of chains) {

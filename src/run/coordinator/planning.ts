@@ -4,19 +4,24 @@
  */
 import { present } from "../../base/assert.ts";
 import { messageOf, PlanError } from "../../base/errors.ts";
-import type { CopyId, NodeId } from "../../base/ids.ts";
+import { type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
 import type { ChainPlan, FleetNode, Plan, Planner, PlanRequest } from "../../plan/plan.ts";
 import type { Forecaster } from "../../plan/replan.ts";
+import type { Host } from "../host.ts";
 import type { LinksMeasured, Planned } from "../metrics/record.ts";
+import type { Tensors } from "../wire/frame.ts";
+import type { MeasuredMessage, PayloadMessage } from "../wire/messages.ts";
+import { isPayload } from "../wire/payload.ts";
 import { Adaptation } from "./adaptation.ts";
-import { candidates } from "./candidates.ts";
+import { candidates, legsAmong } from "./candidates.ts";
 import type { CompiledJob } from "./compiled-job.ts";
 import { introductions } from "./introductions.ts";
 import { fleetNode, inNodeOrder, type Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
 import { Speeds, type Told } from "./speeds.ts";
+import { Survey } from "./survey.ts";
 import { Ways, type WaysTold } from "./ways.ts";
 
 /** How plans are made and brought to nodes. */
@@ -35,6 +40,7 @@ export class Planning {
   readonly #speeds: Speeds;
   readonly #members: Roster;
   readonly #ways = new Ways();
+  readonly #survey: Survey;
   readonly #drawSecret: (() => string) | undefined;
   /** Newest term issued, that of a plan which is being written down included. */
   #term = 0;
@@ -49,7 +55,12 @@ export class Planning {
   /** Nodes of the copies of the plan in force. */
   #nodeOf: ReadonlyMap<CopyId, NodeId> = new Map();
 
-  constructor(compiled: CompiledJob, scheme: Scheme, members: Roster) {
+  /** @param onSurveyed called when the ways that a round waits for are measured, or will not be */
+  constructor(
+    compiled: CompiledJob,
+    scheme: Scheme,
+    { host, members, onSurveyed }: { host: Host; members: Roster; onSurveyed: () => void },
+  ) {
     const { planner, forecaster, drawSecret } = scheme;
     this.#compiled = compiled;
     this.#planner = planner;
@@ -57,6 +68,7 @@ export class Planning {
     this.#speeds = new Speeds(compiled.passes);
     this.#drawSecret = drawSecret;
     this.#members = members;
+    this.#survey = new Survey({ host, members }, this.#ways, onSurveyed);
   }
 
   /** The plan in force; null before the first. */
@@ -134,20 +146,58 @@ export class Planning {
   /** A member has left. */
   left(node: NodeId): void {
     this.#ways.forget(node);
+    this.#survey.left(node);
   }
 
-  /** What a new plan knew of the ways between nodes; nothing where that was nothing. */
+  /** A worker says what a payload of its has shown, or sends one. */
+  measured(
+    { id, channel }: Member,
+    message: MeasuredMessage | PayloadMessage,
+    tensors: Tensors,
+  ): void {
+    if (message.type === "measured") {
+      this.#survey.measured(id, message.to === null ? null : nodeId(message.to), message);
+    } else if (!isPayload(tensors)) channel.close("sent a payload that is none");
+  }
+
+  /**
+   * Measures, before a round, the ways that nothing is known of; where they show something, a plan is
+   * due that knows it.
+   * @returns whether the round need not wait
+   */
+  isSurveyed(): boolean {
+    const standing = this.#survey.survey();
+    if (standing === "news") {
+      this.#isUnused = false;
+      this.outdate("the ways between nodes have been measured");
+    }
+    return standing === "done";
+  }
+
+  /** What is known now of the ways between nodes, under a plan; nothing where that is nothing. */
   knownBy({ term }: Plan): LinksMeasured[] {
     const { links } = this.#request().fleet;
-    return links.length === 0 ? [] : [{ type: "links", term, links }];
+    const { costs } = this.#survey;
+    return links.length === 0 ? [] : [{ type: "links", term, links, probes: costs }];
+  }
+
+  /** The run is over. @returns what was known at its end */
+  stop(): LinksMeasured[] {
+    this.#survey.stop();
+    return this.#plan === null ? [] : this.knownBy(this.#plan);
+  }
+
+  #nodes(): FleetNode[] {
+    return inNodeOrder(this.#members)
+      .filter(takesPart)
+      .map((member) => {
+        const node = fleetNode(member);
+        return { ...node, profile: this.#speeds.now(node.id, node.profile) };
+      });
   }
 
   #request(): PlanRequest {
-    const members = inNodeOrder(this.#members).filter(takesPart);
-    const nodes = members.map((member) => {
-      const node = fleetNode(member);
-      return { ...node, profile: this.#speeds.now(node.id, node.profile) };
-    });
+    const nodes = this.#nodes();
     return this.#compiled.planRequest(this.#term + 1, nodes, this.#ways.links(this.#among(nodes)));
   }
 
@@ -200,8 +250,11 @@ export class Planning {
     this.#partOf = partsOf(plan);
     this.#members.planAnew();
     const helloOf = (node: NodeId) => this.#members.get(node)?.hello;
+    const among = this.#among(this.#nodes()).map(({ id }) => id);
     const introduced =
-      this.#drawSecret === undefined ? null : introductions(plan, helloOf, this.#drawSecret);
+      this.#drawSecret === undefined ? null : introductions(plan, helloOf, this.#drawSecret, among);
+    const isIntroduced = (a: NodeId, b: NodeId): boolean =>
+      introduced?.get(a)?.some(({ node }) => node === b) ?? false;
     for (const member of this.#members) {
       if (!takesPart(member) && !planned.has(member.id)) continue;
       const part = this.partOf(member.id);
@@ -210,6 +263,7 @@ export class Planning {
       member.channel.send({ type: "plan", plan: part, introductions: own });
       this.#members.planned(member, plan.term);
     }
+    this.#survey.watch(legsAmong(among, plan, isIntroduced));
   }
 }
 

@@ -97,19 +97,19 @@ describe("ways between nodes", () => {
     tell(ways, a, { up: 30, straight: towards(b, 100) });
     tell(ways, b, { up: 30, straight: towards(a, 100) });
     ways.forget(b.id);
-    expect(ways.straight(a.id, b.id)).toBeNull();
-    expect(ways.home(b.id)).toEqual({ up: null, down: null });
+    expect(ways.rate({ from: a.id, to: b.id })).toBeNull();
+    expect(ways.rate({ from: b.id, to: null })).toBeNull();
   });
 
   it("are as old as the traffic that measured them, not as what is said of it", () => {
     const ways = new Ways();
     tell(ways, a, { up: 30, straight: towards(b, 100), atMs: 1000 });
     tell(ways, a, { up: 30, straight: towards(b, 100, 2, MB + 60), atMs: 2000, passed: MB + 60 });
-    expect(ways.straight(a.id, b.id)).toEqual({ bytesPerMs: 100, atMs: 1000 });
-    expect(ways.home(a.id).up?.atMs).toBe(1000);
+    expect(ways.rate({ from: a.id, to: b.id })).toEqual({ bytesPerMs: 100, atMs: 1000 });
+    expect(ways.rate({ from: a.id, to: null })?.atMs).toBe(1000);
     tell(ways, a, { up: 31, straight: towards(b, 99, 2, 2 * MB), atMs: 3000, passed: 2 * MB });
-    expect(ways.straight(a.id, b.id)).toEqual({ bytesPerMs: 99, atMs: 3000 });
-    expect(ways.home(a.id).up).toEqual({ bytesPerMs: 31, atMs: 3000 });
+    expect(ways.rate({ from: a.id, to: b.id })).toEqual({ bytesPerMs: 99, atMs: 3000 });
+    expect(ways.rate({ from: a.id, to: null })).toEqual({ bytesPerMs: 31, atMs: 3000 });
   });
 });
 

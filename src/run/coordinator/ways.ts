@@ -12,6 +12,13 @@
  */
 import type { NodeId } from "../../base/ids.ts";
 import type { FleetLink, FleetNode } from "../../plan/plan.ts";
+import type { MeasuredLink } from "../wire/payload.ts";
+
+/** One direction of a way; null stands for the coordinator, and one end is a node. */
+export interface Leg {
+  readonly from: NodeId | null;
+  readonly to: NodeId | null;
+}
 
 /** One direction of a way, as it was measured last. */
 export interface Rate {
@@ -90,22 +97,33 @@ export class Ways {
     }
   }
 
+  /** A payload has shown what one direction of a way achieves; nothing where there is no link. */
+  measured({ from, to }: Leg, { bytesPerMs, latencyMs }: MeasuredLink, nowMs: number): void {
+    if (from !== null && to !== null && latencyMs === null) this.#straight.get(from)?.delete(to);
+    if (bytesPerMs === null) return;
+    const direction = this.#direction({ from, to });
+    direction.latencyMs = latencyMs;
+    direction.measured(bytesPerMs, nowMs);
+  }
+
+  /** The newest measurement of one direction of a way; null where there is none. */
+  rate({ from, to }: Leg): Rate | null {
+    if (from !== null && to !== null) return this.#straight.get(from)?.get(to)?.rate ?? null;
+    return (
+      (from === null ? this.#home.get(to as NodeId)?.down : this.#home.get(from)?.up)?.rate ?? null
+    );
+  }
+
+  #direction({ from, to }: Leg): Direction {
+    if (from !== null && to !== null) return this.#straightOf(from, to);
+    return from === null ? this.#homeOf(to as NodeId).down : this.#homeOf(from).up;
+  }
+
   /** A node has left: when it comes back it may be somewhere else. */
   forget(node: NodeId): void {
     this.#home.delete(node);
     this.#straight.delete(node);
     for (const directions of this.#straight.values()) directions.delete(node);
-  }
-
-  /** The newest measurement from one node straight to another; null where there is none. */
-  straight(from: NodeId, to: NodeId): Rate | null {
-    return this.#straight.get(from)?.get(to)?.rate ?? null;
-  }
-
-  /** The newest measurements of a node's link to the coordinator, each way. */
-  home(node: NodeId): { readonly up: Rate | null; readonly down: Rate | null } {
-    const home = this.#home.get(node);
-    return { up: home?.up.rate ?? null, down: home?.down.rate ?? null };
   }
 
   /** What is known of the ways between some nodes, each pair once; nothing of pairs that were not measured. */
@@ -125,8 +143,12 @@ export class Ways {
   }
 
   #relayed(from: FleetNode, to: FleetNode): FleetLink[] {
-    const [a, b] = [this.home(from.id), this.home(to.id)];
-    const rates = bothWays(slower(a.up, b.down), slower(b.up, a.down));
+    const [up, down] = [
+      (id: NodeId) => this.rate({ from: id, to: null }),
+      (id: NodeId) => this.rate({ from: null, to: id }),
+    ];
+    const there = slower(up(from.id), down(to.id));
+    const rates = bothWays(there, slower(up(to.id), down(from.id)));
     if (rates === null) return [];
     return [{ from: from.id, to: to.id, ...rates, latencyMs: from.latencyMs + to.latencyMs }];
   }

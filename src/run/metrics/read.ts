@@ -101,6 +101,16 @@ const record = z.discriminatedUnion("type", [
         latencyMs: duration,
       }),
     ),
+    probes: z.array(
+      z.object({
+        from: z.nullable(id),
+        to: z.nullable(id),
+        payloads: count,
+        bytes: count,
+        ms: duration,
+        share: z.number(),
+      }),
+    ),
   }),
   z.object({ type: z.literal("planned"), plan: planSchema, round: count, reason: z.string() }),
   z.object({

@@ -81,12 +81,29 @@ export interface NodeProfiled {
   readonly probeMs: number;
 }
 
-/** What was known of the ways between nodes when a plan was made: rates that one flow achieved. */
+/** What payloads that were sent only to measure have cost one direction of a way so far. */
+export interface WayProbed {
+  /** Null for the coordinator. */
+  readonly from: NodeId | null;
+  readonly to: NodeId | null;
+  readonly payloads: number;
+  readonly bytes: number;
+  /** Time that they held the link. */
+  readonly ms: number;
+  /** Share of the time since the first. */
+  readonly share: number;
+}
+
+/**
+ * What was known of the ways between nodes when a plan was made, or at the end of the run: rates that
+ * one flow achieved; and what measuring has cost by then.
+ */
 export interface LinksMeasured {
   readonly type: "links";
   /** The plan's. */
   readonly term: number;
   readonly links: readonly FleetLink[];
+  readonly probes: readonly WayProbed[];
 }
 
 /** A plan has come into force. */

@@ -244,7 +244,7 @@ export class Channel<M extends Message> {
     if (decoded !== null && frame !== null && this.#closing === null) {
       this.#handlers.onMessage(decoded, frame);
     }
-    this.#acknowledgeSoon();
+    this.#acknowledgeSoon(decoded?.message.type === "payload");
   }
 
   /** Takes a message that is the channel's own; false for any other. */
@@ -268,10 +268,13 @@ export class Channel<M extends Message> {
     }
   }
 
-  /** Acknowledges much at once, less within a moment, and very little with the heartbeat. */
-  #acknowledgeSoon(): void {
+  /**
+   * Acknowledges much at once, less within a moment, and very little with the heartbeat, unless
+   * somebody measures by it.
+   */
+  #acknowledgeSoon(isMeasured = false): void {
     const urgency = this.#intake.urgency();
-    if (!this.#isOpen || urgency === "with the heartbeat") return;
+    if (!this.#isOpen || (urgency === "with the heartbeat" && !isMeasured)) return;
     if (urgency === "now") return this.#acknowledge();
     this.#ackTimer ??= this.#host.after(ackWithinMs, () => this.#acknowledge());
   }

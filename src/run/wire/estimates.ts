@@ -31,6 +31,8 @@ export class RoundTrip {
 
 /** Fewest bytes that tell a rate: below, the grain of clocks and timers would. */
 export const sampleBytesMin = 16 * 1024;
+/** So much at once tells that a link of which nothing is known is at least so fast. */
+const boundBytesMin = 60 * 1024;
 /** Share of a new value, where the one before is not older than {@link freshMs}; the older, the larger. */
 const rateWeight = 1 / 4;
 /** A rate that was measured so long ago may have changed. */
@@ -71,10 +73,12 @@ export class AchievedRate {
     const mark = this.#mark;
     const { from, atMs } = this.#burst;
     if (mark === null || mark.bytes <= from) {
-      // The first bytes of a burst took the round trip, so they only tell how slow the link is at most.
+      // The first bytes of a burst took the round trip, so they only tell how slow the link is at
+      // most: better than nothing where it is too fast for acknowledgements to come in between.
       this.#mark = { bytes, atMs: nowMs };
-      if (this.#msPerByte !== null && bytes > from) {
-        this.#msPerByte = Math.min(this.#msPerByte, (nowMs - atMs) / (bytes - from));
+      const known = this.#msPerByte ?? (bytes - from >= boundBytesMin ? Infinity : null);
+      if (known !== null && bytes > from) {
+        this.#msPerByte = Math.min(known, (nowMs - atMs) / (bytes - from));
       }
     } else if (bytes - mark.bytes >= sampleBytesMin) {
       this.#sample((nowMs - mark.atMs) / (bytes - mark.bytes), nowMs);

@@ -11,6 +11,7 @@
 import * as z from "zod/mini";
 import { lossNames } from "../../compile/loss.ts";
 import { optimizerNames } from "../../compile/optimizer.ts";
+import { payloadBytesMax, payloadBytesMin } from "./payload-size.ts";
 import {
   count,
   duration,
@@ -195,6 +196,17 @@ const progress = z.strictObject({
   bytesPerMs: upRate,
 });
 
+/** Bytes that are sent to measure a link: the receiver drops them. Their tensor is `filler`. */
+const payload = z.strictObject({ type: z.literal("payload") });
+
+/** What a payload showed; both null where there is no link, or it ended. */
+const measured = z.strictObject({
+  type: z.literal("measured"),
+  to: z.nullable(id),
+  bytesPerMs: z.nullable(positive),
+  latencyMs: z.nullable(duration),
+});
+
 /** The source's answer to `curtail`: the chain's round has so many batches. */
 const curtailed = z.strictObject({
   type: z.literal("curtailed"),
@@ -261,6 +273,12 @@ const refuse = z.strictObject({
   text,
 });
 const probe = z.strictObject({ type: z.literal("probe"), repeats: z.int().check(z.positive()) });
+/** Asks a worker to send a payload to another one straight, or to the coordinator. */
+const measure = z.strictObject({
+  type: z.literal("measure"),
+  to: z.nullable(id),
+  bytes: z.int().check(z.minimum(payloadBytesMin), z.maximum(payloadBytesMax)),
+});
 const plan = z.strictObject({
   type: z.literal("plan"),
   plan: planSchema,
@@ -318,6 +336,8 @@ const workerMessage = z.discriminatedUnion("type", [
   gradient,
   contribution,
   progress,
+  payload,
+  measured,
   curtailed,
   evaluation,
   reject,
@@ -334,6 +354,8 @@ const coordinatorMessage = z.discriminatedUnion("type", [
   welcome,
   refuse,
   probe,
+  measure,
+  payload,
   plan,
   begin,
   abandon,
@@ -364,6 +386,7 @@ const peerMessage = z.discriminatedUnion("type", [
   peer,
   accept,
   turnAway,
+  payload,
   feature,
   gradient,
   ping,
@@ -399,6 +422,9 @@ export type ProgressMessage = Immutable<z.infer<typeof progress>>;
 export type CurtailedMessage = Immutable<z.infer<typeof curtailed>>;
 export type RejectMessage = Immutable<z.infer<typeof reject>>;
 export type EvaluationMessage = Immutable<z.infer<typeof evaluation>>;
+export type MeasureMessage = Immutable<z.infer<typeof measure>>;
+export type PayloadMessage = Immutable<z.infer<typeof payload>>;
+export type MeasuredMessage = Immutable<z.infer<typeof measured>>;
 export type JobSpec = Immutable<z.infer<typeof jobSpecSchema>>;
 /** Two workers are told of each other. */
 export type Introduction = Immutable<z.infer<typeof introductionSchema>>;

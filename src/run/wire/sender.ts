@@ -48,6 +48,8 @@ export interface FrameFate {
   readonly onGone?: () => void;
   /** Told once that the receiver has consumed the frame; never where the link ends before. */
   readonly onConsumed?: () => void;
+  /** It leaves in its turn whatever the window has room for: a measurement must not wait for answers. */
+  readonly isAtOnce?: boolean;
 }
 
 interface Waiting {
@@ -176,7 +178,8 @@ export class Sender {
         if (atMs > this.#options.host.now()) return this.#waitUntil(atMs);
       }
       const underWay = this.#sent - this.#consumed;
-      if (underWay > 0 && underWay + this.#next.bytes > this.#windowBytes()) return;
+      const waits = underWay > 0 && first.fate.isAtOnce !== true;
+      if (waits && underWay + this.#next.bytes > this.#windowBytes()) return;
       this.#transmit(this.#next, first);
     }
   }

@@ -24,6 +24,7 @@ import type { StraightTraffic } from "../metrics/record.ts";
 import { type Decoded, encodeFrame, type Tensors } from "../wire/frame.ts";
 import type { DataMessage, Introduction, PeerRefusal } from "../wire/messages.ts";
 import { Pace } from "../wire/pace.ts";
+import { type MeasuredLink, type PayloadSize, unmeasured } from "../wire/payload.ts";
 import type { StageSetup } from "./stage-setup.ts";
 import { type Greeting, StraightLink, type TurnedAway } from "./straight-link.ts";
 
@@ -131,6 +132,7 @@ export class Neighbours {
     this.#self = node;
     this.#frameBytesMax = frameBytesMax;
     this.#inflows = inflowsOf(stages);
+    const neighbouring = neighboursOf(stages);
     this.#neighbours = new Map(
       introductions.map(({ node: name, secret, address }) => {
         const other = nodeId(name);
@@ -143,7 +145,8 @@ export class Neighbours {
       }),
     );
     for (const [name, neighbour] of this.#neighbours) {
-      this.#unsettled.add(name);
+      // Those who only may become neighbours hold nobody up.
+      if (neighbouring.has(name)) this.#unsettled.add(name);
       const link = kept.get(name);
       if (link === undefined) this.#dial(neighbour);
       else if (neighbour.address !== null) this.#greet(neighbour, link);
@@ -225,6 +228,16 @@ export class Neighbours {
       bytesPerMs: link?.achievedBytesPerMs ?? null,
       latencyMs: link?.latencyMs ?? null,
     };
+  }
+
+  /**
+   * Measures the link to a node by a payload; not while another one is under way.
+   * @param done called once, with nothing measured where there is no link, or it ends
+   */
+  measure(node: NodeId, size: PayloadSize, done: (measured: MeasuredLink) => void): void {
+    const link = this.#neighbours.get(node)?.link ?? null;
+    if (link === null) done(unmeasured);
+    else link.measure(size, done);
   }
 
   /** The worker is at its end. */
@@ -439,6 +452,11 @@ function refusalOf(
 /** One border and direction: what comes over it has one order. */
 const borderOf = ({ type, stage, chain }: Pick<DataMessage, "type" | "stage" | "chain">): string =>
   `${type} ${stage} of ${chain}`;
+
+/** Nodes with a border to a stage of this one. */
+function neighboursOf(stages: Iterable<StageSetup>): Set<string | null> {
+  return new Set([...stages].flatMap(({ upstream, downstream }) => [upstream, downstream]));
+}
 
 /** What comes to the stages of this node, and from whom. */
 function inflowsOf(stages: Iterable<StageSetup>): Map<string, Inflow> {

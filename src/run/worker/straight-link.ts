@@ -13,6 +13,13 @@ import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodePeerFrame } from "../wire/frame.ts";
 import type { DataMessage, PeerMessage, PeerRefusal } from "../wire/messages.ts";
 import type { Pace } from "../wire/pace.ts";
+import {
+  isPayload,
+  type MeasuredLink,
+  type PayloadSize,
+  sendPayload,
+  unmeasured,
+} from "../wire/payload.ts";
 
 /** Largest frame of somebody who has not been accepted. */
 const greetingBytesMax = 4 * 1024;
@@ -68,6 +75,8 @@ export class StraightLink {
   #greetedTerm = -1;
   #standing: Standing | null = null;
   #refusal: PeerRefusal | null = null;
+  /** Whom to tell of the payload that is under way. */
+  #measuring: ((measured: MeasuredLink) => void) | null = null;
 
   /** @param greeting what to say first, on a link that this side has dialled; null on one that it has accepted */
   constructor(host: Host, link: Link, greeting: Greeting | null, handlers: StraightHandlers) {
@@ -78,6 +87,7 @@ export class StraightLink {
       onMessage: (decoded, frame) => this.#receive(decoded, frame),
       onClose: (reason) => {
         this.#patience();
+        this.#measured(unmeasured);
         handlers.onEnd(this, reason, this.#refusal);
       },
       onBroken: ({ message: text }) => ({ type: "refuse", reason: "protocol", text }),
@@ -154,6 +164,22 @@ export class StraightLink {
     this.#channel.forward(frame, { onConsumed: () => this.#unconsumed.delete(frame) });
   }
 
+  /**
+   * Sends a payload, unless one is under way.
+   * @param done called once, with nothing measured where the link has ended before
+   */
+  measure(size: PayloadSize, done: (measured: MeasuredLink) => void): void {
+    if (this.#measuring !== null) return;
+    this.#measuring = done;
+    sendPayload(this.#channel, size, (measured) => this.#measured(measured));
+  }
+
+  #measured(measured: MeasuredLink): void {
+    const done = this.#measuring;
+    this.#measuring = null;
+    done?.(measured);
+  }
+
   /** Ends it at once. What is unconsumed stays to be asked for. */
   cut(reason: string): void {
     this.#channel.cut(reason);
@@ -178,6 +204,9 @@ export class StraightLink {
       case "gradient":
         if (this.#standing === null) return this.#unasked(message.type);
         return this.#handlers.onData(this, { message, tensors }, () => this.#channel.hold(frame));
+      case "payload":
+        if (this.#standing === null || !isPayload(tensors)) return this.#unasked(message.type);
+        return;
       case "ping":
       case "pong":
       case "ack":

@@ -29,6 +29,7 @@ import {
   type Introduction,
   isDataMessage,
   type JobSpec,
+  type MeasureMessage,
   type Message,
   protocolVersions,
   type RefusalReason,
@@ -36,6 +37,7 @@ import {
   type WorkerMessage,
 } from "../wire/messages.ts";
 import { Pace } from "../wire/pace.ts";
+import { isPayload, type MeasuredLink, sendPayload } from "../wire/payload.ts";
 import { Evaluator } from "./evaluator.ts";
 import { Neighbours } from "./neighbours.ts";
 import { probe } from "./prober.ts";
@@ -113,6 +115,8 @@ export class Worker {
   #model: WorkerModel | null = null;
   #evaluator: Evaluator | null = null;
   #plan: Plan | null = null;
+  /** Whether a payload is under way to the coordinator. */
+  #isMeasuring = false;
   /** Why it leaves, once it has given notice. */
   #notice: string | null = null;
   #parting: Cancel | null = null;
@@ -237,6 +241,8 @@ export class Worker {
         return this.#probe(message.repeats);
       case "plan":
         return this.#adopt(message.plan as Plan, message.introductions);
+      case "measure":
+        return this.#measure(message);
       case "begin":
         return this.#begin(message, tensors);
       case "abandon":
@@ -256,11 +262,27 @@ export class Worker {
         return this.#watch(message.isWatched);
       case "stop":
         return this.#stop(message.reason, message.text);
+      case "payload":
+        if (!isPayload(tensors)) this.#fail("the coordinator sent a payload that is none");
+        return;
       case "ping":
       case "pong":
       case "ack":
         return;
     }
+  }
+
+  /** Sends a payload, one at a time to each receiver: what is asked for meanwhile is void. */
+  #measure({ to, bytes }: MeasureMessage): void {
+    const size = { bytes, isHollow: this.#host.engine.isHollow === true };
+    const done = (measured: MeasuredLink): void => {
+      if (to === null) this.#isMeasuring = false;
+      if (this.#end === null) this.#send({ type: "measured", to, ...measured });
+    };
+    if (to !== null) return this.#neighbours.measure(nodeId(to), size, done);
+    if (this.#isMeasuring) return;
+    this.#isMeasuring = true;
+    sendPayload(this.#channel, size, done);
   }
 
   /** A data message of the round under way, whichever way it came. */
