@@ -33,9 +33,10 @@ describe("the forecast of a pipeline in force", () => {
   test("of a device alone is its own time", () => {
     const asked = request([phone]);
     const plan = pipeline(asked);
-    const homeMs = 2 * (4 / 1000 + 3);
+    const homeMs = 4 / 1000 + 2 * 3;
     expect(pipelineForecast(plan, asked)).toEqual({
       latencyMs: 120,
+      homeMs,
       periodMs: 120,
       roundMs: 20 * 120 + homeMs,
     });
@@ -48,6 +49,18 @@ describe("the forecast of a pipeline in force", () => {
     const before = present(pipelineForecast(plan, asked), "a forecast");
     const after = present(pipelineForecast(plan, slow), "a forecast");
     expect(after.periodMs).toBeGreaterThan(3 * before.periodMs);
+  });
+
+  test("counts what bringing the weights home takes, by the rate that was measured", () => {
+    const plan = pipeline(request([phone, server("near", 10)]));
+    const home = { up: 0.01, down: 1 };
+    const far = request([phone, { ...server("near", 10), home }]);
+    const near = plan.copies.find(({ node }) => node === "near");
+    expect(near?.from).toBeGreaterThan(0);
+    // No segment behind the first has parameters in this fleet's model.
+    expect(pipelineForecast(plan, far)?.homeMs).toBeCloseTo(4 / 1000 + 6);
+    const slow = request([{ ...phone, home }, server("near", 10)]);
+    expect(pipelineForecast(plan, slow)?.homeMs).toBeCloseTo(400 + 6);
   });
 
   test("is none without one of its nodes, or for a plan of several chains", () => {

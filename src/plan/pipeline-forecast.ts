@@ -27,7 +27,7 @@ export function pipelineForecast(plan: Plan, request: PlanRequest): Forecasted |
   const { schedule, window } = chain;
   const { work, accumulate } = request;
   if (schedule === "serial") {
-    return { latencyMs, periodMs: latencyMs, roundMs: work * latencyMs + homeMs };
+    return { latencyMs, homeMs, periodMs: latencyMs, roundMs: work * latencyMs + homeMs };
   }
   const boundsMs = restMs.map((ms, i) =>
     residenceMs(ms, stages.length - i, { schedule, accumulate }),
@@ -37,5 +37,5 @@ export function pipelineForecast(plan: Plan, request: PlanRequest): Forecasted |
   const wholeMs = roundMs(times, window, { schedule, work, accumulate });
   const periodMs =
     schedule === "window" ? windowPeriodMs(times, { window, work }) : (wholeMs - homeMs) / work;
-  return { latencyMs, periodMs, roundMs: wholeMs };
+  return { latencyMs, homeMs, periodMs, roundMs: wholeMs };
 }

@@ -187,10 +187,14 @@ export class PipelineModel {
     return [msFor(upBefore + downAfter, ceiling), msFor(downBefore + upAfter, ceiling)];
   }
 
-  /** Weights and optimizer state come with the round's begin and leave with its contribution. */
+  /**
+   * Weights and optimizer state leave with each round's contribution. They come with the first round
+   * alone: afterwards the node has them.
+   */
   #homeMs({ node, from, to }: Placement): number {
+    const { home, latencyMs } = this.#node(node);
     const bytes = between(this.#stateBytes, from, to);
-    return 2 * (msFor(bytes, this.#ceiling(node)) + this.#node(node).latencyMs);
+    return msFor(bytes, Math.min(this.#ceiling(node), home?.up ?? Infinity)) + 2 * latencyMs;
   }
 
   #bytesAt(cut: number): [number, number] {

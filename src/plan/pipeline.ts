@@ -26,7 +26,7 @@ import type { FleetNode, LinkPlan, Plan, PlanRequest } from "./plan.ts";
  * Most servers among which a chain is chosen exactly: the sets of more are too many to look at.
  * Of more, those with which the source alone would be fastest.
  */
-const serversMax = 12;
+export const serversMax = 12;
 
 /**
  * Plans one chain over the one node that holds data and any of the edge servers and cloud nodes.

@@ -139,8 +139,10 @@ export interface FleetNode {
   readonly profile: Profile;
   /** Ceiling of its own link in bytes per millisecond each way; null where unlimited. */
   readonly ceilingBytesPerMs: number | null;
-  /** One-way delay to the server. */
+  /** One-way delay to the coordinator. */
   readonly latencyMs: number;
+  /** Bytes per millisecond to the coordinator and from it, as measured; absent before. */
+  readonly home?: { readonly up: number; readonly down: number };
 }
 
 /** What is known of the way between two nodes, where it is not what their own links say. */

@@ -6,7 +6,8 @@ import { batchesAhead, bytesToMove, decideMove, type Forecasted } from "./replan
 const of = (periodMs: number, latencyMs = 3 * periodMs): Forecasted => ({
   periodMs,
   latencyMs,
-  roundMs: 100 * periodMs,
+  homeMs: 100,
+  roundMs: 100 * periodMs + 100,
 });
 
 const question = { now: of(100), next: of(50), batches: 100, travelMs: 1000, agreed: 0 };
@@ -18,7 +19,7 @@ describe("a move", () => {
     const second = decideMove({ ...question, agreed: first.agreed });
     expect(second).toMatchObject({ decision: "move", agreed: 0 });
     expect(second.reason).toBe(
-      "50 ms a batch instead of 100 ms, 5.0 s over 100 batches for 1.3 s of moving",
+      "50 ms a batch instead of 100 ms, 5.0 s over 100 batches for 1.4 s of moving",
     );
   });
 
@@ -26,6 +27,7 @@ describe("a move", () => {
     ["there are too few batches left", { batches: 20 }],
     ["what has to travel takes longer than is saved", { travelMs: 6000 }],
     ["the gain is small enough for noise", { next: of(97), travelMs: 0 }],
+    ["bringing the weights home takes longer than is saved", { now: { ...of(100), homeMs: 6000 } }],
     ["the other plan is slower", { next: of(120) }],
     ["nobody knows how slow the other plan is", { next: of(Number.NaN) }],
   ])("is not made where %s", (_, change) => {

@@ -17,6 +17,8 @@ export interface Forecasted {
   readonly latencyMs: number;
   /** Time between two batches. */
   readonly periodMs: number;
+  /** Bringing the weights home at the end of a round. */
+  readonly homeMs: number;
 }
 
 /**
@@ -41,11 +43,13 @@ export interface MoveQuestion {
 export interface MoveDecision {
   readonly decision: "stay" | "move";
   readonly agreed: Agreed;
+  /** What the move takes. */
+  readonly costMs: number;
   readonly reason: string;
 }
 
 /** A gain must be larger than this share of the period: below, it is noise. */
-const marginShare = 0.05;
+const marginShare = 0.1;
 const agreedMin = 2;
 
 /**
@@ -55,18 +59,25 @@ const agreedMin = 2;
  */
 export function decideMove({ now, next, batches, travelMs, agreed }: MoveQuestion): MoveDecision {
   const gainMs = batches * (now.periodMs - next.periodMs);
-  // The old pipeline empties and the new one fills: each for the batches that it does not overlap.
-  const costMs = travelMs + (now.latencyMs - now.periodMs) + (next.latencyMs - next.periodMs);
+  // The round ends early: weights are brought home once more. The old pipeline empties and the new one
+  // fills, each for the batches that it does not overlap.
+  const emptyMs = now.latencyMs - now.periodMs + (next.latencyMs - next.periodMs);
+  const costMs = now.homeMs + travelMs + emptyMs;
   const marginMs = batches * marginShare * now.periodMs;
   const what = `${formatMs(next.periodMs)} a batch instead of ${formatMs(now.periodMs)}`;
   const price = `${formatMs(gainMs)} over ${Math.round(batches)} batches for ${formatMs(costMs)} of moving`;
   if (!(gainMs > costMs + marginMs)) {
-    return { decision: "stay", agreed: 0, reason: `it would not pay: ${what}, ${price}` };
+    return { decision: "stay", agreed: 0, costMs, reason: `it would not pay: ${what}, ${price}` };
   }
   if (agreed + 1 < agreedMin) {
-    return { decision: "stay", agreed: agreed + 1, reason: `it would pay, if it lasts: ${what}` };
+    return {
+      decision: "stay",
+      agreed: agreed + 1,
+      costMs,
+      reason: `it would pay, if it lasts: ${what}`,
+    };
   }
-  return { decision: "move", agreed: 0, reason: `${what}, ${price}` };
+  return { decision: "move", agreed: 0, costMs, reason: `${what}, ${price}` };
 }
 
 /** What is taken for the time between two changes before there was any. */

@@ -9,7 +9,7 @@ import { ProtocolError } from "../../src/base/errors.ts";
 import { type Random, random } from "../../src/base/random.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
 import { zeros } from "../../src/base/tensor.ts";
-import type { Frame, Host, Host, Link, Link } from "../../src/run/host.ts";
+import type { Host, Link } from "../../src/run/host.ts";
 import { Assembler } from "../../src/run/wire/chunks.ts";
 import { decodePeerFrame, encodeFrame, joinFrame } from "../../src/run/wire/frame.ts";
 import { Worker, type WorkerEnd } from "../../src/run/worker/worker.ts";

@@ -25,19 +25,39 @@ export interface Choice {
   rateTo(node: NodeId): number | null;
 }
 
+/** Between two considerations: agreement means that it lasts as long. */
+const betweenMs = 5_000;
+/** From a change of plan to the next consideration, at least. */
+const settlingMsMin = 10_000;
+
 export class Adaptation {
   readonly #forecaster: Forecaster;
   #agreed: Agreed = 0;
   #changes = 0;
+  #lastCostMs = 0;
   #startedMs: number | null = null;
+  /** Nothing is considered before: a plan needs time to show what it does, and planning takes time, too. */
+  #quietUntilMs = 0;
 
   constructor(forecaster: Forecaster) {
     this.#forecaster = forecaster;
   }
 
+  /** Whether it is time to consider again. */
+  isDue(nowMs: number): boolean {
+    return nowMs >= this.#quietUntilMs;
+  }
+
+  /** A plan has come into force: while its weights travel, nothing that is measured is worth much. */
+  adopted(nowMs: number): void {
+    this.#agreed = 0;
+    this.#quietUntilMs = nowMs + Math.max(settlingMsMin, this.#lastCostMs);
+  }
+
   /** @returns why to move; null for staying */
   consider({ plan, candidate, request, left, nowMs, rateTo }: Choice): string | null {
     this.#startedMs ??= nowMs;
+    this.#quietUntilMs = nowMs + betweenMs;
     const now = this.#forecaster(plan, request);
     const next = this.#forecaster(candidate, request);
     if (now === null || next === null || isSameLayout(plan, candidate)) {
@@ -47,7 +67,7 @@ export class Adaptation {
     const moved = bytesToMove(plan.copies, candidate.copies, request.segments);
     const travelMs = [...moved].map(([node, bytes]) => bytes / (rateTo(node) ?? Infinity));
     const run = { changes: this.#changes, elapsedMs: nowMs - this.#startedMs, left };
-    const { decision, agreed, reason } = decideMove({
+    const { decision, agreed, reason, costMs } = decideMove({
       now,
       next,
       batches: batchesAhead(run, next.periodMs),
@@ -57,6 +77,7 @@ export class Adaptation {
     this.#agreed = agreed;
     if (decision === "stay") return null;
     this.#changes++;
+    this.#lastCostMs = costMs;
     return reason;
   }
 }

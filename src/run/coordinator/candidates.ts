@@ -4,17 +4,11 @@
  * the one who holds the data and the servers; elsewhere borders follow from who is there.
  */
 import type { NodeId } from "../../base/ids.ts";
+import { serversMax } from "../../plan/pipeline.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { PlannerName } from "../../plan/planners.ts";
 import { bordersOf } from "./introductions.ts";
 import type { WatchedLeg } from "./survey.ts";
-
-/**
- * Most servers: every pair of them is introduced and measured, so ways grow with their square, and
- * eight have 36 with the source's: some seconds of measuring where links are slow, and more than one person
- * meets on a walk.
- */
-const serversMax = 8;
 
 /** Planners that choose among the servers. */
 const choosing: ReadonlySet<string> = new Set<PlannerName>(["pipeline"]);
@@ -63,6 +57,7 @@ export interface CandidateNode {
 
 /**
  * Those among whom ways are worth knowing, the source first; nobody where the planner has no choice.
+ * They are no more than the planner chooses among: every pair of them is introduced and measured.
  * @param used nodes of the plan in force: they stay candidates however many others there are
  */
 export function candidates<N extends CandidateNode>(

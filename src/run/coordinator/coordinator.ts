@@ -248,9 +248,7 @@ export class Coordinator {
 
   /** What rounds show may make another plan the better one: then the round under way ends early. */
   #reconsider(): void {
-    const { rounds, localBatches } = this.#options.job;
-    const left = (rounds - this.#committed) * localBatches;
-    const isOver = this.#planning.reconsider(this.#host.now(), left);
+    const isOver = this.#planning.reconsider(this.#host.now(), this.#committed);
     if (isOver && this.#phase.kind === "round") this.#rounds.curtail(null);
   }
 
@@ -376,7 +374,8 @@ export class Coordinator {
     this.#gathering.over();
     for (const record of this.#planning.knownBy(plan)) this.#record(record);
     this.#keeper.savePlan(plan);
-    this.#planning.adopt(plan);
+    this.#planning.adopt(plan, this.#host.now());
+    this.#rounds.adopt(plan);
     this.#phase = { kind: "planned" };
   }
 

@@ -127,17 +127,18 @@ export class Planning {
 
   /**
    * Thinks about the plan in force again, by what is known now.
-   * @param left batches that the run has left
+   * @param committed rounds so far
    * @returns whether another plan is to be made
    */
-  reconsider(nowMs: number, left: number): boolean {
+  reconsider(nowMs: number, committed: number): boolean {
     const plan = this.#plan;
     if (this.#adaptation === null || plan === null || this.#outdated !== null) return false;
+    if (!this.#adaptation.isDue(nowMs)) return false;
     const request = this.#request();
     const candidate = this.#tryPlan(request);
     if (typeof candidate === "string") return false;
-    const rateTo = (node: NodeId): number | null =>
-      this.#members.get(node)?.channel.achievedBytesPerMs ?? null;
+    const rateTo = (node: NodeId): number | null => this.#ways.home(node)?.down ?? null;
+    const left = this.#compiled.batchesAfter(committed);
     const choice = { plan, candidate, request, left, nowMs, rateTo };
     this.#outdated = this.#adaptation.consider(choice);
     return this.#outdated !== null;
@@ -192,13 +193,18 @@ export class Planning {
       .filter(takesPart)
       .map((member) => {
         const node = fleetNode(member);
-        return { ...node, profile: this.#speeds.now(node.id, node.profile) };
+        const home = this.#ways.home(node.id);
+        const profile = this.#speeds.now(node.id, node.profile);
+        return { ...node, profile, ...(home === undefined ? {} : { home }) };
       });
   }
 
   #request(): PlanRequest {
-    const nodes = this.#nodes();
-    return this.#compiled.planRequest(this.#term + 1, nodes, this.#ways.links(this.#among(nodes)));
+    const all = this.#nodes();
+    const some = this.#among(all);
+    // A planner that may choose does so among those whose ways are known.
+    const nodes = some.length === 0 ? all : some;
+    return this.#compiled.planRequest(this.#term + 1, nodes, this.#ways.links(nodes));
   }
 
   /** Nodes between which the ways are worth knowing, the source first. */
@@ -242,7 +248,8 @@ export class Planning {
   }
 
   /** Puts a plan into force, and sends its part to everybody whom it was made for and who is still there. */
-  adopt(plan: Plan): void {
+  adopt(plan: Plan, nowMs: number): void {
+    this.#adaptation?.adopted(nowMs);
     this.#plan = plan;
     this.#isUnused = true;
     this.#nodeOf = new Map(plan.copies.map(({ id, node }) => [id, node]));

@@ -64,6 +64,18 @@ export class Rounds {
     this.#onDeadline = onDeadline;
   }
 
+  /** A plan comes into force: nodes drop what it gives them no use for, so that is kept no more. */
+  adopt(plan: Plan): void {
+    const next = new Map(plan.copies.map((copy) => [copy.id, copy]));
+    this.#kept = this.#kept.flatMap(({ member, copy }) => {
+      const after = next.get(copy.id);
+      if (after === undefined || after.node !== copy.node) return [];
+      const from = Math.max(copy.from, after.from);
+      const to = Math.min(copy.to, after.to);
+      return from < to ? [{ member, copy: { ...copy, from, to } }] : [];
+    });
+  }
+
   /** Starts a round under a plan that everybody has ready who is there. */
   begin(
     { plan, partOf, broken }: UnderPlan,

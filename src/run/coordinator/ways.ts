@@ -126,11 +126,44 @@ export class Ways {
     for (const directions of this.#straight.values()) directions.delete(node);
   }
 
-  /** What is known of the ways between some nodes, each pair once; nothing of pairs that were not measured. */
+  /**
+   * What is known of the ways between some nodes, each pair once; nothing at all before the first
+   * measurement. A pair of which nothing is known is taken to be as slow as the slowest that was
+   * measured: what is not known must not look better than what is, or plans would flee to it.
+   */
   links(nodes: readonly FleetNode[]): FleetLink[] {
-    return nodes.flatMap((from, i) =>
-      nodes.slice(i + 1).flatMap((to) => this.#straightLink(from, to) ?? this.#relayed(from, to)),
+    const pairs = nodes.flatMap((from, i) => nodes.slice(i + 1).map((to) => ({ from, to })));
+    const known = pairs.map(
+      ({ from, to }) => this.#straightLink(from, to) ?? this.#relayed(from, to),
     );
+    const rates = known.flatMap((link) =>
+      link === null ? [] : [link.thereBytesPerMs, link.backBytesPerMs],
+    );
+    if (rates.length === 0) return [];
+    const slowest = Math.min(...rates.map((rate) => rate ?? Infinity));
+    const guess = { thereBytesPerMs: slowest, backBytesPerMs: slowest };
+    return pairs.map(({ from, to }, i) => {
+      const latencyMs = from.latencyMs + to.latencyMs;
+      return known[i] ?? { from: from.id, to: to.id, ...guess, latencyMs };
+    });
+  }
+
+  /**
+   * A node's rates to the coordinator and from it, for planning: what was measured, or, as between nodes,
+   * the slowest that was; undefined before the first measurement.
+   */
+  home(node: NodeId): { up: number; down: number } | undefined {
+    const straight = [...this.#straight.values()].flatMap((directions) => [...directions.values()]);
+    const homes = [...this.#home.values()].flatMap(({ up, down }) => [up, down]);
+    const rates = [...straight, ...homes].flatMap(({ rate }) =>
+      rate === null ? [] : [rate.bytesPerMs],
+    );
+    if (rates.length === 0) return undefined;
+    const slowest = Math.min(...rates);
+    return {
+      up: this.rate({ from: node, to: null })?.bytesPerMs ?? slowest,
+      down: this.rate({ from: null, to: node })?.bytesPerMs ?? slowest,
+    };
   }
 
   #straightLink({ id: from }: FleetNode, { id: to }: FleetNode): FleetLink | null {
@@ -142,15 +175,15 @@ export class Ways {
     return { from, to, ...rates, latencyMs: Number.isFinite(latencyMs) ? latencyMs : 0 };
   }
 
-  #relayed(from: FleetNode, to: FleetNode): FleetLink[] {
+  #relayed(from: FleetNode, to: FleetNode): FleetLink | null {
     const [up, down] = [
       (id: NodeId) => this.rate({ from: id, to: null }),
       (id: NodeId) => this.rate({ from: null, to: id }),
     ];
     const there = slower(up(from.id), down(to.id));
     const rates = bothWays(there, slower(up(to.id), down(from.id)));
-    if (rates === null) return [];
-    return [{ from: from.id, to: to.id, ...rates, latencyMs: from.latencyMs + to.latencyMs }];
+    if (rates === null) return null;
+    return { from: from.id, to: to.id, ...rates, latencyMs: from.latencyMs + to.latencyMs };
   }
 
   #straightOf(from: NodeId, to: NodeId): Direction {

@@ -33,6 +33,8 @@ export class RoundTrip {
 export const sampleBytesMin = 16 * 1024;
 /** So much at once tells that a link of which nothing is known is at least so fast. */
 const boundBytesMin = 60 * 1024;
+/** Receivers acknowledge no more often than this; what comes closer together has been held back on its way. */
+const acknowledgedMsMin = 4;
 /** Share of a new value, where the one before is not older than {@link freshMs}; the older, the larger. */
 const rateWeight = 1 / 4;
 /** A rate that was measured so long ago may have changed. */
@@ -52,14 +54,18 @@ export class AchievedRate {
   #sampledMs = Number.NEGATIVE_INFINITY;
   #mark: { readonly bytes: number; readonly atMs: number } | null = null;
   #burst = { from: 0, atMs: 0 };
+  /** The newest sample, until the next acknowledgement tells whether it is one. */
+  #pending: Sample | null = null;
 
   /** Bytes per millisecond, at most {@link bytesPerMsMax}; null before the first burst that was long enough. */
   get bytesPerMs(): number | null {
-    return this.#msPerByte === null ? null : Math.min(bytesPerMsMax, 1 / this.#msPerByte);
+    const msPerByte = this.#pending === null ? this.#msPerByte : this.#with(this.#pending);
+    return msPerByte === null ? null : Math.min(bytesPerMsMax, 1 / msPerByte);
   }
 
   /** There was nothing to send; what comes after the `sent` bytes so far is a burst of its own. */
   startBurst(sent: number, nowMs: number): void {
+    this.#settle();
     this.#burst = { from: sent, atMs: nowMs };
   }
 
@@ -80,16 +86,34 @@ export class AchievedRate {
       if (known !== null && bytes > from) {
         this.#msPerByte = Math.min(known, (nowMs - atMs) / (bytes - from));
       }
+    } else if (nowMs - mark.atMs < acknowledgedMsMin) {
+      // Who did not take what was there, and now takes all of it at once, says nothing about the
+      // link: neither by the pause, which was no link's, nor by the haste after it.
+      this.#pending = null;
+      this.#mark = { bytes, atMs: mark.atMs };
     } else if (bytes - mark.bytes >= sampleBytesMin) {
-      this.#sample((nowMs - mark.atMs) / (bytes - mark.bytes), nowMs);
+      this.#settle();
+      this.#pending = { msPerByte: (nowMs - mark.atMs) / (bytes - mark.bytes), atMs: nowMs };
       this.#mark = { bytes, atMs: nowMs };
     }
   }
 
-  #sample(msPerByte: number, nowMs: number): void {
-    const ageMs = Math.max(freshMs, nowMs - this.#sampledMs);
-    const kept = (1 - rateWeight) ** (ageMs / freshMs);
-    this.#msPerByte = kept * (this.#msPerByte ?? msPerByte) + (1 - kept) * msPerByte;
-    this.#sampledMs = nowMs;
+  #settle(): void {
+    if (this.#pending === null) return;
+    this.#msPerByte = this.#with(this.#pending);
+    this.#sampledMs = this.#pending.atMs;
+    this.#pending = null;
   }
+
+  /** The estimate with one sample more. */
+  #with({ msPerByte, atMs }: Sample): number {
+    const ageMs = Math.max(freshMs, atMs - this.#sampledMs);
+    const kept = (1 - rateWeight) ** (ageMs / freshMs);
+    return kept * (this.#msPerByte ?? msPerByte) + (1 - kept) * msPerByte;
+  }
+}
+
+interface Sample {
+  readonly msPerByte: number;
+  readonly atMs: number;
 }
