@@ -7,7 +7,7 @@ import { ModelError } from "../../base/errors.ts";
 import { type DType, elementCount, formatType, type TensorType } from "../../base/tensor.ts";
 import type { Attribute } from "../graph.ts";
 import { flag, type NoAttributes, noAttributes, readAttributes } from "./attributes.ts";
-import { broadcastNumbers, broadcastShape, numbers, pack } from "./elements.ts";
+import { broadcastNumbers, broadcastShape, made, numbers, pack } from "./elements.ts";
 import { type Emitter, scalar, summedTo, zerosLike } from "./gradients.ts";
 import { inputType, inputValue, isFloat, requireDType, requireSameDType } from "./inputs.ts";
 import {
@@ -342,7 +342,7 @@ const Clip: OpRule<NoAttributes> = {
     };
     const [low, high] = [bound(1, -Infinity), bound(2, Infinity)];
     const x = numbers(inputValue(inputs, 0));
-    const values = Float64Array.from(x, (value) => Math.min(Math.max(value, low), high));
+    const values = made(x.length, (i) => Math.min(Math.max(x[i] as number, low), high));
     return [pack(type as TensorType, values)];
   },
 };
@@ -387,7 +387,7 @@ const Cast: OpRule<{ readonly to: DType }> = {
   },
   compute: (inputs, { to }, [type]) => {
     const x = numbers(inputValue(inputs, 0));
-    const values = to === "bool" ? Float64Array.from(x, (v) => (v !== 0 ? 1 : 0)) : x;
+    const values = to === "bool" ? made(x.length, (i) => (x[i] !== 0 ? 1 : 0)) : x;
     return [pack(type as TensorType, values)];
   },
 };
@@ -420,8 +420,8 @@ const Where: OpRule<NoAttributes> = {
   compute: (inputs, _, [type]) => {
     const { dtype, shape } = type as TensorType;
     const [condition, a, b] = [0, 1, 2].map((i) => broadcastNumbers(inputValue(inputs, i), shape));
-    const pick = (c: number, i: number): number => (c !== 0 ? a : b)?.[i] as number;
-    return [pack({ dtype, shape }, Float64Array.from(condition ?? [], pick))];
+    const pick = (i: number): number => (condition?.[i] !== 0 ? a : b)?.[i] as number;
+    return [pack({ dtype, shape }, made(elementCount(shape), pick))];
   },
 };
 

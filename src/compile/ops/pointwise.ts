@@ -5,7 +5,7 @@
 import { elementCount, type TensorType } from "../../base/tensor.ts";
 import type { Attributes } from "../graph.ts";
 import { type NoAttributes, noAttributes } from "./attributes.ts";
-import { broadcastNumbers, broadcastShape, numbers, pack } from "./elements.ts";
+import { broadcastNumbers, broadcastShape, made, numbers, pack } from "./elements.ts";
 import { summedTo } from "./gradients.ts";
 import { inputType, inputValue, requireFloat, requireSameDType } from "./inputs.ts";
 import type { GradientContext, Gradients, OpRule } from "./rule.ts";
@@ -33,13 +33,9 @@ export function unaryWith<A>(
     flops: (_, outputs) => flopsPerElement * elements(outputs),
     gradient,
     compute: (inputs, own, [type]) => {
-      const x = inputValue(inputs, 0);
-      return [
-        pack(
-          type as TensorType,
-          Float64Array.from(numbers(x), (value) => f(value, own)),
-        ),
-      ];
+      const x = numbers(inputValue(inputs, 0));
+      const values = made(x.length, (i) => f(x[i] as number, own));
+      return [pack(type as TensorType, values)];
     },
   };
 }
@@ -83,7 +79,7 @@ export function binaryWith<A>(
       const { dtype, shape } = type as TensorType;
       const a = broadcastNumbers(inputValue(inputs, 0), shape);
       const b = broadcastNumbers(inputValue(inputs, 1), shape);
-      const values = Float64Array.from(a, (x, i) => f(x, b[i] as number, own));
+      const values = made(a.length, (i) => f(a[i] as number, b[i] as number, own));
       return [pack({ dtype, shape }, values)];
     },
   };
@@ -118,7 +114,7 @@ export function variadic(
     compute: (inputs, _, [type]) => {
       const { shape } = type as TensorType;
       const all = inputs.map((_, i) => broadcastNumbers(inputValue(inputs, i), shape));
-      const values = Float64Array.from({ length: elementCount(shape) }, (_, at) => {
+      const values = made(elementCount(shape), (at) => {
         const column = all.map((values) => values[at] as number);
         return finish(column.reduce(fold), column.length);
       });
