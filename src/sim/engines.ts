@@ -3,6 +3,7 @@
  * a type and no values: speed and bytes of ten thousand devices for the price of
  * none. The interpreter computes real numbers, slowly, for small models.
  */
+import { present } from "../base/assert.ts";
 import { EdgeloomError } from "../base/errors.ts";
 import {
   cloneTensor,
@@ -18,7 +19,35 @@ import { interpret } from "../compile/interpret.ts";
 import type { Program } from "../compile/program.ts";
 import type { Engine, EngineAnswer, EngineRun, Slot } from "../run/host.ts";
 
-/** Slots and programs, which both engines keep alike. `compute` is all that differs. */
+/** What a run gives, computed when somebody first asks for any of it. */
+class Results {
+  #compute: (() => ReadonlyMap<string, Tensor>) | null;
+  #values: ReadonlyMap<string, Tensor> = new Map();
+
+  constructor(compute: () => ReadonlyMap<string, Tensor>) {
+    this.#compute = compute;
+  }
+
+  output(name: string): Tensor {
+    if (this.#compute !== null) {
+      this.#values = this.#compute();
+      // It holds what the run was fed.
+      this.#compute = null;
+    }
+    return present(this.#values.get(name), name);
+  }
+}
+
+/** An output that a slot holds, and nobody has asked for. */
+interface PutOff {
+  readonly results: Results;
+  readonly name: string;
+}
+
+/**
+ * Slots and programs, which all engines keep alike. `compute` is all that differs. A run of which
+ * nothing is fetched waits until a slot that keeps some of it is used: a probe's never is.
+ */
 class SlotEngine implements Engine {
   readonly description: string;
   readonly isHollow: boolean;
@@ -27,7 +56,7 @@ class SlotEngine implements Engine {
     feeds: ReadonlyMap<string, Tensor>,
   ) => ReadonlyMap<string, Tensor>;
   readonly #programs = new Map<string, Program>();
-  readonly #slots = new Map<Slot, Tensor>();
+  readonly #slots = new Map<Slot, Tensor | PutOff>();
   #isClosed = false;
 
   constructor(
@@ -79,14 +108,16 @@ class SlotEngine implements Engine {
         }
         feeds.set(port.name, value);
       }
-      const results = this.#compute(program, feeds);
-      const output = (name: string): Tensor => {
-        const value = results.get(name);
-        if (value === undefined) throw new EdgeloomError(`the program has no output "${name}"`);
-        return value;
-      };
-      const outputs = new Map(run.fetch.map((name) => [name, ownCopy(output(name))]));
-      const kept = [...run.keep].map(([name, slot]) => [slot, output(name)] as const);
+      for (const name of [...run.fetch, ...run.keep.keys()]) {
+        if (program.outputs.some((port) => port.name === name)) continue;
+        throw new EdgeloomError(`the program has no output "${name}"`);
+      }
+      const results = new Results(() => this.#compute(program, feeds));
+      const outputs = new Map(run.fetch.map((name) => [name, ownCopy(results.output(name))]));
+      const isPutOff = run.fetch.length === 0;
+      const kept = [...run.keep].map(
+        ([name, slot]) => [slot, isPutOff ? { results, name } : results.output(name)] as const,
+      );
       for (const [slot, value] of kept) this.#slots.set(slot, value);
       return { outputs, computeMs: 0 };
     });
@@ -108,8 +139,11 @@ class SlotEngine implements Engine {
   }
 
   #slot(slot: Slot): Tensor {
-    const value = this.#slots.get(slot);
-    if (value === undefined) throw new EdgeloomError(`slot "${slot}" holds nothing`);
+    const held = this.#slots.get(slot);
+    if (held === undefined) throw new EdgeloomError(`slot "${slot}" holds nothing`);
+    if (!("results" in held)) return held;
+    const value = held.results.output(held.name);
+    this.#slots.set(slot, value);
     return value;
   }
 

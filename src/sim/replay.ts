@@ -58,6 +58,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
     for (const state of optimizerState(optimizer, parameter)) trained.set(state.name, zeros(state));
   }
   options.onCommitted?.(0, trained);
+  const compile = sharedPrograms(graph, segments, job);
   let plan: Plan | null = null;
   for (const record of standing(records, (each) => each)) {
     if (record.type === "planned") plan = record.plan;
@@ -70,7 +71,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
         current.chains.find((candidate) => candidate.id === id),
         id,
       );
-      const run = new ChainReplay(options, { graph, segments, plan: current, chain });
+      const run = new ChainReplay(options, { compile, plan: current, chain });
       const results = await run.train(record, participant, trained);
       for (const [copy, tensors] of results) brought.set(copy, { samples, tensors });
     }
@@ -78,6 +79,23 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
     options.onCommitted?.(record.round + 1, trained);
   }
   return new Map([...trained].map(([name, value]) => [name, dense(value)]));
+}
+
+/** The programs of a copy's segments; `isReplayed` where backward starts again from the features. */
+type Compile = (copy: CopyPlan, isReplayed: boolean) => StagePrograms;
+
+/** Stages of the same segments have the same programs, in every chain and plan. */
+function sharedPrograms(graph: Graph, segments: readonly Segment[], job: Job): Compile {
+  const spec = jobSpecOf(job);
+  const known = new Map<string, StagePrograms>();
+  return ({ from, to }, isReplayed) => {
+    const recompute = isReplayed || spec.recompute;
+    const key = `${from} ${to} ${recompute}`;
+    const programs =
+      known.get(key) ?? stagePrograms(graph, segments, from, to, { ...spec, recompute });
+    known.set(key, programs);
+    return programs;
+  };
 }
 
 interface Stage {
@@ -117,28 +135,19 @@ class ChainReplay {
   /** Batches of the round. */
   #work = 0;
 
-  constructor(
-    options: ReplayOptions,
-    at: { graph: Graph; segments: readonly Segment[]; plan: Plan; chain: ChainPlan },
-  ) {
+  constructor(options: ReplayOptions, at: { compile: Compile; plan: Plan; chain: ChainPlan }) {
     this.#options = options;
     this.#plan = at.plan;
     this.#chain = at.chain;
-    const spec = jobSpecOf(options.job);
     this.#stages = at.chain.stages.map(({ copy: id, backward }) => {
       const copy = present(
         at.plan.copies.find((candidate) => candidate.id === id),
         id,
       );
       const isReplayed = backward === "replay";
-      const recompute = isReplayed || spec.recompute;
-      const programs = stagePrograms(at.graph, at.segments, copy.from, copy.to, {
-        ...spec,
-        recompute,
-      });
       return {
         copy,
-        programs,
+        programs: at.compile(copy, isReplayed),
         isReplayed,
         passes: "",
         held: new Map(),
