@@ -199,11 +199,10 @@ function requireEqual(
 /** A frame that has gone over a pipe. */
 interface Passage {
   readonly fromMs: number;
-  readonly toMs: number;
   readonly bytes: number;
 }
 
-/** How far back frames are looked at; those that took longer count from their own start. */
+/** Frames that are looked at: the last one that ended, and those that began last. */
 const passagesMax = 40;
 /** Rates are quotients: so much of a byte may come from rounding. */
 const roundingBytes = 1e-3;
@@ -213,6 +212,7 @@ const roundingBytes = 1e-3;
  * in it had no more bytes than its rate, as it was from moment to moment, allows.
  */
 export class CapacityChecker {
+  /** In the order in which they began. */
   readonly #passages = new Map<Pipe, Passage[]>();
   readonly #rates = new Map<Pipe, [atMs: number, bytesPerMs: number][]>();
 
@@ -227,18 +227,19 @@ export class CapacityChecker {
     for (const pipe of pipes) {
       if (pipe.bytesPerMs === Number.POSITIVE_INFINITY && !this.#rates.has(pipe)) continue;
       const passages = this.#passages.get(pipe) ?? [];
-      passages.push({ fromMs, toMs, bytes });
-      if (passages.length > passagesMax) passages.shift();
       this.#passages.set(pipe, passages);
+      const before = passages.findLastIndex((passage) => passage.fromMs <= fromMs);
+      passages.splice(before + 1, 0, { fromMs, bytes });
       this.#judge(pipe, passages, toMs);
+      if (passages.length > passagesMax) passages.shift();
     }
   }
 
   /** Frames end in order of time, so each stretch is judged when the last frame in it ends. */
   #judge(pipe: Pipe, passages: readonly Passage[], toMs: number): void {
-    const starts = passages.toSorted((a, b) => b.fromMs - a.fromMs);
     let bytes = 0;
-    for (const { fromMs, bytes: own } of starts) {
+    for (let i = passages.length - 1; i >= 0; i--) {
+      const { fromMs, bytes: own } = passages[i] as Passage;
       bytes += own;
       const most = this.#capacity(pipe, fromMs, toMs) + roundingBytes;
       if (bytes > most) {
