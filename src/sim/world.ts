@@ -26,7 +26,8 @@ export interface Clock {
 interface Event {
   readonly atMs: number;
   readonly id: number;
-  readonly pending: Promise<void> | null;
+  /** What has to settle first; null where nothing has. */
+  pending: Promise<void> | null;
   fire: (() => void) | null;
 }
 
@@ -50,24 +51,27 @@ export class World implements Clock {
 
   /** Calls `fire` at a virtual time that is not in the past. */
   at(atMs: number, fire: () => void): Cancel {
-    return this.#push(atMs, null, fire);
+    const event = this.#push(atMs, fire);
+    return () => {
+      event.fire = null;
+    };
   }
 
   /** Hands over the result of a real computation at a virtual time. */
   complete<T>(atMs: number, result: Promise<T>, done: Done<T>): void {
     let outcome: Outcome<T> | null = null;
-    const settled = result.then(
-      (value) => {
-        outcome = { ok: true, value };
-      },
-      (error: unknown) => {
-        outcome = { ok: false, error: messageOf(error) };
-      },
-    );
-    this.#push(atMs, settled, () => {
+    const event = this.#push(atMs, () => {
       assert(outcome !== null, "a completion fired before its result was there");
       done(outcome);
     });
+    const settle = (settled: Outcome<T>): void => {
+      outcome = settled;
+      event.pending = null;
+    };
+    event.pending = result.then(
+      (value) => settle({ ok: true, value }),
+      (error: unknown) => settle({ ok: false, error: messageOf(error) }),
+    );
   }
 
   /** The driver: fires events in order until `isOver`, asked before each, or nothing is left. */
@@ -82,12 +86,10 @@ export class World implements Clock {
     }
   }
 
-  #push(atMs: number, pending: Promise<void> | null, fire: () => void): Cancel {
+  #push(atMs: number, fire: () => void): Event {
     assert(atMs >= this.#nowMs, `an event at ${atMs} ms, but it is ${this.#nowMs} ms already`);
-    const event: Event = { atMs, id: this.#nextId++, pending, fire };
+    const event: Event = { atMs, id: this.#nextId++, pending: null, fire };
     this.#events.push(event);
-    return () => {
-      event.fire = null;
-    };
+    return event;
   }
 }

@@ -34,8 +34,9 @@ export class Roster {
   #devices = 0;
   /** Members that were sent a plan and have not its programs yet. */
   readonly #unready = new Set<Member>();
-  /** Members that have no profile yet; mostly none, and asked for after each message. */
+  /** Members that have no profile yet, and those of them that were not asked for one; mostly none. */
   readonly #unprobed = new Set<Member>();
+  readonly #unasked = new Set<Member>();
   /** Training samples of every node that ever joined. */
   readonly #samples = new Map<NodeId, number>();
   /** What was measured of every node, with what it was measured on. */
@@ -89,7 +90,10 @@ export class Roster {
     this.#members.set(member.id, member);
     this.#byToken.set(hello.token, member);
     if (hello.kind === "device") this.#devices++;
-    if (member.profile === null) this.#unprobed.add(member);
+    if (member.profile === null) {
+      this.#unprobed.add(member);
+      this.#unasked.add(member);
+    }
     this.#samples.set(member.id, hello.samples);
     return member;
   }
@@ -107,6 +111,7 @@ export class Roster {
   remove(member: Member): void {
     member.deadline?.();
     this.#unprobed.delete(member);
+    this.#unasked.delete(member);
     this.#unready.delete(member);
     this.#members.delete(member.id);
     this.#byToken.delete(member.hello.token);
@@ -144,7 +149,9 @@ export class Roster {
 
   /** Probes whoever has not been; members that share a machine in turn, so that they do not slow each other. */
   probeNewcomers(): void {
+    if (this.#unasked.size === 0) return;
     for (const member of nextToProbe([...this.#unprobed])) {
+      this.#unasked.delete(member);
       member.isProbing = true;
       member.probeStartedMs = this.#host.now();
       member.channel.send({ type: "probe", repeats: probeRepeats });

@@ -17,6 +17,8 @@ import type { TrainingState } from "./training-state.ts";
 interface ChainState {
   /** As the plan has it, with fewer batches where the round was curtailed. */
   plan: ChainPlan;
+  /** Batches that the plan has for it. */
+  readonly plannedWork: number;
   /** Why it is out of the round; null while it is in. */
   dropped: string | null;
   readonly contributions: Map<CopyId, { message: ContributionMessage; tensors: Tensors }>;
@@ -98,7 +100,7 @@ export class Round {
     this.#chains = new Map(
       plan.chains.map((chain) => [
         chain.id,
-        { plan: chain, dropped: null, contributions: new Map() },
+        { plan: chain, plannedWork: chain.work, dropped: null, contributions: new Map() },
       ]),
     );
   }
@@ -180,13 +182,6 @@ export class Round {
     return present(this.#copies.get(id), id);
   }
 
-  #planned(id: ChainId): ChainPlan {
-    return present(
-      this.#plan.chains.find((chain) => chain.id === id),
-      id,
-    );
-  }
-
   nodesOf(chain: ChainId): NodeId[] {
     return present(this.#chains.get(chain), chain).plan.stages.map(
       (stage) => this.#copy(stage.copy).node,
@@ -213,12 +208,12 @@ export class Round {
 
   /** The chains that made it, in plan order: what the log names and the merge takes. */
   participants(samplesOf: (node: NodeId) => number): Participant[] {
-    return this.#completed().map(({ plan, contributions }) => ({
+    return this.#completed().map(({ plan, plannedWork, contributions }) => ({
       chain: plan.id,
       node: plan.source,
       copies: plan.stages.map((stage) => stage.copy),
       ...passesOf(plan, contributions),
-      ...(plan.work === this.#planned(plan.id).work ? {} : { steps: plan.work }),
+      ...(plan.work === plannedWork ? {} : { steps: plan.work }),
       samples: samplesOf(plan.source),
       loss:
         [...contributions.values()]

@@ -5,7 +5,7 @@
  */
 import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
-import type { CopyPlan, Plan, Profile } from "../../plan/plan.ts";
+import type { ChainPlan, CopyPlan, Plan, Profile } from "../../plan/plan.ts";
 import { computeMs, heldMs, type TimedProgram } from "../../plan/program-time.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
 
@@ -33,7 +33,10 @@ export class Speeds {
   readonly #slowdown = new Map<NodeId, number>();
   /** What each copy has told last. */
   readonly #told = new Map<string, { round: number; ms: number; expectedMs: number }>();
-  #term = -1;
+  /** The plan in force, as it was last heard of, by copy. */
+  #plan: Plan | null = null;
+  #copies: ReadonlyMap<string, CopyPlan> = new Map();
+  #chains: ReadonlyMap<string, ChainPlan> = new Map();
 
   /**
    * @param accumulate batches to an update
@@ -51,15 +54,14 @@ export class Speeds {
 
   /** Takes in what one of a node's copies says of a round under the plan in force; anything else is void. */
   observe(plan: Plan, { id, profile, duty }: Probed, told: Told): void {
-    const copy = plan.copies.find((candidate) => candidate.id === told.copy);
+    if (this.#plan !== plan) this.#begin(plan);
+    const copy = this.#copies.get(told.copy);
     if (plan.term !== told.term || copy?.node !== id) return;
-    if (this.#term !== plan.term) this.#told.clear();
-    this.#term = plan.term;
     const before = this.#told.get(told.copy);
     const since = before?.round === told.round ? before : { ms: 0, expectedMs: 0 };
     const { forward, backward, update, step } = told.held;
     const ms = forward + backward + update + step;
-    const expectedMs = this.#expectedMs({ profile, duty }, { plan, copy }, told);
+    const expectedMs = this.#expectedMs({ profile, duty }, copy, told);
     this.#told.set(told.copy, { round: told.round, ms, expectedMs });
     // A null engine computes nothing, and a copy that has not gone on says nothing.
     if (!(ms > since.ms && expectedMs > since.expectedMs)) return;
@@ -67,6 +69,15 @@ export class Speeds {
     this.#slowdown.set(
       id,
       known + newWeight * ((ms - since.ms) / (expectedMs - since.expectedMs) - known),
+    );
+  }
+
+  #begin(plan: Plan): void {
+    this.#plan = plan;
+    this.#told.clear();
+    this.#copies = new Map(plan.copies.map((copy) => [copy.id, copy]));
+    this.#chains = new Map(
+      plan.chains.flatMap((chain) => chain.stages.map(({ copy }) => [copy, chain] as const)),
     );
   }
 
@@ -87,7 +98,7 @@ export class Speeds {
   /** Milliseconds that a copy has to hold the processor for its passes, by the node's probe. */
   #expectedMs(
     { profile, duty }: Pick<Probed, "profile" | "duty">,
-    { plan: { chains }, copy: { id, from, to } }: { plan: Plan; copy: CopyPlan },
+    { id, from, to }: CopyPlan,
     { steps, ahead = 0 }: Pick<Told, "steps" | "ahead">,
   ): number {
     // At full duty nothing is held back, and what is reported is the computing alone.
@@ -95,7 +106,7 @@ export class Speeds {
       const program = { kind, from, to, replays };
       return duty === 1 ? computeMs(profile, program) : heldMs(profile, program, duty);
     };
-    const chain = chains.find(({ stages }) => stages.some(({ copy }) => copy === id));
+    const chain = this.#chains.get(id);
     if (chain?.stages.at(-1)?.copy === id) return steps * ms("step");
     const isReplayed = present(chain, id).stages.some(
       ({ copy, backward }) => copy === id && backward === "replay",

@@ -7,6 +7,8 @@
  * this chunk, then the chunk's bytes. The mark stands where a frame has the length
  * of its header, and no header is so long.
  */
+import { present } from "../../base/assert.ts";
+import { readUint32, writeUint32 } from "../../base/bytes.ts";
 import { ProtocolError } from "../../base/errors.ts";
 import type { Frame, Payload } from "../host.ts";
 import { chunkHeadBytes, chunkMark, frameBytes, frameOfParts } from "./frame.ts";
@@ -19,9 +21,7 @@ export const chunkBytesMax = 1024 * 1024;
 export const linkMessageBytesMax = chunkBytesMax + chunkHeadBytes;
 
 const isChunk = ({ head }: Frame): boolean =>
-  head.length === chunkHeadBytes && viewOf(head).getUint32(0, true) === chunkMark;
-
-const viewOf = (head: Uint8Array): DataView => new DataView(head.buffer, head.byteOffset);
+  head.length === chunkHeadBytes && readUint32(head, 0) === chunkMark;
 
 /** Cuts a frame into messages of a link, each as large as the rate of the moment asks. */
 export class Cutter {
@@ -60,8 +60,8 @@ export class Cutter {
     const body = this.#take(size);
     this.#rest -= size;
     const head = new Uint8Array(chunkHeadBytes);
-    viewOf(head).setUint32(0, chunkMark, true);
-    viewOf(head).setUint32(4, this.#rest, true);
+    writeUint32(head, 0, chunkMark);
+    writeUint32(head, 4, this.#rest);
     return { head, body };
   }
 
@@ -121,8 +121,9 @@ export class Assembler {
       throw new ProtocolError(`a frame of ${bytes} bytes in one piece; at most ${allowed} allowed`);
     }
     const size = bytes - chunkHeadBytes;
-    const rest = viewOf(message.head).getUint32(4, true);
+    const rest = readUint32(message.head, 4);
     this.#check(size, rest, bytesMax);
+    if (message.body.some(({ bytes }) => bytes === null)) this.#parts ??= this.#partsSoFar();
     for (const part of message.body) this.#add(part, size + rest);
     this.#rest = rest;
     return rest > 0 ? null : this.#complete();
@@ -145,14 +146,7 @@ export class Assembler {
 
   #add(part: Payload, missing: number): void {
     if (this.#parts !== null) return void this.#parts.push(part);
-    if (part.bytes === null) {
-      this.#parts = [
-        { byteLength: this.#length, bytes: this.#buffer.subarray(0, this.#length) },
-        part,
-      ];
-      return;
-    }
-    const { bytes } = part;
+    const bytes = present(part.bytes, "bytes of a part that has values");
     const needed = this.#length + bytes.length;
     if (needed > this.#buffer.length) {
       const reserved = Math.max(reservedBytesMax, growth * this.#buffer.length);
@@ -165,9 +159,13 @@ export class Assembler {
     if (bytes.length === bytes.buffer.byteLength) (bytes.buffer as ArrayBuffer).transfer(0);
   }
 
-  #complete(): Frame {
+  #partsSoFar(): Payload[] {
     const bytes = this.#buffer.subarray(0, this.#length);
-    const parts = this.#parts ?? [{ byteLength: bytes.length, bytes }];
+    return bytes.length === 0 ? [] : [{ byteLength: bytes.length, bytes }];
+  }
+
+  #complete(): Frame {
+    const parts = this.#parts ?? this.#partsSoFar();
     this.#buffer = new Uint8Array(0);
     this.#length = 0;
     this.#parts = null;

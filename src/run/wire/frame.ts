@@ -8,7 +8,7 @@
  * the manner of safetensors. Receiving copies nothing where memory is aligned.
  */
 import * as z from "zod/mini";
-import { joinBytes } from "../../base/bytes.ts";
+import { joinBytes, readUint32, writeUint32 } from "../../base/bytes.ts";
 import { messageOf, ProtocolError } from "../../base/errors.ts";
 import {
   byteLength,
@@ -95,7 +95,7 @@ export function encodeFrame(message: Message, tensors: Tensors = noTensors): Fra
   }
   const json = encoder.encode(JSON.stringify({ message: clipped(message), tensors: table }));
   const head = new Uint8Array(padded(4 + json.length));
-  new DataView(head.buffer).setUint32(0, json.length, true);
+  writeUint32(head, 0, json.length);
   head.set(json, 4);
   return { head, body };
 }
@@ -171,7 +171,7 @@ export function decodePeerFrame(frame: Frame): Decoded<PeerMessage> {
 function headLengthOf(bytes: Uint8Array, length: number): number {
   if (bytes.length < 8)
     throw new ProtocolError(`a frame of ${bytes.length} bytes; at least 8 needed`);
-  const jsonLength = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  const jsonLength = readUint32(bytes, 0);
   if (jsonLength === chunkMark) return chunkHeadBytes;
   if (jsonLength > headerBytesMax) {
     throw new ProtocolError(`a header of ${jsonLength} bytes; at most ${headerBytesMax} allowed`);
@@ -185,8 +185,7 @@ function headLengthOf(bytes: Uint8Array, length: number): number {
 
 function parseHeader<T>(frame: Frame, schema: z.ZodMiniType<T>): T {
   headLengthOf(frame.head, frame.head.length);
-  const view = new DataView(frame.head.buffer, frame.head.byteOffset);
-  const jsonLength = view.getUint32(0, true);
+  const jsonLength = readUint32(frame.head, 0);
   let header: unknown;
   try {
     const json = decoder.decode(frame.head.subarray(4, 4 + jsonLength));

@@ -6,10 +6,10 @@
  */
 import { present } from "../../base/assert.ts";
 import { median } from "../../base/statistics.ts";
-import { hollow, type Tensor, type TensorType, zeros } from "../../base/tensor.ts";
+import { hollow, type Tensor, zeros } from "../../base/tensor.ts";
 import type { Port, Program, StagePrograms } from "../../compile/program.ts";
 import type { Profile, SegmentTime } from "../../plan/plan.ts";
-import type { Cancel, Done, Host, Outcome, Slot } from "../host.ts";
+import type { Cancel, Done, EngineRun, Host, Outcome, Slot } from "../host.ts";
 
 const prefix = "probe|";
 
@@ -48,7 +48,7 @@ export function probe(
     const program = queue[at++];
     if (program === undefined) return finish();
     const startedMs = host.now();
-    host.engine.run(probeRun(program), (outcome) => {
+    host.engine.run(isHollow ? hollowRun(program) : probeRun(program), (outcome) => {
       if (isOver) return;
       if (!outcome.ok) return end(outcome);
       const { computeMs } = outcome.value;
@@ -65,7 +65,7 @@ export function probe(
   host.engine.load(programs, (loaded) => {
     if (isOver) return;
     if (!loaded.ok) return end(loaded);
-    host.engine.write(inputSlots(programs, isHollow ? hollow : zeros), (written) => {
+    host.engine.write(isHollow ? new Map() : inputSlots(programs), (written) => {
       if (isOver) return;
       if (written.ok) next();
       else end(written);
@@ -81,18 +81,15 @@ export function probe(
 const slotOf = (program: Program, port: Port): Slot => `${prefix}${program.id}|${port.name}`;
 
 /** Each program is timed on its own zeros; nothing flows between them. */
-function inputSlots(
-  programs: readonly Program[],
-  nothing: (type: TensorType) => Tensor,
-): Map<Slot, Tensor> {
+function inputSlots(programs: readonly Program[]): Map<Slot, Tensor> {
   const slots = new Map<Slot, Tensor>();
   for (const program of programs) {
-    for (const port of program.inputs) slots.set(slotOf(program, port), nothing(port));
+    for (const port of program.inputs) slots.set(slotOf(program, port), zeros(port));
   }
   return slots;
 }
 
-function probeRun(program: Program) {
+function probeRun(program: Program): EngineRun {
   return {
     program: program.id,
     feeds: new Map(program.inputs.map((port) => [port.name, slotOf(program, port)])),
@@ -100,6 +97,14 @@ function probeRun(program: Program) {
     fetch: [],
   };
 }
+
+/** Where nothing is computed there is nothing to keep in slots either. */
+const hollowRun = ({ id, inputs }: Program): EngineRun => ({
+  program: id,
+  feeds: new Map(inputs.map((port) => [port.name, hollow(port)])),
+  keep: new Map(),
+  fetch: [],
+});
 
 function profileOf(
   segments: readonly StagePrograms[],
