@@ -93,11 +93,20 @@ export function encodeFrame(message: Message, tensors: Tensors = noTensors): Fra
     if (padding > 0) body.push({ byteLength: padding, bytes: new Uint8Array(padding) });
     offset += padded(length);
   }
-  const json = encoder.encode(JSON.stringify({ message: clipped(message), tensors: table }));
-  const head = new Uint8Array(padded(4 + json.length));
-  writeUint32(head, 0, json.length);
-  head.set(json, 4);
-  return { head, body };
+  return { head: headOf(JSON.stringify({ message: clipped(message), tensors: table })), body };
+}
+
+/** Headers are mostly a byte a character: written where they stay, and again only where one is more. */
+function headOf(json: string): Uint8Array {
+  let head = new Uint8Array(padded(4 + json.length));
+  const { read, written } = encoder.encodeInto(json, head.subarray(4));
+  writeUint32(head, 0, written);
+  if (read === json.length) return head;
+  const bytes = encoder.encode(json);
+  head = new Uint8Array(padded(4 + bytes.length));
+  writeUint32(head, 0, bytes.length);
+  head.set(bytes, 4);
+  return head;
 }
 
 /** A message whose reason in words is no longer than receivers take; the end of a long one is dropped. */

@@ -63,11 +63,17 @@ export const memoryLinks = (medium: () => Medium): [Link, Link] => MemoryLink.pa
 /** The frame as a receiver elsewhere would have it. Tensors without values stay without. */
 function detached(frame: Frame): Frame {
   return {
-    // Not `slice()`: on Node's Buffer, a Uint8Array too, that makes a view, not a copy.
-    head: new Uint8Array(frame.head),
+    head: copyOf(frame.head),
     body: frame.body.map(({ byteLength, bytes }) => ({
       byteLength,
-      bytes: bytes === null ? null : new Uint8Array(bytes),
+      bytes: bytes === null ? null : copyOf(bytes),
     })),
   };
+}
+
+/** Not `slice()`: on Node's Buffer, a Uint8Array too, that makes a view, not a copy. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(bytes.length);
+  copy.set(bytes);
+  return copy;
 }
