@@ -254,12 +254,14 @@ export class CapacityChecker {
     const rates = this.#rates.get(pipe);
     if (rates === undefined) return pipe.bytesPerMs * (toMs - fromMs);
     let bytes = 0;
-    for (const [i, [atMs, rate]] of rates.entries()) {
-      const untilMs = Math.min(toMs, rates[i + 1]?.[0] ?? Number.POSITIVE_INFINITY);
+    let untilMs = toMs;
+    for (let i = rates.length - 1; i >= 0 && untilMs >= fromMs; i--) {
+      const [atMs, rate] = rates[i] as [number, number];
       const ms = untilMs - Math.max(fromMs, atMs);
       // A wire that limits nothing carries anything in no time.
       if (ms >= 0 && rate === Number.POSITIVE_INFINITY) return rate;
       if (ms > 0) bytes += rate * ms;
+      untilMs = Math.min(untilMs, atMs);
     }
     return bytes;
   }

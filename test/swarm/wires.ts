@@ -4,6 +4,7 @@
  * cost others. It reads headers by itself and asks neither channels nor peers.
  */
 import { present } from "../../src/base/assert.ts";
+import { readUint32 } from "../../src/base/bytes.ts";
 import type { Frame, Link } from "../../src/run/host.ts";
 import { Broken } from "./checkers.ts";
 
@@ -147,7 +148,7 @@ function assembled(
   const whole = direction[way] ?? { header: headerIn(present(first, "a first chunk")), bytes: 0 };
   // What a chunk adds to its piece is nobody's to keep.
   whole.bytes += bytesOf(frame) - frame.head.length;
-  const isLast = new DataView(frame.head.buffer, frame.head.byteOffset).getUint32(4, true) === 0;
+  const isLast = readUint32(frame.head, 4) === 0;
   direction[way] = isLast ? null : whole;
   return isLast ? whole : null;
 }
@@ -178,15 +179,13 @@ const chunkMark = 0xffff_ffff;
 const bytesOf = ({ head, body }: Frame): number =>
   body.reduce((sum, { byteLength }) => sum + byteLength, head.length);
 
-const isChunk = ({ head }: Frame): boolean =>
-  new DataView(head.buffer, head.byteOffset).getUint32(0, true) === chunkMark;
+const isChunk = ({ head }: Frame): boolean => readUint32(head, 0) === chunkMark;
 
 const headerOf = (frame: Frame): string | null => (isChunk(frame) ? null : headerIn(frame.head));
 
 /** The JSON at the beginning of a frame. */
 function headerIn(bytes: Uint8Array): string {
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
-  return Buffer.from(bytes.buffer, bytes.byteOffset + 4, length).toString("latin1");
+  return Buffer.from(bytes.buffer, bytes.byteOffset + 4, readUint32(bytes, 0)).toString("latin1");
 }
 
 const typeOf = (header: string): string =>
