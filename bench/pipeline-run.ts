@@ -56,15 +56,21 @@ export async function runScheme(
   return { ...counts, stalls, lostBatches: lostOf(records, times, ready.job.localBatches) };
 }
 
+/** Of the last round, activity may not have been told when the run was left. */
 function lostOf(records: readonly TimedRecord[], times: readonly number[], work: number): number {
-  let [committed, lastMs] = [0, 0];
+  let [committed, lost] = [0, 0];
+  let lastMs: number | null = null;
   for (const { atMs, record } of records) {
     if (record.type !== "round") continue;
-    lastMs = atMs;
+    if (lastMs !== null) lost = backBy(lastMs, times) - committed;
     for (const { steps = work } of record.participants) committed += steps;
+    lastMs = atMs;
   }
-  return times.filter((ms) => ms <= lastMs).length - committed;
+  return lost;
 }
+
+const backBy = (atMs: number, times: readonly number[]): number =>
+  times.filter((ms) => ms <= atMs).length;
 
 function countsOf(
   records: readonly TimedRecord[],

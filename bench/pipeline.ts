@@ -207,7 +207,8 @@ async function compare(
   const conditions = new Conditions(ready, endMs);
   let asked: PlanRequest | null = null;
   const alone = deviceOnly();
-  const deviceOutcome = await runScheme(ready, endMs, {
+  const job = { ...ready.job, localBatches: Math.min(...roundLengths) };
+  const deviceOutcome = await runScheme({ ...ready, job }, endMs, {
     planner: (request) => {
       asked ??= request;
       return alone(request);
