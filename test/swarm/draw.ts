@@ -77,6 +77,8 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
       { learningRate: 0.05, momentum: 0, schedule: "cosine" },
     ]),
     batch: 2 + chance.below(3),
+    // Data of one device may be trained on in a pipeline, whose ways are measured by payloads.
+    planner: devices === 1 && chance.fork("planner").below(2) === 0 ? "pipeline" : "parallel-split",
     rounds: 2 + chance.below(4),
     localBatches: 1 + chance.below(3),
     evaluate: { every: 1 + chance.below(3) },
