@@ -100,6 +100,7 @@ const pipelineSchema = z.strictObject({
   schedule: z._default(z.enum(["window", "1f1b", "gpipe"]), "window"),
   window: z._default(z.nullable(z.int().check(z.nonnegative(), z.maximum(64))), null),
   backward: z._default(z.enum(["stored", "replay"]), "stored"),
+  probe: z._default(z.enum(["blocks", "segments"]), "blocks"),
 });
 
 const jobSchema = z.strictObject({
@@ -116,7 +117,10 @@ const jobSchema = z.strictObject({
   rounds: z._default(positiveInt, 10),
   localBatches: z._default(positiveInt, 10),
   planner: z._default(z.enum(plannerNames as [string, ...string[]]), "parallel-split"),
-  pipeline: z._default(pipelineSchema, { schedule: "window", window: null, backward: "stored" }),
+  pipeline: z._default(pipelineSchema, {
+    ...{ schedule: "window" as const, window: null },
+    ...{ backward: "stored" as const, probe: "blocks" as const },
+  }),
   codec: z._default(
     z.strictObject({
       up: z._default(codecField, "float32"),

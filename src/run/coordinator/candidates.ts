@@ -7,6 +7,7 @@ import type { NodeId } from "../../base/ids.ts";
 import { serversMax } from "../../plan/pipeline.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { PlannerName } from "../../plan/planners.ts";
+import type { Job } from "../job.ts";
 import { bordersOf } from "./introductions.ts";
 import type { WatchedLeg } from "./survey.ts";
 
@@ -46,6 +47,21 @@ export function legsAmong(
   }
   return [...legs.values()];
 }
+
+/** So many blocks tell a server's speed well enough to choose among servers (see docs/pipeline.md). */
+const coarseBlockCount = 4;
+
+/**
+ * On how many coarse blocks a worker is probed; null for segment by segment, as where there is nothing to
+ * choose, and on devices where the job wants it so.
+ */
+export const blocksFor = (
+  { planner, pipeline }: Pick<Job, "planner" | "pipeline">,
+  kind: CandidateNode["kind"],
+): number | null =>
+  !choosing.has(planner) || (kind === "device" && pipeline.probe === "segments")
+    ? null
+    : coarseBlockCount;
 
 /** All that counts of a node. */
 export interface CandidateNode {

@@ -17,6 +17,8 @@ import { type RunStarted, recordVersion } from "../metrics/record.ts";
 import { type TakenData, takenData } from "../taken-data.ts";
 import { encodeFrame } from "../wire/frame.ts";
 import { commonVersion, type Hello, protocolVersions } from "../wire/messages.ts";
+import { blocksFor } from "./candidates.ts";
+import type { RosterRules } from "./roster.ts";
 
 /** Bytes of one int64 label. */
 const labelWidth = 8;
@@ -50,6 +52,15 @@ export class CompiledJob {
       (sum, parameter) => sum + elementCount(parameter.shape),
       0,
     );
+  }
+
+  /** Whom the job has a place for, and how they are probed. */
+  get places(): Omit<RosterRules, "tickets"> {
+    return {
+      takes: this.takes,
+      devices: this.#job.fleet.devices.length,
+      blocksFor: ({ kind }) => blocksFor(this.#job, kind),
+    };
   }
 
   /** Name of the planner that the job asks for. */

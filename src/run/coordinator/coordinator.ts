@@ -75,7 +75,7 @@ export class Coordinator {
     this.#onEnd = onEnd;
     const { job, model, legacy } = options;
     this.#compiled = new CompiledJob(job, model);
-    const { segments, optimizer, takes } = this.#compiled;
+    const { segments, optimizer } = this.#compiled;
     this.#state = new TrainingState(model, segments, optimizer);
     this.#examiner = new Examiner(job, legacy?.past.examinedAt ?? -1);
     this.#keeper = new Keeper({
@@ -91,7 +91,7 @@ export class Coordinator {
       this.#gathering.changed();
       this.#decide();
     });
-    this.#members = new Roster(host, { tickets, takes, devices: job.fleet.devices.length });
+    this.#members = new Roster(host, { tickets, ...this.#compiled.places });
     const { planner = planners[job.planner] } = options;
     const { forecaster = options.planner ? undefined : forecasters[job.planner] } = options;
     const around = { host, members: this.#members, onSurveyed: () => this.#decide() };

@@ -14,6 +14,8 @@ import { admit, type Present, type Refusal, type Tickets } from "./admission.ts"
 import { type Member, newMember, nextToProbe } from "./members.ts";
 
 const probeRepeats = 5;
+/** A few coarse blocks are long enough for fewer to do. */
+const coarseRepeats = 3;
 /** How long a member may take to load its programs. */
 const readyMsMax = 120_000;
 /** How long a probe may take, even on a slow node with a large model. */
@@ -24,6 +26,8 @@ export interface RosterRules {
   readonly takes: TakenData;
   /** Devices that the job has places for. */
   readonly devices: number;
+  /** Coarse blocks that a worker is probed on; null for segment by segment. */
+  blocksFor(hello: Hello): number | null;
 }
 
 export class Roster {
@@ -154,7 +158,9 @@ export class Roster {
       this.#unasked.delete(member);
       member.isProbing = true;
       member.probeStartedMs = this.#host.now();
-      member.channel.send({ type: "probe", repeats: probeRepeats });
+      const blocks = this.#rules.blocksFor(member.hello);
+      const repeats = blocks === null ? probeRepeats : coarseRepeats;
+      member.channel.send({ type: "probe", repeats, blocks });
       this.expect(member, "profile", probeMsMax);
     }
   }

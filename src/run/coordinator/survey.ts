@@ -5,7 +5,7 @@
  * A node sends one payload at a time and hears one, so that they do not slow each other down. Before a
  * round they follow one another without a pause, for a few seconds at most; while training, the payloads on
  * a node's own link take no more than 2 % of its time each way, so each way between two nodes does not
- * either, and ways that carry data are left to the data.
+ * either, and ways that carry data are left to the data where those are enough to measure them.
  */
 import type { NodeId } from "../../base/ids.ts";
 import {
@@ -32,6 +32,10 @@ export interface WatchedLeg extends Leg {
 const surveyMsMax = 3_000;
 /** A link that did not stand yet is asked for again after so long, while a round waits. */
 const againMs = 250;
+/** A way that carries data is left alone for so long after they have measured it. */
+const usedMsMin = 10_000;
+/** A link is made anew with each plan: only who misses so often has none. */
+const missesMax = 3;
 /** Who has not answered by then never will. */
 const answerMsMax = 20_000;
 
@@ -44,6 +48,8 @@ interface Probe {
   underWay: Cancel | null;
   startedMs: number;
   bytes: number;
+  /** Answers in a row that nothing was measured. */
+  misses: number;
   /** Whether it has been asked since it is watched. */
   isTried: boolean;
 }
@@ -93,7 +99,7 @@ export class Survey {
 
   #fresh(leg: WatchedLeg): Probe {
     const state = firstProbeState;
-    const never = { underWay: null, startedMs: 0, bytes: 0, isTried: false };
+    const never = { underWay: null, startedMs: 0, bytes: 0, misses: 0, isTried: false };
     return { leg, state, dueMs: this.#host.now(), ...never };
   }
 
@@ -152,9 +158,8 @@ export class Survey {
       .filter(({ underWay }) => underWay === null)
       .sort((a, b) => a.dueMs - b.dueMs);
     for (const probe of waiting) {
-      // A round is to wait for what has not been tried; afterwards data measure what they pass.
+      // A round waits for what has not been tried, and for nothing else.
       if (probe.isTried === (this.#untilMs !== null)) continue;
-      if (probe.isTried && probe.leg.isUsed) continue;
       const dueMs = this.#dueMs(probe);
       if (dueMs <= now) this.#send(probe);
       else nextMs = Math.min(nextMs, dueMs);
@@ -169,7 +174,9 @@ export class Survey {
       if (underWay !== null && spoils(leg, other)) return Infinity;
     }
     if (this.#untilMs !== null) return dueMs;
-    return Math.max(dueMs, ...wiresOf(leg).map((wire) => this.#freeAtMs.get(wire) ?? 0));
+    // Data measure what they pass, unless they are too few.
+    const knownMs = leg.isUsed ? (this.#ways.rate(leg)?.atMs ?? 0) + usedMsMin : 0;
+    return Math.max(dueMs, knownMs, ...wiresOf(leg).map((wire) => this.#freeAtMs.get(wire) ?? 0));
   }
 
   #send(probe: Probe): void {
@@ -203,6 +210,8 @@ export class Survey {
     // A link that does not stand may do so in a moment; a round waits for that only at first.
     const isEarly = this.#untilMs !== null && now < this.#untilMs - surveyMsMax / 2;
     probe.isTried ||= bytesPerMs !== null || !isEarly;
+    probe.misses = bytesPerMs === null ? probe.misses + 1 : 0;
+    if (probe.misses >= missesMax) this.#ways.lost(probe.leg);
     if (bytesPerMs === null) {
       probe.dueMs = now + (probe.isTried ? probe.state.periodMs : againMs);
     } else {

@@ -97,9 +97,13 @@ export class Ways {
     }
   }
 
-  /** A payload has shown what one direction of a way achieves; nothing where there is no link. */
+  /** Two nodes have no link of their own any more: what passes goes through the coordinator. */
+  lost({ from, to }: Leg): void {
+    if (from !== null && to !== null) this.#straight.get(from)?.delete(to);
+  }
+
+  /** A payload has shown what one direction of a way achieves, if it has. */
   measured({ from, to }: Leg, { bytesPerMs, latencyMs }: MeasuredLink, nowMs: number): void {
-    if (from !== null && to !== null && latencyMs === null) this.#straight.get(from)?.delete(to);
     if (bytesPerMs === null) return;
     const direction = this.#direction({ from, to });
     direction.latencyMs = latencyMs;

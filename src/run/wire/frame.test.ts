@@ -56,7 +56,7 @@ describe("frames (W2)", () => {
   });
 
   it("refuse a message that belongs to the other side", () => {
-    const frame = encodeFrame({ type: "probe", repeats: 3 });
+    const frame = encodeFrame({ type: "probe", blocks: null, repeats: 3 });
     expect(decodeCoordinatorFrame(frame).message.type).toBe("probe");
     expect(() => decodeWorkerFrame(frame)).toThrow(/"probe"/);
   });

@@ -272,7 +272,12 @@ const refuse = z.strictObject({
   reason: z.enum(refusalReasons),
   text,
 });
-const probe = z.strictObject({ type: z.literal("probe"), repeats: z.int().check(z.positive()) });
+const probe = z.strictObject({
+  type: z.literal("probe"),
+  repeats: z.int().check(z.positive()),
+  /** Measures so many blocks of consecutive segments; each segment by itself where null. */
+  blocks: z.nullable(z.int().check(z.positive())),
+});
 /** Asks a worker to send a payload to another one straight, or to the coordinator. */
 const measure = z.strictObject({
   type: z.literal("measure"),
@@ -422,6 +427,7 @@ export type ProgressMessage = Immutable<z.infer<typeof progress>>;
 export type CurtailedMessage = Immutable<z.infer<typeof curtailed>>;
 export type RejectMessage = Immutable<z.infer<typeof reject>>;
 export type EvaluationMessage = Immutable<z.infer<typeof evaluation>>;
+export type ProbeMessage = Immutable<z.infer<typeof probe>>;
 export type MeasureMessage = Immutable<z.infer<typeof measure>>;
 export type PayloadMessage = Immutable<z.infer<typeof payload>>;
 export type MeasuredMessage = Immutable<z.infer<typeof measured>>;

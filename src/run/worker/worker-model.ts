@@ -12,7 +12,7 @@ import {
   type StagePrograms,
   stagePrograms,
 } from "../../compile/program.ts";
-import type { Segment } from "../../compile/segment.ts";
+import type { Segment, SegmentCost } from "../../compile/segment.ts";
 import { specialize } from "../../compile/specialize.ts";
 import { type TrainingModel, trainingModel } from "../../compile/training-model.ts";
 import { borderFrameBytesMax } from "../frame-limits.ts";
@@ -23,7 +23,7 @@ export class WorkerModel {
   readonly #model: TrainingModel;
   readonly #job: JobSpec;
   readonly #stages = new Map<string, StagePrograms>();
-  #borderFrameBytesMax: number | null = null;
+  #costs: readonly SegmentCost[] | null = null;
 
   /** @throws ModelError when the structure cannot be read or trained. */
   constructor(structure: Uint8Array, job: JobSpec) {
@@ -38,10 +38,7 @@ export class WorkerModel {
 
   /** Largest frame, in bytes, that crosses a border of this model. */
   get borderFrameBytesMax(): number {
-    this.#borderFrameBytesMax ??= borderFrameBytesMax(
-      segmentCosts(this.#model.graph, this.segments, this.#job),
-    );
-    return this.#borderFrameBytesMax;
+    return borderFrameBytesMax(this.costs);
   }
 
   /**
@@ -70,6 +67,12 @@ export class WorkerModel {
   get trained(): ReadonlySet<string> {
     const parameters = this.segments.flatMap((segment) => segment.parameters);
     return new Set(parameters.filter(isTrained).map(({ name }) => name));
+  }
+
+  /** What the segments cost. */
+  get costs(): readonly SegmentCost[] {
+    this.#costs ??= segmentCosts(this.#model.graph, this.segments, this.#job);
+    return this.#costs;
   }
 
   /** One stage per segment, for the probe. */

@@ -16,8 +16,8 @@ import { ModelError, PlanError } from "../../base/errors.ts";
 import { type NodeId, nodeId } from "../../base/ids.ts";
 import { checkPlan } from "../../plan/check.ts";
 import { linkRate } from "../../plan/link-rate.ts";
-import type { Plan } from "../../plan/plan.ts";
-import type { Cancel, Host, Link, PeerAddress } from "../host.ts";
+import type { Plan, Profile } from "../../plan/plan.ts";
+import type { Cancel, Done, Host, Link, PeerAddress } from "../host.ts";
 import { Timeline } from "../metrics/timeline.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeCoordinatorFrame, type Tensors } from "../wire/frame.ts";
@@ -31,6 +31,7 @@ import {
   type JobSpec,
   type MeasureMessage,
   type Message,
+  type ProbeMessage,
   protocolVersions,
   type RefusalReason,
   type StopReason,
@@ -38,6 +39,7 @@ import {
 } from "../wire/messages.ts";
 import { Pace } from "../wire/pace.ts";
 import { isPayload, type MeasuredLink, sendPayload } from "../wire/payload.ts";
+import { probeBlocks } from "./coarse-probe.ts";
 import { Evaluator } from "./evaluator.ts";
 import { Neighbours } from "./neighbours.ts";
 import { probe } from "./prober.ts";
@@ -238,7 +240,7 @@ export class Worker {
         this.#end = { reason: "refused", text: message.text, refusal: message.reason };
         return this.#channel.close(message.text);
       case "probe":
-        return this.#probe(message.repeats);
+        return this.#probe(message);
       case "plan":
         return this.#adopt(message.plan as Plan, message.introductions);
       case "measure":
@@ -316,16 +318,20 @@ export class Worker {
     this.#owner.onEvent({ type: "welcomed", run });
   }
 
-  #probe(repeats: number): void {
+  #probe({ repeats, blocks }: ProbeMessage): void {
     const model = present(this.#model, "a model to probe");
     this.#probing?.();
-    this.#probing = probe(this.#host, model.probePrograms(), repeats, (outcome) => {
+    const done: Done<Profile> = (outcome) => {
       if (this.#end !== null) return;
       if (!outcome.ok) return this.#fail(`the probe failed: ${outcome.error}`);
       this.#processor.setProfile(outcome.value);
       const segments = outcome.value.segments.map((time) => ({ ...time }));
       this.#send({ type: "profile", profile: { ...outcome.value, segments } });
-    });
+    };
+    this.#probing =
+      blocks === null
+        ? probe(this.#host, model.probePrograms(), repeats, done)
+        : probeBlocks(this.#host, model, { count: blocks, repeats }, done);
   }
 
   /** Takes over a plan: drops every stage of the old one, loads the new one's programs. */
