@@ -82,7 +82,7 @@ function moveMs(
   to: { readonly plan: Plan; readonly forecast: Forecasted; readonly request: PlanRequest },
 ): number {
   const bubbleMs = ({ latencyMs, periodMs }: Forecasted): number => latencyMs - periodMs;
-  const emptyMs = left === null ? 0 : bubbleMs(left);
+  const emptyMs = left === null ? 0 : bubbleMs(left) + left.homeMs;
   const { fleet, segments } = to.request;
   const travelMs = to.plan.copies.map((copy) => {
     let bytes = 0;
@@ -97,14 +97,9 @@ function moveMs(
   return Math.max(0, ...travelMs) + emptyMs + bubbleMs(to.forecast);
 }
 
-/** The rate between a server and the node that holds the data, where the coordinator runs. */
-function rateTo(node: NodeId, { nodes, links }: Fleet): number {
-  const holder = nodes.find(({ samples }) => samples > 0)?.id;
-  const link = links.find(({ from, to }) =>
-    from === node ? to === holder : to === node && from === holder,
-  );
-  return link?.thereBytesPerMs ?? Number.POSITIVE_INFINITY;
-}
+/** The rate between the coordinator, in the core of the network, and a node: its cell's line carries it. */
+const rateTo = (node: NodeId, { nodes }: Fleet): number =>
+  nodes.find(({ id }) => id === node)?.ceilingBytesPerMs ?? Number.POSITIVE_INFINITY;
 
 /** The best pipeline for a run of which the beginning does not count. */
 export const longRunPlan = (request: PlanRequest): Plan =>

@@ -125,7 +125,6 @@ export function drawMobility(mobility: Mobility, set: MobilitySet, seed: number)
   }));
   return {
     fleet: {
-      coordinator: device,
       nodes: [
         {
           name: device,
