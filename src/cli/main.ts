@@ -96,6 +96,7 @@ function addRuns(root: Command): void {
     .option("--state <dir>", "folder of the own certificates (default: ~/.config/edgeloom)")
     .option("--token-days <n>", "days for which join links hold", positive, defaultTokenDays)
     .option("--patience <s>", "how long to wait where too few nodes are left", positive, 600)
+    .option("--duty <share>", "share of one core for the edge server in this process", duty, 1)
     .option("--runs <dir>", "folder for runs", "runs")
     .option("--json", "print one JSON object as the last line")
     .addOption(

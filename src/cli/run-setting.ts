@@ -18,6 +18,8 @@ const setting = z.discriminatedUnion("command", [
     port: z.nullable(z.number()),
     tokenDays: z.number(),
     patienceMs: z.number(),
+    /** Absent in runs of older versions: a whole core. */
+    duty: z.optional(z.number()),
     reach: z.object({
       host: z.optional(z.string()),
       names: z.optional(z.array(z.string())),

@@ -12,6 +12,8 @@ export interface OwnWorkerOptions {
   readonly name: string;
   readonly kind: "device" | "edge";
   readonly token: string;
+  /** Share of one core's time that it may use; a whole one where absent. */
+  readonly duty?: number;
   readonly engine: Engine;
   readonly train: SampleSource | null;
   readonly test: SampleSource | null;
@@ -29,7 +31,7 @@ export function startOwnWorker(
   options: OwnWorkerOptions,
   reject: (error: InputError) => void,
 ): void {
-  const { name, kind, token, engine, train, test, door = null } = options;
+  const { name, kind, token, duty = 1, engine, train, test, door = null } = options;
   const [near, far] = localLinks();
   coordinator.accept(far);
   const worker = new Worker(
@@ -41,7 +43,7 @@ export function startOwnWorker(
       token,
       instance: name,
       machine: machineName(),
-      duty: 1,
+      duty,
       memoryBytes: null,
       ceilingBytesPerMs: null,
       address: door?.address ?? null,

@@ -38,6 +38,8 @@ export interface ServeOptions {
   /** Held-out data for the edge server's evaluations; null leaves them out. */
   readonly test: SampleSource | null;
   readonly engine: Engine;
+  /** Share of one core's time that the server's own edge server may use; a whole one where absent. */
+  readonly duty?: number;
   /** Exactly this port, or null for the first free one from {@link defaultPort}. */
   readonly port: number | null;
   /** From where it can be reached; from this machine alone where absent. */
@@ -95,7 +97,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
 }
 
 async function open(options: ServeOptions): Promise<Serving> {
-  const { job, folder, engine, startedAt } = options;
+  const { job, folder, engine, duty = 1, startedAt } = options;
   const { run, log, path, journal, earlier } = folder;
   const access = await accessOf(options);
   const hub = new ObserverHub({
@@ -136,7 +138,7 @@ async function open(options: ServeOptions): Promise<Serving> {
   }
   startOwnWorker(
     coordinator,
-    { name: "edge", kind: "edge", token, engine, train: null, test: options.test, door },
+    { name: "edge", kind: "edge", token, duty, engine, train: null, test: options.test, door },
     reject,
   );
   const closed = ended

@@ -22,6 +22,8 @@ type Way = Pick<ChainPlan, "schedule" | "window"> & {
   readonly forecaster?: Forecaster;
   /** How slow all nodes are; 1 where absent. */
   readonly slowness?: number;
+  /** How long an update of a segment takes; a tenth of a millisecond where absent. */
+  readonly updateMs?: number;
 };
 
 /** The first segments on the device, the next on one server, the last on another. */
@@ -75,7 +77,10 @@ async function train(way: Way, change: object = {}, faults: readonly SimFault[] 
     ...change,
   });
   const [edge, device] = smallFleet(job);
-  const server = { ...present(edge, "an edge"), latencyMs: 3 };
+  const { profile, ...rest } = present(edge, "an edge");
+  const { updateMs = profile.segments[0]?.updateMs ?? 0 } = way;
+  const segments = profile.segments.map((time) => ({ ...time, updateMs }));
+  const server = { ...rest, profile: { ...profile, segments }, latencyMs: 3 };
   const nodes = [
     present(device, "a device"),
     { ...server, name: "near" },
@@ -169,6 +174,15 @@ describe("a pipeline over three nodes", () => {
         expect(passes.map(underWayMost)[0]).toBe(Math.min(window + 1, 6));
         expect(passes.map(underWayMost)[2]).toBe(0);
       }
+    }
+  });
+
+  test("takes the next batch before an update that follows a gradient is done", async () => {
+    const change = { optimizer: { learningRate: 0.05, momentum: 0.9 } };
+    for (const schedule of ["serial", "window"] as const) {
+      const window = schedule === "serial" ? 0 : 1;
+      const { rounds } = await train({ schedule, window, updateMs: 40 }, change);
+      expect(rounds).toHaveLength(4);
     }
   });
 

@@ -43,10 +43,11 @@ export async function resumeRun(run: string, flags: ResumeFlags): Promise<void> 
       const samples = loadTraining(job.data, jobFolder);
       await trainIn({ ...begun, samples, threads: setting.threads });
     } else {
-      const { tokenDays, patienceMs } = setting;
+      const { tokenDays, patienceMs, duty = 1 } = setting;
       // Only what is there: JSON has no other absence.
       const reach = setting.reach as ReachOptions;
-      await serveIn({ ...begun, reach, tokenDays, patienceMs, port: flags.port ?? setting.port });
+      const port = flags.port ?? setting.port;
+      await serveIn({ ...begun, reach, tokenDays, patienceMs, duty, port });
     }
   } finally {
     folder.journal.close();

@@ -29,6 +29,8 @@ export interface ServeFlags {
   readonly tokenDays: number;
   /** Seconds. */
   readonly patience: number;
+  /** Of the server's own edge server. */
+  readonly duty: number;
   readonly runs: string;
   readonly json?: true;
   /** Unix time from which the run's time counts; the start of this process where absent. */
@@ -63,6 +65,8 @@ export interface ServeInput extends RunInput {
   readonly reach: ReachOptions;
   readonly tokenDays: number;
   readonly patienceMs: number;
+  /** Of the server's own edge server. */
+  readonly duty: number;
 }
 
 export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
@@ -80,14 +84,15 @@ export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
     reach: reachOf(flags),
     tokenDays: flags.tokenDays,
     patienceMs: 1000 * flags.patience,
+    duty: flags.duty,
     ...(flags.json === undefined ? {} : { json: flags.json }),
   });
 }
 
 /** Serves a run in its folder until it ends. */
 export async function serveIn(input: ServeInput): Promise<void> {
-  const { job, folder, model, test, startedAt, command, port, reach, tokenDays, patienceMs } =
-    input;
+  const { job, folder, model, test, startedAt, command, port, reach } = input;
+  const { tokenDays, patienceMs, duty } = input;
   // A run that begins says how before it does; one that goes on has said so, and may fail to.
   if (folder.earlier === null) keepSetting(folder, settingOn(input, port));
   const reporter = new RunReporter();
@@ -99,6 +104,7 @@ export async function serveIn(input: ServeInput): Promise<void> {
     folder,
     test,
     engine: new NativeEngine({ threads: 1 }),
+    duty,
     port,
     reach,
     tokenDays,
@@ -130,9 +136,9 @@ export async function serveIn(input: ServeInput): Promise<void> {
 
 /** How the run is served, at a port. */
 function settingOn(input: ServeInput, port: number | null): RunSetting {
-  const { jobFolder, startedAt, reach, tokenDays, patienceMs } = input;
+  const { jobFolder, startedAt, reach, tokenDays, patienceMs, duty } = input;
   const names = [...(reach.names ?? [])];
-  const serving = { port, tokenDays, patienceMs, reach: { ...reach, names } };
+  const serving = { port, tokenDays, patienceMs, duty, reach: { ...reach, names } };
   return { command: "serve", jobFolder, startedAt, ...serving };
 }
 
@@ -162,5 +168,9 @@ function announce(job: Job, serving: Serving, folder: string): void {
   });
   const names = job.fleet.devices.map(({ name }) => name);
   sayJoinLinks(serving, names);
+  if (job.planner === "pipeline") {
+    say("More edge servers may join at any time; a join line for one:");
+    say(`  edgeloom tokens ${folder} --add edge`);
+  }
   say();
 }

@@ -410,6 +410,7 @@ export class Coordinator {
     const outcome = this.#rounds.advance();
     if (outcome.kind === "empty") {
       if (outcome.isHopeless) this.#finish({ reason: "failed", text: outcome.problem });
+      else if (this.#planning.canDoWithout) this.#makePlan();
       else this.#cannotGoOn(outcome.problem);
     } else if (outcome.kind === "complete") this.#commit(outcome.record, outcome.merged);
     return false;

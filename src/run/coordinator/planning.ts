@@ -96,6 +96,18 @@ export class Planning {
     });
   }
 
+  /**
+   * Whether others can take over from nodes of the plan in force that are gone, because everybody
+   * is still there who holds the data that it trains on.
+   */
+  get canDoWithout(): boolean {
+    const chains = this.#plan?.chains ?? [];
+    const hasSources = chains.every(({ source }) => this.#members.has(source));
+    return (
+      this.#outdated !== null && hasSources && typeof this.#tryPlan(this.#request()) !== "string"
+    );
+  }
+
   /** What a node was sent of the plan in force: all that concerns it. */
   partOf(node: NodeId): Plan {
     return present(this.#partOf, "a plan in force")(node);

@@ -73,6 +73,8 @@ export class StageRunner {
   /** Passes done each way. */
   #forward = 0;
   #backward = 0;
+  /** Batches whose gradients have left, before the update that makes their pass whole. */
+  #returned = 0;
   #isDrawing = false;
   #isBusy = false;
   #isGoingForward = false;
@@ -138,7 +140,7 @@ export class StageRunner {
   /** A feature from the stage before, with labels. A message of another round or step is void. */
   onFeature(message: FeatureMessage, tensors: Tensors): void {
     const { step } = message;
-    const isAhead = step >= this.#backward + this.#order.sourceCapacity;
+    const isAhead = step >= this.#returned + this.#order.sourceCapacity;
     if (!this.#isOfRound(message) || step < this.#forward || isAhead) return;
     if (this.#features.has(step)) return;
     const program = this.#setup.programs.step ?? this.#setup.programs.forward;
@@ -286,6 +288,7 @@ export class StageRunner {
   /** Lets the stage before go on, also where nothing there is trained, and moves the parameters. */
   #wentBack(step: number, answer: EngineAnswer | null, ports: readonly Port[]): void {
     const { upstream, codecs, programs, job, tensors } = this.#setup;
+    this.#returned = step + 1;
     if (upstream !== null) {
       const out = answer === null ? new Map() : encodeBorder(codecs.gradientOut, answer, ports);
       this.#pass("gradient", { to: upstream, hop: -1, step }, out);
@@ -441,15 +444,8 @@ export class StageRunner {
   /** Gives up the chain, because of what came along it; the node and its other chains go on. */
   #reject({ reason, text }: Rejection): void {
     this.#isAbandoned = true;
-    const chain = this.#setup.chain.id;
-    this.#around.send({
-      type: "reject",
-      term: this.#term,
-      round: this.round,
-      chain,
-      reason,
-      text,
-    });
+    const [term, round, chain] = [this.#term, this.round, this.#setup.chain.id];
+    this.#around.send({ type: "reject", term, round, chain, reason, text });
   }
 
   #pass(

@@ -1,0 +1,89 @@
+/** Pipelines over real processes: a device with the data, and edge servers that come and go. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { evaluate, loadHeldOutPath, type Model } from "../../src/nodejs.ts";
+import { PipelineRun, unstale } from "./pipeline-run.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "edgeloom-pipeline-"));
+const open: PipelineRun[] = [];
+afterEach(() => {
+  for (const run of open.splice(0)) run.end();
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function begin(name: string): Promise<PipelineRun> {
+  const run = new PipelineRun(folder, name);
+  open.push(run);
+  await run.join();
+  return run;
+}
+
+/** The run has finished with all its rounds, none of which lacks a batch that was begun. */
+async function expectWhole(run: PipelineRun): Promise<void> {
+  const { code, stderr } = await run.server.finished;
+  expect(code, stderr).toBe(0);
+  expect(stderr).toBe("");
+  const rounds = run.of("round");
+  expect(rounds.map(({ round }) => round)).toEqual(Array.from(Array(run.job.rounds).keys()));
+  expect(rounds.flatMap(({ dropped }) => dropped)).toEqual([]);
+  for (const { participants } of rounds) expect(participants).toHaveLength(1);
+}
+
+async function expectReplayed(run: PipelineRun): Promise<void> {
+  const expected = await run.replayed();
+  expect(run.saved.size).toBe(10);
+  for (const [name, { data }] of run.saved) expect(data, name).toEqual(expected.get(name)?.data);
+}
+
+async function accuracyOf(model: Model): Promise<number> {
+  const { correct, samples } = await evaluate({ model, test: loadHeldOutPath("mnist") });
+  return (correct ?? 0) / samples;
+}
+
+describe("a pipeline over a device and two edge processes", () => {
+  it("learns as one process does, and gives the weights of its replay bit for bit", async () => {
+    const run = await begin("whole");
+    await expectWhole(run);
+    const [{ plan } = { plan: null }] = run.of("planned");
+    expect(plan?.chains[0]).toMatchObject({ schedule: "window", source: "phone" });
+    expect(plan?.chains[0]?.window).toBeGreaterThan(0);
+    expect(plan?.copies.map(({ node }) => node).sort()).toEqual(["edge-1", "edge-2", "phone"]);
+    const straight = run.of("round").map(({ nodes }) => {
+      return nodes.find(({ node }) => node === "edge-1")?.bytesStraight ?? 0;
+    });
+    expect(Math.max(...straight)).toBeGreaterThan(100_000);
+    await expectReplayed(run);
+    const alone = await run.replayed(unstale(run.records));
+    const own = await accuracyOf({ ...run.model, weights: run.saved });
+    expect(own).toBeGreaterThan(0.9);
+    expect(own).toBeGreaterThan((await accuracyOf({ ...run.model, weights: alone })) - 0.005);
+  });
+
+  it("goes on where an edge process is killed in the middle of a round", async () => {
+    const run = await begin("killed");
+    const victim = await run.midRound(2);
+    run.processes.get(victim)?.child.kill("SIGKILL");
+    await expectWhole(run);
+    expect(run.of("left").map(({ name }) => name)).toEqual([victim]);
+    const { plan } = run.of("planned").at(-1) ?? { plan: null };
+    expect(plan?.copies.map(({ node }) => node)).not.toContain(victim);
+    // Nobody waits for a server to come back where others can take over.
+    expect(run.of("waiting")).toEqual([]);
+    await expectReplayed(run);
+  });
+
+  it("loses no batch to an edge process that is told to stop", async () => {
+    const run = await begin("stopped");
+    const victim = await run.midRound(2);
+    const process = run.processes.get(victim);
+    process?.child.kill("SIGTERM");
+    expect((await process?.finished)?.stdout).toMatch(/finishing the round/);
+    await expectWhole(run);
+    expect(run.of("left").map(({ reason }) => reason)).toEqual([
+      "it gave notice, and its work is done",
+    ]);
+    await expectReplayed(run);
+  });
+});
