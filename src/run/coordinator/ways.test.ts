@@ -57,6 +57,21 @@ describe("ways between nodes", () => {
     expect(ways.links([a, b, c])).toEqual([]);
   });
 
+  it("are planned with half of a rate that falls to it in the time that a move takes", () => {
+    const rateAfter = (fall: number): number | null | undefined => {
+      const ways = new Ways();
+      for (let i = 0; i < 10; i++) {
+        const rate = 1000 - fall * i + (i % 2);
+        tell(ways, a, { straight: towards(b, rate, 2, (i + 1) * MB), atMs: 1000 * i });
+      }
+      return ways.links([a, b])[0]?.thereBytesPerMs;
+    };
+    expect(rateAfter(0)).toBe(1001);
+    expect(rateAfter(90)).toBe((1000 - 9 * 90 + 1) / 2);
+    // At this pace it takes a minute to come down to half.
+    expect(rateAfter(8)).toBe(1000 - 9 * 8 + 1);
+  });
+
   it("are as fast straight as each end achieves, whichever of the two is asked for first", () => {
     const ways = new Ways();
     tell(ways, a, { straight: towards(b, 100, 3) });

@@ -11,6 +11,7 @@
  * than that, however fast its link is.
  */
 import type { NodeId } from "../../base/ids.ts";
+import { handOverMs } from "../../plan/hand-over.ts";
 import type { FleetLink, FleetNode } from "../../plan/plan.ts";
 import type { MeasuredLink } from "../wire/payload.ts";
 
@@ -47,12 +48,26 @@ export interface HomeLink {
 
 /** One direction: what was measured, and how much had passed by then. */
 class Direction {
-  #rate: Rate | null = null;
+  readonly #rates: Rate[] = [];
   #bytes = 0;
   latencyMs: number | null = null;
 
   get rate(): Rate | null {
-    return this.#rate;
+    return this.#rates.at(-1) ?? null;
+  }
+
+  /**
+   * What to plan with: the newest rate, or half of it where the trend says that it will have come down
+   * to that by the time that a move takes.
+   */
+  get expected(): Rate | null {
+    const { rate } = this;
+    if (rate === null) return null;
+    const halfBytesPerMs = rate.bytesPerMs / 2;
+    const untilMs = handOverMs(this.#rates, halfBytesPerMs);
+    return untilMs !== null && untilMs <= foreseenMs
+      ? { ...rate, bytesPerMs: halfBytesPerMs }
+      : rate;
   }
 
   /**
@@ -62,14 +77,20 @@ class Direction {
   take(bytesPerMs: number | null, bytes: number, nowMs: number): void {
     if (bytesPerMs === null || bytes - this.#bytes < newsBytesMin) return;
     this.#bytes = bytes;
-    this.#rate = { bytesPerMs, atMs: nowMs };
+    this.measured(bytesPerMs, nowMs);
   }
 
   /** Takes a measurement that was asked for. */
   measured(bytesPerMs: number, nowMs: number): void {
-    this.#rate = { bytesPerMs, atMs: nowMs };
+    this.#rates.push({ bytesPerMs, atMs: nowMs });
+    if (this.#rates.length > trendSamples) this.#rates.shift();
   }
 }
+
+/** Samples of a rate that its trend is read from. */
+const trendSamples = 12;
+/** How far ahead plans look: about as long as a move takes. */
+const foreseenMs = 10_000;
 
 /** So much has to pass before a rate is measured anew: heartbeats measure none. */
 const newsBytesMin = 32 * 1024;
@@ -173,7 +194,7 @@ export class Ways {
   #straightLink({ id: from }: FleetNode, { id: to }: FleetNode): FleetLink | null {
     const there = this.#straight.get(from)?.get(to);
     const back = this.#straight.get(to)?.get(from);
-    const rates = bothWays(there?.rate ?? null, back?.rate ?? null);
+    const rates = bothWays(there?.expected ?? null, back?.expected ?? null);
     if (rates === null) return null;
     const latencyMs = Math.min(there?.latencyMs ?? Infinity, back?.latencyMs ?? Infinity);
     return { from, to, ...rates, latencyMs: Number.isFinite(latencyMs) ? latencyMs : 0 };
