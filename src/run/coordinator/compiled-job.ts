@@ -97,11 +97,6 @@ export class CompiledJob {
     );
   }
 
-  /** Batches that a chain trains after so many rounds. */
-  batchesAfter(rounds: number): number {
-    return Math.max(0, this.#job.rounds - rounds) * this.#job.localBatches;
-  }
-
   /** What the time of passes depends on beside the node. */
   get passes(): { readonly accumulate: number; readonly recompute: boolean } {
     return { accumulate: this.optimizer.accumulate, recompute: this.#job.recompute };

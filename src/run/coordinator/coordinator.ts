@@ -19,7 +19,6 @@ import type { Plan, Profile } from "../../plan/plan.ts";
 import { forecasters, planners } from "../../plan/planners.ts";
 import type { Frame, Host, Link } from "../host.ts";
 import type { RoundCommitted, RunRecord } from "../metrics/record.ts";
-import { learningRateAt } from "../schedule.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeWorkerFrame } from "../wire/frame.ts";
 import type { Hello, RefusalReason, WorkerMessage } from "../wire/messages.ts";
@@ -33,6 +32,7 @@ import { type Decision, noJournal } from "./journal.ts";
 import { Keeper } from "./keeper.ts";
 import { activityOf, joined, latencyOf, type Member, watchMember } from "./members.ts";
 import { Planning } from "./planning.ts";
+import { Progress } from "./progress.ts";
 import { Roster } from "./roster.ts";
 import { Rounds } from "./rounds.ts";
 import { TrainingState } from "./training-state.ts";
@@ -62,8 +62,7 @@ export class Coordinator {
   readonly #planning: Planning;
   readonly #rounds: Rounds;
   #phase: Phase = { kind: "gathering" };
-  /** Rounds committed so far; also the number of the next one. */
-  #committed = 0;
+  readonly #progress: Progress;
   /** The end that has been decided on, once what is being written is written. */
   #wanted: CoordinatorEnd | null = null;
   #isWatched = false;
@@ -77,6 +76,7 @@ export class Coordinator {
     this.#compiled = new CompiledJob(job, model);
     const { segments, optimizer } = this.#compiled;
     this.#state = new TrainingState(model, segments, optimizer);
+    this.#progress = new Progress(job, legacy?.past);
     this.#examiner = new Examiner(job, legacy?.past.examinedAt ?? -1);
     this.#keeper = new Keeper({
       store: host.store,
@@ -105,7 +105,6 @@ export class Coordinator {
 
   #resume({ past, tensors }: Legacy): void {
     this.#state.update(tensors);
-    this.#committed = past.committed;
     if (past.end?.reason === "finished") return this.#part(past.end);
     this.#planning.resume(past.term, past.plan);
     const reason = past.loss ?? "the coordinator was started again";
@@ -248,7 +247,7 @@ export class Coordinator {
 
   /** What rounds show may make another plan the better one: then the round under way ends early. */
   #reconsider(): void {
-    const isOver = this.#planning.reconsider(this.#host.now(), this.#committed);
+    const isOver = this.#planning.reconsider(this.#host.now(), this.#progress.batchesLeft);
     if (isOver && this.#phase.kind === "round") this.#rounds.curtail(null);
   }
 
@@ -273,7 +272,7 @@ export class Coordinator {
     // After the end everybody leaves, as told.
     if (this.#phase.kind === "ending") return this.#decide();
     const { name } = member.hello;
-    const round = this.#rounds.left(member, reason) ?? (this.#committed || null);
+    const round = this.#rounds.left(member, reason) ?? (this.#progress.committed || null);
     this.#record({ type: "left", node: member.id, name, reason, round });
     if (this.#planning.plan === null) this.#leftEarly(member);
     this.#planning.outdate(`${name} left`);
@@ -364,7 +363,7 @@ export class Coordinator {
 
   #makePlan(): boolean {
     for (const member of this.#members) if (member.isLeaving) this.#release(member);
-    const decision = this.#planning.make(this.#committed);
+    const decision = this.#planning.make(this.#progress.committed);
     if (typeof decision === "string") this.#cannotGoOn(`no plan: ${decision}`);
     else this.#write(decision, () => this.#adopt(decision.plan));
     return false;
@@ -391,16 +390,16 @@ export class Coordinator {
     if (this.#planning.isDue) return this.#makePlan();
     if (!this.#members.isReady) return false;
     if (!this.#planning.isSurveyed()) return this.#planning.isDue;
-    if (this.#examiner.isDue(this.#committed)) return this.#startEvaluation();
+    if (this.#examiner.isDue(this.#progress)) return this.#startEvaluation();
     if (this.#isDone) {
       this.#finish(this.#done);
       return false;
     }
-    const learningRate = learningRateAt(this.#options.job, this.#committed);
+    const { committed: number, learningRate } = this.#progress;
     const plan = present(this.#planning.plan, "a plan");
     const broken = plan.chains.filter((chain) => !this.#planning.isWhole(chain));
     const partOf = (node: NodeId): Plan => this.#planning.partOf(node);
-    this.#rounds.begin({ plan, broken, partOf }, { number: this.#committed, learningRate });
+    this.#rounds.begin({ plan, broken, partOf }, { number, learningRate });
     this.#planning.begun();
     this.#phase = { kind: "round" };
     return true;
@@ -419,8 +418,8 @@ export class Coordinator {
   #commit(record: RoundCommitted, merged: ReadonlyMap<string, Tensor>): void {
     const act = (): void => {
       this.#state.update(merged);
-      this.#committed++;
-      this.#keeper.saveWeights(this.#committed, false);
+      this.#progress.add(record);
+      this.#keeper.saveWeights(this.#progress.committed, false);
       this.#phase = { kind: "planned" };
       this.#reconsider();
     };
@@ -430,8 +429,8 @@ export class Coordinator {
   // -- Evaluation and the end.
 
   #startEvaluation(): boolean {
-    const isFinal = this.#committed === this.#options.job.rounds;
-    const judge = this.#examiner.ask(this.#members, this.#committed, this.#state.parameters());
+    const { isOver: isFinal } = this.#progress;
+    const judge = this.#examiner.ask(this.#members, this.#progress, this.#state.parameters());
     if (judge !== null) {
       this.#members.expect(judge, "evaluation", evaluationMsMax);
       this.#phase = { kind: "evaluating", isFinal };
@@ -440,14 +439,13 @@ export class Coordinator {
     return true;
   }
 
-  /** Whether every round is committed, and measured where it can be. */
+  /** Whether everything is trained, and measured where it can be. */
   get #isDone(): boolean {
-    const isCommitted = this.#committed >= this.#options.job.rounds;
-    return isCommitted && !this.#examiner.isDue(this.#committed);
+    return this.#progress.isOver && !this.#examiner.isDue(this.#progress);
   }
 
   get #done(): CoordinatorEnd {
-    return { reason: "finished", text: `${this.#committed} rounds` };
+    return { reason: "finished", text: `${this.#progress.committed} rounds` };
   }
 
   #takeEvaluation(isFinal: boolean): boolean {
@@ -485,7 +483,7 @@ export class Coordinator {
       lingers: past !== undefined && this.#members.size === 0,
       host: this.#host,
       keeper: this.#keeper,
-      rounds: this.#committed,
+      rounds: this.#progress.committed,
       channels: () => [...[...this.#members].map(({ channel }) => channel), ...this.#visitors],
       areGone: () => this.#members.size + this.#visitors.size === 0,
       onEnd: this.#onEnd,

@@ -5,6 +5,7 @@ import type { Job } from "../job.ts";
 import type { Evaluated } from "../metrics/record.ts";
 import type { EvaluationMessage } from "../wire/messages.ts";
 import type { Member } from "./members.ts";
+import type { Progress } from "./progress.ts";
 
 /** How long an evaluation may take, even on a slow node with a large model. */
 export const evaluationMsMax = 600_000;
@@ -23,23 +24,22 @@ export class Examiner {
   }
 
   /** Due at the asked interval and after the last round, once each. */
-  isDue(committed: number): boolean {
-    const { rounds, evaluate } = this.#job;
+  isDue({ committed, isOver }: Pick<Progress, "committed" | "isOver">): boolean {
     if (this.#askedAt === committed) return false;
-    return committed === rounds || (committed > 0 && committed % evaluate.every === 0);
+    return isOver || (committed > 0 && committed % this.#job.evaluate.every === 0);
   }
 
   /** Asks the first member that holds held-out data, and says whom; null where nobody does. */
   ask(
     members: Iterable<Member>,
-    committed: number,
+    { committed, isOver }: Pick<Progress, "committed" | "isOver">,
     parameters: ReadonlyMap<string, Tensor>,
   ): Member | null {
     this.#askedAt = committed;
     this.#answer = null;
     const judge = [...members].find(({ hello }) => hello.testSamples > 0);
     this.#judge = judge?.id ?? null;
-    const samples = committed === this.#job.rounds ? null : this.#job.evaluate.samples;
+    const samples = isOver ? null : this.#job.evaluate.samples;
     judge?.channel.send({ type: "evaluate", round: committed, samples }, parameters);
     return judge ?? null;
   }

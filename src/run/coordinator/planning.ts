@@ -139,10 +139,10 @@ export class Planning {
 
   /**
    * Thinks about the plan in force again, by what is known now.
-   * @param committed rounds so far
+   * @param left batches that a chain still has to train
    * @returns whether another plan is to be made
    */
-  reconsider(nowMs: number, committed: number): boolean {
+  reconsider(nowMs: number, left: number): boolean {
     const plan = this.#plan;
     if (this.#adaptation === null || plan === null || this.#outdated !== null) return false;
     if (!this.#adaptation.isDue(nowMs)) return false;
@@ -150,7 +150,6 @@ export class Planning {
     const candidate = this.#tryPlan(request);
     if (typeof candidate === "string") return false;
     const rateTo = (node: NodeId): number | null => this.#ways.home(node)?.down ?? null;
-    const left = this.#compiled.batchesAfter(committed);
     const choice = { plan, candidate, request, left, nowMs, rateTo };
     this.#outdated = this.#adaptation.consider(choice);
     return this.#outdated !== null;

@@ -195,6 +195,17 @@ export interface RoundCommitted {
   readonly nodes: readonly NodeRound[];
 }
 
+/** Share of a round's batches that were trained, from 0 to 1: that of the chain which trained most. */
+export function shareTrained(
+  { participants }: Pick<RoundCommitted, "participants">,
+  localBatches: number,
+): number {
+  return Math.min(
+    1,
+    Math.max(...participants.map(({ steps = localBatches }) => steps)) / localBatches,
+  );
+}
+
 /** The run cannot go on with who is there, and waits for others to come back. */
 export interface Waiting {
   readonly type: "waiting";

@@ -3,7 +3,7 @@ import type { NodeId } from "../../base/ids.ts";
 import { median } from "../../base/statistics.ts";
 import { formatPercent } from "../../base/units.ts";
 import type { Plan } from "../../plan/plan.ts";
-import type { NodeProfiled, RunRecord } from "./record.ts";
+import { type NodeProfiled, type RoundCommitted, type RunRecord, shareTrained } from "./record.ts";
 
 /** One node over the whole run. */
 export interface NodeSummary {
@@ -29,6 +29,7 @@ export interface NodeSummary {
 export interface RunSummary {
   readonly rounds: number;
   /** Committed rounds asked for by the job. */
+  /** Rounds that the job asks for, and those that make up for rounds that ended early. */
   readonly roundsAsked: number;
   /** Mean training loss of the last committed round. */
   readonly loss: number | null;
@@ -75,6 +76,9 @@ const nothingDone = {
 export class RunFold {
   readonly #nodes = new Map<NodeId, OpenNode>();
   readonly #roundMs: number[] = [];
+  /** What of each round was not trained, since it ended early. */
+  readonly #missing: number[] = [];
+  #localBatches = 1;
   readonly #profiles: NodeProfiled[] = [];
   #roundsAsked = 0;
   #segments: readonly string[] = [];
@@ -91,6 +95,7 @@ export class RunFold {
     switch (record.type) {
       case "run":
         this.#roundsAsked = record.rounds;
+        this.#localBatches = record.localBatches;
         this.#segments = record.segments;
         return;
       case "joined": {
@@ -122,22 +127,10 @@ export class RunFold {
         this.#plan = record.plan;
         return;
       case "round":
-        this.#roundMs.push(record.ms);
-        this.#loss = record.loss;
-        for (const cost of record.nodes) {
-          const node = this.#nodes.get(cost.node);
-          if (node === undefined) continue;
-          node.computeMs += cost.computeMs;
-          node.busyMs += cost.busyMs;
-          if (node.busyMs > 0) node.dutyAchieved = node.computeMs / node.busyMs;
-          node.bytesUp += cost.bytesUp;
-          node.bytesDown += cost.bytesDown;
-          node.bytesStraight += cost.bytesStraight;
-          node.peakRssBytes = cost.peakRssBytes ?? node.peakRssBytes;
-        }
-        return;
+        return this.#addRound(record);
       case "resumed":
         this.#roundMs.length = Math.min(this.#roundMs.length, record.round);
+        this.#missing.length = this.#roundMs.length;
         this.#end = null;
         for (const node of this.#nodes.values()) node.left ??= "the coordinator was started again";
         return;
@@ -158,12 +151,30 @@ export class RunFold {
     }
   }
 
+  #addRound(record: RoundCommitted): void {
+    this.#roundMs.push(record.ms);
+    this.#missing.push(1 - shareTrained(record, this.#localBatches));
+    this.#loss = record.loss;
+    for (const cost of record.nodes) {
+      const node = this.#nodes.get(cost.node);
+      if (node === undefined) continue;
+      node.computeMs += cost.computeMs;
+      node.busyMs += cost.busyMs;
+      if (node.busyMs > 0) node.dutyAchieved = node.computeMs / node.busyMs;
+      node.bytesUp += cost.bytesUp;
+      node.bytesDown += cost.bytesDown;
+      node.bytesStraight += cost.bytesStraight;
+      node.peakRssBytes = cost.peakRssBytes ?? node.peakRssBytes;
+    }
+  }
+
   get summary(): RunSummary {
     const nodes = [...this.#nodes.values()].map(({ computeMs: _c, busyMs: _b, ...node }) => node);
     const devices = nodes.filter((node) => node.kind === "device");
+    const missing = this.#missing.reduce((sum, share) => sum + share, 0);
     return {
       rounds: this.#roundMs.length,
-      roundsAsked: this.#roundsAsked,
+      roundsAsked: this.#roundsAsked + Math.ceil(missing - 1e-9),
       loss: this.#loss,
       accuracy: this.#accuracy,
       heldOutLoss: this.#heldOutLoss,
