@@ -96,8 +96,9 @@ export class RunReporter {
 const heldOut = ([what, value]: readonly [string, string]): string =>
   `${what === "loss" ? "held-out loss" : what} ${value}`;
 
-/** The plan as lines: a table with a row per chain, then the reason for each. */
+/** The plan as lines: a table with a row per chain, then the reason for each; of a pipeline, a row per stage. */
 export function planLines(plan: Plan, summary: Pick<RunSummary, "nodes" | "segments">): string[] {
+  if (plan.planner === "pipeline") return pipelineLines(plan, summary);
   const columns = [
     { title: "device" },
     { title: "duty", align: "right" },
@@ -118,4 +119,27 @@ export function planLines(plan: Plan, summary: Pick<RunSummary, "nodes" | "segme
   const width = Math.max(...rows.map(({ name }) => name.length));
   const reasons = rows.map(({ name, reason }) => `${name.padEnd(width)}  ${reason}`);
   return [...table(columns, cells), "", ...reasons, "", plan.reason];
+}
+
+/** What a pipeline's stages train, in the order of the batches, and each reason on a line of its own. */
+function pipelineLines(plan: Plan, summary: Pick<RunSummary, "nodes" | "segments">): string[] {
+  const columns = [
+    { title: "stage" },
+    { title: "duty", align: "right" },
+    { title: "segments", align: "right" },
+    { title: "trains" },
+    { title: "link onward", align: "right" },
+  ] as const;
+  return planRows(plan, summary).flatMap(({ stages, reason, schedule, window, roundMs }) => {
+    const cells = stages.map(({ name, duty, from, to, first, last, bytesPerMs }) => [
+      name,
+      formatShare(duty),
+      `${to - from} of ${summary.segments.length}`,
+      first === last ? first : `${first} to ${last}`,
+      bytesPerMs === null ? "none" : formatRate(bytesPerMs),
+    ]);
+    const how = schedule === "window" ? `window ${window}` : schedule;
+    const reasons = [reason, plan.reason].flatMap((text) => text.split("; "));
+    return [...table(columns, cells), "", `${how}, ${formatMs(roundMs)} a round`, ...reasons];
+  });
 }

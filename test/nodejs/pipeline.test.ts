@@ -54,6 +54,9 @@ describe("a pipeline over a device and two edge processes", () => {
       return nodes.find(({ node }) => node === "edge-1")?.bytesStraight ?? 0;
     });
     expect(Math.max(...straight)).toBeGreaterThan(100_000);
+    expect((await run.server.finished).stdout).toMatch(
+      /stage +duty +segments +trains +link onward/,
+    );
     await expectReplayed(run);
     const alone = await run.replayed(unstale(run.records));
     const own = await accuracyOf({ ...run.model, weights: run.saved });

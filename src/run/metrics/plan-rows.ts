@@ -1,7 +1,7 @@
 /** A plan as a table: what each chain's source keeps, which share of the link it has, and why. */
 import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
-import type { ChainPlan, Plan } from "../../plan/plan.ts";
+import type { ChainPlan, LinkPlan, Plan, ScheduleKind } from "../../plan/plan.ts";
 import type { RunSummary } from "./summary.ts";
 
 /** One stage of a chain: segments [from, to) on a node. */
@@ -10,6 +10,13 @@ export interface PlacedStage {
   readonly name: string;
   readonly from: number;
   readonly to: number;
+  /** Names of its first and last segment. */
+  readonly first: string;
+  readonly last: string;
+  /** Share of one core that the node may use. */
+  readonly duty: number;
+  /** Share of the link to the stage after, as for a row; null for the last stage. */
+  readonly bytesPerMs: number | null;
 }
 
 /** A chain in a plan's table. */
@@ -20,6 +27,9 @@ export interface PlanRow {
   readonly duty: number;
   readonly samples: number;
   readonly stages: readonly PlacedStage[];
+  readonly schedule: ScheduleKind;
+  /** Batches that may be under way beside the first: the staleness bound of the schedule `window`. */
+  readonly window: number;
   /** Name of the last segment that the source keeps. */
   readonly keeps: string;
   /** Share of the link in bytes per millisecond, infinite where nothing limits it; null without a link. */
@@ -43,7 +53,15 @@ export function planRows(
         plan.copies.find((candidate) => candidate.id === id),
         id,
       );
-      return { node: copy.node, name: nameOf(copy.node), from: copy.from, to: copy.to };
+      const { node, from, to } = copy;
+      const own = nodes.find((candidate) => candidate.node === node);
+      const link = plan.links.find((other) => other.chain === chain.id && other.from === node);
+      return {
+        ...{ node, name: nameOf(node), from, to, duty: own?.dutyAsked ?? 1 },
+        first: segments[from] ?? "?",
+        last: segments[to - 1] ?? "?",
+        bytesPerMs: shareOf(link),
+      };
     });
   return plan.chains.map((chain) => {
     const node = nodes.find((candidate) => candidate.node === chain.source);
@@ -56,8 +74,10 @@ export function planRows(
       duty: node?.dutyAsked ?? 1,
       samples: node?.samples ?? 0,
       stages,
+      schedule: chain.schedule,
+      window: chain.window,
       keeps: segments[(stages[0]?.to ?? 0) - 1] ?? "?",
-      bytesPerMs: link === undefined ? null : (link.bytesPerMs ?? Number.POSITIVE_INFINITY),
+      bytesPerMs: shareOf(link),
       roundMs: forecast?.roundMs ?? Number.NaN,
       computeMs: forecast?.computeMs ?? Number.NaN,
       transferMs: forecast?.transferMs ?? Number.NaN,
@@ -65,3 +85,7 @@ export function planRows(
     };
   });
 }
+
+/** Infinite where nothing limits a link; null without one. */
+const shareOf = (link: LinkPlan | undefined): number | null =>
+  link === undefined ? null : (link.bytesPerMs ?? Number.POSITIVE_INFINITY);

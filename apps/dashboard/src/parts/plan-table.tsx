@@ -1,6 +1,13 @@
 /** The plan as a table: a row for each chain with the reason under it; earlier terms can be chosen. */
 import { useSignal } from "@preact/signals";
-import { formatRate, formatShare, type PlanPoint, type PlanRow, planRows } from "edgeloom";
+import {
+  formatRate,
+  formatShare,
+  type PlacedStage,
+  type PlanPoint,
+  type PlanRow,
+  planRows,
+} from "edgeloom";
 import type { RunModel } from "../run-model.ts";
 import { clock, sentencesOf, unknown } from "../words.ts";
 import { Blocks } from "./node-card.tsx";
@@ -46,10 +53,16 @@ export function PlanTable({ model }: { model: RunModel }) {
       ) : (
         <>
           <p class="hint">
-            Which segments each device keeps and which share of the link it gets, chosen together
-            from measured speeds. {termText(point)}
+            {point.plan.planner === "pipeline"
+              ? "Batches go through the stages from top to bottom, and their gradients back."
+              : "Which segments each device keeps and which share of the link it gets, chosen together from measured speeds."}{" "}
+            {termText(point)}
           </p>
-          <Rows rows={rows} earlier={earlier} segments={summary.segments.length} point={point} />
+          {point.plan.planner === "pipeline" ? (
+            <StageRows rows={rows} segments={summary.segments.length} point={point} />
+          ) : (
+            <Rows rows={rows} earlier={earlier} segments={summary.segments.length} point={point} />
+          )}
         </>
       )}
     </section>
@@ -148,3 +161,73 @@ function Row(props: { row: PlanRow; earlier: PlanRow | undefined; segments: numb
     </tbody>
   );
 }
+
+/** A pipeline: a row for each stage in the order of the batches, and under them why it is this one. */
+function StageRows({ rows, segments, point }: Omit<RowsProps, "earlier">) {
+  return (
+    <ScrollBox label="The plan, a table that scrolls sideways" testId="plan">
+      <table class="plan">
+        <caption class="unseen">
+          Plan of term {point.plan.term}: what each stage of the pipeline trains, with the reason
+        </caption>
+        <thead>
+          <tr>
+            <th scope="col">stage</th>
+            <th scope="col" class="number">
+              duty
+            </th>
+            <th scope="col">trains</th>
+            <th scope="col" class="number">
+              link onward
+            </th>
+          </tr>
+        </thead>
+        {rows.map((row) => (
+          <tbody key={row.node}>
+            {row.stages.map((stage, i) => (
+              <StageRow key={stage.node} stage={stage} isFirst={i === 0} segments={segments} />
+            ))}
+            <tr class="reason">
+              <td colSpan={4}>
+                <p>
+                  {scheduleWords(row)} {sentencesOf(row.reason).join(" ")}
+                </p>
+              </td>
+            </tr>
+          </tbody>
+        ))}
+      </table>
+    </ScrollBox>
+  );
+}
+
+function StageRow(props: { stage: PlacedStage; isFirst: boolean; segments: number }) {
+  const { stage, isFirst, segments } = props;
+  const { name, duty, from, to, first, last, bytesPerMs } = stage;
+  return (
+    <tr>
+      <th scope="row">{name}</th>
+      <td class="number">{formatShare(duty)}</td>
+      <td>
+        <svg
+          class={`inline-blocks ${isFirst ? "device" : "edge"}`}
+          width="96"
+          height="10"
+          aria-hidden="true"
+        >
+          <Blocks
+            {...{ x: 0, y: 0, width: 96, height: 10, segments }}
+            strip={{ from, to, sources: [] }}
+          />
+        </svg>{" "}
+        {to - from} of {segments}, {first === last ? first : `${first} to ${last}`}
+      </td>
+      <td class="number">{bytesPerMs === null ? unknown : formatRate(bytesPerMs)}</td>
+    </tr>
+  );
+}
+
+const scheduleWords = ({ schedule, window, roundMs }: PlanRow): string =>
+  schedule === "window"
+    ? `Window ${window}: up to ${window + 1} batches are under way, ${cellMs(roundMs)} a round.`
+    : `Schedule ${schedule}, ${cellMs(roundMs)} a round.`;
