@@ -167,6 +167,7 @@ export {
   RunFold,
   type RunSummary,
 } from "./run/metrics/summary.ts";
+export { waitingMs } from "./run/metrics/waiting.ts";
 export {
   Observer,
   type ObserverOwner,

@@ -21,6 +21,7 @@ const cost = (name: string): NodeRound => ({
   busyMs: 1,
   dutyAchieved: 1,
   held: null,
+  ahead: null,
   bytesUp: 100,
   bytesDown: 30,
   bytesStraight: 0,

@@ -169,7 +169,9 @@ describe("a pipeline over three nodes", () => {
     for (const backward of ["stored", "replay"] as const) {
       const change = { optimizer: { learningRate: 0.05, momentum: 0.9 } };
       const { rounds } = await train({ schedule: "window", window, backward }, change);
-      for (const { participants } of rounds) {
+      for (const { participants, nodes } of rounds) {
+        const ahead = new Map(nodes.map((cost) => [cost.node as string, cost.ahead]));
+        expect([ahead.get("a"), ahead.get("far")]).toEqual([Math.min(window + 1, 6), null]);
         const passes = present(participants[0]?.passes, "passes");
         expect(passes.map(underWayMost)[0]).toBe(Math.min(window + 1, 6));
         expect(passes.map(underWayMost)[2]).toBe(0);

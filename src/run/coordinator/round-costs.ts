@@ -45,6 +45,7 @@ function costsOf(
     busyMs,
     dutyAchieved: busyMs > 0 ? computeMs / busyMs : null,
     held,
+    ahead: aheadIn(own),
     bytesUp: channel.bytesReceived - mark.up + straight.sent,
     bytesDown: channel.bytesSent - mark.down + straight.received,
     bytesStraight: straight.sent + straight.received,
@@ -54,6 +55,22 @@ function costsOf(
       return peakRssBytes === null ? most : Math.max(most ?? 0, peakRssBytes);
     }, null),
   };
+}
+
+/** Most batches that were under way at once at a node, all its stages together; null where nobody noted the passes. */
+function aheadIn(own: readonly ContributionMessage[]): number | null {
+  const noted = own.filter(({ passes }) => passes !== "");
+  if (noted.length === 0) return null;
+  return noted.reduce((sum, { passes }) => sum + mostUnderWay(passes), 0);
+}
+
+function mostUnderWay(passes: string): number {
+  let [now, most] = [0, 0];
+  for (const pass of passes) {
+    now += pass === "F" ? 1 : -1;
+    most = Math.max(most, now);
+  }
+  return most;
 }
 
 const workKinds = ["forward", "backward", "update", "step"] as const satisfies (keyof HeldMs)[];

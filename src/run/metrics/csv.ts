@@ -1,5 +1,7 @@
 /** A run's rounds as CSV (RFC 4180) for spreadsheets and data frames. */
+
 import type { EvaluationPoint, RunHistory } from "./history.ts";
+import { waitingMs } from "./waiting.ts";
 
 const columns = [
   "round",
@@ -22,6 +24,8 @@ const columns = [
   "send_bytes_per_ms",
   "receive_bytes_per_ms",
   "peak_rss_bytes",
+  "batches_ahead",
+  "waiting_ms",
 ] as const;
 
 /**
@@ -54,6 +58,8 @@ export function roundsCsv(history: RunHistory): string {
         rateOf(sending),
         rateOf(receiving),
         node.peakRssBytes,
+        node.ahead,
+        held === null ? null : waitingMs(ms, node),
       ];
       lines.push(cells.join(","));
     }

@@ -10,6 +10,7 @@ const cost = (node: NodeId): NodeRound => ({
   busyMs: 8,
   dutyAchieved: 0.5,
   held: { forward: 3, backward: 4, update: 1, step: 0 },
+  ahead: 3,
   bytesUp: 100,
   bytesDown: 50,
   bytesStraight: 0,
@@ -91,6 +92,8 @@ describe("rounds as CSV", () => {
       send_bytes_per_ms: "5",
       receive_bytes_per_ms: "",
       peak_rss_bytes: "",
+      batches_ahead: "3",
+      waiting_ms: "32",
     });
     expect(second.split(",")).toHaveLength(columns.length);
     expect(rest).toBe("");

@@ -31,6 +31,7 @@ const nodeRound = z.object({
   busyMs: duration,
   dutyAchieved: z.nullable(z.number()),
   held: nullable(heldSchema),
+  ahead: nullable(count),
   bytesUp: count,
   bytesDown: count,
   bytesStraight: z._default(count, 0),

@@ -171,6 +171,8 @@ export interface NodeRound {
   readonly dutyAchieved: number | null;
   /** `busyMs` by kind of program; null in records of version 1. */
   readonly held: HeldMs | null;
+  /** Most batches that were between their forward and backward pass here; null outside of the schedule `window`. */
+  readonly ahead: number | null;
   /** Bytes that left the node and that came to it, straight or through the coordinator. */
   readonly bytesUp: number;
   readonly bytesDown: number;

@@ -1,8 +1,24 @@
 /** Why it is done this way: the plan in words, or the chosen node's part in it. */
-import { formatBytes, formatMs, formatRate, formatShare, type PlanRow, planRows } from "edgeloom";
+import {
+  formatBytes,
+  formatMs,
+  formatRate,
+  formatShare,
+  type PlanRow,
+  planRows,
+  waitingMs,
+} from "edgeloom";
 import type { RunModel } from "../run-model.ts";
 import { achievedIn, type SceneNode, sceneOf } from "../topology/scene.ts";
-import { counted, listed, planInWords, segmentsWords, sentencesOf, unknown } from "../words.ts";
+import {
+  counted,
+  listed,
+  planInWords,
+  segmentsWords,
+  sentencesOf,
+  unknown,
+  wholePercent,
+} from "../words.ts";
 import { type Fact, Facts } from "./facts.tsx";
 
 export function Why({ model }: { model: RunModel }) {
@@ -97,6 +113,10 @@ function NodeFacts(props: { model: RunModel; scene: SceneNode; row: PlanRow | un
   }
   if (cost !== undefined) {
     facts.push(["computed in the last round", formatMs(cost.computeMs)]);
+    if (newest !== undefined && cost.busyMs > 0) {
+      facts.push(["waited in it", wholePercent(waitingMs(newest.ms, cost) / newest.ms)]);
+    }
+    if (cost.ahead !== null) facts.push(["batches under way in it", `at most ${cost.ahead}`]);
     const memory = cost.peakRssBytes === null ? unknown : formatBytes(cost.peakRssBytes);
     const limit = node.memoryBytes === null ? "no limit" : `of ${formatBytes(node.memoryBytes)}`;
     facts.push(["memory", `${memory}, ${limit}`]);

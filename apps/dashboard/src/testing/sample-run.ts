@@ -40,6 +40,7 @@ const cost = (node: string, more: object = {}) => ({
     computeMs: 20,
     busyMs: 40,
     dutyAchieved: 0.5,
+    ahead: null,
     bytesUp: 5000,
     bytesDown: 4000,
     bytesStraight: 3000,

@@ -1,5 +1,5 @@
 /** Where a node's time went: shares of rounds that are over, and of the last seconds. */
-import type { RoundPoint, SpanKind, TimedSpan } from "edgeloom";
+import { type RoundPoint, type SpanKind, type TimedSpan, waitingMs } from "edgeloom";
 import type { NodeId } from "../run-model.ts";
 
 /** Parts of a node's time in the order in which bars show them. */
@@ -43,7 +43,8 @@ export class RoundTimes {
   /** Takes the rounds that came since. */
   update(rounds: readonly RoundPoint[]): void {
     for (const { ms, nodes } of rounds.slice(this.#count)) {
-      for (const { node, held, busyMs, sending, receiving } of nodes) {
+      for (const cost of nodes) {
+        const { node, held, busyMs, sending, receiving } = cost;
         const sums = (this.byNode.get(node) as OpenSums | undefined) ?? noSums();
         this.byNode.set(node, sums);
         sums.totalMs += ms;
@@ -54,8 +55,7 @@ export class RoundTimes {
           }
         sums.sending += sending?.ms ?? 0;
         sums.receiving += receiving?.ms ?? 0;
-        // Sending and receiving may go on while it computes: then nothing is left to wait.
-        sums.waiting += Math.max(0, ms - busyMs - (sending?.ms ?? 0) - (receiving?.ms ?? 0));
+        sums.waiting += waitingMs(ms, cost);
       }
     }
     this.#count = rounds.length;
