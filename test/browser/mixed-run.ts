@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import type { Browser } from "playwright-core";
 import { present } from "../../src/base/assert.ts";
+import { RunTokens } from "../../src/nodejs/tokens.ts";
 import {
   createRunFolder,
   type Joined,
@@ -48,6 +49,8 @@ export interface MixedRun {
   until(holds: (record: RunRecord) => boolean): Promise<void>;
   /** Starts the device with this position as a process-like worker of this process. */
   joinNode(device: number): Promise<Joined>;
+  /** Starts an edge server as a worker of this process, with a share of a core. */
+  joinEdge(name: string, duty: number): Promise<Joined>;
   /** Opens the page of the device with this position; it has not joined yet. */
   openPage(
     browser: Browser,
@@ -58,8 +61,15 @@ export interface MixedRun {
   end(): Promise<void>;
 }
 
-/** Serves a run for so many devices. */
-export async function serveMixedRun(devices: number, change: object = {}): Promise<MixedRun> {
+/**
+ * Serves a run for so many devices.
+ * @param duty share of a core of the server's own edge server
+ */
+export async function serveMixedRun(
+  devices: number,
+  change: object = {},
+  duty = 1,
+): Promise<MixedRun> {
   const folder = mkdtempSync(joinPath(tmpdir(), "edgeloom-mixed-"));
   const names = Array.from({ length: devices }, (_, i) => ({ name: `device-${i + 1}` }));
   const job = parseJob({ ...mixedJob, fleet: { devices: names }, ...change });
@@ -67,10 +77,12 @@ export async function serveMixedRun(devices: number, change: object = {}): Promi
   const records: RunRecord[] = [];
   const fold = new RunFold();
   const waiting = new Set<() => void>();
+  const runFolder = createRunFolder(joinPath(folder, "runs"), job.name, "", new Date());
   const serving = await serve({
     job,
     model: loadModel(job, folder),
-    folder: createRunFolder(joinPath(folder, "runs"), job.name, "", new Date()),
+    folder: runFolder,
+    duty,
     test: loadHeldOut(job.data, folder),
     engine: new NativeEngine({ threads: 1 }),
     port: null,
@@ -110,6 +122,15 @@ export async function serveMixedRun(devices: number, change: object = {}): Promi
         engine: new NativeEngine({ threads: 1 }),
         onEvent: () => {},
       }),
+    async joinEdge(name, duty) {
+      const token = await new RunTokens(runFolder.path).issue("edge", name, 1);
+      return join({
+        ...{ url: serving.url, token, name, duty, kind: "edge", listen: "127.0.0.1:0" },
+        ...{ memoryBytes: null, ceilingBytesPerMs: null, train: null },
+        engine: new NativeEngine({ threads: 1 }),
+        onEvent: () => {},
+      });
+    },
     openPage: (browser, device, size, colorScheme) =>
       open(browser, present(serving.joinUrls[device], "a link"), size, colorScheme),
     async end() {
