@@ -85,3 +85,13 @@ test("devices without a server need no lines", () => {
   expect(boxes.size).toBe(3);
   expect(wires).toEqual([]);
 });
+
+test("edge servers that pass on to one another stand in a column, with the device at its foot", () => {
+  const nodes = fleet(1, ["near", "spare", "far"]).map((node) =>
+    node.id === id("near") ? { ...node, parent: id("far") } : node,
+  );
+  const { boxes, wires } = layOut(nodes, 900);
+  const below = ["spare", "far", "near", "device 0"].map((name) => boxes.get(name)?.y ?? 0);
+  expect(below).toEqual([...below].sort((a, b) => a - b));
+  expect(wires.map(({ from }) => from).sort()).toEqual(["device 0", "near"]);
+});

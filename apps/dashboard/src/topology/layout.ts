@@ -63,13 +63,14 @@ export function layOut(nodes: readonly Placeable[], width: number): Layout {
   const hubs = nodes.filter((node) => node.kind !== "device");
   const isOver = (hub: Placeable): boolean =>
     devices.some((device) => device.parent === hub.id) || hub.kind === "edge";
-  const heads = hubs.filter(isOver);
+  const heads = inChains(hubs.filter(isOver));
   const top = placeRow(
     hubs.filter((hub) => !isOver(hub)),
     { x: 0, y: margin, width },
     boxes,
   );
-  const isBeside = heads.length * (2 * size.min + 4 * size.gap) <= width;
+  const isChained = heads.some(({ parent }) => heads.some(({ id }) => id === parent));
+  const isBeside = !isChained && heads.length * (2 * size.min + 4 * size.gap) <= width;
   const slot = isBeside && heads.length > 0 ? width / heads.length : width;
   let bottom = top;
   heads.forEach((head, i) => {
@@ -85,6 +86,17 @@ export function layOut(nodes: readonly Placeable[], width: number): Layout {
   }
   for (const hub of heads) wires.push(...wireUp(hub, boxes));
   return { width, height: bottom + margin, isCompact, boxes, wires };
+}
+
+/** Hubs that pass on to one another stand above each other, so that what goes up a chain goes up the drawing. */
+function inChains(heads: readonly Placeable[]): Placeable[] {
+  const above = (hub: Placeable, seen = 0): number => {
+    const next = heads.find(({ id }) => id === hub.parent);
+    return next === undefined || seen > heads.length ? 0 : 1 + above(next, seen + 1);
+  };
+  const isPassedTo = (hub: Placeable): boolean => heads.some(({ parent }) => parent === hub.id);
+  const rank = (hub: Placeable): number => above(hub) + (isPassedTo(hub) ? 0.5 : 0);
+  return [...heads].sort((a, b) => rank(a) - rank(b));
 }
 
 interface Area {
