@@ -8,6 +8,7 @@ import { RunTokens } from "../../src/nodejs/tokens.ts";
 import {
   createRunFolder,
   type Joined,
+  type JoinOptions,
   join,
   loadHeldOut,
   loadModel,
@@ -122,15 +123,7 @@ export async function serveMixedRun(
         engine: new NativeEngine({ threads: 1 }),
         onEvent: () => {},
       }),
-    async joinEdge(name, duty) {
-      const token = await new RunTokens(runFolder.path).issue("edge", name, 1);
-      return join({
-        ...{ url: serving.url, token, name, duty, kind: "edge", listen: "127.0.0.1:0" },
-        ...{ memoryBytes: null, ceilingBytesPerMs: null, train: null },
-        engine: new NativeEngine({ threads: 1 }),
-        onEvent: () => {},
-      });
-    },
+    joinEdge: (name, duty) => joinEdge({ url: serving.url, path: runFolder.path, name, duty }),
     openPage: (browser, device, size, colorScheme) =>
       open(browser, present(serving.joinUrls[device], "a link"), size, colorScheme),
     async end() {
@@ -139,4 +132,18 @@ export async function serveMixedRun(
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** A worker with a token of its own, which others of this machine reach. */
+async function joinEdge(
+  edge: Pick<JoinOptions, "url" | "name" | "duty"> & { path: string },
+): Promise<Joined> {
+  const { url, name, duty, path } = edge;
+  const token = await new RunTokens(path).issue("edge", name, 1);
+  return join({
+    ...{ url, token, name, duty, kind: "edge", listen: "127.0.0.1:0" },
+    ...{ memoryBytes: null, ceilingBytesPerMs: null, train: null },
+    engine: new NativeEngine({ threads: 1 }),
+    onEvent: () => {},
+  });
 }
