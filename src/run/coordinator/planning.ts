@@ -149,7 +149,8 @@ export class Planning {
     const request = this.#request();
     const candidate = this.#tryPlan(request);
     if (typeof candidate === "string") return false;
-    const rateTo = (node: NodeId): number | null => this.#ways.home(node)?.down ?? null;
+    const homeOf = this.#ways.homes();
+    const rateTo = (node: NodeId): number | null => homeOf(node)?.down ?? null;
     const choice = { plan, candidate, request, left, nowMs, rateTo };
     this.#outdated = this.#adaptation.consider(choice);
     return this.#outdated !== null;
@@ -200,11 +201,12 @@ export class Planning {
   }
 
   #nodes(): FleetNode[] {
+    const homeOf = this.#ways.homes();
     return inNodeOrder(this.#members)
       .filter(takesPart)
       .map((member) => {
         const node = fleetNode(member);
-        const home = this.#ways.home(node.id);
+        const home = homeOf(node.id);
         const profile = this.#speeds.now(node.id, node.profile);
         return { ...node, profile, ...(home === undefined ? {} : { home }) };
       });
@@ -213,9 +215,10 @@ export class Planning {
   #request(): PlanRequest {
     const all = this.#nodes();
     const some = this.#among(all);
-    // A planner that may choose does so among those whose ways are known.
+    // A planner that may choose does so among those whose ways are known; for others nobody counts
+    // all pairs of a large fleet.
     const nodes = some.length === 0 ? all : some;
-    return this.#compiled.planRequest(this.#term + 1, nodes, this.#ways.links(nodes));
+    return this.#compiled.planRequest(this.#term + 1, nodes, this.#ways.links(some));
   }
 
   /** Nodes between which the ways are worth knowing, the source first. */

@@ -174,21 +174,21 @@ export class Ways {
   }
 
   /**
-   * A node's rates to the coordinator and from it, for planning: what was measured, or, as between nodes,
+   * Nodes' rates to the coordinator and from it, for planning: what was measured, or, as between nodes,
    * the slowest that was; undefined before the first measurement.
    */
-  home(node: NodeId): { up: number; down: number } | undefined {
+  homes(): (node: NodeId) => { up: number; down: number } | undefined {
     const straight = [...this.#straight.values()].flatMap((directions) => [...directions.values()]);
     const homes = [...this.#home.values()].flatMap(({ up, down }) => [up, down]);
     const rates = [...straight, ...homes].flatMap(({ rate }) =>
       rate === null ? [] : [rate.bytesPerMs],
     );
-    if (rates.length === 0) return undefined;
-    const slowest = Math.min(...rates);
-    return {
+    if (rates.length === 0) return () => undefined;
+    const slowest = rates.reduce((least, rate) => Math.min(least, rate));
+    return (node) => ({
       up: this.rate({ from: node, to: null })?.bytesPerMs ?? slowest,
       down: this.rate({ from: null, to: node })?.bytesPerMs ?? slowest,
-    };
+    });
   }
 
   #straightLink({ id: from }: FleetNode, { id: to }: FleetNode): FleetLink | null {
