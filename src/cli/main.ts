@@ -109,8 +109,16 @@ function addRuns(root: Command): void {
 
   root
     .command("train")
-    .description("train a job in this process")
+    .description("train a job in this process, or as a pipeline with edge servers that join")
     .argument("<job>", "job file, see docs/jobs.md")
+    .addOption(
+      new Option("--planner <name>", "pipeline: edge servers may join and train later layers")
+        .choices(["local", "pipeline"])
+        .default("local"),
+    )
+    .option("--host <address>", "pipeline: where servers reach it, 0.0.0.0 for everywhere")
+    .option("--port <n>", "pipeline: port for them (default: first free from 7070)", port)
+    .option("--duty <share>", "pipeline: share of one core for this process", duty, 1)
     .option("--runs <dir>", "folder for runs", "runs")
     .option("--threads <n>", "threads of the engine", count, 1)
     .option("--json", "print one JSON object as the last line")

@@ -20,6 +20,8 @@ const setting = z.discriminatedUnion("command", [
     patienceMs: z.number(),
     /** Absent in runs of older versions: a whole core. */
     duty: z.optional(z.number()),
+    /** Whether the training data are in the server's process. */
+    hasData: z.optional(z.boolean()),
     reach: z.object({
       host: z.optional(z.string()),
       names: z.optional(z.array(z.string())),

@@ -16,6 +16,8 @@ export interface AccessOptions {
   readonly folder: string | null;
   /** Names of the devices that a link is made for. */
   readonly devices: readonly string[];
+  /** As what the worker in the server's own process joins; an edge server where absent. */
+  readonly ownKind?: "device" | "edge";
   /** {@link defaultTokenDays} where undefined. */
   readonly tokenDays: number | undefined;
   readonly reach: ReachOptions | undefined;
@@ -44,7 +46,7 @@ export interface Access {
 
 /** @throws InputError where the folder or a certificate cannot be read or written */
 export async function openAccess(options: AccessOptions): Promise<Access> {
-  const { folder, devices, tokenDays = defaultTokenDays } = options;
+  const { folder, devices, ownKind = "edge", tokenDays = defaultTokenDays } = options;
   const reach = await reachOf(options.reach ?? {});
   const limits = edgeLimits(devices.length);
   const tokens = new RunTokens(folder);
@@ -64,7 +66,7 @@ export async function openAccess(options: AccessOptions): Promise<Access> {
     deviceTokens: await tokens.issueOnce("device", devices, tokenDays),
     ownToken,
     tickets: {
-      get: (token) => (token === ownToken ? { kind: "edge" } : gate.get(token)),
+      get: (token) => (token === ownToken ? { kind: ownKind } : gate.get(token)),
     },
   };
 }

@@ -38,7 +38,12 @@ export interface ServeOptions {
   /** Held-out data for the edge server's evaluations; null leaves them out. */
   readonly test: SampleSource | null;
   readonly engine: Engine;
-  /** Share of one core's time that the server's own edge server may use; a whole one where absent. */
+  /**
+   * Training data of this process: its worker is the job's one device then, and edge servers join
+   * from elsewhere. An edge server that waits for devices where absent.
+   */
+  readonly train?: SampleSource;
+  /** Share of one core's time that the server's own worker may use; a whole one where absent. */
   readonly duty?: number;
   /** Exactly this port, or null for the first free one from {@link defaultPort}. */
   readonly port: number | null;
@@ -97,7 +102,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
 }
 
 async function open(options: ServeOptions): Promise<Serving> {
-  const { job, folder, engine, duty = 1, startedAt } = options;
+  const { job, folder, engine, startedAt } = options;
   const { run, log, path, journal, earlier } = folder;
   const access = await accessOf(options);
   const hub = new ObserverHub({
@@ -122,7 +127,7 @@ async function open(options: ServeOptions): Promise<Serving> {
     desk,
     onWorker: (socket) => coordinator.accept(webSocketLink(socket)),
   });
-  const { tickets, ownToken: token } = access;
+  const { tickets, ownToken } = access;
   const { promise: ended, resolve, reject } = Promise.withResolvers<CoordinatorEnd>();
   let coordinator: Coordinator;
   try {
@@ -136,11 +141,7 @@ async function open(options: ServeOptions): Promise<Serving> {
     close();
     throw error;
   }
-  startOwnWorker(
-    coordinator,
-    { name: "edge", kind: "edge", token, duty, engine, train: null, test: options.test, door },
-    reject,
-  );
+  startOwnWorker(coordinator, { ...ownWorker(options), token: ownToken, door }, reject);
   const closed = ended
     .then((end) => completeFolder(folder, end))
     .finally(() => {
@@ -190,7 +191,7 @@ async function openSockets(options: WebOptions): Promise<Sockets> {
 
 /** The coordinator, which goes on with what the folder holds of the run. */
 function coordinatorOf(
-  { job, model, folder, engine, patienceMs = defaultPatienceMs }: ServeOptions,
+  { job, model, folder, engine, train, patienceMs = defaultPatienceMs }: ServeOptions,
   tickets: Access["tickets"],
   record: (record: RunRecord) => void,
   onEnd: (end: CoordinatorEnd) => void,
@@ -204,7 +205,7 @@ function coordinatorOf(
       job,
       model,
       tickets,
-      edges: 1,
+      edges: train === undefined ? 1 : 0,
       drawSecret: () => randomBytes(32).toString("base64url"),
       journal,
       ...(legacy === undefined ? {} : { legacy }),
@@ -215,7 +216,18 @@ function coordinatorOf(
 }
 
 /** The run's tokens and certificate. */
-function accessOf({ job, folder, reach, tokenDays }: ServeOptions): Promise<Access> {
-  const devices = job.fleet.devices.map(({ name }) => name);
-  return openAccess({ folder: folder.path, devices, tokenDays, reach });
+function accessOf(options: ServeOptions): Promise<Access> {
+  const { job, folder, reach, tokenDays, train } = options;
+  // The one device that holds the data is this process.
+  const devices = train === undefined ? job.fleet.devices.map(({ name }) => name) : [];
+  const { kind: ownKind } = ownWorker(options);
+  return openAccess({ folder: folder.path, devices, ownKind, tokenDays, reach });
+}
+
+/** The worker of this process: an edge server, or the device where the data are here. */
+function ownWorker({ job, engine, test, train, duty = 1 }: ServeOptions) {
+  const isEdge = train === undefined;
+  const name = isEdge ? "edge" : (job.fleet.devices[0]?.name ?? "local");
+  const kind = isEdge ? ("edge" as const) : ("device" as const);
+  return { name, kind, duty, engine, train: train ?? null, test };
 }

@@ -1,10 +1,13 @@
 /** Pipelines over real processes: a device with the data, and edge servers that come and go. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { present } from "../../src/base/assert.ts";
+import { RunTokens } from "../../src/nodejs/tokens.ts";
 import { evaluate, loadHeldOutPath, type Model } from "../../src/nodejs.ts";
 import { PipelineRun, unstale } from "./pipeline-run.ts";
+import { type Running, start } from "./processes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "edgeloom-pipeline-"));
 const open: PipelineRun[] = [];
@@ -88,5 +91,36 @@ describe("a pipeline over a device and two edge processes", () => {
       "it gave notice, and its work is done",
     ]);
     await expectReplayed(run);
+  });
+});
+
+describe("edgeloom train --planner pipeline", () => {
+  const processes: Running[] = [];
+  afterEach(() => {
+    for (const { child } of processes.splice(0)) child.kill("SIGKILL");
+  });
+  const launch = (...args: string[]): Running => {
+    const process = start(args, 150_000);
+    processes.push(process);
+    return process;
+  };
+
+  it("begins alone with the data that are here, and shares the model with who joins", async () => {
+    const file = join(folder, "alone.json");
+    const runs = join(folder, "alone");
+    const job = { model: "lenet5", data: "mnist", rounds: 12, localBatches: 20 };
+    writeFileSync(file, JSON.stringify({ ...job, evaluate: { every: 100 } }));
+    const own = launch("train", file, "--planner", "pipeline", "--duty", "0.1", "--runs", runs);
+    const [, url = ""] = await own.says(/Watch it at (http:[^#]+)#/);
+    const path = join(runs, present(readdirSync(runs)[0], "a run folder"));
+    await own.says(/local has 100 % of the work/);
+    const token = await new RunTokens(path).issue("edge", "helper", 1);
+    const ws = url.replace("http", "ws");
+    launch("join", ws, "--token", token, "--edge", "--listen", "127.0.0.1:0", "--name", "helper");
+    await own.says(/local with helper/);
+    const { code, stderr } = await own.finished;
+    expect(code, stderr).toBe(0);
+    // The run's own job says what was done, so that it can be resumed from there.
+    expect(readFileSync(join(path, "job.yaml"), "utf8")).toMatch(/^planner: pipeline$/m);
   });
 });

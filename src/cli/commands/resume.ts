@@ -43,11 +43,12 @@ export async function resumeRun(run: string, flags: ResumeFlags): Promise<void> 
       const samples = loadTraining(job.data, jobFolder);
       await trainIn({ ...begun, samples, threads: setting.threads });
     } else {
-      const { tokenDays, patienceMs, duty = 1 } = setting;
+      const { tokenDays, patienceMs, duty = 1, hasData = false } = setting;
       // Only what is there: JSON has no other absence.
       const reach = setting.reach as ReachOptions;
       const port = flags.port ?? setting.port;
-      await serveIn({ ...begun, reach, tokenDays, patienceMs, duty, port });
+      const data = hasData ? { samples: loadTraining(job.data, jobFolder) } : {};
+      await serveIn({ ...begun, ...data, reach, tokenDays, patienceMs, duty, port });
     }
   } finally {
     folder.journal.close();

@@ -7,6 +7,7 @@ import {
   loadModel,
   NativeEngine,
   type ReachOptions,
+  type SampleSource,
   type Serving,
   serve,
 } from "../../nodejs.ts";
@@ -65,6 +66,8 @@ export interface ServeInput extends RunInput {
   readonly reach: ReachOptions;
   readonly tokenDays: number;
   readonly patienceMs: number;
+  /** Training data, where this process is the device that holds them. */
+  readonly samples?: SampleSource;
   /** Of the server's own edge server. */
   readonly duty: number;
 }
@@ -92,7 +95,7 @@ export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
 /** Serves a run in its folder until it ends. */
 export async function serveIn(input: ServeInput): Promise<void> {
   const { job, folder, model, test, startedAt, command, port, reach } = input;
-  const { tokenDays, patienceMs, duty } = input;
+  const { tokenDays, patienceMs, duty, samples } = input;
   // A run that begins says how before it does; one that goes on has said so, and may fail to.
   if (folder.earlier === null) keepSetting(folder, settingOn(input, port));
   const reporter = new RunReporter();
@@ -105,6 +108,7 @@ export async function serveIn(input: ServeInput): Promise<void> {
     test,
     engine: new NativeEngine({ threads: 1 }),
     duty,
+    ...(samples === undefined ? {} : { train: samples }),
     port,
     reach,
     tokenDays,
@@ -136,9 +140,10 @@ export async function serveIn(input: ServeInput): Promise<void> {
 
 /** How the run is served, at a port. */
 function settingOn(input: ServeInput, port: number | null): RunSetting {
-  const { jobFolder, startedAt, reach, tokenDays, patienceMs, duty } = input;
+  const { jobFolder, startedAt, reach, tokenDays, patienceMs, duty, samples } = input;
+  const hasData = samples !== undefined;
   const names = [...(reach.names ?? [])];
-  const serving = { port, tokenDays, patienceMs, duty, reach: { ...reach, names } };
+  const serving = { port, tokenDays, patienceMs, duty, hasData, reach: { ...reach, names } };
   return { command: "serve", jobFolder, startedAt, ...serving };
 }
 
@@ -153,6 +158,7 @@ function announce(job: Job, serving: Serving, folder: string): void {
     process.send(listening);
     return;
   }
+  if (tokens.length === 0) return announceServers(folder);
   say(
     `Waiting for ${tokens.length} device${tokens.length === 1 ? "" : "s"}. On each, with its own data:`,
   );
@@ -168,9 +174,12 @@ function announce(job: Job, serving: Serving, folder: string): void {
   });
   const names = job.fleet.devices.map(({ name }) => name);
   sayJoinLinks(serving, names);
-  if (job.planner === "pipeline") {
-    say("More edge servers may join at any time; a join line for one:");
-    say(`  edgeloom tokens ${folder} --add edge`);
-  }
+  if (job.planner === "pipeline") announceServers(folder);
+  else say();
+}
+
+function announceServers(folder: string): void {
+  say("Edge servers may join at any time; a join line for one:");
+  say(`  edgeloom tokens ${folder} --add edge`);
   say();
 }

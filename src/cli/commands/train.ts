@@ -1,12 +1,20 @@
 /** `edgeloom train`: a job in one process. */
+import { parse, stringify } from "yaml";
+import { defaultTokenDays } from "../../nodejs/default-token-days.ts";
 import { createRunFolder, loadHeldOut, loadModel, loadTraining, train } from "../../nodejs.ts";
+import { parseScenario } from "../../sim.ts";
 import { conclude } from "../conclusion.ts";
 import { readJobFile, sayUnused } from "../job-file.ts";
 import type { RunInput } from "../run-input.ts";
 import { RunReporter } from "../run-reporter.ts";
 import { keepSetting } from "../run-setting.ts";
+import { serveIn } from "./serve.ts";
 
 export interface TrainFlags {
+  readonly planner: "local" | "pipeline";
+  readonly host?: string;
+  readonly port?: number;
+  readonly duty: number;
   readonly runs: string;
   readonly threads: number;
   readonly json?: true;
@@ -20,6 +28,7 @@ export interface TrainInput extends RunInput {
 }
 
 export async function trainJob(path: string, flags: TrainFlags): Promise<void> {
+  if (flags.planner === "pipeline") return trainWithServers(path, flags);
   const { job, scenario, text, folder: jobFolder } = readJobFile(path);
   sayUnused(scenario, "train", []);
   await trainIn({
@@ -32,6 +41,32 @@ export async function trainJob(path: string, flags: TrainFlags): Promise<void> {
     startedAt: performance.timeOrigin,
     command: `edgeloom train ${path}`,
     threads: flags.threads,
+    ...(flags.json === undefined ? {} : { json: flags.json }),
+  });
+}
+
+/** Trains with this process as the device that holds the data, and with edge servers that join it. */
+async function trainWithServers(path: string, flags: TrainFlags): Promise<void> {
+  const { text: asked, folder: jobFolder } = readJobFile(path);
+  const rest = parse(asked);
+  // The run's own job file says what is trained, so that it can be resumed from there.
+  const fleet = { devices: [{ name: "local", duty: flags.duty }] };
+  const text = stringify({ ...rest, planner: "pipeline", fleet });
+  const { job } = parseScenario(parse(text));
+  await serveIn({
+    job,
+    jobFolder,
+    model: loadModel(job, jobFolder),
+    samples: loadTraining(job.data, jobFolder),
+    test: loadHeldOut(job.data, jobFolder),
+    folder: createRunFolder(flags.runs, job.name, text, new Date()),
+    startedAt: performance.timeOrigin,
+    command: `edgeloom train ${path} --planner pipeline`,
+    port: flags.port ?? null,
+    reach: flags.host === undefined ? {} : { host: flags.host },
+    tokenDays: defaultTokenDays,
+    patienceMs: 600_000,
+    duty: flags.duty,
     ...(flags.json === undefined ? {} : { json: flags.json }),
   });
 }
