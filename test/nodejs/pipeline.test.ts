@@ -23,13 +23,18 @@ async function begin(name: string): Promise<PipelineRun> {
   return run;
 }
 
-/** The run has finished with all its rounds, none of which lacks a batch that was begun. */
+/** The run has finished with all its batches, and no round has lost any. */
 async function expectWhole(run: PipelineRun): Promise<void> {
   const { code, stderr } = await run.server.finished;
   expect(code, stderr).toBe(0);
   expect(stderr).toBe("");
   const rounds = run.of("round");
-  expect(rounds.map(({ round }) => round)).toEqual(Array.from(Array(run.job.rounds).keys()));
+  const { localBatches } = run.job;
+  // Where the plan changes, a round ends early, and others make up for it.
+  const batches = rounds.map(({ participants }) => participants[0]?.steps ?? localBatches);
+  const missing = run.job.rounds * localBatches - batches.reduce((sum, own) => sum + own, 0);
+  expect(missing).toBeLessThanOrEqual(0);
+  expect(missing).toBeGreaterThan(-localBatches);
   expect(rounds.flatMap(({ dropped }) => dropped)).toEqual([]);
   for (const { participants } of rounds) expect(participants).toHaveLength(1);
 }
