@@ -2,7 +2,7 @@
  * Whether to change the plan while training runs: a pure decision. A change pays where what it
  * saves over the batches before the next change is more than what moving costs: the weights and
  * optimizer state that have to travel, a pipeline that empties and fills again. Estimates are noisy,
- * so the answer has to be the same twice in a row (hysteresis), unless the plan cannot go on.
+ * so the answer has to be the same several times in a row (hysteresis), unless the plan cannot go on.
  */
 
 import type { NodeId } from "../base/ids.ts";
@@ -48,9 +48,12 @@ export interface MoveDecision {
   readonly reason: string;
 }
 
-/** A gain must be larger than this share of the period: below, it is noise. */
-const marginShare = 0.1;
-const agreedMin = 2;
+/**
+ * A gain must be larger than this share of the period. Rates of radio links, and of ways that are in use,
+ * are off by as much; with a tenth, runs on walks past servers moved every minute and gained nothing.
+ */
+const marginShare = 0.3;
+const agreedMin = 4;
 
 /**
  * Decides between the plan in force and another one: r (P_now - P_next) > cost of moving + margin,

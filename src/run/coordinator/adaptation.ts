@@ -30,8 +30,13 @@ const betweenMs = 5_000;
 /** From a change of plan to the next consideration, at least. */
 const settlingMsMin = 10_000;
 
+/** Marks that the observed period is read from: a dozen, of a second each at least. */
+const marksMax = 12;
+
 export class Adaptation {
   readonly #forecaster: Forecaster;
+  /** How far the chain's source was, and when, in the round under way. */
+  #marks: { readonly round: number; readonly steps: number; readonly atMs: number }[] = [];
   #agreed: Agreed = 0;
   #changes = 0;
   #lastCostMs = 0;
@@ -51,14 +56,36 @@ export class Adaptation {
   /** A plan has come into force: while its weights travel, nothing that is measured is worth much. */
   adopted(nowMs: number): void {
     this.#agreed = 0;
+    this.#marks = [];
     this.#quietUntilMs = nowMs + Math.max(settlingMsMin, this.#lastCostMs);
+  }
+
+  /** The chain's source has so many batches of a round back. */
+  went(round: number, steps: number, atMs: number): void {
+    if (this.#marks[0]?.round !== round) this.#marks = [];
+    this.#marks.push({ round, steps, atMs });
+    if (this.#marks.length > marksMax) this.#marks.shift();
+  }
+
+  /** Time from batch to batch lately; null where too little has been seen. */
+  get #observedMs(): number | null {
+    const [first] = this.#marks;
+    const last = this.#marks.at(-1);
+    if (first === undefined || last === undefined || last.steps === first.steps) return null;
+    return (last.atMs - first.atMs) / (last.steps - first.steps);
   }
 
   /** @returns why to move; null for staying */
   consider({ plan, candidate, request, left, nowMs, rateTo }: Choice): string | null {
     this.#startedMs ??= nowMs;
     this.#quietUntilMs = nowMs + betweenMs;
-    const now = this.#forecaster(plan, request);
+    const observedMs = this.#observedMs;
+    const forecast = this.#forecaster(plan, request);
+    // What is under way may look worse than it is, while weights travel beside it; seeing is believing.
+    const now =
+      forecast === null || observedMs === null
+        ? null
+        : { ...forecast, periodMs: Math.min(forecast.periodMs, observedMs) };
     const next = this.#forecaster(candidate, request);
     if (now === null || next === null || isSameLayout(plan, candidate)) {
       this.#agreed = 0;

@@ -134,6 +134,9 @@ export class Planning {
   told({ id, profile, hello, channel }: Member, message: Told & WaysTold, nowMs: number): void {
     this.#ways.take(id, message, channel, nowMs);
     if (this.#plan === null || profile === null) return;
+    const { term, round, copy, steps } = message;
+    const isOfSource = this.#plan.chains[0]?.stages[0]?.copy === copy;
+    if (term === this.#plan.term && isOfSource) this.#adaptation?.went(round, steps, nowMs);
     this.#speeds.observe(this.#plan, { id, profile, duty: hello.duty }, message);
   }
 

@@ -57,6 +57,14 @@ describe("ways between nodes", () => {
     expect(ways.links([a, b, c])).toEqual([]);
   });
 
+  it("are planned with the middle one of three rates", () => {
+    const ways = new Ways();
+    for (const [i, rate] of [100, 100, 9000, 110].entries()) {
+      tell(ways, a, { straight: towards(b, rate, 2, (i + 1) * MB), atMs: 1000 * i });
+    }
+    expect(ways.links([a, b])[0]?.thereBytesPerMs).toBe(110);
+  });
+
   it("are planned with half of a rate that falls to it in the time that a move takes", () => {
     const rateAfter = (fall: number): number | null | undefined => {
       const ways = new Ways();
@@ -67,9 +75,9 @@ describe("ways between nodes", () => {
       return ways.links([a, b])[0]?.thereBytesPerMs;
     };
     expect(rateAfter(0)).toBe(1001);
-    expect(rateAfter(90)).toBe((1000 - 9 * 90 + 1) / 2);
+    expect(rateAfter(90)).toBe((1000 - 8 * 90) / 2);
     // At this pace it takes a minute to come down to half.
-    expect(rateAfter(8)).toBe(1000 - 9 * 8 + 1);
+    expect(rateAfter(8)).toBe(1000 - 8 * 8);
   });
 
   it("are as fast straight as each end achieves, whichever of the two is asked for first", () => {

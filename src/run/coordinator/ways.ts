@@ -10,6 +10,7 @@
  * them can count on what another one was seen to achieve. A flow that keeps to a pace achieves no more
  * than that, however fast its link is.
  */
+import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import { handOverMs } from "../../plan/hand-over.ts";
 import type { FleetLink, FleetNode } from "../../plan/plan.ts";
@@ -57,12 +58,14 @@ class Direction {
   }
 
   /**
-   * What to plan with: the newest rate, or half of it where the trend says that it will have come down
+   * What to plan with: the middle one of the last three rates, since single ones are off at times, or half of it where the trend says that it will have come down
    * to that by the time that a move takes.
    */
   get expected(): Rate | null {
-    const { rate } = this;
-    if (rate === null) return null;
+    const last = this.#rates.slice(-3);
+    if (last.length === 0) return null;
+    const byRate = last.toSorted((a, b) => a.bytesPerMs - b.bytesPerMs);
+    const rate = present(byRate[Math.floor((byRate.length - 1) / 2)], "a rate");
     const halfBytesPerMs = rate.bytesPerMs / 2;
     const untilMs = handOverMs(this.#rates, halfBytesPerMs);
     return untilMs !== null && untilMs <= foreseenMs

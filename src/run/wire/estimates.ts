@@ -35,6 +35,8 @@ export const sampleBytesMin = 16 * 1024;
 const boundBytesMin = 60 * 1024;
 /** Receivers acknowledge no more often than this; what comes closer together has been held back on its way. */
 const acknowledgedMsMin = 4;
+/** A sample spans so much of a burst, or all of one that is shorter. */
+const sampleMs = 250;
 /** Share of a new value, where the one before is not older than {@link freshMs}; the older, the larger. */
 const rateWeight = 1 / 4;
 /** A rate that was measured so long ago may have changed. */
@@ -54,7 +56,7 @@ export class AchievedRate {
   #sampledMs = Number.NEGATIVE_INFINITY;
   #mark: { readonly bytes: number; readonly atMs: number } | null = null;
   #burst = { from: 0, atMs: 0 };
-  /** The newest sample, until the next acknowledgement tells whether it is one. */
+  /** The sample under way. */
   #pending: Sample | null = null;
 
   /** Bytes per millisecond, at most {@link bytesPerMsMax}; null before the first burst that was long enough. */
@@ -86,14 +88,12 @@ export class AchievedRate {
       if (known !== null && bytes > from) {
         this.#msPerByte = Math.min(known, (nowMs - atMs) / (bytes - from));
       }
-    } else if (nowMs - mark.atMs < acknowledgedMsMin) {
-      // Who did not take what was there, and now takes all of it at once, says nothing about the
-      // link: neither by the pause, which was no link's, nor by the haste after it.
-      this.#pending = null;
-      this.#mark = { bytes, atMs: mark.atMs };
-    } else if (bytes - mark.bytes >= sampleBytesMin) {
-      this.#settle();
+    } else if (bytes - mark.bytes >= sampleBytesMin && nowMs - mark.atMs >= acknowledgedMsMin) {
+      // Acknowledgements wait behind what is sent the other way, and then come close together: one
+      // interval says little, many of them what was carried.
       this.#pending = { msPerByte: (nowMs - mark.atMs) / (bytes - mark.bytes), atMs: nowMs };
+      if (nowMs - mark.atMs < sampleMs) return;
+      this.#settle();
       this.#mark = { bytes, atMs: nowMs };
     }
   }
