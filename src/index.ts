@@ -111,14 +111,16 @@ export type {
   GroupPlan,
   LimitPlan,
   LinkPlan,
+  PipelineChoice,
   Plan,
   Planner,
   PlanRequest,
   Profile,
+  ScheduleKind,
   SegmentTime,
   StagePlan,
 } from "./plan/plan.ts";
-export { forecasters, planners } from "./plan/planners.ts";
+export { forecasters, type PlannerName, planners } from "./plan/planners.ts";
 export type { Forecasted, Forecaster } from "./plan/replan.ts";
 export type { CoordinatorEnd } from "./run/coordinator/farewell.ts";
 export type { Engine, EngineAnswer, EngineRun, Slot } from "./run/host.ts";
@@ -143,6 +145,7 @@ export {
   type Environment,
   type Evaluated,
   type HeldMs,
+  type LinksMeasured,
   type NodeJoined,
   type NodeLeft,
   type NodeProfiled,
@@ -160,6 +163,7 @@ export {
   spanKinds,
   type TimedRecord,
   type Waiting,
+  type WayProbed,
 } from "./run/metrics/record.ts";
 export {
   measuredWords,

@@ -16,6 +16,7 @@ export const planners = {
   local,
 } as const satisfies Record<string, Planner>;
 
+/** Name of a scheme, as jobs give it. */
 export type PlannerName = keyof typeof planners;
 export const plannerNames = Object.keys(planners) as PlannerName[];
 

@@ -58,9 +58,10 @@ describe("a pipeline over a device and two edge processes", () => {
     expect(plan?.chains[0]).toMatchObject({ schedule: "window", source: "phone" });
     expect(plan?.chains[0]?.window).toBeGreaterThan(0);
     expect(plan?.copies.map(({ node }) => node).sort()).toEqual(["edge-1", "edge-2", "phone"]);
-    const straight = run.of("round").map(({ nodes }) => {
-      return nodes.find(({ node }) => node === "edge-1")?.bytesStraight ?? 0;
-    });
+    // Which of the servers it keeps to depends on how fast they were found to be.
+    const straight = run
+      .of("round")
+      .flatMap(({ nodes }) => nodes.map((node) => node.bytesStraight));
     expect(Math.max(...straight)).toBeGreaterThan(100_000);
     expect((await run.server.finished).stdout).toMatch(
       /stage +duty +segments +trains +link onward/,

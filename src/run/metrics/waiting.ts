@@ -1,7 +1,10 @@
 /** How long a node waited in a round: what pipelines call their bubbles. */
 import type { NodeRound } from "./record.ts";
 
-/** @param ms time of the round */
+/**
+ * Time of a round in which a node neither computed nor sent nor received under its pace, in milliseconds.
+ * @param ms time of the round
+ */
 export function waitingMs(
   ms: number,
   { busyMs, sending, receiving }: Pick<NodeRound, "busyMs" | "sending" | "receiving">,
