@@ -202,10 +202,9 @@ export function shareTrained(
   { participants }: Pick<RoundCommitted, "participants">,
   localBatches: number,
 ): number {
-  return Math.min(
-    1,
-    Math.max(...participants.map(({ steps = localBatches }) => steps)) / localBatches,
-  );
+  // Records of older releases name no participants that ended early, and some none at all.
+  const steps = participants.map((participant) => participant.steps ?? localBatches);
+  return steps.length === 0 ? 1 : Math.min(1, Math.max(...steps) / localBatches);
 }
 
 /** The run cannot go on with who is there, and waits for others to come back. */
