@@ -3,7 +3,7 @@
  * what comes before a token, certificates, and revocation.
  */
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -189,10 +189,13 @@ describe("revoking", () => {
   it("tells an admin why there is no new one", async () => {
     const own = await serveRun(joinPath(folder, "gone"), { devices: 1 });
     rmSync(own.path, { recursive: true });
+    // What the run still had to write must not bring the folder back.
+    writeFileSync(own.path, "");
     const add = { role: "device", label: "d1" } as const;
     await expect(administerTokens(own.serving.adminUrl, { add })).rejects.toThrow(
-      /token: got device \(tokens of the run: got .*ENOENT/,
+      /token: got device \(tokens of the run: got .*ENOTDIR/,
     );
+    rmSync(own.path);
     own.serving.interrupt("done");
     expect((await own.serving.ended).reason).toBe("failed");
   });
