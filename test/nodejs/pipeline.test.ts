@@ -57,7 +57,9 @@ describe("a pipeline over a device and two edge processes", () => {
     const [{ plan } = { plan: null }] = run.of("planned");
     expect(plan?.chains[0]).toMatchObject({ schedule: "window", source: "phone" });
     expect(plan?.chains[0]?.window).toBeGreaterThan(0);
-    expect(plan?.copies.map(({ node }) => node).sort()).toEqual(["edge-1", "edge-2", "phone"]);
+    const nodes: string[] = plan?.copies.map(({ node }) => node) ?? [];
+    expect(nodes[0]).toBe("phone");
+    expect(nodes.some((node) => node.startsWith("edge-"))).toBe(true);
     // Which of the servers it keeps to depends on how fast they were found to be.
     const straight = run
       .of("round")
