@@ -58,8 +58,8 @@ class Direction {
   }
 
   /**
-   * What to plan with: the middle one of the last three rates, since single ones are off at times, or half of it where the trend says that it will have come down
-   * to that by the time that a move takes.
+   * What to plan with: the middle one of the last three rates, since single ones are off at times, or half
+   * of it where the trend says that it will have come down to that by the time that a move takes.
    */
   get expected(): Rate | null {
     const last = this.#rates.slice(-3);
