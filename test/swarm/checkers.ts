@@ -35,6 +35,8 @@ export class LogChecker {
   #plan: Plan | null = null;
   #term = 0;
   #rounds = 0;
+  /** Batches that the longest chain of each committed round trained. */
+  readonly #batches: number[] = [];
   #isEnded = false;
 
   constructor(disk: () => JournalDisk) {
@@ -44,6 +46,14 @@ export class LogChecker {
   /** Rounds committed so far. */
   get rounds(): number {
     return this.#rounds;
+  }
+
+  /** What is wrong with the number of batches at the end: too few, or a round that nobody asked for; null where nothing is. */
+  misjudged(asked: number): string | null {
+    const trained = this.#batches.reduce((sum, batches) => sum + batches, 0);
+    if (trained < asked) return `${trained} of ${asked} batches`;
+    const needed = trained - (this.#batches.at(-1) ?? 0);
+    return needed >= asked ? `${asked} batches were trained before the last round` : null;
   }
 
   /** What was decided so far, on this disk. */
@@ -72,6 +82,7 @@ export class LogChecker {
       this.#decisions = [];
       this.#takenBack = [];
       [this.#plan, this.#term, this.#rounds, this.#isEnded] = [null, 0, 0, false];
+      this.#batches.length = 0;
     }
     for (const entry of entries.slice(this.#decisions.length)) {
       const { record } = JSON.parse(entry) as { record: Decision };
@@ -103,6 +114,7 @@ export class LogChecker {
     if (round !== this.#rounds) {
       throw new Broken(`resumed at round ${round} with ${this.#rounds} committed`);
     }
+    this.#batches.length = this.#rounds;
     this.#plan = null;
     this.#isEnded = false;
   }
@@ -124,6 +136,8 @@ export class LogChecker {
     for (const { chain } of record.dropped) {
       if (chains.includes(chain)) throw new Broken(`${chain} was merged and dropped`);
     }
+    const work = plan.chains[0]?.work ?? 0;
+    this.#batches.push(Math.max(...record.participants.map(({ steps = work }) => steps)));
     this.#rounds++;
   }
 }

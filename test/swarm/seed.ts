@@ -62,9 +62,9 @@ export async function runSeed(seed: number, engine: () => Engine): Promise<SeedR
   if (end !== null && end.reason !== "finished") throw new Broken(`${end.reason}: ${end.text}`);
   // A disk may be lost after the end, too.
   const isThere = coordinator.disk.journal.entries.length > 0;
-  if (end !== null && isThere && log.rounds !== drawn.job.rounds) {
-    throw new Broken(`${log.rounds} rounds`);
-  }
+  const { rounds, localBatches } = drawn.job;
+  const misjudged = end !== null && isThere ? log.misjudged(rounds * localBatches) : null;
+  if (misjudged !== null) throw new Broken(misjudged);
   if (end !== null) requireTidy(coordinator.disk);
   await judge(drawn, log, store, engine);
   return {
