@@ -17,12 +17,13 @@ import {
   planners,
   profileModel,
   readyScenario,
+  scaledProfile,
   type TimedRecord,
   version,
 } from "edgeloom";
 import { drawMobility, parseMobility, parseScenario, type SimNode, simulate } from "edgeloom/sim";
 import { parse } from "yaml";
-import { type Bench, type Row, tell } from "./bench.ts";
+import { type Bench, optionsOf, type Row, tell } from "./bench.ts";
 
 /** Where Debian's package dataset-fashion-mnist puts it. */
 const fashion = "/usr/share/datasets/fashion-mnist";
@@ -66,11 +67,14 @@ export const pipelineAccuracy: Bench = {
         allowed: "Debian's package, by: apt-get install dataset-fashion-mnist",
       });
     }
+    const asked = optionsOf(args, { walks: String(walks.length), seeds: String(seeds.length) });
+    const walksAsked = walks.slice(0, countOf(asked.walks, walks.length, "--walks"));
+    const seedsAsked = seeds.slice(0, countOf(asked.seeds, seeds.length, "--seeds"));
     const profile = await stretched();
     const rows: Row[] = [];
     const losses: number[] = [];
-    for (const walk of walks.slice(0, countOf(args, "--walks", walks.length))) {
-      for (const seed of seeds.slice(0, countOf(args, "--seeds", seeds.length))) {
+    for (const walk of walksAsked) {
+      for (const seed of seedsAsked) {
         tell(`walk ${walk}, seed ${seed} ...`);
         const piped = await train(walk, seed, profile);
         const alone = await train(walk, seed, profile, piped.batches);
@@ -118,31 +122,24 @@ export const pipelineAccuracy: Bench = {
   },
 };
 
-function countOf(args: readonly string[], flag: string, most: number): number {
-  const at = args.indexOf(flag);
-  return at < 0 ? most : Math.max(1, Math.min(most, Number(args[at + 1])));
+/** How many of a list to take, at least one. @throws InputError for no number */
+function countOf(text: string, most: number, what: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= most) return count;
+  throw new InputError({ what, received: text, allowed: `1 to ${most}` });
 }
-
 /** The small network's profile on this machine, as if a step took as long as the large one's. */
 async function stretched(): Promise<Profile> {
   const job = parseJob(jobOf(1));
   const engine = new NativeEngine({ threads: 1 });
-  const { segments } = await profileModel(job, loadModel(job, "."), engine);
+  const profile = await profileModel(job, loadModel(job, "."), engine);
   await engine.close();
-  const ownMs = segments.reduce(
+  const ownMs = profile.segments.reduce(
     (sum, one) => sum + one.forwardMs + one.backwardMs + one.updateMs,
     0,
   );
   const factor = stepMs / ownMs;
-  return {
-    segments: segments.map(({ forwardMs, backwardMs, updateMs }) => ({
-      forwardMs: factor * forwardMs,
-      backwardMs: factor * backwardMs,
-      updateMs: factor * updateMs,
-    })),
-    runMs: 0.02,
-    callMs: 0.05,
-  };
+  return { ...scaledProfile(profile, (ms) => factor * ms), runMs: 0.02, callMs: 0.05 };
 }
 
 /** Trains on a walk; in one process where a number of updates is given. */

@@ -2,7 +2,14 @@
  * What machines and links of a scenario with a walking device give at a moment, and on the
  * average of the whole: what a planner is told that knows the scenario.
  */
-import type { Fleet, FleetLink, FleetNode, NodeId, Profile } from "edgeloom";
+import {
+  type Fleet,
+  type FleetLink,
+  type FleetNode,
+  type NodeId,
+  type Profile,
+  scaledProfile,
+} from "edgeloom";
 import type { SimCell, SimNode, SimulationOptions } from "edgeloom/sim";
 
 /** What changes over time, as it is at one moment. */
@@ -224,17 +231,8 @@ const valueAt = <V>(points: readonly (readonly [number, V])[], atMs: number): V 
   points.findLast(([pointMs]) => pointMs <= atMs)?.[1];
 
 /** A profile of the same machine at a share of its speed. */
-function atSpeed({ segments, runMs, callMs }: Profile, share: number): Profile {
-  return {
-    segments: segments.map(({ forwardMs, backwardMs, updateMs }) => ({
-      forwardMs: forwardMs / share,
-      backwardMs: backwardMs / share,
-      updateMs: updateMs / share,
-    })),
-    runMs: runMs / share,
-    callMs,
-  };
-}
+const atSpeed = (profile: Profile, share: number): Profile =>
+  scaledProfile(profile, (ms) => ms / share);
 
 /** Only some nodes of a fleet, and the ways between them. */
 export function amongNodes(fleet: Fleet, ids: ReadonlySet<NodeId>): Fleet {

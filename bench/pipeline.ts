@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import {
+  InputError,
   loadModel,
   NativeEngine,
   type Planner,
@@ -25,7 +26,7 @@ import {
   type SimulationOptions,
 } from "edgeloom/sim";
 import { parse } from "yaml";
-import { type Bench, type Goal, type Row, tell } from "./bench.ts";
+import { type Bench, type Goal, optionsOf, type Row, tell } from "./bench.ts";
 import { type AverageKind, Conditions } from "./pipeline-conditions.ts";
 import { oracleBatches } from "./pipeline-oracle.ts";
 import { type Outcome, runScheme } from "./pipeline-run.ts";
@@ -67,11 +68,11 @@ export const pipeline: Bench = {
   summary:
     "pipelined training on walks past edge servers, against fixed plans [--models A,B] [--seeds 1,11] [--scenario FILE]",
   async run(args) {
-    const walks = walksOf(args);
+    const { models: asked, walks } = choiceOf(args);
     const comparisons: Comparison[] = [];
     const steady: Steady[] = [];
     const notes: string[] = [];
-    for (const model of chosen(args, "--models")?.filter(isModel) ?? models) {
+    for (const model of asked) {
       const profile = await measured(model);
       notes.push(profileNote(model, profile));
       for (const walk of walks) {
@@ -104,12 +105,16 @@ export const pipeline: Bench = {
   },
 };
 
-const isModel = (name: string): name is ModelName => (models as readonly string[]).includes(name);
-
-/** The parts of a list that stands after a flag; null without it. */
-function chosen(args: readonly string[], flag: string): string[] | null {
-  const at = args.indexOf(flag);
-  return at < 0 ? null : (args[at + 1] ?? "").split(",");
+/** What the arguments choose. @throws InputError for what there is not */
+function choiceOf(args: readonly string[]): { models: readonly ModelName[]; walks: Walk[] } {
+  const asked = optionsOf(args, { models: models.join(), seeds: "", scenario: "" });
+  const names = asked.models.split(",");
+  const chosen = models.filter((model) => names.includes(model));
+  if (chosen.length < names.length) {
+    const allowed = `some of ${models.join(",")}`;
+    throw new InputError({ what: "--models", received: asked.models, allowed });
+  }
+  return { models: chosen, walks: walksOf(asked) };
 }
 
 /** A scenario and how long it is looked at. */
@@ -120,16 +125,21 @@ interface Walk {
 }
 
 /** Drawn traces, all of them or those of some seeds, or a scenario from a file. */
-function walksOf(args: readonly string[]): Walk[] {
+function walksOf({ seeds, scenario }: { seeds: string; scenario: string }): Walk[] {
   const mobility = parseMobility(parse(readFileSync(mobilityFile, "utf8")), mobilityFile);
   const endMs = 1000 * mobility.durationSeconds;
-  const [file] = chosen(args, "--scenario") ?? [];
-  if (file !== undefined) {
-    return [{ name: path.basename(file), endMs, fields: parse(readFileSync(file, "utf8")) }];
+  if (scenario !== "") {
+    const fields = parse(readFileSync(scenario, "utf8"));
+    return [{ name: path.basename(scenario), endMs, fields }];
   }
-  const seeds = chosen(args, "--seeds")?.map(Number) ?? null;
-  return drawn(mobility)
-    .filter(({ seed }) => seeds === null || seeds.includes(seed))
+  const every = drawn(mobility);
+  const numbers = seeds === "" ? every.map(({ seed }) => seed) : seeds.split(",").map(Number);
+  if (!numbers.every((number) => every.some(({ seed }) => seed === number))) {
+    const [first, last] = [every[0]?.seed, every.at(-1)?.seed];
+    throw new InputError({ what: "--seeds", received: seeds, allowed: `${first} to ${last}` });
+  }
+  return every
+    .filter(({ seed }) => numbers.includes(seed))
     .map(({ set, seed }) => {
       return { name: `${set.name} ${seed}`, endMs, fields: drawMobility(mobility, set, seed) };
     });

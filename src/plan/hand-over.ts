@@ -16,7 +16,7 @@ export interface RateSample {
 }
 
 /** Samples that a trend is read from. */
-const samplesMax = 12;
+export const samplesMax = 12;
 /** Fewer tell nothing. */
 const samplesMin = 5;
 /** Standard errors of the slope below zero. */

@@ -11,6 +11,20 @@ export interface TimedProgram {
   readonly replays?: boolean;
 }
 
+/** A profile in which everything that is computed takes another time; handing over to the engine does not. */
+export const scaledProfile = (
+  { segments, runMs, callMs }: Profile,
+  scale: (ms: number) => number,
+): Profile => ({
+  segments: segments.map(({ forwardMs, backwardMs, updateMs }) => ({
+    forwardMs: scale(forwardMs),
+    backwardMs: scale(backwardMs),
+    updateMs: scale(updateMs),
+  })),
+  runMs: scale(runMs),
+  callMs,
+});
+
 /** Milliseconds that one run computes at full speed. */
 export function computeMs(profile: Profile, program: TimedProgram): number {
   let ms = profile.runMs;

@@ -1,5 +1,6 @@
 /** `edgeloom train`: a job in one process. */
 import { parse, stringify } from "yaml";
+import type { Job } from "../../index.ts";
 import { defaultTokenDays } from "../../nodejs/default-token-days.ts";
 import { createRunFolder, loadHeldOut, loadModel, loadTraining, train } from "../../nodejs.ts";
 import { parseScenario } from "../../sim.ts";
@@ -32,16 +33,9 @@ export async function trainJob(path: string, flags: TrainFlags): Promise<void> {
   const { job, scenario, text, folder: jobFolder } = readJobFile(path);
   sayUnused(scenario, "train", []);
   await trainIn({
-    job,
-    jobFolder,
-    model: loadModel(job, jobFolder),
-    samples: loadTraining(job.data, jobFolder),
-    test: loadHeldOut(job.data, jobFolder),
-    folder: createRunFolder(flags.runs, job.name, text, new Date()),
-    startedAt: performance.timeOrigin,
+    ...newRun({ job, jobFolder, text }, flags),
     command: `edgeloom train ${path}`,
     threads: flags.threads,
-    ...(flags.json === undefined ? {} : { json: flags.json }),
   });
 }
 
@@ -54,22 +48,30 @@ async function trainWithServers(path: string, flags: TrainFlags): Promise<void> 
   const text = stringify({ ...rest, planner: "pipeline", fleet });
   const { job } = parseScenario(parse(text));
   await serveIn({
-    job,
-    jobFolder,
-    model: loadModel(job, jobFolder),
-    samples: loadTraining(job.data, jobFolder),
-    test: loadHeldOut(job.data, jobFolder),
-    folder: createRunFolder(flags.runs, job.name, text, new Date()),
-    startedAt: performance.timeOrigin,
+    ...newRun({ job, jobFolder, text }, flags),
     command: `edgeloom train ${path} --planner pipeline`,
     port: flags.port ?? null,
     reach: flags.host === undefined ? {} : { host: flags.host },
     tokenDays: defaultTokenDays,
     patienceMs: 600_000,
     duty: flags.duty,
-    ...(flags.json === undefined ? {} : { json: flags.json }),
   });
 }
+
+/** A run that begins: its data are read before its folder is made, so that wrong ones leave none behind. */
+const newRun = (
+  { job, jobFolder, text }: { job: Job; jobFolder: string; text: string },
+  { runs, json }: TrainFlags,
+) => ({
+  job,
+  jobFolder,
+  model: loadModel(job, jobFolder),
+  samples: loadTraining(job.data, jobFolder),
+  test: loadHeldOut(job.data, jobFolder),
+  folder: createRunFolder(runs, job.name, text, new Date()),
+  startedAt: performance.timeOrigin,
+  ...(json === undefined ? {} : { json }),
+});
 
 /** Trains a run in its folder until it ends. */
 export async function trainIn(input: TrainInput): Promise<void> {

@@ -192,7 +192,7 @@ export class Planning {
 
   /** What is known now of the ways between nodes, under a plan; nothing where that is nothing. */
   knownBy({ term }: Plan): LinksMeasured[] {
-    const { links } = this.#request().fleet;
+    const links = this.#ways.links(this.#among(this.#nodes()));
     const { costs } = this.#survey;
     return links.length === 0 ? [] : [{ type: "links", term, links, probes: costs }];
   }

@@ -6,7 +6,7 @@
 import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import type { ChainPlan, CopyPlan, Plan, Profile } from "../../plan/plan.ts";
-import { computeMs, heldMs, type TimedProgram } from "../../plan/program-time.ts";
+import { computeMs, heldMs, scaledProfile, type TimedProgram } from "../../plan/program-time.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
 
 /** Share of a new measurement in the estimate: half, so that a lasting change is soon known and a hiccup forgotten. */
@@ -82,17 +82,9 @@ export class Speeds {
   }
 
   /** The profile as it is now: as probed, stretched by what was observed. */
-  now(node: NodeId, { segments, runMs, callMs }: Profile): Profile {
-    const factor = this.#slowdown.get(node) ?? 1;
-    return {
-      segments: segments.map(({ forwardMs, backwardMs, updateMs }) => ({
-        forwardMs: factor * forwardMs,
-        backwardMs: factor * backwardMs,
-        updateMs: factor * updateMs,
-      })),
-      runMs: factor * runMs,
-      callMs,
-    };
+  now(node: NodeId, profile: Profile): Profile {
+    const factor = this.#slowdown.get(node);
+    return factor === undefined ? profile : scaledProfile(profile, (ms) => factor * ms);
   }
 
   /** Milliseconds that a copy has to hold the processor for its passes, by the node's probe. */

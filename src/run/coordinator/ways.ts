@@ -12,7 +12,7 @@
  */
 import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
-import { handOverMs } from "../../plan/hand-over.ts";
+import { handOverMs, samplesMax } from "../../plan/hand-over.ts";
 import type { FleetLink, FleetNode } from "../../plan/plan.ts";
 import type { MeasuredLink } from "../wire/payload.ts";
 
@@ -86,12 +86,10 @@ class Direction {
   /** Takes a measurement that was asked for. */
   measured(bytesPerMs: number, nowMs: number): void {
     this.#rates.push({ bytesPerMs, atMs: nowMs });
-    if (this.#rates.length > trendSamples) this.#rates.shift();
+    if (this.#rates.length > samplesMax) this.#rates.shift();
   }
 }
 
-/** Samples of a rate that its trend is read from. */
-const trendSamples = 12;
 /** How far ahead plans look: about as long as a move takes. */
 const foreseenMs = 10_000;
 

@@ -2,14 +2,12 @@
  * The stages that a worker holds under the plan in force, and their round. What the engine holds of
  * a copy outlives the plan where the next one has the copy as well.
  */
-import type { CopyId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import { neededPorts, type Program } from "../../compile/program.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Slot } from "../host.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { BeginMessage, DataMessage } from "../wire/messages.ts";
-import type { CopyTensors } from "./copy-tensors.ts";
 import { StageRunner, type StageSurroundings } from "./stage-runner.ts";
 import { type StagePlace, type StageSetup, stageSetups } from "./stage-setup.ts";
 
@@ -32,17 +30,14 @@ export class Stages {
    * @throws ModelError when a stage cannot be compiled; then nothing has changed
    */
   adopt(plan: Plan, place: Omit<StagePlace, "tensorsOf">): void {
-    const setups = stageSetups(plan, { ...place, tensorsOf: (copy) => this.#tensorsOf(copy) });
+    const before = new Map(this.setups.map(({ copy, tensors }) => [copy, tensors]));
+    const setups = stageSetups(plan, { ...place, tensorsOf: (copy) => before.get(copy) });
     this.abandon();
     this.#retire(setups);
     this.#term = plan.term;
     this.#stages = new Map(
       setups.map((setup) => [stageKey(setup.chain.id, setup.stage), { setup, runner: null }]),
     );
-  }
-
-  #tensorsOf(copy: CopyId): CopyTensors | undefined {
-    return this.setups.find((setup) => setup.copy === copy)?.tensors;
   }
 
   #retire(next: readonly StageSetup[]): void {

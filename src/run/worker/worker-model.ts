@@ -23,6 +23,8 @@ export class WorkerModel {
   readonly #model: TrainingModel;
   readonly #job: JobSpec;
   readonly #stages = new Map<string, StagePrograms>();
+  /** Names of the parameters that updates move. */
+  readonly trained: ReadonlySet<string>;
   #costs: readonly SegmentCost[] | null = null;
 
   /** @throws ModelError when the structure cannot be read or trained. */
@@ -30,6 +32,8 @@ export class WorkerModel {
     this.#structure = readOnnx(structure).graph;
     this.#model = trainingModel(this.#structure, job);
     this.#job = job;
+    const parameters = this.segments.flatMap((segment) => segment.parameters);
+    this.trained = new Set(parameters.filter(isTrained).map(({ name }) => name));
   }
 
   get segments(): readonly Segment[] {
@@ -61,12 +65,6 @@ export class WorkerModel {
       this.#stages.set(key, programs);
     }
     return programs;
-  }
-
-  /** Names of the parameters that updates move. */
-  get trained(): ReadonlySet<string> {
-    const parameters = this.segments.flatMap((segment) => segment.parameters);
-    return new Set(parameters.filter(isTrained).map(({ name }) => name));
   }
 
   /** What the segments cost. */
