@@ -99,6 +99,18 @@ export interface StagePrograms {
 /** Parameters and optimizer state that a stage's programs take in: what it starts a round with. */
 export const neededPorts = (programs: StagePrograms): Port[] => tensorPorts(programs, "inputs");
 
+/** The ports of a role, in their order. */
+export const portsOf = (ports: readonly Port[], role: Port["role"]): Port[] =>
+  ports.filter((port) => port.role === role);
+
+/** The one port of a role. */
+export function portOf(ports: readonly Port[], role: Port["role"]): Port {
+  return present(
+    ports.find((port) => port.role === role),
+    `a port of role ${role}`,
+  );
+}
+
 /** Parameters and optimizer state that a stage's programs change: what it brings from a round. */
 export const movedPorts = (programs: StagePrograms): Port[] => tensorPorts(programs, "outputs");
 

@@ -111,6 +111,22 @@ describe("chunks", () => {
     expect(terms(far.heard)).toEqual([1, 2]);
   });
 
+  it("W15: a frame in the background gives way to what is sent after it", async () => {
+    const { near, far, runUntil } = channelPair({ latencyMs: 5 });
+    near.channel.setRate(100);
+    const inBackground = { isBackground: true };
+    near.channel.forward(encodeFrame(ready(1), bulk(2 * MiB)), inBackground);
+    near.channel.forward(encodeFrame(ready(2), bulk(MiB)), inBackground);
+    near.channel.send(ready(3), bulk(MiB));
+    await runUntil(12_000);
+    near.channel.send(ready(4));
+    await runUntil(15_000);
+    expect(terms(far.heard)).toEqual([3, 4]);
+    await runUntil(45_000);
+    expect(terms(far.heard)).toEqual([3, 4, 1, 2]);
+    expect(far.closed).toEqual([]);
+  });
+
   it("W10: a link on which a frame takes longer than the lease is not a dead one", async () => {
     // 4 KB/s: a frame of 200 kB takes 50 s, and the heartbeats of its sender wait behind it.
     const { near, far, runUntil } = channelPair({ latencyMs: 100, bytesPerMs: 4 });

@@ -144,6 +144,7 @@ function assembled(
   header: string | null,
 ): { header: string; bytes: number } | null {
   if (!isChunk(frame)) return { header: present(header, "a header"), bytes: bytesOf(frame) };
+  if (readUint32(frame.head, 0) === backgroundMark) return null;
   const first = frame.body[0]?.bytes;
   const whole = direction[way] ?? { header: headerIn(present(first, "a first chunk")), bytes: 0 };
   // What a chunk adds to its piece is nobody's to keep.
@@ -174,12 +175,14 @@ function watched(
   return link;
 }
 
-const chunkMark = 0xffff_ffff;
+/** The second one is that of frames in the background, which nobody passes on. */
+const [chunkMark, backgroundMark] = [0xffff_ffff, 0xffff_fffe];
 
 const bytesOf = ({ head, body }: Frame): number =>
   body.reduce((sum, { byteLength }) => sum + byteLength, head.length);
 
-const isChunk = ({ head }: Frame): boolean => readUint32(head, 0) === chunkMark;
+const isChunk = ({ head }: Frame): boolean =>
+  [chunkMark, backgroundMark].includes(readUint32(head, 0));
 
 const headerOf = (frame: Frame): string | null => (isChunk(frame) ? null : headerIn(frame.head));
 

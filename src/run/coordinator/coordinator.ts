@@ -30,7 +30,7 @@ import { type CoordinatorEnd, Farewell } from "./farewell.ts";
 import { Gathering } from "./gathering.ts";
 import { type Decision, noJournal } from "./journal.ts";
 import { Keeper } from "./keeper.ts";
-import { activityOf, joined, latencyOf, type Member, watchMember } from "./members.ts";
+import { activityOf, joined, type Member, profiled, watchMember } from "./members.ts";
 import { Planning } from "./planning.ts";
 import { Progress } from "./progress.ts";
 import { Roster } from "./roster.ts";
@@ -38,7 +38,6 @@ import { Rounds } from "./rounds.ts";
 import { TrainingState } from "./training-state.ts";
 
 type Phase =
-  /** Waiting for nodes. */
   | { readonly kind: "gathering" }
   | { readonly kind: "probing" }
   | { readonly kind: "planned" }
@@ -169,7 +168,7 @@ export class Coordinator {
     channel.forward(this.#compiled.welcome(this.#options.run, hello));
     if (this.#isWatched) watchMember(member, true);
     this.#gathering.joined(hello);
-    if (member.profile !== null) this.#planning.outdate(`${hello.name} is back`);
+    if (member.profile !== null) this.#planning.changed(member.id, `${hello.name} is back`);
     this.#decide();
     return member;
   }
@@ -195,7 +194,9 @@ export class Coordinator {
         return this.#decide();
       case "progress":
         this.#planning.told(member, message, this.#host.now());
-        return this.#reconsider();
+        this.#rounds.told(member, message);
+        this.#reconsider();
+        return this.#decide();
       case "payload":
       case "measured":
         return this.#planning.measured(member, message, tensors);
@@ -232,31 +233,23 @@ export class Coordinator {
     this.#members.profiled(member, profile);
     this.#planning.probed(member);
     this.#members.answered(member);
-    const { name } = member.hello;
-    this.#record({
-      type: "profiled",
-      node: member.id,
-      name,
-      profile,
-      latencyMs: latencyOf(member),
-      probeMs: this.#host.now() - member.probeStartedMs,
-    });
-    this.#planning.outdate(`${name} has joined`);
+    this.#record(profiled(member, profile, this.#host.now()));
+    this.#planning.changed(member.id, `${member.hello.name} has joined`);
     this.#decide();
   }
 
   /** What rounds show may make another plan the better one: then the round under way ends early. */
   #reconsider(): void {
     const isOver = this.#planning.reconsider(this.#host.now(), this.#progress.batchesLeft);
-    if (isOver && this.#phase.kind === "round") this.#rounds.curtail(null);
+    if (isOver) this.#rounds.curtail(null);
   }
 
   /** A notice of departure: the member finishes its round and is in no further plan. */
   #leaving(member: Member, text: string): void {
     member.isLeaving = true;
-    this.#planning.outdate(`${member.hello.name} is leaving: ${text}`);
-    if (this.#phase.kind !== "round") this.#release(member);
-    else this.#rounds.curtail(member.id);
+    this.#planning.changed(member.id, `${member.hello.name} is leaving: ${text}`);
+    if (this.#rounds.isOpen) this.#rounds.curtail(member.id);
+    else this.#release(member);
     this.#decide();
   }
 
@@ -274,17 +267,13 @@ export class Coordinator {
     const { name } = member.hello;
     const round = this.#rounds.left(member, reason) ?? (this.#progress.committed || null);
     this.#record({ type: "left", node: member.id, name, reason, round });
-    if (this.#planning.plan === null) this.#leftEarly(member);
-    this.#planning.outdate(`${name} left`);
-    this.#decide();
-  }
-
-  /** Somebody has left who was in no plan yet: a run that has not begun waits for it. */
-  #leftEarly({ hello }: Member): void {
-    const awaited = this.#gathering.left(hello);
+    // A run that has not begun waits for who is in no plan yet.
+    const awaited = this.#planning.plan === null ? this.#gathering.left(member.hello) : null;
     if (awaited !== null && this.#phase.kind === "gathering") {
       this.#record({ type: "waiting", reason: awaited });
     }
+    this.#planning.changed(member.id, `${name} left`);
+    this.#decide();
   }
 
   // -- What to do about it.
@@ -305,7 +294,7 @@ export class Coordinator {
         return this.#beginWhenReady();
       case "round":
         this.#members.probeNewcomers();
-        return this.#takeRound();
+        return this.#takeRound() || this.#beginEarly();
       case "evaluating":
         return this.#takeEvaluation(phase.isFinal);
       case "writing":
@@ -395,14 +384,27 @@ export class Coordinator {
       this.#finish(this.#done);
       return false;
     }
-    const { committed: number, learningRate } = this.#progress;
+    this.#beginRound(this.#progress);
+    this.#phase = { kind: "round" };
+    return true;
+  }
+
+  /** Goes on with the next round while what the last one gave is on its way, where nothing is to be done in between. */
+  #beginEarly(): boolean {
+    const { trainedBatches } = this.#rounds;
+    if (this.#phase.kind !== "round" || trainedBatches === null || this.#planning.isDue)
+      return false;
+    const next = this.#progress.after(trainedBatches);
+    if (!next.isOver && !this.#examiner.asks(next, this.#members)) this.#beginRound(next);
+    return false;
+  }
+
+  #beginRound({ committed: number, learningRate }: Progress): void {
     const plan = present(this.#planning.plan, "a plan");
     const broken = plan.chains.filter((chain) => !this.#planning.isWhole(chain));
     const partOf = (node: NodeId): Plan => this.#planning.partOf(node);
     this.#rounds.begin({ plan, broken, partOf }, { number, learningRate });
-    this.#planning.begun();
-    this.#phase = { kind: "round" };
-    return true;
+    this.#planning.begun(number);
   }
 
   #takeRound(): boolean {
@@ -420,7 +422,7 @@ export class Coordinator {
       this.#state.update(merged);
       this.#progress.add(record);
       this.#keeper.saveWeights(this.#progress.committed, false);
-      this.#phase = { kind: "planned" };
+      this.#phase = { kind: this.#rounds.isOpen ? "round" : "planned" };
       this.#reconsider();
     };
     this.#write(record, act, merged);

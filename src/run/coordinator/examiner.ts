@@ -29,7 +29,12 @@ export class Examiner {
     return isOver || (committed > 0 && committed % this.#job.evaluate.every === 0);
   }
 
-  /** Asks the first member that holds held-out data, and says whom; null where nobody does. */
+  /** Whether a measurement is due by then, and somebody there to be asked. */
+  asks(then: Pick<Progress, "committed" | "isOver">, members: Iterable<Member>): boolean {
+    return this.isDue(then) && judgeAmong(members) !== undefined;
+  }
+
+  /** Asks the judge, and says whom; null where there is none. */
   ask(
     members: Iterable<Member>,
     { committed, isOver }: Pick<Progress, "committed" | "isOver">,
@@ -37,7 +42,7 @@ export class Examiner {
   ): Member | null {
     this.#askedAt = committed;
     this.#answer = null;
-    const judge = [...members].find(({ hello }) => hello.testSamples > 0);
+    const judge = judgeAmong(members);
     this.#judge = judge?.id ?? null;
     const samples = isOver ? null : this.#job.evaluate.samples;
     judge?.channel.send({ type: "evaluate", round: committed, samples }, parameters);
@@ -64,3 +69,7 @@ export class Examiner {
     return { type: "evaluation", round, samples, accuracy, loss, ms, final };
   }
 }
+
+/** The first member that holds held-out data. */
+const judgeAmong = (members: Iterable<Member>): Member | undefined =>
+  [...members].find(({ hello }) => hello.testSamples > 0);

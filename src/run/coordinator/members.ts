@@ -6,6 +6,7 @@ import type { Cancel } from "../host.ts";
 import type {
   Activity,
   NodeJoined,
+  NodeProfiled,
   PacedTraffic,
   Span,
   StraightTraffic,
@@ -29,7 +30,7 @@ export interface Member {
   lateRounds: number;
   /** Term of the plan that it was sent last. */
   plannedTerm: number;
-  /** Bytes received from and sent to it when the round began. */
+  /** Bytes received from and sent to it by the time from which the round's traffic counts. */
   mark: { up: number; down: number };
   /** What its link had carried at its pace, each way, when its last round was counted. */
   paced: { up: PacedTraffic; down: PacedTraffic };
@@ -73,6 +74,16 @@ export function joined({ id: node, hello }: Member): NodeJoined {
     engine,
   };
 }
+
+/** The record of what a member's probe measured. */
+export const profiled = (member: Member, profile: Profile, nowMs: number): NodeProfiled => ({
+  type: "profiled",
+  node: member.id,
+  name: member.hello.name,
+  profile,
+  latencyMs: latencyOf(member),
+  probeMs: nowMs - member.probeStartedMs,
+});
 
 /** Asks a member to tell what it does, or to stop telling. */
 export function watchMember({ channel, receiving }: Member, isWatched: boolean): void {

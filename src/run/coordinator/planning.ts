@@ -50,6 +50,8 @@ export class Planning {
   #without: string | null = null;
   /** Whether no round has begun under the plan in force. */
   #isUnused = false;
+  /** The newest round that has begun. */
+  #round = 0;
   /** The part of the plan in force that concerns a node. */
   #partOf: ((node: NodeId) => Plan) | null = null;
   /** Nodes of the copies of the plan in force. */
@@ -114,8 +116,9 @@ export class Planning {
   }
 
   /** A round has begun under the plan in force. */
-  begun(): void {
+  begun(round: number): void {
     this.#isUnused = false;
+    this.#round = round;
   }
 
   /** Takes over from a coordinator that is no more; its plan is not in force, but says who was there. */
@@ -133,8 +136,9 @@ export class Planning {
   /** A member says how a round of one of its copies goes, or went. */
   told({ id, profile, hello, channel }: Member, message: Told & WaysTold, nowMs: number): void {
     this.#ways.take(id, message, channel, nowMs);
-    if (this.#plan === null || profile === null) return;
     const { term, round, copy, steps } = message;
+    // What a round gave may come when the next one has told more.
+    if (this.#plan === null || profile === null || round < this.#round) return;
     const isOfSource = this.#plan.chains[0]?.stages[0]?.copy === copy;
     if (term === this.#plan.term && isOfSource) this.#adaptation?.went(round, steps, nowMs);
     this.#speeds.observe(this.#plan, { id, profile, duty: hello.duty }, message);
@@ -237,6 +241,15 @@ export class Planning {
       if (!(error instanceof PlanError)) throw error;
       return messageOf(error);
     }
+  }
+
+  /**
+   * A node has come, goes or is gone. Where plans in force are weighed against others, one that it has no
+   * part in holds until another one pays.
+   */
+  changed(node: NodeId, reason: string): void {
+    const isWeighed = this.#adaptation !== null && ![...this.#nodeOf.values()].includes(node);
+    if (!isWeighed) this.outdate(reason);
   }
 
   /** The plan no longer fits who is there; before the first one that goes without saying. */

@@ -36,6 +36,14 @@ export class Progress {
     this.#trained += shareTrained(round, this.#job.localBatches);
   }
 
+  /** How far the run will be with a round of so many batches more. */
+  after(batches: number): Progress {
+    const next = new Progress(this.#job);
+    next.#committed = this.#committed + 1;
+    next.#trained = this.#trained + Math.min(1, batches / this.#job.localBatches);
+    return next;
+  }
+
   /** Whether all batches that the job asks for have been trained. */
   get isOver(): boolean {
     return this.#trained >= this.#job.rounds - rounding;

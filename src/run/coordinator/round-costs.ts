@@ -4,6 +4,11 @@ import type { HeldMs, NodeRound, PacedTraffic, StraightTraffic } from "../metric
 import type { ContributionMessage } from "../wire/messages.ts";
 import type { Member } from "./members.ts";
 
+/** From here on a member's traffic counts for the next round. */
+export function markTraffic(member: Member): void {
+  member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
+}
+
 /**
  * What the round that is over cost each member. Its counters are read from here on for the next
  * one.
@@ -39,6 +44,7 @@ function costsOf(
   // Counters only grow, so the largest is the newest.
   const up = own.reduce((most, { paced }) => (paced.ms > most.ms ? paced : most), before.up);
   member.paced = { up, down: channel.paced };
+  markTraffic(member);
   return {
     node: id,
     computeMs,

@@ -10,7 +10,7 @@ import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
 import { type Contribution, syncPolicies } from "../../sync/sync.ts";
 import type { Participant } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
-import type { ContributionMessage } from "../wire/messages.ts";
+import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** One chain's standing in a round. */
@@ -22,6 +22,8 @@ interface ChainState {
   /** Why it is out of the round; null while it is in. */
   dropped: string | null;
   readonly contributions: Map<CopyId, { message: ContributionMessage; tensors: Tensors }>;
+  /** Copies that have said that all their batches are trained, and may not have brought them yet. */
+  readonly trained: Set<CopyId>;
 }
 
 /** What to do with a round, and why. */
@@ -100,7 +102,13 @@ export class Round {
     this.#chains = new Map(
       plan.chains.map((chain) => [
         chain.id,
-        { plan: chain, plannedWork: chain.work, dropped: null, contributions: new Map() },
+        {
+          plan: chain,
+          plannedWork: chain.work,
+          dropped: null,
+          contributions: new Map(),
+          trained: new Set(),
+        },
       ]),
     );
   }
@@ -138,6 +146,26 @@ export class Round {
     return null;
   }
 
+  /** A copy says how far it is: once it has trained all its batches, it has nothing left to do but to bring them. */
+  told(from: NodeId, { chain: id, copy, steps }: ProgressMessage): void {
+    const chain = this.#chains.get(id as ChainId);
+    if (chain === undefined || steps !== chain.plan.work) return;
+    const isOfChain = chain.plan.stages.some((stage) => stage.copy === copy);
+    if (isOfChain && this.#copy(copy as CopyId).node === from) chain.trained.add(copy as CopyId);
+  }
+
+  /** Batches of the chain that has most. */
+  get batches(): number {
+    return Math.max(...[...this.#chains.values()].map(({ plan }) => plan.work));
+  }
+
+  /** Whether all chains are in, and have trained all their batches, wherever what came of them is. */
+  get isTrained(): boolean {
+    return [...this.#chains.values()].every(
+      ({ plan, dropped, trained }) => dropped === null && trained.size === plan.stages.length,
+    );
+  }
+
   /**
    * A chain's source ends the round with the batches that have begun. Nobody who keeps to the protocol
    * has brought anything by then: no stage is done before the source.
@@ -166,6 +194,17 @@ export class Round {
       .filter((chain) => chain.dropped === null && !isComplete(chain))
       .filter((chain) => node === null || this.nodesOf(chain.plan.id).includes(node))
       .map((chain) => chain.plan.id);
+  }
+
+  /** Those of them that cannot be completed without `node`: it has more to do than it has brought. */
+  lostWith(node: NodeId): ChainId[] {
+    return this.pendingThrough(node).filter((id) => {
+      const { plan, contributions, trained } = present(this.#chains.get(id), id);
+      if (trained.size < plan.stages.length) return true;
+      return plan.stages.some(({ copy }) => {
+        return this.#copy(copy).node === node && !contributions.has(copy);
+      });
+    });
   }
 
   drop(chain: ChainId, reason: string): void {

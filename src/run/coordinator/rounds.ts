@@ -1,26 +1,32 @@
 /**
- * Conducts rounds, one at a time: sends out their start, passes on what goes along chains,
- * takes contributions, drops chains that are late or have lost a node. Whether a round is
- * committed is the coordinator's decision.
+ * Conducts rounds: sends out their start, passes on what goes along chains, takes contributions, drops
+ * chains that are late or have lost a node. Whether a round is committed is the coordinator's
+ * decision.
+ *
+ * Where no two copies share tensors, a round ends in what each copy has by then, and the next one can
+ * begin with that while it is on its way here. So two rounds may be open at once, of which
+ * the older one is trained already. They are committed in their order; without the older one the newer
+ * is nothing.
  */
 import { present } from "../../base/assert.ts";
 import { type ChainId, type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
-import type { Participant, RoundCommitted } from "../metrics/record.ts";
+import type { RoundCommitted } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type {
   ContributionMessage,
   CurtailedMessage,
   FeatureMessage,
   GradientMessage,
+  ProgressMessage,
   RejectMessage,
 } from "../wire/messages.ts";
 import type { Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
 import { decideRound, meanLoss, Round, roundDeadlineMs } from "./round.ts";
-import { roundCosts } from "./round-costs.ts";
+import { markTraffic, roundCosts } from "./round-costs.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** What has become of the round under way. */
@@ -44,6 +50,13 @@ export interface UnderPlan {
   partOf(node: NodeId): Plan;
 }
 
+/** A round that has begun and is not committed. */
+interface OpenRound {
+  readonly round: Round;
+  readonly plan: Plan;
+  readonly timer: Cancel;
+}
+
 /** A member that misses so many deadlines in a row is asked to go. */
 const lateRoundsMax = 2;
 
@@ -52,7 +65,9 @@ export class Rounds {
   readonly #members: Roster;
   readonly #state: TrainingState;
   readonly #onDeadline: () => void;
-  #current: { round: Round; plan: Plan; timer: Cancel } | null = null;
+  /** Oldest first; all but the newest are trained. */
+  #open: OpenRound[] = [];
+  #committedMs = 0;
   /** Copies whose nodes have the tensors that the round before gave. */
   #kept: readonly KeptCopy[] = [];
 
@@ -76,6 +91,22 @@ export class Rounds {
     });
   }
 
+  /**
+   * Batches of the round under way, where the next one of the same plan may begin although that is not
+   * committed, as all copies go on with what they have; null where it may not.
+   */
+  get trainedBatches(): number | null {
+    const [first, second] = this.#open;
+    if (first === undefined || second !== undefined || !first.round.isTrained) return null;
+    const isAlone = first.plan.groups.every(({ members }) => members.length === 1);
+    return isAlone ? first.round.batches : null;
+  }
+
+  /** Whether a round has begun that is not committed. */
+  get isOpen(): boolean {
+    return this.#open.length > 0;
+  }
+
   /** Starts a round under a plan that everybody has ready who is there. */
   begin(
     { plan, partOf, broken }: UnderPlan,
@@ -86,10 +117,12 @@ export class Rounds {
     const at = { number, startedMs, deadlineMs: startedMs + waitMs, learningRate };
     const round = new Round(plan, at);
     const { term } = plan;
-    const kept = new Map(this.#kept.map((copy) => [copy.copy.id, copy]));
+    const before = this.#open[0];
+    const held = before === undefined ? this.#kept : this.#heldUnder(before.plan);
+    const kept = new Map(held.map((copy) => [copy.copy.id, copy]));
     this.#kept = [];
     for (const member of this.#members) {
-      member.mark = { up: member.channel.bytesReceived, down: member.channel.bytesSent };
+      if (before === undefined) markTraffic(member);
       if (member.plannedTerm !== term) continue;
       const own = partOf(member.id).copies.filter(({ node }) => node === member.id);
       const keep: CopyId[] = [];
@@ -102,27 +135,29 @@ export class Rounds {
       const tensors = this.#state.forSegments(lacking);
       member.channel.send({ type: "begin", term, round: number, learningRate, keep }, tensors);
     }
-    this.#current = { round, plan, timer: this.#host.after(waitMs, this.#onDeadline) };
-    for (const { id } of broken) this.#drop(id, "a node of it left before the round");
+    const open = { round, plan, timer: this.#host.after(waitMs, this.#onDeadline) };
+    this.#open.push(open);
+    for (const { id } of broken) this.#drop(open, id, "a node of it left before the round");
   }
 
-  /** Ends the round under way, whatever has become of it. */
+  /** Ends all rounds under way, whatever has become of them. */
   stop(): void {
-    this.#current?.timer();
-    this.#current = null;
+    for (const { timer } of this.#open) timer();
+    this.#open = [];
   }
 
-  /** Drops who is late, and says how the round under way stands. */
+  /** Drops who is late, and says how the oldest round under way stands. */
   advance(): RoundOutcome {
     for (;;) {
-      const { round, plan } = present(this.#current, "a round under way");
+      const open = present(this.#open[0], "a round under way");
+      const { round } = open;
       const standing = round.standing();
       const { decision, reason } = decideRound(this.#host.now(), standing);
       switch (decision) {
         case "wait":
           return { kind: "under way" };
         case "drop late":
-          for (const chain of round.pendingThrough(null)) this.#dropLate(chain, reason);
+          for (const chain of round.pendingThrough(null)) this.#dropLate(open, chain, reason);
           break;
         case "give up": {
           this.stop();
@@ -130,26 +165,32 @@ export class Rounds {
           return { kind: "empty", problem, isHopeless: standing.diverged > 0 };
         }
         case "commit":
-          this.stop();
-          return this.#complete(round, plan);
+          open.timer();
+          this.#open.shift();
+          return this.#complete(open);
       }
     }
   }
 
-  #complete(round: Round, plan: Plan): RoundOutcome {
+  #complete({ round, plan }: OpenRound): RoundOutcome {
     const { samplesOf } = this.#members;
     const participants = round.participants(samplesOf);
     for (const { node } of participants) {
       const member = this.#members.get(node);
       if (member !== undefined) member.lateRounds = 0;
     }
-    this.#kept = this.#keptBy(plan, participants);
+    const brought = new Set(participants.flatMap(({ copies }) => copies));
+    // With the next round under way, copies have gone on from there.
+    if (!this.isOpen) this.#kept = this.#heldUnder(plan).filter(({ copy }) => brought.has(copy.id));
+    const now = this.#host.now();
+    const fromMs = Math.max(round.startedMs, this.#committedMs);
+    this.#committedMs = now;
     const record: RoundCommitted = {
       type: "round",
       round: round.number,
       term: plan.term,
       learningRate: round.learningRate,
-      ms: this.#host.now() - round.startedMs,
+      ms: now - fromMs,
       loss: meanLoss(participants),
       participants,
       dropped: round.dropped(),
@@ -158,30 +199,38 @@ export class Rounds {
     return { kind: "complete", record, merged: round.merge(samplesOf) };
   }
 
-  /** Copies that took part and share their tensors with no other: a merge gives them back what they brought. */
-  #keptBy(plan: Plan, participants: readonly Participant[]): KeptCopy[] {
-    const brought = new Set(participants.flatMap(({ copies }) => copies));
+  /** Copies that share their tensors with no other, and whose nodes are there: a merge gives them back what they brought. */
+  #heldUnder(plan: Plan): KeptCopy[] {
     const alone = new Set(
       plan.groups.flatMap(({ members }) => (members.length === 1 ? members : [])),
     );
     return plan.copies.flatMap((copy) => {
       const member = this.#members.get(copy.node);
-      return member !== undefined && brought.has(copy.id) && alone.has(copy.id)
-        ? [{ member, copy }]
-        : [];
+      return member !== undefined && alone.has(copy.id) ? [{ member, copy }] : [];
     });
   }
 
   /** Takes what a copy brings; who brings what does not fit is sent away. */
   contributed(member: Member, message: ContributionMessage, tensors: Tensors): void {
-    const problem = this.#current?.round.take(member.id, message, tensors, this.#state) ?? null;
+    const open = this.#openOf(message);
+    const problem = open?.round.take(member.id, message, tensors, this.#state) ?? null;
     if (problem !== null) member.channel.close(`sent a contribution with ${problem}`);
+  }
+
+  /** A copy says how far it is in a round. */
+  told(member: Member, message: ProgressMessage): void {
+    this.#openOf(message)?.round.told(member.id, message);
+  }
+
+  #openOf({ term, round }: { term: number; round: number }): OpenRound | undefined {
+    return this.#open.find((open) => open.plan.term === term && open.round.number === round);
   }
 
   /** Asks the chains through a node, or all of them, to end the round with the batches that have begun. */
   curtail(node: NodeId | null): void {
-    if (this.#current === null) return;
-    const { round, plan } = this.#current;
+    const newest = this.#open.at(-1);
+    if (newest === undefined) return;
+    const { round, plan } = newest;
     for (const chain of round.pendingThrough(node)) {
       const source = this.#members.get(present(round.nodesOf(chain)[0], "a source"));
       source?.channel.send({ type: "curtail", term: plan.term, round: round.number, chain });
@@ -189,10 +238,10 @@ export class Rounds {
   }
 
   /** A source has ended its chain's round early: the other stages are told. */
-  curtailed(member: Member, { term, round: number, chain, work }: CurtailedMessage): void {
-    if (this.#current === null || this.#current.plan.term !== term) return;
-    const { round } = this.#current;
-    if (round.number !== number || !round.shorten(member.id, chain, work)) return;
+  curtailed(member: Member, message: CurtailedMessage): void {
+    const { term, round: number, chain, work } = message;
+    const round = this.#openOf(message)?.round;
+    if (!round?.shorten(member.id, chain, work)) return;
     const others = new Set(round.nodesOf(chain as ChainId));
     // Another stage on the source's own node has to hear of it as well; the source's has.
     for (const node of others) {
@@ -204,55 +253,58 @@ export class Rounds {
    * A chain whose messages do not fit is at an end, and with it its source, which began it. Numbers
    * that are not finite need nobody's ill will: the chain is out of the round, and says whose they were.
    */
-  rejected(member: Member, { term, round: number, chain, reason, text }: RejectMessage): void {
-    if (this.#current === null || this.#current.plan.term !== term) return;
-    const { round, plan } = this.#current;
+  rejected(member: Member, message: RejectMessage): void {
+    const open = this.#openOf(message);
+    if (open === undefined) return;
+    const { chain, reason, text } = message;
+    const { round, plan } = open;
     const source = plan.chains.find(({ id }) => id === chain)?.source;
-    if (source === undefined || round.number !== number) return;
+    if (source === undefined) return;
     if (!round.nodesOf(chain as ChainId).includes(member.id)) return;
     if (reason === "misfit") this.#members.get(source)?.channel.close(text);
     else {
       round.diverge(chain as ChainId, text);
-      this.#abandon(chain as ChainId);
+      this.#abandon(open, chain as ChainId);
     }
   }
 
   /** Passes a data message on between two nodes of one chain; anything else is void. */
   relay(from: Member, message: FeatureMessage | GradientMessage, frame: Frame): void {
-    if (this.#current === null || message.term !== this.#current.plan.term) return;
     const target = nodeId(message.to);
-    if (!this.#current.round.passes(message.chain, from.id, message.stage, target)) return;
+    const round = this.#openOf(message)?.round;
+    if (!round?.passes(message.chain, from.id, message.stage, target)) return;
     // Its sender waits until it has left here, so what is relayed never piles up.
     this.#members.get(target)?.channel.forward(frame, { onGone: from.channel.hold(frame) });
   }
 
   /** Drops the chains through a member that is gone. @returns the round that it is missing from */
   left(member: Member, reason: string): number | null {
-    if (this.#current === null) return null;
-    const { round } = this.#current;
-    for (const chain of round.pendingThrough(member.id)) {
-      this.#drop(chain, `${member.hello.name} left: ${reason}`);
+    for (const open of this.#open) {
+      for (const chain of open.round.lostWith(member.id)) {
+        this.#drop(open, chain, `${member.hello.name} left: ${reason}`);
+      }
     }
-    return round.number;
+    return this.#open.at(-1)?.round.number ?? null;
   }
 
   /** Drops a chain that missed the deadline; a source that misses it again and again is sent away. */
-  #dropLate(chain: ChainId, reason: string): void {
-    this.#drop(chain, reason);
-    const { round } = present(this.#current, "a round under way");
-    const source = this.#members.get(present(round.nodesOf(chain)[0], "a source"));
+  #dropLate(open: OpenRound, chain: ChainId, reason: string): void {
+    this.#drop(open, chain, reason);
+    const source = this.#members.get(present(open.round.nodesOf(chain)[0], "a source"));
     if (source === undefined || ++source.lateRounds < lateRoundsMax) return;
     source.channel.close(`it missed the deadline of ${source.lateRounds} rounds in a row`);
   }
 
-  #drop(chain: ChainId, reason: string): void {
-    present(this.#current, "a round under way").round.drop(chain, reason);
-    this.#abandon(chain);
+  /** A chain is out of a round, and of those after it, which went on from there. */
+  #drop(from: OpenRound, chain: ChainId, reason: string): void {
+    for (const open of this.#open.slice(this.#open.indexOf(from))) {
+      open.round.drop(chain, reason);
+      this.#abandon(open, chain);
+    }
   }
 
-  /** Tells the nodes of a chain that it is out of the round. */
-  #abandon(chain: ChainId): void {
-    const { round, plan } = present(this.#current, "a round under way");
+  /** Tells the nodes of a chain that it is out of a round. */
+  #abandon({ round, plan }: OpenRound, chain: ChainId): void {
     const { term } = plan;
     for (const node of round.nodesOf(chain)) {
       this.#members.get(node)?.channel.send({ type: "abandon", term, round: round.number, chain });

@@ -175,8 +175,9 @@ export class Ways {
   }
 
   /**
-   * Nodes' rates to the coordinator and from it, for planning: what was measured, or, as between nodes,
-   * the slowest that was; undefined before the first measurement.
+   * Nodes' rates to the coordinator and from it, for planning: what was measured, there or on a straight way,
+   * which passes the node's own line as well; otherwise, as between nodes, the slowest that was.
+   * Undefined before the first measurement.
    */
   homes(): (node: NodeId) => { up: number; down: number } | undefined {
     const straight = [...this.#straight.values()].flatMap((directions) => [...directions.values()]);
@@ -186,10 +187,19 @@ export class Ways {
     );
     if (rates.length === 0) return () => undefined;
     const slowest = rates.reduce((least, rate) => Math.min(least, rate));
-    return (node) => ({
-      up: this.rate({ from: node, to: null })?.bytesPerMs ?? slowest,
-      down: this.rate({ from: null, to: node })?.bytesPerMs ?? slowest,
-    });
+    const fastest = (all: readonly (Rate | null)[]): number => {
+      const known = all.flatMap((rate) => (rate === null ? [] : [rate.bytesPerMs]));
+      return known.length === 0 ? slowest : Math.max(...known);
+    };
+    return (node) => {
+      const from = [...(this.#straight.get(node)?.values() ?? [])];
+      const to = [...this.#straight.values()].flatMap((directions) => directions.get(node) ?? []);
+      const { up, down } = this.#home.get(node) ?? {};
+      return {
+        up: fastest([up?.rate ?? null, ...from.map(({ rate }) => rate)]),
+        down: fastest([down?.rate ?? null, ...to.map(({ rate }) => rate)]),
+      };
+    };
   }
 
   #straightLink({ id: from }: FleetNode, { id: to }: FleetNode): FleetLink | null {

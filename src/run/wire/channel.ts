@@ -6,13 +6,13 @@
  * time.
  *
  * Heartbeats and acknowledgements wait for nothing: they pass between the chunks of a
- * frame, unpaced. Everything else stays in order. Whatever arrives is a sign of life, so neither a
+ * frame, unpaced. Everything else stays in order, but for frames in the background, which give way to all others. Whatever arrives is a sign of life, so neither a
  * slow link nor a small share looks like a dead peer. `docs/protocol.md` has the rules by number.
  */
 import { ProtocolError } from "../../base/errors.ts";
 import type { Cancel, Frame, Host, Link } from "../host.ts";
 import type { PacedTraffic } from "../metrics/record.ts";
-import { Assembler } from "./chunks.ts";
+import { Assembler, isOfBackground } from "./chunks.ts";
 import { AchievedRate, RoundTrip } from "./estimates.ts";
 import { type Decoded, encodeFrame, frameBytes, frameBytesMax, type Tensors } from "./frame.ts";
 import { Intake } from "./intake.ts";
@@ -62,6 +62,7 @@ export class Channel<M extends Message> {
   readonly #sender: Sender;
   readonly #intake = new Intake(() => this.#acknowledgeSoon());
   readonly #assembler = new Assembler();
+  readonly #background = new Assembler();
   readonly #roundTrip = new RoundTrip();
   readonly #rate = new AchievedRate();
   #frameBytesMax = frameBytesMax;
@@ -132,7 +133,7 @@ export class Channel<M extends Message> {
     return this.#rate.bytesPerMs;
   }
 
-  /** Bytes of frames that wait to leave. */
+  /** Bytes of frames that wait to leave, those in the background aside. */
   get queuedBytes(): number {
     return this.#sender.queuedBytes;
   }
@@ -161,8 +162,8 @@ export class Channel<M extends Message> {
     this.#frameBytesMax = bytesMax;
   }
 
-  send(message: Message, tensors?: Tensors): void {
-    this.forward(encodeFrame(message, tensors));
+  send(message: Message, tensors?: Tensors, fate?: FrameFate): void {
+    this.forward(encodeFrame(message, tensors), fate);
   }
 
   /** Sends a frame that is encoded already, as a relay does. */
@@ -230,7 +231,8 @@ export class Channel<M extends Message> {
 
   #take(message: Frame): void {
     const isAmongChunks = this.#assembler.isBusy;
-    const frame = this.#assembler.take(message, this.#frameBytesMax);
+    const assembler = isOfBackground(message) ? this.#background : this.#assembler;
+    const frame = assembler.take(message, this.#frameBytesMax);
     const isWhole = frame === message;
     const decoded = frame === null ? null : this.#handlers.decode(frame);
     if (decoded !== null && overtaking.has(decoded.message.type)) {

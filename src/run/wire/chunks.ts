@@ -5,13 +5,14 @@
  *
  * Layout: u32 mark, u32 little-endian number of the frame's bytes that follow after
  * this chunk, then the chunk's bytes. The mark stands where a frame has the length
- * of its header, and no header is so long.
+ * of its header, and no header is so long. A frame in the background has a mark of its own, so that
+ * others can pass between its chunks.
  */
 import { present } from "../../base/assert.ts";
 import { readUint32, writeUint32 } from "../../base/bytes.ts";
 import { ProtocolError } from "../../base/errors.ts";
 import type { Frame, Payload } from "../host.ts";
-import { chunkHeadBytes, chunkMark, frameBytes, frameOfParts } from "./frame.ts";
+import { backgroundMark, chunkHeadBytes, chunkMark, frameBytes, frameOfParts } from "./frame.ts";
 
 /** Fewest bytes of a frame in a chunk, but for the last one. */
 export const chunkBytesMin = 16 * 1024;
@@ -20,20 +21,28 @@ export const chunkBytesMax = 1024 * 1024;
 /** Largest message that crosses a link. */
 export const linkMessageBytesMax = chunkBytesMax + chunkHeadBytes;
 
-const isChunk = ({ head }: Frame): boolean =>
-  head.length === chunkHeadBytes && readUint32(head, 0) === chunkMark;
+const markOf = ({ head }: Frame): number | null =>
+  head.length === chunkHeadBytes ? readUint32(head, 0) : null;
+
+const isChunk = (message: Frame): boolean =>
+  markOf(message) === chunkMark || isOfBackground(message);
+
+/** Whether a message of the link is a chunk of a frame in the background. */
+export const isOfBackground = (message: Frame): boolean => markOf(message) === backgroundMark;
 
 /** Cuts a frame into messages of a link, each as large as the rate of the moment asks. */
 export class Cutter {
   readonly #frame: Frame;
   readonly #parts: readonly Payload[];
   readonly #bytes: number;
+  readonly #mark: number;
   #rest: number;
   #index = 0;
   #offset = 0;
 
-  constructor(frame: Frame) {
+  constructor(frame: Frame, mark = chunkMark) {
     this.#frame = frame;
+    this.#mark = mark;
     this.#parts = [{ byteLength: frame.head.length, bytes: frame.head }, ...frame.body];
     this.#bytes = frameBytes(frame);
     this.#rest = this.#bytes;
@@ -60,7 +69,7 @@ export class Cutter {
     const body = this.#take(size);
     this.#rest -= size;
     const head = new Uint8Array(chunkHeadBytes);
-    writeUint32(head, 0, chunkMark);
+    writeUint32(head, 0, this.#mark);
     writeUint32(head, 4, this.#rest);
     return { head, body };
   }

@@ -49,6 +49,8 @@ export const frameBytesMax = 1024 * 1024 * 1024;
 
 /** First word of a chunk, where a frame has the length of its header: see `chunks.ts`. */
 export const chunkMark = 0xffff_ffff;
+/** The same for a chunk of a frame in the background, among whose chunks others may come. */
+export const backgroundMark = 0xffff_fffe;
 /** Bytes of a chunk before those of its frame. */
 export const chunkHeadBytes = 8;
 
@@ -181,7 +183,7 @@ function headLengthOf(bytes: Uint8Array, length: number): number {
   if (bytes.length < 8)
     throw new ProtocolError(`a frame of ${bytes.length} bytes; at least 8 needed`);
   const jsonLength = readUint32(bytes, 0);
-  if (jsonLength === chunkMark) return chunkHeadBytes;
+  if (jsonLength === chunkMark || jsonLength === backgroundMark) return chunkHeadBytes;
   if (jsonLength > headerBytesMax) {
     throw new ProtocolError(`a header of ${jsonLength} bytes; at most ${headerBytesMax} allowed`);
   }

@@ -39,7 +39,7 @@ export interface ProtocolVersions {
 }
 
 /** Versions that this release speaks. */
-export const protocolVersions: ProtocolVersions = { from: 5, to: 5 };
+export const protocolVersions: ProtocolVersions = { from: 6, to: 6 };
 
 /** The newest version that both sides speak; null where there is none. */
 export function commonVersion(a: ProtocolVersions, b: ProtocolVersions): number | null {

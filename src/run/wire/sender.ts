@@ -1,6 +1,7 @@
 /**
  * The sending half of a channel: a queue of frames that leave in order, in chunks, at
  * the pace of a share of the bandwidth (`pace.ts`) and no faster than the receiver takes them in.
+ * Frames in the background have a queue of their own, whose chunks leave when the first one is empty.
  * What is paced leaves in a few pieces, so that a link which is no faster carries the first ones
  * meanwhile. Never more than a window is under way that the receiver has not consumed, so sockets hold
  * little, whatever waits here.
@@ -9,7 +10,7 @@ import { ProtocolError } from "../../base/errors.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
 import { Cutter, chunkBytesMax, chunkBytesMin } from "./chunks.ts";
 import { type AchievedRate, sampleBytesMin } from "./estimates.ts";
-import { chunkHeadBytes, frameBytes } from "./frame.ts";
+import { backgroundMark, chunkHeadBytes, frameBytes } from "./frame.ts";
 import type { Departure, Pace } from "./pace.ts";
 
 /** A chunk keeps its link busy for so long, within the limits of chunks. */
@@ -50,6 +51,8 @@ export interface FrameFate {
   readonly onConsumed?: () => void;
   /** It leaves in its turn whatever the window has room for: a measurement must not wait for answers. */
   readonly isAtOnce?: boolean;
+  /** It gives way to all others, also between its chunks: nobody waits for it. */
+  readonly isBackground?: boolean;
 }
 
 interface Waiting {
@@ -58,6 +61,7 @@ interface Waiting {
 }
 
 interface Leaving {
+  readonly of: Waiting;
   readonly message: Frame;
   readonly bytes: number;
   readonly departure: Departure;
@@ -72,6 +76,7 @@ interface UnderWay {
 export class Sender {
   readonly #options: SenderOptions;
   #queue: Waiting[] = [];
+  #background: Waiting[] = [];
   #queuedBytes = 0;
   /** The message whose turn it is. */
   #next: Leaving | null = null;
@@ -100,10 +105,10 @@ export class Sender {
   }
 
   get isEmpty(): boolean {
-    return this.#queue.length === 0;
+    return this.#queue.length + this.#background.length === 0;
   }
 
-  /** Bytes of frames that wait to leave. */
+  /** Bytes of frames that wait to leave, those in the background aside. */
   get queuedBytes(): number {
     return this.#queuedBytes;
   }
@@ -120,8 +125,12 @@ export class Sender {
 
   push(frame: Frame, fate: FrameFate): void {
     if (this.isEmpty) this.#options.rate.startBurst(this.#sent, this.#options.host.now());
-    this.#queue.push({ cutter: new Cutter(frame), fate });
-    this.#queuedBytes += frameBytes(frame);
+    if (fate.isBackground) {
+      this.#background.push({ cutter: new Cutter(frame, backgroundMark), fate });
+    } else {
+      this.#queue.push({ cutter: new Cutter(frame), fate });
+      this.#queuedBytes += frameBytes(frame);
+    }
     this.#pump();
   }
 
@@ -154,8 +163,9 @@ export class Sender {
   stop(): void {
     this.#timer?.();
     this.#next = null;
-    const queue = this.#queue;
+    const queue = [...this.#queue, ...this.#background];
     this.#queue = [];
+    this.#background = [];
     this.#queuedBytes = 0;
     this.#underWay = [];
     for (const { fate } of queue) fate.onGone?.();
@@ -170,26 +180,27 @@ export class Sender {
   /** Sends until the pace, the window or the end of the queue says to wait. */
   #pump(): void {
     while (this.#timer === null) {
-      const first = this.#queue[0];
-      if (first === undefined) return this.#options.onEmpty();
       if (this.#next === null) {
-        this.#next = this.#cut(first.cutter);
+        const first = this.#queue[0] ?? this.#background[0];
+        if (first === undefined) return this.#options.onEmpty();
+        this.#next = this.#cut(first);
         const { atMs } = this.#next.departure;
         if (atMs > this.#options.host.now()) return this.#waitUntil(atMs);
       }
       const underWay = this.#sent - this.#consumed;
-      const waits = underWay > 0 && first.fate.isAtOnce !== true;
+      const waits = underWay > 0 && this.#next.of.fate.isAtOnce !== true;
       if (waits && underWay + this.#next.bytes > this.#windowBytes()) return;
-      this.#transmit(this.#next, first);
+      this.#transmit(this.#next);
     }
   }
 
-  #cut(cutter: Cutter): Leaving {
+  #cut(of: Waiting): Leaving {
+    const { cutter, fate } = of;
     const before = cutter.rest;
     const message = cutter.next(this.#chunkBytes(cutter));
-    this.#queuedBytes -= before - cutter.rest;
+    if (!fate.isBackground) this.#queuedBytes -= before - cutter.rest;
     const bytes = frameBytes(message);
-    return { message, bytes, departure: this.#pace.promise(bytes, this.#options.host.now()) };
+    return { of, message, bytes, departure: this.#pace.promise(bytes, this.#options.host.now()) };
   }
 
   #waitUntil(atMs: number): void {
@@ -202,10 +213,10 @@ export class Sender {
     });
   }
 
-  #transmit({ message, bytes, departure }: Leaving, { cutter, fate }: Waiting): void {
+  #transmit({ of: { cutter, fate }, message, bytes, departure }: Leaving): void {
     const { host, transmit, onPaced } = this.#options;
     this.#next = null;
-    if (cutter.rest === 0) this.#queue.shift();
+    if (cutter.rest === 0) (fate.isBackground ? this.#background : this.#queue).shift();
     if (this.#sent === this.#consumed) this.#progressMs = host.now();
     this.#sent += bytes;
     const { onGone, onConsumed } = fate;

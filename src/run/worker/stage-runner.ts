@@ -12,7 +12,7 @@
 import { AssertionError, present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import { sameType, type Tensor, tensor, zeros } from "../../base/tensor.ts";
-import { movedPorts, type Port, type Program } from "../../compile/program.ts";
+import { movedPorts, type Port, type Program, portOf, portsOf } from "../../compile/program.ts";
 import type { EngineAnswer, EngineRun, Host, Outcome, Slot } from "../host.ts";
 import type { PacedTraffic, StraightTraffic } from "../metrics/record.ts";
 import { drawNoise } from "../noise.ts";
@@ -105,6 +105,11 @@ export class StageRunner {
 
   get isSource(): boolean {
     return this.#setup.upstream === null;
+  }
+
+  /** Whether the round's work is done here, and what came of it on its way. */
+  get isDone(): boolean {
+    return this.#hasContributed;
   }
 
   /** Starts the first batch where this stage is the source; otherwise features will come. */
@@ -330,6 +335,8 @@ export class StageRunner {
   #contribute(): void {
     if (this.#hasContributed) return;
     this.#hasContributed = true;
+    // A pipeline need not stand still until its weights are home.
+    if (this.#order.schedule !== "serial") this.#tell();
     const { chain, copy, programs, tensors } = this.#setup;
     const steps = this.#backward;
     const names = new Map<Slot, string>();
@@ -483,13 +490,3 @@ const stays: ReadonlySet<Port["role"]> = new Set([
 
 /** A fresh one each time: engines take over the memory of what they are fed. */
 const scalar = (value: number): Tensor => tensor("float32", [], Float32Array.of(value));
-
-const portsOf = (ports: readonly Port[], role: Port["role"]): Port[] =>
-  ports.filter((port) => port.role === role);
-
-function portOf(ports: readonly Port[], role: Port["role"]): Port {
-  return present(
-    ports.find((port) => port.role === role),
-    `a port of role ${role}`,
-  );
-}

@@ -69,7 +69,8 @@ export class Stages {
    * @returns what to write into the engine first; the name of a tensor that is missing or of a wrong type
    */
   begin(message: BeginMessage, tensors: Tensors): Map<Slot, Tensor> | string {
-    this.abandon();
+    // What a round has brought is on its way, though the next one begins.
+    for (const { runner } of this.#stages.values()) if (!runner?.isDone) runner?.abandon();
     const slots = new Map<Slot, Tensor>();
     for (const stage of this.#stages.values()) {
       const { setup } = stage;

@@ -218,7 +218,11 @@ export class Worker {
 
   #send(message: Message, tensors?: Tensors): void {
     if (isDataMessage(message)) this.#neighbours.send(message, tensors);
-    else this.#channel.send(message, tensors);
+    else {
+      // The next round may be under way by then.
+      const isBackground = message.type === "contribution";
+      this.#channel.send(message, tensors, { isBackground });
+    }
     if (tensors !== undefined) this.#owner.onTensors?.({ way: "sent", message, tensors });
   }
 
