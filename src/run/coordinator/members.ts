@@ -117,7 +117,7 @@ export const inNodeOrder = (members: Iterable<Member>): Member[] =>
   [...members].sort((a, b) => (a.id < b.id ? -1 : 1));
 
 /** One-way delay to a member: half the smallest round trip seen. */
-export const latencyOf = ({ channel }: Member): number => (channel.rttMs ?? 0) / 2;
+const latencyOf = ({ channel }: Member): number => (channel.rttMs ?? 0) / 2;
 
 /** A member as planners see it; it has been probed. */
 export function fleetNode(member: Member): FleetNode {
