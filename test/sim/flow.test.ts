@@ -10,6 +10,7 @@ import {
   frameBytes,
   joinFrame,
 } from "../../src/run/wire/frame.ts";
+import { type Acknowledgement, nothingArrived } from "../../src/run/wire/intake.ts";
 import type { WorkerMessage } from "../../src/run/wire/messages.ts";
 import { windowBytesMax } from "../../src/run/wire/sender.ts";
 import { accessOf } from "../../src/sim/fleet.ts";
@@ -219,14 +220,37 @@ describe("back-pressure", () => {
     expect(near.channel.isFull).toBe(false);
   });
 
-  it.each<[string, { received: number; consumed: number }]>([
-    ["more than was sent", { received: 1e9, consumed: 0 }],
-    ["more consumed than received", { received: 0, consumed: 8 }],
-  ])("W7: who acknowledges %s breaks the protocol", async (_what, counts) => {
+  it.each<[string, Partial<Acknowledgement>]>([
+    ["more than was sent", { received: 1e9 }],
+    ["more consumed than received", { consumed: 8 }],
+    ["a first message after the last one", { first: { received: 8, arrivedMs: 0 } }],
+    ["arrivals against their order", { first: { received: 0, arrivedMs: 1 } }],
+  ])("W7: who acknowledges %s breaks the protocol", async (_what, change) => {
     const { near, farLink, runUntil } = channelPair();
-    farLink.send(encodeFrame({ type: "ack", ...counts }));
+    farLink.send(encodeFrame({ type: "ack", ...nothingArrived, ...change }));
     await runUntil(1);
     expect(near.closed).toEqual([expect.stringMatching(/broke the protocol: acknowledged/)]);
+  });
+
+  it("W7: who takes back what was acknowledged, counts or times, breaks the protocol", async () => {
+    for (const change of [
+      { received: 100, consumed: 0, arrivedMs: 5 },
+      { received: 200, consumed: 0, arrivedMs: 4 },
+    ]) {
+      const { near, farLink, runUntil } = channelPair();
+      const first = { received: change.received, arrivedMs: change.arrivedMs };
+      farLink.send = () => {};
+      near.channel.send(ready(1), bulk(1000));
+      const send = Object.getPrototypeOf(farLink).send as typeof farLink.send;
+      const say = (ack: Acknowledgement) =>
+        send.call(farLink, encodeFrame({ type: "ack", ...ack }));
+      say({ received: 150, consumed: 0, arrivedMs: 5, first: { received: 150, arrivedMs: 5 } });
+      await runUntil(500);
+      expect(near.closed).toEqual([]);
+      say({ ...change, first });
+      await runUntil(1000);
+      expect(near.closed).toEqual([expect.stringMatching(/broke the protocol: acknowledged/)]);
+    }
   });
 
   it("W9: who looks alive and consumes nothing is let go where nothing may be held back", async () => {

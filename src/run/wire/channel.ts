@@ -66,6 +66,7 @@ export class Channel<M extends Message> {
   readonly #roundTrip = new RoundTrip();
   readonly #rate = new AchievedRate();
   #frameBytesMax = frameBytesMax;
+  readonly #openedMs: number;
   #heardMs: number;
   #beat: Cancel;
   #beats = 0;
@@ -85,7 +86,8 @@ export class Channel<M extends Message> {
     this.#host = host;
     this.#link = link;
     this.#handlers = handlers;
-    this.#heardMs = host.now();
+    this.#openedMs = host.now();
+    this.#heardMs = this.#openedMs;
     this.#sender = new Sender({
       host,
       rate: this.#rate,
@@ -127,7 +129,7 @@ export class Channel<M extends Message> {
 
   /**
    * Bytes per millisecond that arrive at the other side when sent back to back; null before the
-   * first burst, Infinity where bytes take no time.
+   * first burst that was long enough.
    */
   get achievedBytesPerMs(): number | null {
     return this.#rate.bytesPerMs;
@@ -241,7 +243,7 @@ export class Channel<M extends Message> {
     } else if (isWhole && isAmongChunks) {
       throw new ProtocolError(`"${decoded?.message.type}" among the chunks of a frame`);
     }
-    this.#intake.add(frameBytes(message));
+    this.#intake.add(frameBytes(message), this.#heardMs - this.#openedMs);
     // What comes after we have closed is void, but its sender may wait for the credit.
     if (decoded !== null && frame !== null && this.#closing === null) {
       this.#handlers.onMessage(decoded, frame);
@@ -263,7 +265,7 @@ export class Channel<M extends Message> {
         }
         return true;
       case "ack":
-        this.#sender.acknowledge(message.received, message.consumed);
+        this.#sender.acknowledge(message);
         return true;
       default:
         return false;

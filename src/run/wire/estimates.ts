@@ -1,7 +1,7 @@
 /**
- * What a channel learns of its link from its own traffic. Times are differences of one
- * clock, the sender's: heartbeats come back with their sending time, and the bytes
- * that arrive between two acknowledgements tell the rate.
+ * What a channel learns of its link from its own traffic. Clocks of two machines are never
+ * compared: round trips are differences of the sender's clock, rates are bytes over differences of
+ * the receiver's, because acknowledgements wait behind what is sent the other way.
  */
 
 /** Share of a new value in a smoothed one: what TCP takes for round trips (RFC 6298). */
@@ -29,91 +29,157 @@ export class RoundTrip {
   }
 }
 
+/** A count of the receiver's, and when it was reached, by the receiver's clock. */
+export interface Arrival {
+  readonly bytes: number;
+  readonly atMs: number;
+}
+
 /** Fewest bytes that tell a rate: below, the grain of clocks and timers would. */
 export const sampleBytesMin = 16 * 1024;
-/** So much at once tells that a link of which nothing is known is at least so fast. */
-const boundBytesMin = 60 * 1024;
-/** Receivers acknowledge no more often than this; what comes closer together has been held back on its way. */
-const acknowledgedMsMin = 4;
-/** A sample spans so much of a burst, or all of one that is shorter. */
-const sampleMs = 250;
-/** Share of a new value, where the one before is not older than {@link freshMs}; the older, the larger. */
-const rateWeight = 1 / 4;
+/** Bytes that arrive without a pause give a sample for each such part of their time. */
+const sampleMs = 50;
+/** Samples so much older than the newest one, by the receiver's clock, tell nothing of the link as it is. */
+const windowMs = 500;
+/** More are not kept, whatever times a receiver tells. */
+const samplesMax = 32;
 /** A rate that was measured so long ago may have changed. */
 const freshMs = 250;
+/** A delay that was seen so long ago may have changed; clocks drift apart by less than a millisecond meanwhile. */
+const promptMs = 10_000;
 /** No link is faster (a terabyte a second): what takes no measurable time is taken for this. */
 const bytesPerMsMax = 1e9;
 
+/** Bytes that left at one time. */
+interface Departed {
+  endBytes: number;
+  readonly atMs: number;
+  readonly isHeldBack: boolean;
+}
+
+/** Bytes that arrived without a pause, how long that took, and when the last of them did. */
+interface Sample {
+  readonly bytes: number;
+  readonly ms: number;
+  readonly atMs: number;
+}
+
+/** A stretch of arrivals between which the link was never idle. */
+interface Run {
+  readonly from: Arrival;
+  readonly to: Arrival;
+}
+
 /**
  * The rate at which bytes arrive when they are sent back to back: what this one flow achieved, on a
- * link that others may have used at the same time. Pauses in between (nothing to send) say
- * nothing about a link, so only acknowledgements within one burst are compared: those of bytes
- * that all waited for the ones before them.
+ * link that others may have used at the same time. Pauses in between (nothing to send) say nothing
+ * about a link, so time counts from one arrival to the next only where the link was busy all the while:
+ * where what arrived last had left before what arrived first was there. (Delivery rates of BBR, Cardwell
+ * et al. 2016, keep to the same by taking the longer of two times, that of sending and that of arriving.)
+ *
+ * Of the samples of the last half second the median by time is taken: what comes in a heap, because
+ * the receiver was busy, gives a high rate for a short time, and so counts for little.
  */
 export class AchievedRate {
-  /** Smoothed as time per byte, so that it is total bytes over total time. */
-  #msPerByte: number | null = null;
+  #bytesPerMs: number | null = null;
+  /** What has left and is not known to have arrived, in order. */
+  readonly #departed: Departed[] = [];
+  #samples: readonly Sample[] = [];
+  #run: Run | null = null;
+  /** The bytes that were under way for the shortest time lately: when they left, and arrived by the other clock. */
+  #prompt: { readonly departedMs: number; readonly arrivedMs: number } | null = null;
   #sampledMs = Number.NEGATIVE_INFINITY;
-  #mark: { readonly bytes: number; readonly atMs: number } | null = null;
-  #burst = { from: 0, atMs: 0 };
-  /** The sample under way. */
-  #pending: Sample | null = null;
 
   /** Bytes per millisecond, at most {@link bytesPerMsMax}; null before the first burst that was long enough. */
   get bytesPerMs(): number | null {
-    const msPerByte = this.#pending === null ? this.#msPerByte : this.#with(this.#pending);
-    return msPerByte === null ? null : Math.min(bytesPerMsMax, 1 / msPerByte);
+    return this.#bytesPerMs;
   }
 
-  /** There was nothing to send; what comes after the `sent` bytes so far is a burst of its own. */
-  startBurst(sent: number, nowMs: number): void {
-    this.#settle();
-    this.#burst = { from: sent, atMs: nowMs };
+  /** Whether what leaves next should be cut so that it tells the rate: the one known is old. */
+  isAwaited(nowMs: number): boolean {
+    return nowMs - this.#sampledMs > freshMs;
   }
 
-  /** Whether the burst that begins should be cut so that it tells the rate: the one known is old. */
-  isAwaited(sent: number, nowMs: number): boolean {
-    return sent === this.#burst.from && nowMs - this.#sampledMs > freshMs;
+  /**
+   * So many bytes have left in all.
+   * @param isHeldBack whether the last of them would have left earlier but for their share of the bandwidth
+   */
+  departed(bytes: number, nowMs: number, isHeldBack: boolean): void {
+    const last = this.#departed.at(-1);
+    if (last?.atMs === nowMs && last.isHeldBack === isHeldBack) last.endBytes = bytes;
+    else this.#departed.push({ endBytes: bytes, atMs: nowMs, isHeldBack });
   }
 
-  /** So many bytes have arrived in all, says an acknowledgement that came now. */
-  arrived(bytes: number, nowMs: number): void {
-    const mark = this.#mark;
-    const { from, atMs } = this.#burst;
-    if (mark === null || mark.bytes <= from) {
-      // The first bytes of a burst took the round trip, so they only tell how slow the link is at
-      // most: better than nothing where it is too fast for acknowledgements to come in between.
-      this.#mark = { bytes, atMs: nowMs };
-      const known = this.#msPerByte ?? (bytes - from >= boundBytesMin ? Infinity : null);
-      if (known !== null && bytes > from) {
-        this.#msPerByte = Math.min(known, (nowMs - atMs) / (bytes - from));
-      }
-    } else if (bytes - mark.bytes >= sampleBytesMin && nowMs - mark.atMs >= acknowledgedMsMin) {
-      // Acknowledgements wait behind what is sent the other way, and then come close together: one
-      // interval says little, many of them what was carried.
-      this.#pending = { msPerByte: (nowMs - mark.atMs) / (bytes - mark.bytes), atMs: nowMs };
-      if (nowMs - mark.atMs < sampleMs) return;
-      this.#settle();
-      this.#mark = { bytes, atMs: nowMs };
+  /** An acknowledgement that came now tells of an arrival; they come in order. */
+  arrived(arrival: Arrival, nowMs: number): void {
+    const run = this.#run;
+    if (run !== null && arrival.bytes <= run.to.bytes) return;
+    const { departedMs, isHeldBack } = this.#departureOf(arrival.bytes);
+    const isBusy = run !== null && (isHeldBack || this.#hadLeft(departedMs, run.to.atMs));
+    this.#notePrompt(departedMs, arrival.atMs);
+    if (!isBusy) return this.#begin(arrival);
+    this.#run = { from: run.from, to: arrival };
+    const sample = sampleOf(this.#run);
+    if (sample === null) return;
+    this.#sampledMs = nowMs;
+    this.#bytesPerMs = Math.min(bytesPerMsMax, medianRate(recent(this.#samples, sample)));
+    if (sample.ms >= sampleMs) this.#begin(arrival);
+  }
+
+  /** A new run begins with an arrival; the one before is a sample, where it was long enough. */
+  #begin(arrival: Arrival): void {
+    const sample = this.#run === null ? null : sampleOf(this.#run);
+    if (sample !== null) this.#samples = recent(this.#samples, sample);
+    this.#run = { from: arrival, to: arrival };
+  }
+
+  /** When the last of the bytes up to a count left, and whether all that are new were held back. */
+  #departureOf(bytes: number): { departedMs: number; isHeldBack: boolean } {
+    let [departedMs, isHeldBack] = [Number.NEGATIVE_INFINITY, true];
+    for (let isMore = true; isMore; ) {
+      const first = this.#departed[0];
+      if (first === undefined) break;
+      departedMs = first.atMs;
+      isHeldBack &&= first.isHeldBack;
+      isMore = first.endBytes < bytes;
+      if (first.endBytes <= bytes) this.#departed.shift();
     }
+    return { departedMs, isHeldBack };
   }
 
-  #settle(): void {
-    if (this.#pending === null) return;
-    this.#msPerByte = this.#with(this.#pending);
-    this.#sampledMs = this.#pending.atMs;
-    this.#pending = null;
+  /**
+   * Whether bytes had left before others arrived. Each clock is compared with itself alone: since the
+   * promptest bytes left no more time has passed here than there since they arrived.
+   */
+  #hadLeft(departedMs: number, arrivedMs: number): boolean {
+    const prompt = this.#prompt;
+    return prompt !== null && departedMs - prompt.departedMs <= arrivedMs - prompt.arrivedMs;
   }
 
-  /** The estimate with one sample more. */
-  #with({ msPerByte, atMs }: Sample): number {
-    const ageMs = Math.max(freshMs, atMs - this.#sampledMs);
-    const kept = (1 - rateWeight) ** (ageMs / freshMs);
-    return kept * (this.#msPerByte ?? msPerByte) + (1 - kept) * msPerByte;
+  #notePrompt(departedMs: number, arrivedMs: number): void {
+    const isOld = this.#prompt !== null && departedMs - this.#prompt.departedMs > promptMs;
+    if (isOld || !this.#hadLeft(departedMs, arrivedMs)) this.#prompt = { departedMs, arrivedMs };
   }
 }
 
-interface Sample {
-  readonly msPerByte: number;
-  readonly atMs: number;
+function sampleOf({ from, to }: Run): Sample | null {
+  const bytes = to.bytes - from.bytes;
+  return bytes < sampleBytesMin ? null : { bytes, ms: to.atMs - from.atMs, atMs: to.atMs };
+}
+
+/** Samples of late with one more. */
+const recent = (samples: readonly Sample[], newest: Sample): Sample[] => [
+  ...samples.filter(({ atMs }) => atMs >= newest.atMs - windowMs).slice(1 - samplesMax),
+  newest,
+];
+
+/** The rate that half of the time was kept or exceeded; infinite where all of it took no time. */
+function medianRate(samples: readonly Sample[]): number {
+  const fastest = samples.toSorted((a, b) => b.bytes * a.ms - a.bytes * b.ms);
+  let restMs = samples.reduce((sum, { ms }) => sum + ms, 0) / 2;
+  for (const { bytes, ms } of fastest) {
+    restMs -= ms;
+    if (restMs <= 0) return bytes / ms;
+  }
+  return Number.POSITIVE_INFINITY;
 }

@@ -254,7 +254,15 @@ const leave = z.strictObject({ type: z.literal("leave"), text });
 const ping = z.strictObject({ type: z.literal("ping"), sentMs: z.number() });
 const pong = z.strictObject({ type: z.literal("pong"), sentMs: z.number() });
 /** How many bytes have arrived, and how many of them have been consumed, since the link opened. */
-const ack = z.strictObject({ type: z.literal("ack"), received: count, consumed: count });
+const ack = z.strictObject({
+  type: z.literal("ack"),
+  received: count,
+  consumed: count,
+  /** When `received` was reached, since the link opened, by the receiver's clock. */
+  arrivedMs: duration,
+  /** The same of the first message that was not acknowledged yet. */
+  first: z.strictObject({ received: count, arrivedMs: duration }),
+});
 
 /** Messages that wait for nothing and may come among the chunks of a frame. */
 export const overtaking: ReadonlySet<string> = new Set(["ping", "pong", "ack", "refuse"]);

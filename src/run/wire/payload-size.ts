@@ -1,10 +1,9 @@
 /** How large payloads are that only measure a link. */
 
 /**
- * Size of a payload in bytes. A rate is that of what arrives after the first acknowledgement, within
- * a burst, and of 16 KiB at least (`estimates.ts`); acknowledgements come every 5 ms. So 64 KiB tell
- * the rate of links up to 50 Mbit/s, and 256 KiB that of links up to 200; what is faster, they tell to be
- * at least that fast.
+ * Size of a payload in bytes. A rate is that of what arrives after the first 16 KiB (`estimates.ts`), and
+ * clocks and whoever looks at them are some milliseconds late. So 64 KiB tell the rate of links up to
+ * 50 Mbit/s, and 256 KiB that of links up to 200; of what is faster, they tell that it is fast.
  */
 export const payloadBytesMin = 64 * 1024;
 export const payloadBytesMax = 256 * 1024;

@@ -11,6 +11,7 @@ import type { Cancel, Frame, Host } from "../host.ts";
 import { Cutter, chunkBytesMax, chunkBytesMin } from "./chunks.ts";
 import { type AchievedRate, sampleBytesMin } from "./estimates.ts";
 import { backgroundMark, chunkHeadBytes, frameBytes } from "./frame.ts";
+import { type Acknowledgement, nothingArrived } from "./intake.ts";
 import type { Departure, Pace } from "./pace.ts";
 
 /** A chunk keeps its link busy for so long, within the limits of chunks. */
@@ -84,9 +85,10 @@ export class Sender {
   /** Frames whose sender wants to hear that they have been consumed, in order. */
   #underWay: UnderWay[] = [];
   #sent = 0;
-  #received = 0;
-  #consumed = 0;
+  #acknowledged = nothingArrived;
   #progressMs = 0;
+  /** Whether what leaves next has waited for what left before. */
+  #waits = false;
 
   #pace: Pace;
 
@@ -120,11 +122,13 @@ export class Sender {
 
   /** For how long the receiver has consumed nothing of what is under way; 0 when nothing is. */
   stalledMs(): number {
-    return this.#sent === this.#consumed ? 0 : this.#options.host.now() - this.#progressMs;
+    return this.#sent === this.#acknowledged.consumed
+      ? 0
+      : this.#options.host.now() - this.#progressMs;
   }
 
   push(frame: Frame, fate: FrameFate): void {
-    if (this.isEmpty) this.#options.rate.startBurst(this.#sent, this.#options.host.now());
+    if (this.isEmpty) this.#waits = false;
     if (fate.isBackground) {
       this.#background.push({ cutter: new Cutter(frame, backgroundMark), fate });
     } else {
@@ -138,25 +142,41 @@ export class Sender {
    * The receiver has had, and has consumed, so many bytes in all.
    * @throws ProtocolError where that cannot be
    */
-  acknowledge(received: number, consumed: number): void {
-    const isPossible =
-      consumed <= received &&
-      received <= this.#sent &&
-      received >= this.#received &&
-      consumed >= this.#consumed;
-    if (!isPossible) {
-      throw new ProtocolError(
-        `acknowledged ${received} bytes, ${consumed} consumed, of ${this.#sent} ` +
-          `(before: ${this.#received} and ${this.#consumed})`,
-      );
-    }
+  acknowledge(news: Acknowledgement): void {
+    this.#check(news);
+    const { received, consumed, arrivedMs, first } = news;
     const now = this.#options.host.now();
-    if (consumed > this.#consumed) this.#progressMs = now;
-    if (received > this.#received) this.#options.rate.arrived(received, now);
-    this.#received = received;
-    this.#consumed = consumed;
+    if (consumed > this.#acknowledged.consumed) this.#progressMs = now;
+    if (received > this.#acknowledged.received) {
+      const { rate } = this.#options;
+      rate.arrived({ bytes: first.received, atMs: first.arrivedMs }, now);
+      rate.arrived({ bytes: received, atMs: arrivedMs }, now);
+    }
+    this.#acknowledged = news;
     this.#tellConsumed();
     this.#pump();
+  }
+
+  /** @throws ProtocolError for what cannot be, or takes back what was acknowledged before */
+  #check({ received, consumed, arrivedMs, first }: Acknowledgement): void {
+    const before = this.#acknowledged;
+    const isPossible =
+      before.consumed <= consumed &&
+      consumed <= received &&
+      before.received <= first.received &&
+      first.received <= received &&
+      received <= this.#sent;
+    if (!isPossible) {
+      throw new ProtocolError(
+        `acknowledged ${received} bytes, from ${first.received} on, ${consumed} consumed, of ` +
+          `${this.#sent} (before: ${before.received} and ${before.consumed})`,
+      );
+    }
+    if (before.arrivedMs > first.arrivedMs || first.arrivedMs > arrivedMs) {
+      throw new ProtocolError(
+        `acknowledged arrivals after ${first.arrivedMs} and ${arrivedMs} ms (before: ${before.arrivedMs})`,
+      );
+    }
   }
 
   /** The link is gone: nothing leaves any more. */
@@ -172,7 +192,7 @@ export class Sender {
   }
 
   #tellConsumed(): void {
-    const left = this.#underWay.findIndex(({ endBytes }) => endBytes > this.#consumed);
+    const left = this.#underWay.findIndex(({ endBytes }) => endBytes > this.#acknowledged.consumed);
     const consumed = this.#underWay.splice(0, left === -1 ? this.#underWay.length : left);
     for (const { onConsumed } of consumed) onConsumed();
   }
@@ -187,7 +207,7 @@ export class Sender {
         const { atMs } = this.#next.departure;
         if (atMs > this.#options.host.now()) return this.#waitUntil(atMs);
       }
-      const underWay = this.#sent - this.#consumed;
+      const underWay = this.#sent - this.#acknowledged.consumed;
       const waits = underWay > 0 && this.#next.of.fate.isAtOnce !== true;
       if (waits && underWay + this.#next.bytes > this.#windowBytes()) return;
       this.#transmit(this.#next);
@@ -217,8 +237,10 @@ export class Sender {
     const { host, transmit, onPaced } = this.#options;
     this.#next = null;
     if (cutter.rest === 0) (fate.isBackground ? this.#background : this.#queue).shift();
-    if (this.#sent === this.#consumed) this.#progressMs = host.now();
+    if (this.#sent === this.#acknowledged.consumed) this.#progressMs = host.now();
     this.#sent += bytes;
+    this.#options.rate.departed(this.#sent, host.now(), this.#waits && departure.isPaced);
+    this.#waits = true;
     const { onGone, onConsumed } = fate;
     if (cutter.rest === 0 && onConsumed !== undefined) {
       this.#underWay.push({ endBytes: this.#sent, onConsumed });
@@ -244,10 +266,11 @@ export class Sender {
    * Whether a frame begins with a small chunk, from whose arrival on the rest tells the rate. Where
    * there is a pace, pieces tell it as they are.
    */
-  #tellsRate({ rest }: Cutter): boolean {
+  #tellsRate({ rest, size }: Cutter): boolean {
     const { rate, host } = this.#options;
-    if (this.#pace.bytesPerMs !== null || rest < chunkBytesMin + sampleBytesMin) return false;
-    return rate.isAwaited(this.#sent, host.now());
+    if (this.#pace.bytesPerMs !== null || rest < size || rest < chunkBytesMin + sampleBytesMin)
+      return false;
+    return rate.isAwaited(host.now());
   }
 
   #chunkBytes(cutter: Cutter): number {
