@@ -59,11 +59,12 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
   }
   options.onCommitted?.(0, trained);
   const compile = sharedPrograms(graph, segments, job);
-  let plan: Plan | null = null;
+  const plans = new Map<number, Plan>();
   for (const record of standing(records, (each) => each)) {
-    if (record.type === "planned") plan = record.plan;
+    if (record.type === "planned") plans.set(record.plan.term, record.plan);
     if (record.type !== "round") continue;
-    const current: Plan = present(plan, "a plan before the first round");
+    // A plan may come before the last round of the one before it is home.
+    const current = present(plans.get(record.term), `the plan of term ${record.term}`);
     const brought = new Map<CopyId, Contribution>();
     for (const participant of record.participants) {
       const { chain: id, samples } = participant;

@@ -32,7 +32,8 @@ export class LogChecker {
   /** Ends of the stretches of the log before each round that was taken back. */
   #takenBack: number[] = [];
   #decisions: Decision[] = [];
-  #plan: Plan | null = null;
+  /** With the first round under each; a plan may come before the last round of the one before it. */
+  #plans: { readonly plan: Plan; readonly round: number }[] = [];
   #term = 0;
   #rounds = 0;
   /** Batches that the longest chain of each committed round trained. */
@@ -81,7 +82,8 @@ export class LogChecker {
       this.#read = entries;
       this.#decisions = [];
       this.#takenBack = [];
-      [this.#plan, this.#term, this.#rounds, this.#isEnded] = [null, 0, 0, false];
+      this.#plans = [];
+      [this.#term, this.#rounds, this.#isEnded] = [0, 0, false];
       this.#batches.length = 0;
     }
     for (const entry of entries.slice(this.#decisions.length)) {
@@ -99,7 +101,7 @@ export class LogChecker {
       const { term } = record.plan;
       if (term <= this.#term) throw new Broken(`term ${term} was planned after term ${this.#term}`);
       this.#term = term;
-      this.#plan = record.plan;
+      this.#plans.push(record);
     } else if (record.type === "resumed") {
       this.#resumed(record.round);
     } else if (record.type === "round") this.#round(record);
@@ -115,18 +117,18 @@ export class LogChecker {
       throw new Broken(`resumed at round ${round} with ${this.#rounds} committed`);
     }
     this.#batches.length = this.#rounds;
-    this.#plan = null;
+    this.#plans = [];
     this.#isEnded = false;
   }
 
   #round(record: RoundCommitted): void {
-    const plan = this.#plan;
-    if (plan === null) throw new Broken(`round ${record.round} has no plan`);
-    if (record.round !== this.#rounds) {
-      throw new Broken(`round ${record.round} was committed where ${this.#rounds} was next`);
-    }
+    const plan = this.#plans.findLast(({ round }) => round <= record.round)?.plan;
+    if (plan === undefined) throw new Broken(`round ${record.round} has no plan`);
     if (record.term !== plan.term) {
       throw new Broken(`round ${record.round} is of term ${record.term}, the plan of ${plan.term}`);
+    }
+    if (record.round !== this.#rounds) {
+      throw new Broken(`round ${record.round} was committed where ${this.#rounds} was next`);
     }
     const chains = record.participants.map(({ chain }) => chain);
     const known = plan.chains.map(({ id }) => id).filter((id) => chains.includes(id));

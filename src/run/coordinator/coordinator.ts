@@ -16,7 +16,6 @@ import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { Plan, Profile } from "../../plan/plan.ts";
-import { forecasters, planners } from "../../plan/planners.ts";
 import type { Frame, Host, Link } from "../host.ts";
 import type { RoundCommitted, RunRecord } from "../metrics/record.ts";
 import { Channel } from "../wire/channel.ts";
@@ -85,16 +84,14 @@ export class Coordinator {
       checkpoint: legacy?.past.checkpoint ?? null,
       onDone: () => this.#decide(),
     });
-    const { tickets, patienceMs = 0, drawSecret } = options;
+    const { tickets, patienceMs = 0 } = options;
     this.#gathering = new Gathering(host, patienceMs, () => {
       this.#gathering.changed();
       this.#decide();
     });
     this.#members = new Roster(host, { tickets, ...this.#compiled.places });
-    const { planner = planners[job.planner] } = options;
-    const { forecaster = options.planner ? undefined : forecasters[job.planner] } = options;
     const around = { host, members: this.#members, onSurveyed: () => this.#decide() };
-    this.#planning = new Planning(this.#compiled, { planner, forecaster, drawSecret }, around);
+    this.#planning = new Planning(this.#compiled, options, around);
     this.#rounds = new Rounds(host, this.#members, this.#state, () => this.#decide());
     if (legacy === undefined) {
       this.#record(this.#compiled.started(options.run));
@@ -109,7 +106,7 @@ export class Coordinator {
     const reason = past.loss ?? "the coordinator was started again";
     const { committed: round, term } = past;
     this.#write({ type: "resumed", round, term, reason }, () => {
-      if (this.#isDone) return this.#finish(this.#done);
+      if (this.#isDone) return this.#finishDone();
       this.#gathering.beginAgain();
       this.#phase = { kind: "gathering" };
     });
@@ -291,10 +288,11 @@ export class Coordinator {
       case "probing":
         return this.#probeNext();
       case "planned":
-        return this.#beginWhenReady();
       case "round":
         this.#members.probeNewcomers();
-        return this.#takeRound() || this.#beginEarly();
+        if (this.#rounds.isOpen) this.#takeRound();
+        if (this.#phase !== phase) return false;
+        return phase.kind === "planned" ? this.#beginWhenReady() : this.#beginEarly();
       case "evaluating":
         return this.#takeEvaluation(phase.isFinal);
       case "writing":
@@ -327,12 +325,11 @@ export class Coordinator {
 
   #gather(): boolean {
     const { job, edges } = this.#options;
-    const planned = this.#planning.plan?.copies.map(({ node }) => node) ?? [];
     const { decision, reason } = this.#gathering.decide({
       ...this.#members.kinds,
       devicesAsked: job.fleet.devices.length,
       serversAsked: edges,
-      missing: [...new Set(planned)].filter((node) => !this.#members.has(node)),
+      missing: this.#planning.missing,
     });
     if (decision === "wait") return false;
     if (decision === "give up") {
@@ -350,9 +347,9 @@ export class Coordinator {
     return this.#makePlan();
   }
 
-  #makePlan(): boolean {
+  #makePlan(round = this.#progress.committed): boolean {
     for (const member of this.#members) if (member.isLeaving) this.#release(member);
-    const decision = this.#planning.make(this.#progress.committed);
+    const decision = this.#planning.make(round);
     if (typeof decision === "string") this.#cannotGoOn(`no plan: ${decision}`);
     else this.#write(decision, () => this.#adopt(decision.plan));
     return false;
@@ -375,46 +372,50 @@ export class Coordinator {
   }
 
   #beginWhenReady(): boolean {
-    this.#members.probeNewcomers();
-    if (this.#planning.isDue) return this.#makePlan();
+    const { isOpen, batches } = this.#rounds;
+    if (this.#planning.isDue) return !isOpen && this.#makePlan();
     if (!this.#members.isReady) return false;
+    if (isOpen) return this.#beginRound(this.#progress.after(batches));
     if (!this.#planning.isSurveyed()) return this.#planning.isDue;
     if (this.#examiner.isDue(this.#progress)) return this.#startEvaluation();
     if (this.#isDone) {
-      this.#finish(this.#done);
+      this.#finishDone();
       return false;
     }
-    this.#beginRound(this.#progress);
+    return this.#beginRound(this.#progress);
+  }
+
+  /** Goes on while what the last round gave is on its way, where nothing is to be done in between. */
+  #beginEarly(): boolean {
+    const { trainedBatches } = this.#rounds;
+    if (trainedBatches === null) return false;
+    const next = this.#progress.after(trainedBatches);
+    if (next.isOver || this.#examiner.asks(next, this.#members)) return false;
+    if (this.#planning.isMove) return this.#makePlan(next.committed);
+    if (!this.#planning.isDue) this.#beginRound(next);
+    return false;
+  }
+
+  /** @returns false where what nodes lack for it is not here yet */
+  #beginRound({ committed: number, learningRate }: Progress): boolean {
+    const plan = present(this.#planning.plan, "a plan");
+    const broken = plan.chains.filter((chain) => !this.#planning.isWhole(chain));
+    const partOf = (node: NodeId): Plan => this.#planning.partOf(node);
+    const under = { plan, broken, partOf };
+    if (!this.#rounds.canBegin(under)) return false;
+    this.#rounds.begin(under, { number, learningRate });
+    this.#planning.begun(number);
     this.#phase = { kind: "round" };
     return true;
   }
 
-  /** Goes on with the next round while what the last one gave is on its way, where nothing is to be done in between. */
-  #beginEarly(): boolean {
-    const { trainedBatches } = this.#rounds;
-    if (this.#phase.kind !== "round" || trainedBatches === null || this.#planning.isDue)
-      return false;
-    const next = this.#progress.after(trainedBatches);
-    if (!next.isOver && !this.#examiner.asks(next, this.#members)) this.#beginRound(next);
-    return false;
-  }
-
-  #beginRound({ committed: number, learningRate }: Progress): void {
-    const plan = present(this.#planning.plan, "a plan");
-    const broken = plan.chains.filter((chain) => !this.#planning.isWhole(chain));
-    const partOf = (node: NodeId): Plan => this.#planning.partOf(node);
-    this.#rounds.begin({ plan, broken, partOf }, { number, learningRate });
-    this.#planning.begun(number);
-  }
-
-  #takeRound(): boolean {
+  #takeRound(): void {
     const outcome = this.#rounds.advance();
-    if (outcome.kind === "empty") {
-      if (outcome.isHopeless) this.#finish({ reason: "failed", text: outcome.problem });
-      else if (this.#planning.canDoWithout) this.#makePlan();
-      else this.#cannotGoOn(outcome.problem);
-    } else if (outcome.kind === "complete") this.#commit(outcome.record, outcome.merged);
-    return false;
+    if (outcome.kind === "under way") return;
+    if (outcome.kind === "complete") return this.#commit(outcome.record, outcome.merged);
+    if (outcome.isHopeless) this.#finish({ reason: "failed", text: outcome.problem });
+    else if (this.#planning.canDoWithout) this.#makePlan();
+    else this.#cannotGoOn(outcome.problem);
   }
 
   #commit(record: RoundCommitted, merged: ReadonlyMap<string, Tensor>): void {
@@ -446,8 +447,8 @@ export class Coordinator {
     return this.#progress.isOver && !this.#examiner.isDue(this.#progress);
   }
 
-  get #done(): CoordinatorEnd {
-    return { reason: "finished", text: `${this.#progress.committed} rounds` };
+  #finishDone(): void {
+    this.#finish({ reason: "finished", text: `${this.#progress.committed} rounds` });
   }
 
   #takeEvaluation(isFinal: boolean): boolean {

@@ -8,7 +8,7 @@ import { type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
 import type { ChainPlan, FleetNode, Plan, Planner, PlanRequest } from "../../plan/plan.ts";
-import type { Forecaster } from "../../plan/replan.ts";
+import { forecasters, planners } from "../../plan/planners.ts";
 import type { Host } from "../host.ts";
 import type { LinksMeasured, Planned } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
@@ -17,21 +17,13 @@ import { isPayload } from "../wire/payload.ts";
 import { Adaptation } from "./adaptation.ts";
 import { candidates, legsAmong } from "./candidates.ts";
 import type { CompiledJob } from "./compiled-job.ts";
+import type { CoordinatorOptions } from "./coordinator-options.ts";
 import { introductions } from "./introductions.ts";
 import { fleetNode, inNodeOrder, type Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
 import { Speeds, type Told } from "./speeds.ts";
 import { Survey } from "./survey.ts";
 import { Ways, type WaysTold } from "./ways.ts";
-
-/** How plans are made and brought to nodes. */
-interface Scheme {
-  readonly planner: Planner;
-  /** What plans in force are judged by; they are kept for as long as they work where absent. */
-  readonly forecaster: Forecaster | undefined;
-  /** See {@link CoordinatorOptions.drawSecret}. */
-  readonly drawSecret: (() => string) | undefined;
-}
 
 export class Planning {
   readonly #compiled: CompiledJob;
@@ -46,6 +38,8 @@ export class Planning {
   #term = 0;
   #plan: Plan | null = null;
   #outdated: string | null = "first plan";
+  /** Whether another plan is due because it pays, though the one in force could go on. */
+  #pays = false;
   /** Whom the next plan is made without, and why, in words; null for nobody who was awaited. */
   #without: string | null = null;
   /** Whether no round has begun under the plan in force. */
@@ -60,10 +54,11 @@ export class Planning {
   /** @param onSurveyed called when the ways that a round waits for are measured, or will not be */
   constructor(
     compiled: CompiledJob,
-    scheme: Scheme,
+    options: Pick<CoordinatorOptions, "job" | "planner" | "forecaster" | "drawSecret">,
     { host, members, onSurveyed }: { host: Host; members: Roster; onSurveyed: () => void },
   ) {
-    const { planner, forecaster, drawSecret } = scheme;
+    const { job, planner = planners[job.planner], drawSecret } = options;
+    const { forecaster = options.planner ? undefined : forecasters[job.planner] } = options;
     this.#compiled = compiled;
     this.#planner = planner;
     this.#adaptation = forecaster === undefined ? null : new Adaptation(forecaster);
@@ -89,6 +84,11 @@ export class Planning {
     return !this.#isUnused || isLeft || !this.#plan?.chains.some((chain) => this.isWhole(chain));
   }
 
+  /** Whether a plan is due that everybody can move to from the one in force. */
+  get isMove(): boolean {
+    return this.#outdated !== null && this.#pays;
+  }
+
   /** Whether every node of a chain of the plan in force is there and was sent the plan. */
   isWhole({ stages }: ChainPlan): boolean {
     return stages.every(({ copy }) => {
@@ -110,6 +110,11 @@ export class Planning {
     );
   }
 
+  /** Nodes of the plan in force that are not there. */
+  get missing(): NodeId[] {
+    return [...new Set(this.#nodeOf.values())].filter((node) => !this.#members.has(node));
+  }
+
   /** What a node was sent of the plan in force: all that concerns it. */
   partOf(node: NodeId): Plan {
     return present(this.#partOf, "a plan in force")(node);
@@ -125,6 +130,7 @@ export class Planning {
   resume(term: number, plan: Plan | null): void {
     this.#term = term;
     this.#plan = plan;
+    this.#nodeOf = nodesOf(plan);
     this.#outdated = "the coordinator was started again";
   }
 
@@ -160,7 +166,8 @@ export class Planning {
     const rateTo = (node: NodeId): number | null => homeOf(node)?.down ?? null;
     const choice = { plan, candidate, request, left, nowMs, rateTo };
     this.#outdated = this.#adaptation.consider(choice);
-    return this.#outdated !== null;
+    this.#pays = this.#outdated !== null;
+    return this.#pays;
   }
 
   /** A member has left. */
@@ -181,11 +188,13 @@ export class Planning {
   }
 
   /**
-   * Measures, before a round, the ways that nothing is known of; where they show something, a plan is
+   * Measures, before the first round, the ways that nothing is known of; where they show something, a plan is
    * due that knows it.
    * @returns whether the round need not wait
    */
   isSurveyed(): boolean {
+    // Later, training need not stand still for it.
+    if (this.#round > 0) return true;
     const standing = this.#survey.survey();
     if (standing === "news") {
       this.#isUnused = false;
@@ -254,7 +263,9 @@ export class Planning {
 
   /** The plan no longer fits who is there; before the first one that goes without saying. */
   outdate(reason: string): void {
-    if (this.#plan !== null) this.#outdated = reason;
+    if (this.#plan === null) return;
+    this.#outdated = reason;
+    this.#pays = false;
   }
 
   /** The next plan is made for who is there, although others were awaited. */
@@ -282,7 +293,7 @@ export class Planning {
     this.#adaptation?.adopted(nowMs);
     this.#plan = plan;
     this.#isUnused = true;
-    this.#nodeOf = new Map(plan.copies.map(({ id, node }) => [id, node]));
+    this.#nodeOf = nodesOf(plan);
     const planned = new Set(this.#nodeOf.values());
     this.#partOf = partsOf(plan);
     this.#members.planAnew();
@@ -303,6 +314,10 @@ export class Planning {
     this.#survey.watch(legsAmong(among, plan, isIntroduced));
   }
 }
+
+/** The node of each copy. */
+const nodesOf = (plan: Plan | null): Map<CopyId, NodeId> =>
+  new Map(plan?.copies.map(({ id, node }) => [id, node]));
 
 /** Whether a member is to take part in the next plan. */
 const takesPart = ({ profile, isLeaving }: Member): boolean => profile !== null && !isLeaving;

@@ -217,6 +217,15 @@ export class Round {
     this.#lastDropped = reason;
   }
 
+  /** What has been brought so far, by copy. */
+  brought(): Map<CopyId, Tensors> {
+    return new Map(
+      [...this.#chains.values()].flatMap(({ contributions }) =>
+        [...contributions].map(([copy, { tensors }]) => [copy, tensors] as const),
+      ),
+    );
+  }
+
   #copy(id: CopyId): CopyPlan {
     return present(this.#copies.get(id), id);
   }

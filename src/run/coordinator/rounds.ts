@@ -4,9 +4,9 @@
  * decision.
  *
  * Where no two copies share tensors, a round ends in what each copy has by then, and the next one can
- * begin with that while it is on its way here. So two rounds may be open at once, of which
- * the older one is trained already. They are committed in their order; without the older one the newer
- * is nothing.
+ * begin with that while it is on its way here, under another plan as soon as what moves is here. So two rounds
+ * may be open at once, of which the older one is trained already. They are committed in their order;
+ * without the older one the newer is nothing.
  */
 import { present } from "../../base/assert.ts";
 import { type ChainId, type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
@@ -81,19 +81,12 @@ export class Rounds {
 
   /** A plan comes into force: nodes drop what it gives them no use for, so that is kept no more. */
   adopt(plan: Plan): void {
-    const next = new Map(plan.copies.map((copy) => [copy.id, copy]));
-    this.#kept = this.#kept.flatMap(({ member, copy }) => {
-      const after = next.get(copy.id);
-      if (after === undefined || after.node !== copy.node) return [];
-      const from = Math.max(copy.from, after.from);
-      const to = Math.min(copy.to, after.to);
-      return from < to ? [{ member, copy: { ...copy, from, to } }] : [];
-    });
+    this.#kept = keptUnder(plan, this.#kept);
   }
 
   /**
-   * Batches of the round under way, where the next one of the same plan may begin although that is not
-   * committed, as all copies go on with what they have; null where it may not.
+   * Batches of the round under way, where the next one may begin although that is not committed, as all
+   * copies go on with what they have; null where it may not.
    */
   get trainedBatches(): number | null {
     const [first, second] = this.#open;
@@ -102,9 +95,44 @@ export class Rounds {
     return isAlone ? first.round.batches : null;
   }
 
+  /** Batches of the oldest round that has begun and is not committed; 0 where there is none. */
+  get batches(): number {
+    return this.#open[0]?.round.batches ?? 0;
+  }
+
   /** Whether a round has begun that is not committed. */
   get isOpen(): boolean {
     return this.#open.length > 0;
+  }
+
+  /** Whether what nodes lack for a plan is here, though the round before it may not be whole yet. */
+  canBegin({ plan, partOf }: UnderPlan): boolean {
+    const [before] = this.#open;
+    if (before === undefined || before.plan === plan) return true;
+    const brought = before.round.brought();
+    const awaited = before.plan.copies.filter(({ id }) => !brought.has(id));
+    return this.#starts({ plan, partOf }).every(({ lacking }) =>
+      lacking.every(({ from, to }) => awaited.every((copy) => copy.to <= from || to <= copy.from)),
+    );
+  }
+
+  /** What each node has for a plan, and what it lacks. */
+  #starts({ plan, partOf }: Pick<UnderPlan, "plan" | "partOf">): NodeStart[] {
+    const before = this.#open[0];
+    const held = before === undefined ? this.#kept : this.#heldUnder(before.plan);
+    const kept = new Map(keptUnder(plan, held).map((copy) => [copy.copy.id, copy]));
+    return [...this.#members].flatMap((member): NodeStart[] => {
+      if (member.plannedTerm !== plan.term) return [];
+      const own = partOf(member.id).copies.filter(({ node }) => node === member.id);
+      const keep: CopyId[] = [];
+      const lacking = own.flatMap((copy): Segments[] => {
+        const there = kept.get(copy.id);
+        if (there?.member !== member) return [copy];
+        keep.push(copy.id);
+        return without(copy, there.copy);
+      });
+      return [{ member, keep, lacking }];
+    });
   }
 
   /** Starts a round under a plan that everybody has ready who is there. */
@@ -118,23 +146,14 @@ export class Rounds {
     const round = new Round(plan, at);
     const { term } = plan;
     const before = this.#open[0];
-    const held = before === undefined ? this.#kept : this.#heldUnder(before.plan);
-    const kept = new Map(held.map((copy) => [copy.copy.id, copy]));
-    this.#kept = [];
-    for (const member of this.#members) {
-      if (before === undefined) markTraffic(member);
-      if (member.plannedTerm !== term) continue;
-      const own = partOf(member.id).copies.filter(({ node }) => node === member.id);
-      const keep: CopyId[] = [];
-      const lacking = own.flatMap((copy): Segments[] => {
-        const there = kept.get(copy.id);
-        if (there?.member !== member) return [copy];
-        keep.push(copy.id);
-        return without(copy, there.copy);
-      });
-      const tensors = this.#state.forSegments(lacking);
+    if (before === undefined) for (const member of this.#members) markTraffic(member);
+    const brought = [...(before?.round.brought().values() ?? [])];
+    const newer = new Map(brought.flatMap((tensors) => [...tensors]));
+    for (const { member, keep, lacking } of this.#starts({ plan, partOf })) {
+      const tensors = this.#state.forSegments(lacking, newer);
       member.channel.send({ type: "begin", term, round: number, learningRate, keep }, tensors);
     }
+    this.#kept = [];
     const open = { round, plan, timer: this.#host.after(waitMs, this.#onDeadline) };
     this.#open.push(open);
     for (const { id } of broken) this.#drop(open, id, "a node of it left before the round");
@@ -317,6 +336,25 @@ interface KeptCopy {
   /** A node that comes back is another member, and has nothing. */
   readonly member: Member;
   readonly copy: CopyPlan;
+}
+
+/** What a node is sent for a round to start with. */
+interface NodeStart {
+  readonly member: Member;
+  readonly keep: readonly CopyId[];
+  readonly lacking: readonly Segments[];
+}
+
+/** What is kept of copies under another plan: each node drops what it has no use for. */
+function keptUnder(plan: Plan, kept: readonly KeptCopy[]): KeptCopy[] {
+  const next = new Map(plan.copies.map((copy) => [copy.id, copy]));
+  return kept.flatMap(({ member, copy }) => {
+    const after = next.get(copy.id);
+    if (after === undefined || after.node !== copy.node) return [];
+    const from = Math.max(copy.from, after.from);
+    const to = Math.min(copy.to, after.to);
+    return from < to ? [{ member, copy: { ...copy, from, to } }] : [];
+  });
 }
 
 type Segments = Pick<CopyPlan, "from" | "to">;

@@ -81,12 +81,18 @@ export class TrainingState {
     return changed;
   }
 
-  /** Everything that copies of these segments start a round with. */
-  forSegments(parts: readonly Pick<CopyPlan, "from" | "to">[]): Map<string, Tensor> {
+  /**
+   * Everything that copies of these segments start a round with.
+   * @param newer what is to be committed before that round is
+   */
+  forSegments(
+    parts: readonly Pick<CopyPlan, "from" | "to">[],
+    newer: ReadonlyMap<string, Tensor> = new Map(),
+  ): Map<string, Tensor> {
     const tensors = new Map<string, Tensor>();
     for (const part of parts) {
       for (const name of this.#namesIn(part, "needed")) {
-        tensors.set(name, present(this.#tensors.get(name), name));
+        tensors.set(name, present(newer.get(name) ?? this.#tensors.get(name), name));
       }
     }
     return tensors;

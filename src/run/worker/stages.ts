@@ -32,7 +32,7 @@ export class Stages {
   adopt(plan: Plan, place: Omit<StagePlace, "tensorsOf">): void {
     const before = new Map(this.setups.map(({ copy, tensors }) => [copy, tensors]));
     const setups = stageSetups(plan, { ...place, tensorsOf: (copy) => before.get(copy) });
-    this.abandon();
+    this.#leave();
     this.#retire(setups);
     this.#term = plan.term;
     this.#stages = new Map(
@@ -69,8 +69,7 @@ export class Stages {
    * @returns what to write into the engine first; the name of a tensor that is missing or of a wrong type
    */
   begin(message: BeginMessage, tensors: Tensors): Map<Slot, Tensor> | string {
-    // What a round has brought is on its way, though the next one begins.
-    for (const { runner } of this.#stages.values()) if (!runner?.isDone) runner?.abandon();
+    this.#leave();
     const slots = new Map<Slot, Tensor>();
     for (const stage of this.#stages.values()) {
       const { setup } = stage;
@@ -90,6 +89,11 @@ export class Stages {
   /** Ends whatever is under way. */
   abandon(): void {
     for (const { runner } of this.#stages.values()) runner?.abandon();
+  }
+
+  /** Ends what is under way; what a round is done with is on its way home, whatever comes next. */
+  #leave(): void {
+    for (const { runner } of this.#stages.values()) if (!runner?.isDone) runner?.abandon();
   }
 
   /** Hands a data message to its stage. */
