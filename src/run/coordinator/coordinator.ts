@@ -64,6 +64,7 @@ export class Coordinator {
   /** The end that has been decided on, once what is being written is written. */
   #wanted: CoordinatorEnd | null = null;
   #isWatched = false;
+  readonly #record = (record: RunRecord): void => this.#host.record(record);
 
   /** @throws ModelError when the model cannot be trained as the job says. */
   constructor(host: Host, options: CoordinatorOptions, onEnd: (end: CoordinatorEnd) => void) {
@@ -493,9 +494,5 @@ export class Coordinator {
     };
     this.#phase = { kind: "ending", farewell: new Farewell(parts, end) };
     this.#decide();
-  }
-
-  #record(record: RunRecord): void {
-    this.#host.record(record);
   }
 }
