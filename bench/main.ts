@@ -10,6 +10,7 @@ import { link } from "./link.ts";
 import { memory } from "./memory.ts";
 import { pipeline } from "./pipeline.ts";
 import { pipelineAccuracy } from "./pipeline-accuracy.ts";
+import { planner } from "./planner.ts";
 import { simulator } from "./simulator.ts";
 import { step } from "./step.ts";
 import { web } from "./web.ts";
@@ -20,6 +21,7 @@ const benches: Readonly<Record<string, Bench>> = {
   memory,
   pipeline,
   "pipeline-accuracy": pipelineAccuracy,
+  planner,
   simulator,
   step,
   web,

@@ -4,7 +4,7 @@
  * A round takes f(T0, T*, H): a sum and a maximum over stages and borders, and the time for the
  * weights. Under a cap on the maximum the sum is least by dynamic programming: chains grow from their
  * last stage towards the source, and of those that begin with the same server at the same segment
- * and use the same set of servers, only the one with the least T0 counts. That is the recurrence
+ * and use the same set of servers, or some of it, only the one with the least T0 counts. That is the recurrence
  * of pipeline partitioning (Narayanan et al., "PipeDream", SOSP 2019, section 3.1) with sets in place
  * of a given order, as in Held and Karp (1962).
  *
@@ -15,6 +15,7 @@
  * every chain that is found, but none is looked for only because its weights come home sooner.
  */
 import { present } from "../base/assert.ts";
+import { type Bounds, leastHomeMs, lowerBounds } from "./pipeline-bounds.ts";
 import {
   type BorderCosts,
   type ChosenChain,
@@ -46,12 +47,14 @@ type Figures = Pick<ChosenChain, "latencyMs" | "slowestMs" | "homeMs">;
 
 /** The least T0 of the chains' ends on one set of servers that begin on the same one, by segment. */
 interface State {
-  readonly servers: number;
-  readonly node: number;
+  servers: number;
+  node: number;
   readonly latencyMs: Float64Array;
   /** Where the first stage ends, and the state of those after it; null where it is the last. */
   readonly ends: Int32Array;
   readonly next: (State | null)[];
+  /** The least T0 of these servers or some of them, the same one first. */
+  readonly least: Float64Array;
 }
 
 /** The stages that a node can be under caps, by their end: `from[i]` for i in [starts[to], starts[to + 1]). */
@@ -59,6 +62,17 @@ interface Allowed {
   readonly starts: Int32Array;
   readonly from: Int32Array;
   readonly latencyMs: Float64Array;
+}
+
+/** One server before the stages of chains' ends, under the caps of a range. */
+interface Step {
+  readonly node: number;
+  readonly most: number;
+  /** By segment, the T0 below which a chain's end from there on may be part of a better chain. */
+  readonly limits: Float64Array;
+  readonly allowed: Allowed;
+  /** By cut, the T0 of a chain's end, its border included, below which the server may come before it. */
+  readonly longest: Float64Array;
 }
 
 /** Sums in different orders differ by so much. */
@@ -69,7 +83,7 @@ const rounding = 1e-12;
  * work. Small problems are solved with far fewer. With six servers and a hundred segments the
  * chain is then within three percent of the best that a hundred times the effort found.
  */
-const effortMax = 2e6;
+const effortMax = 5e5;
 
 /** Steps of the bisection that gives the search its first goal. */
 const divesMax = 8;
@@ -87,11 +101,14 @@ export class PipelineSearch {
   #trial: Trial = { window: 0, held: 0 };
   #best: ChosenChain | null = null;
   #effort = 0;
-  /** What nodes can be in the range under way, by batches in flight. */
-  #allowed: { range: Range | null; known: Map<number, readonly Allowed[]> } = {
-    range: null,
-    known: new Map(),
-  };
+  /** What nodes can be in the range that was looked at last, by batches in flight. */
+  readonly #allowed = new Map<
+    number,
+    { readonly range: Range; readonly nodes: readonly Allowed[] }
+  >();
+  /** States of the search under way, and those of earlier ones whose memory it may have. */
+  readonly #states: State[] = [];
+  #statesUsed = 0;
 
   /** @param must servers that have to take part, as bits by node */
   constructor(problem: PipelineProblem, must: number) {
@@ -105,7 +122,6 @@ export class PipelineSearch {
   best(trial: Trial, known: ChosenChain | null): ChosenChain | null {
     this.#trial = trial;
     this.#best = known;
-    this.#allowed = { range: null, known: new Map() };
     this.#tryShort();
     this.#effort = 0;
     // A chain whose slowest resource alone takes longer than the best round is in no range.
@@ -190,33 +206,45 @@ export class PipelineSearch {
   #leastLatency(range: Range): Placement[] | null {
     const { stages, segments } = this.#problem;
     const own = present(stages[0], "the source");
+    this.#statesUsed = 0;
     let level = this.#lastStages(range);
     let least = Number.POSITIVE_INFINITY;
     let end: State | null = null;
     let cut = 0;
+    let steps: Step[] = [];
     for (let after = 2; level.size > 0; after++) {
       const next = new Map<number, State>();
       const allowed = this.#allowedAt(after, range);
       const source = present(allowed[0], "the source");
       const most = this.#mostLatency(0, after, range)[0] as number;
       for (const state of level.values()) {
-        const base = this.#beforeBorder(0, state, range);
+        const border = present(this.#problem.borders[0]?.[state.node], "a border");
         for (let to = 1; to < segments && this.#hasAll(state); to++) {
           if (source.starts[to] === source.starts[to + 1]) continue;
-          const ms = (base[to] as number) + (own.latencyMs[to] as number);
-          if (!(ms < least && ms < most)) continue;
+          const base = (state.latencyMs[to] as number) + (border.latencyMs[to] as number);
+          const ms = base + (own.latencyMs[to] as number);
+          if (!(ms < least && ms < most && (border.periodMs[to] as number) <= range.most)) continue;
           [least, end, cut] = [ms, state, to];
         }
       }
-      for (let node = 1; node < stages.length; node++) {
-        const limits = this.#mostLatency(node, after, range);
-        const own = present(allowed[node], "a node");
-        const by = { node, range, limits, allowed: own, longest: longestBefore(own, limits) };
-        for (const state of level.values()) this.#extend(next, state, by);
+      // Only with 1F1B do stages hold more the more come after them.
+      if (after === 2 || this.#problem.schedule === "1f1b") steps = this.#stepsAt(after, range);
+      for (const step of steps) {
+        for (const state of level.values()) this.#extend(next, state, step);
       }
+      this.#dropDominated(next, level);
       level = next;
     }
     return end === null ? null : placements(end, cut);
+  }
+
+  /** How each server may come before the stages of a chain's end, of which there are `after` with it. */
+  #stepsAt(after: number, range: Range): Step[] {
+    return this.#allowedAt(after, range).flatMap((allowed, node) => {
+      if (node === 0) return [];
+      const limits = this.#mostLatency(node, after, range);
+      return [{ node, most: range.most, limits, allowed, longest: longestBefore(allowed, limits) }];
+    });
   }
 
   #hasAll({ servers }: State): boolean {
@@ -254,6 +282,7 @@ export class PipelineSearch {
           continue;
         const state = this.#stateOf(level, 0, node);
         state.latencyMs[from] = ms;
+        state.least[from] = ms;
         state.ends[from] = segments;
       }
     }
@@ -261,25 +290,15 @@ export class PipelineSearch {
   }
 
   /** Puts a server before the stages of a state. */
-  #extend(
-    level: Map<number, State>,
-    state: State,
-    by: {
-      node: number;
-      range: Range;
-      limits: Float64Array;
-      allowed: Allowed;
-      longest: Float64Array;
-    },
-  ): void {
-    const { node, range, limits, allowed, longest } = by;
+  #extend(level: Map<number, State>, state: State, step: Step): void {
+    const { node, most, limits, allowed, longest } = step;
     if ((state.servers & (1 << node)) !== 0) return;
-    const base = this.#beforeBorder(node, state, range);
+    const border = present(this.#problem.borders[node]?.[state.node], "a border");
     const { starts, from: starting, latencyMs } = allowed;
     let longer: State | null = null;
     for (let to = this.#problem.firstCut + 1; to < this.#problem.segments; to++) {
-      const ms = base[to] as number;
-      if (!(ms < (longest[to] as number))) continue;
+      const ms = (state.latencyMs[to] as number) + (border.latencyMs[to] as number);
+      if (!(ms < (longest[to] as number) && (border.periodMs[to] as number) <= most)) continue;
       const end = starts[to + 1] as number;
       this.#effort += end - (starts[to] as number);
       for (let i = starts[to] as number; i < end; i++) {
@@ -295,53 +314,70 @@ export class PipelineSearch {
     }
   }
 
-  /** T0 of a state's chains with the border before them, by cut; Infinity where the border is too slow. */
-  #beforeBorder(node: number, { node: first, latencyMs }: State, { most }: Range): Float64Array {
-    const border = present(this.#problem.borders[node]?.[first], "a border");
-    return latencyMs.map((ms, cut) =>
-      (border.periodMs[cut] as number) <= most
-        ? ms + (border.latencyMs[cut] as number)
-        : Number.POSITIVE_INFINITY,
-    );
+  /**
+   * Drops ends of chains that are no faster than others which begin alike and use only some of their servers:
+   * whatever can come before the one can come before the other. Not with 1F1B, where more stages hold more batches.
+   */
+  #dropDominated(level: Map<number, State>, shorter: Map<number, State>): void {
+    const { schedule, stages, segments } = this.#problem;
+    if (schedule === "1f1b") return;
+    for (const { servers, node, latencyMs, least } of level.values()) {
+      for (let other = 1; other < stages.length; other++) {
+        const bit = 1 << other;
+        if (other === node || (servers & bit) === 0 || (this.#must & bit) !== 0) continue;
+        const without = shorter.get((servers & ~bit) * stages.length + node);
+        if (without === undefined) continue;
+        for (let from = 0; from < segments; from++) {
+          const ms = without.least[from] as number;
+          if (ms < (least[from] as number)) least[from] = ms;
+        }
+      }
+      for (let from = 0; from < segments; from++) {
+        const ms = latencyMs[from] as number;
+        if (ms < (least[from] as number)) least[from] = ms;
+        else latencyMs[from] = Number.POSITIVE_INFINITY;
+      }
+    }
   }
 
   #stateOf(level: Map<number, State>, after: number, node: number): State {
     const servers = after | (1 << node);
     const key = servers * this.#problem.stages.length + node;
-    let state = level.get(key);
-    if (state === undefined) {
-      const { segments } = this.#problem;
-      state = {
-        servers,
-        node,
-        latencyMs: new Float64Array(segments).fill(Number.POSITIVE_INFINITY),
-        ends: new Int32Array(segments),
-        next: Array.from({ length: segments }, () => null),
-      };
-      level.set(key, state);
-    }
+    const known = level.get(key);
+    if (known !== undefined) return known;
+    const { segments } = this.#problem;
+    const state = this.#states[this.#statesUsed++] ?? emptyState(segments);
+    if (this.#statesUsed > this.#states.length) this.#states.push(state);
+    state.servers = servers;
+    state.node = node;
+    state.latencyMs.fill(Number.POSITIVE_INFINITY);
+    state.least.fill(Number.POSITIVE_INFINITY);
+    level.set(key, state);
     return state;
   }
 
   /** What each node can be under the caps, with memory for the batches that a stage there holds. */
   #allowedAt(after: number, range: Range): readonly Allowed[] {
     const inFlight = this.#inFlight(after);
-    if (this.#allowed.range !== range) this.#allowed = { range, known: new Map() };
-    let allowed = this.#allowed.known.get(inFlight);
-    if (allowed === undefined) {
-      allowed = this.#problem.stages.map((_, node) => this.#allowedFor(node, inFlight, range));
-      this.#allowed.known.set(inFlight, allowed);
-    }
-    return allowed;
+    const known = this.#allowed.get(inFlight);
+    if (known?.range === range) return known.nodes;
+    const nodes = this.#problem.stages.map((_, node) => {
+      const allowed = known?.nodes[node] ?? noneAllowed(this.#problem.segments);
+      this.#allow(allowed, { node, inFlight, range });
+      return allowed;
+    });
+    this.#allowed.set(inFlight, { range, nodes });
+    return nodes;
   }
 
-  #allowedFor(node: number, inFlight: number, range: Range): Allowed {
+  /** Fills in what a node can be. */
+  #allow(
+    { starts, from, latencyMs }: Allowed,
+    { node, inFlight, range }: { node: number; inFlight: number; range: Range },
+  ): void {
     const { stages, segments, firstCut } = this.#problem;
     const costs = present(stages[node], "a node");
     const reach = costs.reach(inFlight);
-    const starts = new Int32Array(segments + 1);
-    const from = new Int32Array((segments * (segments + 1)) / 2);
-    const latencyMs = new Float64Array(from.length);
     let count = 0;
     for (let to = firstCut; to < segments; to++) {
       starts[to] = count;
@@ -353,7 +389,6 @@ export class PipelineSearch {
       }
       starts[to + 1] = count;
     }
-    return { starts, from, latencyMs };
   }
 
   #figuresOf(chain: readonly Placement[]): Figures {
@@ -392,15 +427,36 @@ export class PipelineSearch {
   }
 }
 
+const emptyState = (segments: number): State => ({
+  servers: 0,
+  node: 0,
+  latencyMs: new Float64Array(segments),
+  ends: new Int32Array(segments),
+  next: new Array<State | null>(segments).fill(null),
+  least: new Float64Array(segments),
+});
+
+function noneAllowed(segments: number): Allowed {
+  const most = (segments * (segments + 1)) / 2;
+  return {
+    starts: new Int32Array(segments + 1),
+    from: new Int32Array(most),
+    latencyMs: new Float64Array(most),
+  };
+}
+
 /** By cut, the T0 of a chain's end below which some stage before it is within its limit. */
 function longestBefore({ starts, from, latencyMs }: Allowed, limits: Float64Array): Float64Array {
-  return Float64Array.from({ length: starts.length - 1 }, (_, to) => {
+  const longest = new Float64Array(starts.length - 1).fill(Number.NEGATIVE_INFINITY);
+  for (let to = 0; to < longest.length; to++) {
     let most = Number.NEGATIVE_INFINITY;
     for (let i = starts[to] as number; i < (starts[to + 1] as number); i++) {
-      most = Math.max(most, (limits[from[i] as number] as number) - (latencyMs[i] as number));
+      const ms = (limits[from[i] as number] as number) - (latencyMs[i] as number);
+      if (ms > most) most = ms;
     }
-    return most;
-  });
+    longest[to] = most;
+  }
+  return longest;
 }
 
 /** The stages from the source on, of which the servers' are a state's from a cut on. */
@@ -414,79 +470,4 @@ function placements(first: State, cut: number): Placement[] {
     from = to;
   }
   return stages;
-}
-
-/** The least that a chain has before a stage which begins at a segment, its border included. */
-interface Bounds {
-  readonly latencyMs: Float64Array;
-  readonly periodMs: Float64Array;
-}
-
-/**
- * By node, what the segments before a cut cost at least, each figure for itself, with servers that
- * may be used any number of times and memory that holds everything: shortest (and widest) ways from
- * the source through all borders. Every true chain is such a way.
- */
-function lowerBounds(problem: PipelineProblem): readonly Bounds[] {
-  const { stages, borders, segments, firstCut } = problem;
-  const empty = (): Bounds => ({
-    latencyMs: new Float64Array(segments + 1).fill(Number.POSITIVE_INFINITY),
-    periodMs: new Float64Array(segments + 1).fill(Number.POSITIVE_INFINITY),
-  });
-  const before = stages.map(empty);
-  const ending = stages.map(empty);
-  present(before[0], "the source").latencyMs[0] = 0;
-  present(before[0], "the source").periodMs[0] = 0;
-  for (let cut = firstCut; cut < segments; cut++) {
-    for (const [node, costs] of stages.entries()) {
-      const end = ending[node] as Bounds;
-      for (let from = node === 0 ? 0 : firstCut; from < (node === 0 ? 1 : cut); from++) {
-        const at = from * (segments + 1) + cut;
-        const latencyMs = (before[node] as Bounds).latencyMs[from] as number;
-        const periodMs = (before[node] as Bounds).periodMs[from] as number;
-        end.latencyMs[cut] = Math.min(
-          end.latencyMs[cut] as number,
-          latencyMs + (costs.latencyMs[at] as number),
-        );
-        end.periodMs[cut] = Math.min(
-          end.periodMs[cut] as number,
-          Math.max(periodMs, costs.periodMs[at] as number),
-        );
-      }
-    }
-    for (const [to, least] of before.entries()) {
-      for (const [from, end] of ending.entries()) {
-        if (from === to || to === 0) continue;
-        const border = present(borders[from]?.[to], "a border");
-        least.latencyMs[cut] = Math.min(
-          least.latencyMs[cut] as number,
-          (end.latencyMs[cut] as number) + (border.latencyMs[cut] as number),
-        );
-        least.periodMs[cut] = Math.min(
-          least.periodMs[cut] as number,
-          Math.max(end.periodMs[cut] as number, border.periodMs[cut] as number),
-        );
-      }
-    }
-  }
-  return before;
-}
-
-/**
- * The least that the slowest weights of any chain take, with servers that may be used any number
- * of times: the recurrence of a bottleneck alone.
- */
-function leastHomeMs({ stages, segments, firstCut }: PipelineProblem): number {
-  const least = new Float64Array(segments + 1).fill(Number.POSITIVE_INFINITY);
-  const row = segments + 1;
-  for (let to = firstCut; to <= segments; to++) {
-    least[to] = stages[0]?.homeMs[to] as number;
-    for (let from = firstCut; from < to; from++) {
-      for (const { homeMs } of stages.slice(1)) {
-        const ms = Math.max(least[from] as number, homeMs[from * row + to] as number);
-        if (ms < (least[to] as number)) least[to] = ms;
-      }
-    }
-  }
-  return least[segments] as number;
 }
