@@ -5,7 +5,11 @@
  * package as it is published. All but the first run one file at a time, so that
  * they do not steal each other's cores, and on a fresh `dist`.
  */
+import path from "node:path";
 import { defineConfig } from "vitest/config";
+
+/** Benchmarks import the package by its name; their tests run on the sources. */
+const sourceOf = (name: string): string => path.join(import.meta.dirname, "src", name);
 
 const modelTests = "test/models/**/*.test.ts";
 const processTests = "test/nodejs/**/*.test.ts";
@@ -16,6 +20,12 @@ export default defineConfig({
   test: {
     projects: [
       {
+        resolve: {
+          alias: [
+            { find: /^edgeloom$/, replacement: sourceOf("nodejs.ts") },
+            { find: /^edgeloom\/sim$/, replacement: sourceOf("sim.ts") },
+          ],
+        },
         test: {
           name: "core",
           include: ["src/**/*.test.ts", "test/**/*.test.ts"],
