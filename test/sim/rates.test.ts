@@ -17,7 +17,7 @@ import { openChannel, timeOf } from "./wire.ts";
 /** Rates of 802.11n that TCP gets one way, in Mbit/s. */
 const radioMbit = [3.9, 7.8, 11.7, 15.6, 23.4, 31.2, 35.1, 39];
 const bytesPerMsOf = (mbit: number): number => (mbit * 1e6) / 8 / 1000;
-const durationMs = 200_000;
+const durationMs = 100_000;
 /** A walk changes the rate so often, on the average. */
 const changeMs = 10_000;
 const sampledMs = 100;
