@@ -35,8 +35,12 @@ export const serversMax = 12;
  *   profile does not fit the model
  */
 export function pipeline(request: PlanRequest): Plan {
-  const decision = decide(request);
-  const { model, chain } = decision;
+  return planOf(decide(request));
+}
+
+/** A decision as a plan, with its reasons. */
+export function planOf(decision: PipelineDecision): Plan {
+  const { request, model, chain } = decision;
   const times = model.timesOf(chain.stages);
   const reasons = pipelineReasons(decision);
   const id = chainId(`chain:${present(model.nodes[0], "the source").id}`);
@@ -59,21 +63,36 @@ export function pipeline(request: PlanRequest): Plan {
 }
 
 function decide(request: PlanRequest): PipelineDecision {
+  const { model, problem } = pipelineProblem(request);
+  const every = model.nodes.map((_, i) => i);
+  const chain = among(problem, nearest(problem, every));
+  if (chain === null) throw noChain(request, present(model.nodes[0], "the source"));
+  return decisionOf({ request, model, problem }, chain);
+}
+
+/** What there is to choose from: the source first, then all servers. @throws PlanError as {@link pipeline} */
+export function pipelineProblem(request: PlanRequest): {
+  readonly model: PipelineModel;
+  readonly problem: PipelineProblem;
+} {
   const source = holderOf(request);
   const servers = request.fleet.nodes.filter((node) => node !== source && node.kind !== "device");
   for (const node of [source, ...servers]) checkNode(request, node);
   const model = new PipelineModel(request, [source, ...servers]);
-  const problem = problemOf(request, model);
-  const every = model.nodes.map((_, i) => i);
-  const alone = among(problem, [0]);
-  const chain = among(problem, nearest(problem, every));
-  if (chain === null) throw noChain(request, source);
+  return { model, problem: problemOf(request, model) };
+}
+
+/** A chain with what it is compared to. */
+export function decisionOf(
+  { request, model, problem }: ReturnType<typeof pipelineProblem> & { request: PlanRequest },
+  chain: ChosenChain,
+): PipelineDecision {
   const used = chain.stages.map(({ node }) => node);
   return {
     request,
     model,
     chain,
-    alone,
+    alone: among(problem, [0]),
     with: (server) => among(problem, [...used, server], [server]),
   };
 }

@@ -3,8 +3,9 @@ import { local } from "./local.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import { pipeline } from "./pipeline.ts";
 import { pipelineForecast } from "./pipeline-forecast.ts";
+import { pipelineMove } from "./pipeline-moves.ts";
 import type { Planner } from "./plan.ts";
-import type { Forecaster } from "./replan.ts";
+import type { Forecaster, Mover } from "./replan.ts";
 
 /** Planners by the name that a job gives them. */
 export const planners = {
@@ -24,3 +25,6 @@ export const plannerNames = Object.keys(planners) as PlannerName[];
 export const forecasters: Partial<Record<PlannerName, Forecaster>> = {
   pipeline: pipelineForecast,
 };
+
+/** How to find a plan that is worth moving to from one in force, beside the one that is fastest. */
+export const movers: Partial<Record<PlannerName, Mover>> = { pipeline: pipelineMove };

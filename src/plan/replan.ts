@@ -7,7 +7,6 @@
 
 import type { NodeId } from "../base/ids.ts";
 import { formatMs } from "../base/units.ts";
-import type { SegmentCost } from "../compile/segment.ts";
 import type { CopyPlan, Plan, PlanRequest } from "./plan.ts";
 
 /** What a plan's round takes by what is known of the fleet now. */
@@ -27,6 +26,12 @@ export interface Forecasted {
  */
 export type Forecaster = (plan: Plan, request: PlanRequest) => Forecasted | null;
 
+/**
+ * The plan to move to from one in force, if there is a better one than the fastest of all: moving costs, too.
+ * @param batches before things are expected to change again
+ */
+export type Mover = (plan: Plan, request: PlanRequest, batches: number) => Plan | null;
+
 /** How often in a row a move was found to pay. */
 export type Agreed = number;
 
@@ -35,8 +40,8 @@ export interface MoveQuestion {
   readonly next: Forecasted;
   /** Batches expected before things change again, or the run is over. */
   readonly batches: number;
-  /** Time that what has to travel takes. */
-  readonly travelMs: number;
+  /** Until everybody has what the next plan needs: see {@link movingMs}. */
+  readonly movingMs: number;
   readonly agreed: Agreed;
 }
 
@@ -60,12 +65,11 @@ const agreedMin = 4;
  * where r counts the batches before the next change (EdgeMove, WWW 2023, in our reading of it:
  * its abstract names the rule's parts and not the rule).
  */
-export function decideMove({ now, next, batches, travelMs, agreed }: MoveQuestion): MoveDecision {
+export function decideMove({ now, next, batches, movingMs, agreed }: MoveQuestion): MoveDecision {
   const gainMs = batches * (now.periodMs - next.periodMs);
-  // The round ends early: weights are brought home once more. The old pipeline empties and the new one
-  // fills, each for the batches that it does not overlap.
+  // The old pipeline empties and the new one fills, each for the batches that it does not overlap.
   const emptyMs = now.latencyMs - now.periodMs + (next.latencyMs - next.periodMs);
-  const costMs = now.homeMs + travelMs + emptyMs;
+  const costMs = movingMs + emptyMs;
   const marginMs = batches * marginShare * now.periodMs;
   const what = `${formatMs(next.periodMs)} a batch instead of ${formatMs(now.periodMs)}`;
   const price = `${formatMs(gainMs)} over ${Math.round(batches)} batches for ${formatMs(costMs)} of moving`;
@@ -98,22 +102,33 @@ export function batchesAhead(
   return Math.max(0, Math.min(left, intervalMs / periodMs));
 }
 
+/** Segments of a node. */
+type Held = Pick<CopyPlan, "node" | "from" | "to">;
+
 /**
- * Bytes that a node lacks of what the next plan has it train: parameters and optimizer state of
- * segments that it does not train already.
+ * Milliseconds until all nodes have what another plan has them train: parameters and optimizer state of
+ * segments that they do not train already. Those come home with all that their copies have trained, and go on from there.
  */
-export function bytesToMove(
-  now: readonly CopyPlan[],
-  next: readonly CopyPlan[],
-  segments: readonly SegmentCost[],
-): Map<NodeId, number> {
-  const bytes = new Map<NodeId, number>();
-  for (const { node, from, to } of next) {
-    const held = now.filter((copy) => copy.node === node);
-    for (const { index, parameterBytes, stateBytes } of segments.slice(from, to)) {
-      if (held.some((copy) => copy.from <= index && index < copy.to)) continue;
-      bytes.set(node, (bytes.get(node) ?? 0) + parameterBytes + stateBytes);
+export function movingMs(
+  now: readonly Held[],
+  next: readonly Held[],
+  { segments, fleet }: Pick<PlanRequest, "segments" | "fleet">,
+): number {
+  const bytesOf = ({ from, to }: Pick<Held, "from" | "to">): number =>
+    segments
+      .slice(from, to)
+      .reduce((sum, { parameterBytes, stateBytes }) => sum + parameterBytes + stateBytes, 0);
+  const homeOf = (id: NodeId) => fleet.nodes.find((node) => node.id === id)?.home;
+  const homeMs = (copy: Held): number => bytesOf(copy) / (homeOf(copy.node)?.up ?? Infinity);
+  const moves = next.map(({ node, from, to }) => {
+    let [bytes, comesMs] = [0, 0];
+    for (let index = from; index < to; index++) {
+      const holder = now.find((copy) => copy.from <= index && index < copy.to);
+      if (holder?.node === node) continue;
+      bytes += bytesOf({ from: index, to: index + 1 });
+      if (holder !== undefined) comesMs = Math.max(comesMs, homeMs(holder));
     }
-  }
-  return bytes;
+    return bytes === 0 ? 0 : comesMs + bytes / (homeOf(node)?.down ?? Infinity);
+  });
+  return Math.max(0, ...moves);
 }

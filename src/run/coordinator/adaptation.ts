@@ -2,27 +2,33 @@
  * Whether another plan would now do better than the one in force, by what rounds have shown since it
  * was made. It answers in words, and only where the scheme can forecast plans that are in force.
  */
-import type { NodeId } from "../../base/ids.ts";
 import type { Plan, PlanRequest } from "../../plan/plan.ts";
 import {
   type Agreed,
   batchesAhead,
-  bytesToMove,
   decideMove,
+  type Forecasted,
   type Forecaster,
+  type Mover,
+  movingMs,
 } from "../../plan/replan.ts";
 
 /** What there is to choose between, and by what. */
 export interface Choice {
   readonly plan: Plan;
-  readonly candidate: Plan;
+  /** The fastest plan as the fleet is now. */
+  readonly fastest: Plan;
   /** The fleet as it is now. */
   readonly request: PlanRequest;
   /** Batches that the run has left. */
   readonly left: number;
   readonly nowMs: number;
-  /** Bytes per millisecond from the coordinator to a node; null where that is not known. */
-  rateTo(node: NodeId): number | null;
+}
+
+/** A plan that is worth moving to, and why. */
+export interface Move {
+  readonly plan: Plan;
+  readonly reason: string;
 }
 
 /** Between two considerations: agreement means that it lasts as long. */
@@ -35,6 +41,7 @@ const marksMax = 12;
 
 export class Adaptation {
   readonly #forecaster: Forecaster;
+  readonly #mover: Mover | undefined;
   /** How far the chain's source was, and when, in the round under way. */
   #marks: { readonly round: number; readonly steps: number; readonly atMs: number }[] = [];
   #agreed: Agreed = 0;
@@ -44,8 +51,9 @@ export class Adaptation {
   /** Nothing is considered before: a plan needs time to show what it does, and planning takes time, too. */
   #quietUntilMs = 0;
 
-  constructor(forecaster: Forecaster) {
+  constructor(forecaster: Forecaster, mover?: Mover) {
     this.#forecaster = forecaster;
+    this.#mover = mover;
   }
 
   /** Whether it is time to consider again. */
@@ -75,37 +83,47 @@ export class Adaptation {
     return (last.atMs - first.atMs) / (last.steps - first.steps);
   }
 
-  /** @returns why to move; null for staying */
-  consider({ plan, candidate, request, left, nowMs, rateTo }: Choice): string | null {
+  /** @returns null for staying */
+  consider({ plan, fastest, request, left, nowMs }: Choice): Move | null {
     this.#startedMs ??= nowMs;
     this.#quietUntilMs = nowMs + betweenMs;
     const observedMs = this.#observedMs;
     const forecast = this.#forecaster(plan, request);
-    // What is under way may look worse than it is, while weights travel beside it; seeing is believing.
-    const now =
-      forecast === null || observedMs === null
-        ? null
-        : { ...forecast, periodMs: Math.min(forecast.periodMs, observedMs) };
-    const next = this.#forecaster(candidate, request);
-    if (now === null || next === null || isSameLayout(plan, candidate)) {
+    if (forecast === null || observedMs === null) {
       this.#agreed = 0;
       return null;
     }
-    const moved = bytesToMove(plan.copies, candidate.copies, request.segments);
-    const travelMs = [...moved].map(([node, bytes]) => bytes / (rateTo(node) ?? Infinity));
+    // What is under way may look worse than it is, while weights travel beside it; seeing is believing.
+    const now = { ...forecast, periodMs: Math.min(forecast.periodMs, observedMs) };
     const run = { changes: this.#changes, elapsedMs: nowMs - this.#startedMs, left };
-    const { decision, agreed, reason, costMs } = decideMove({
-      now,
-      next,
-      batches: batchesAhead(run, next.periodMs),
-      travelMs: Math.max(0, ...travelMs),
-      agreed: this.#agreed,
-    });
+    const batches = batchesAhead(run, now.periodMs);
+    const candidates = [fastest, this.#mover?.(plan, request, batches) ?? fastest];
+    const { best, next, ms } = this.#bestOf(candidates, { plan, request, batches });
+    if (next === null || isSameLayout(plan, best)) {
+      this.#agreed = 0;
+      return null;
+    }
+    const question = { now, next, batches, movingMs: ms, agreed: this.#agreed };
+    const { decision, agreed, reason, costMs } = decideMove(question);
     this.#agreed = agreed;
     if (decision === "stay") return null;
     this.#changes++;
     this.#lastCostMs = costMs;
-    return reason;
+    return { plan: best, reason };
+  }
+
+  /** The candidate that takes least for the batches, moving included. */
+  #bestOf(
+    candidates: readonly Plan[],
+    { plan, request, batches }: { plan: Plan; request: PlanRequest; batches: number },
+  ): { best: Plan; next: Forecasted | null; ms: number } {
+    const all = candidates.map((best) => {
+      const next = this.#forecaster(best, request);
+      const ms = movingMs(plan.copies, best.copies, request);
+      const totalMs = next === null ? Infinity : next.latencyMs + batches * next.periodMs + ms;
+      return { best, next, ms, totalMs };
+    });
+    return all.reduce((a, b) => (b.totalMs < a.totalMs ? b : a));
   }
 }
 

@@ -8,13 +8,13 @@ import { type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
 import type { ChainPlan, FleetNode, Plan, Planner, PlanRequest } from "../../plan/plan.ts";
-import { forecasters, planners } from "../../plan/planners.ts";
+import { forecasters, movers, planners } from "../../plan/planners.ts";
 import type { Host } from "../host.ts";
 import type { LinksMeasured, Planned } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { MeasuredMessage, PayloadMessage } from "../wire/messages.ts";
 import { isPayload } from "../wire/payload.ts";
-import { Adaptation } from "./adaptation.ts";
+import { Adaptation, type Move } from "./adaptation.ts";
 import { candidates, legsAmong } from "./candidates.ts";
 import type { CompiledJob } from "./compiled-job.ts";
 import type { CoordinatorOptions } from "./coordinator-options.ts";
@@ -38,8 +38,8 @@ export class Planning {
   #term = 0;
   #plan: Plan | null = null;
   #outdated: string | null = "first plan";
-  /** Whether another plan is due because it pays, though the one in force could go on. */
-  #pays = false;
+  /** The plan that is due because it pays, though the one in force could go on; null for none. */
+  #next: Move | null = null;
   /** Whom the next plan is made without, and why, in words; null for nobody who was awaited. */
   #without: string | null = null;
   /** Whether no round has begun under the plan in force. */
@@ -61,7 +61,8 @@ export class Planning {
     const { forecaster = options.planner ? undefined : forecasters[job.planner] } = options;
     this.#compiled = compiled;
     this.#planner = planner;
-    this.#adaptation = forecaster === undefined ? null : new Adaptation(forecaster);
+    const mover = options.planner ? undefined : movers[job.planner];
+    this.#adaptation = forecaster === undefined ? null : new Adaptation(forecaster, mover);
     this.#speeds = new Speeds(compiled.passes);
     this.#drawSecret = drawSecret;
     this.#members = members;
@@ -86,7 +87,7 @@ export class Planning {
 
   /** Whether a plan is due that everybody can move to from the one in force. */
   get isMove(): boolean {
-    return this.#outdated !== null && this.#pays;
+    return this.#next !== null;
   }
 
   /** Whether every node of a chain of the plan in force is there and was sent the plan. */
@@ -160,14 +161,11 @@ export class Planning {
     if (this.#adaptation === null || plan === null || this.#outdated !== null) return false;
     if (!this.#adaptation.isDue(nowMs)) return false;
     const request = this.#request();
-    const candidate = this.#tryPlan(request);
-    if (typeof candidate === "string") return false;
-    const homeOf = this.#ways.homes();
-    const rateTo = (node: NodeId): number | null => homeOf(node)?.down ?? null;
-    const choice = { plan, candidate, request, left, nowMs, rateTo };
-    this.#outdated = this.#adaptation.consider(choice);
-    this.#pays = this.#outdated !== null;
-    return this.#pays;
+    const fastest = this.#tryPlan(request);
+    if (typeof fastest === "string") return false;
+    this.#next = this.#adaptation.consider({ plan, fastest, request, left, nowMs });
+    this.#outdated = this.#next?.reason ?? null;
+    return this.#next !== null;
   }
 
   /** A member has left. */
@@ -265,7 +263,7 @@ export class Planning {
   outdate(reason: string): void {
     if (this.#plan === null) return;
     this.#outdated = reason;
-    this.#pays = false;
+    this.#next = null;
   }
 
   /** The next plan is made for who is there, although others were awaited. */
@@ -279,8 +277,10 @@ export class Planning {
    * @returns the decision, or why there is no plan, in words
    */
   make(round: number): Planned | string {
-    const plan = this.#tryPlan(this.#request());
+    const next = this.#next?.plan;
+    const plan = next ? { ...next, term: this.#term + 1 } : this.#tryPlan(this.#request());
     if (typeof plan === "string") return plan;
+    this.#next = null;
     const reason = [this.#outdated, this.#without].filter((why) => why !== null).join("; ");
     this.#term = plan.term;
     this.#outdated = null;
