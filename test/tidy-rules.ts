@@ -49,6 +49,7 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
     "sim",
     "node:*",
     "jpeg-js",
+    "multicast-dns",
     "onnxruntime-node",
     "pngjs",
     "jose",

@@ -54,6 +54,7 @@ Examples:
   edgeloom demo                        one edge server and four unequal devices on this machine
   edgeloom serve job.yaml              wait for devices and train; prints a join line for each
   edgeloom join URL --token T --data DIR   take part with the data in DIR
+  edgeloom discover                    servers that announce themselves in the local network
   edgeloom train job.yaml              train in this process alone
   edgeloom resume RUN                  go on with a run that was interrupted or killed
   edgeloom eval RUN --data DIR         measure a finished run on held-out data
@@ -90,6 +91,7 @@ function addRuns(root: Command): void {
     .argument("<job>", "job file, see docs/jobs.md")
     .option("--port <n>", "port of the coordinator (default: first free from 7070)", port)
     .option("--host <address>", "address to listen on, 0.0.0.0 for all (default: 127.0.0.1)")
+    .option("--no-announce", "do not tell the local network, where others can reach it")
     .option("--names <list>", "more names of this machine, for its own certificate", names)
     .option("--cert <file>", "certificate to use, as PEM (default: an own one is made)")
     .option("--key <file>", "its private key, as PEM")
@@ -118,6 +120,7 @@ function addRuns(root: Command): void {
     )
     .option("--host <address>", "pipeline: where servers reach it, 0.0.0.0 for everywhere")
     .option("--port <n>", "pipeline: port for them (default: first free from 7070)", port)
+    .option("--no-announce", "pipeline: do not tell the local network, where servers can reach it")
     .option("--duty <share>", "pipeline: share of one core for this process", duty, 1)
     .option("--runs <dir>", "folder for runs", "runs")
     .option("--threads <n>", "threads of the engine", count, 1)
@@ -125,12 +128,16 @@ function addRuns(root: Command): void {
     .action(async (job, options) => (await import("./commands/train.ts")).trainJob(job, options));
 }
 
-/** The command of who takes part in another machine's run. */
+/** Commands of who takes part in another machine's run. */
 function addJoin(root: Command): void {
   root
     .command("join")
     .description("take part in a run with private data")
-    .argument("<url>", "address that serve printed, ws://... or wss://...")
+    .argument("[url]", "address that serve printed, ws://... or wss://...")
+    .option(
+      "--discover [run]",
+      "find the server in the local network instead, by its authority (--ca); of several runs, this one",
+    )
     .option("--token <token>", "join token that serve printed, where the address has none")
     .option("--ca <fingerprint>", "the server's certificate authority: fingerprint, or PEM file")
     .option(
@@ -155,6 +162,13 @@ function addJoin(root: Command): void {
     .option("--patience <s>", "how long to try to come back when the link is lost", positive, 600)
     .option("--quiet", "print errors only")
     .action(async (url, options) => (await import("./commands/join.ts")).joinRun(url, options));
+
+  root
+    .command("discover")
+    .description("list servers that announce themselves in the local network")
+    .option("--seconds <n>", "how long to listen", positive, 3)
+    .option("--json", "print one JSON object")
+    .action(async (options) => (await import("./commands/discover.ts")).listServers(options));
 }
 
 /** The command that goes on with what the others have begun. */

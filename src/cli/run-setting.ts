@@ -22,6 +22,8 @@ const setting = z.discriminatedUnion("command", [
     duty: z.optional(z.number()),
     /** Whether the training data are in the server's process. */
     hasData: z.optional(z.boolean()),
+    /** Absent in runs of older versions, which did not. */
+    announce: z.optional(z.boolean()),
     reach: z.object({
       host: z.optional(z.string()),
       names: z.optional(z.array(z.string())),

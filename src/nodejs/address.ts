@@ -29,6 +29,10 @@ export interface AddressFlags {
 }
 
 const fingerprint = /^[\w-]{43}$/;
+
+/** Whether a `ca` is a fingerprint, and not the path of a file. */
+export const isFingerprint = (ca: string): boolean => fingerprint.test(ca);
+
 const fetchTimeoutMs = 10_000;
 const certificateBytesMax = 16 * 1024;
 
@@ -63,7 +67,7 @@ export interface Trust {
 /** @throws InputError where the authority cannot be read, or is another one */
 export async function trustOf({ host, isSecure, ca }: ServerAddress): Promise<Trust> {
   if (!isSecure || ca === null) return {};
-  if (!fingerprint.test(ca)) return { ca: readAuthority(ca) };
+  if (!isFingerprint(ca)) return { ca: readAuthority(ca) };
   const refuse = (received: string): never => {
     throw new InputError({
       what: "certificate authority of the server",
@@ -110,6 +114,24 @@ function fetchAuthority(host: string): Promise<Buffer> {
           if (response.statusCode === 200) resolve(Buffer.concat(parts));
           else reject(new Error(`it answered ${response.statusCode}`));
         });
+      },
+    );
+    asked.on("timeout", () => asked.destroy(new Error("it does not answer")));
+    asked.on("error", reject);
+    asked.end();
+  });
+}
+
+/** Resolves where the server at an address proves to be the one that its `ca` makes trustworthy; rejects where not. */
+export async function provesItself(address: ServerAddress): Promise<void> {
+  const trust = await trustOf(address);
+  return new Promise((resolve, reject) => {
+    const asked = request(
+      `https://${address.host}/ca.crt`,
+      { method: "HEAD", agent: false, timeout: fetchTimeoutMs, ...trust },
+      (response) => {
+        response.resume();
+        resolve();
       },
     );
     asked.on("timeout", () => asked.destroy(new Error("it does not answer")));

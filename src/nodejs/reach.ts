@@ -28,6 +28,8 @@ export interface Reach {
   readonly host: string;
   /** The host that others are told. */
   readonly shown: string;
+  /** The name that the user's own certificate is for, which others have to call it by; null without one. */
+  readonly certified: string | null;
   /** Null where nothing leaves this machine. */
   readonly identity: Identity | null;
   /** The identity with a certificate that has time left; null where it is the user's to renew. */
@@ -62,6 +64,7 @@ export async function reachOf(options: ReachOptions): Promise<Reach> {
     return {
       host,
       shown: host,
+      certified: null,
       identity: null,
       renew: null,
       fingerprint: null,
@@ -80,11 +83,12 @@ export async function reachOf(options: ReachOptions): Promise<Reach> {
   };
   const identity =
     cert === undefined || key === undefined ? await make() : certificates.givenIdentity(cert, key);
-  const leaf = new X509Certificate(identity.cert);
+  const certified = identity.ca === null ? nameIn(new X509Certificate(identity.cert)) : null;
   let isCovered = certificates.coveredBy(identity.cert);
   return {
     host,
-    shown: names[0] ?? (identity.ca === null ? nameIn(leaf) : null) ?? shownHost(host),
+    shown: names[0] ?? certified ?? shownHost(host),
+    certified,
     identity,
     renew: identity.ca === null ? null : renew,
     fingerprint: identity.ca === null ? null : certificates.fingerprintOf(identity.ca),

@@ -13,16 +13,18 @@ import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import type { RunRecord } from "../run/metrics/record.ts";
 import { ObserverHub } from "../run/observe/hub.ts";
+import { protocolVersions } from "../run/wire/messages.ts";
 import { type Access, openAccess } from "./access.ts";
 import { environment } from "./environment.ts";
 import { after, nodeHost } from "./host.ts";
 import { JoinDesk } from "./join-desk.ts";
+import type { AnnounceState } from "./lan/announce.ts";
 import { webSocketLink } from "./link.ts";
 import { checkFit } from "./measure.ts";
 import { RunMetrics } from "./metrics.ts";
 import { startOwnWorker } from "./own-worker.ts";
 import { listenForPeers, type PeerListener } from "./peer-sockets.ts";
-import type { ReachOptions } from "./reach.ts";
+import { isLoopback, type ReachOptions } from "./reach.ts";
 import { type RecordListener, recorder } from "./recording.ts";
 import { completeFolder } from "./report.ts";
 import { discardRunFolder, type RunFolder } from "./run-folder.ts";
@@ -49,6 +51,13 @@ export interface ServeOptions {
   readonly port: number | null;
   /** From where it can be reached; from this machine alone where absent. */
   readonly reach?: ReachOptions;
+  /**
+   * Whether it says in the local networks that it is there, so that `findServer` finds it; it does where
+   * absent. A server that is reached from this machine alone never does.
+   */
+  readonly announce?: boolean;
+  /** Told whether that works, each time that this changes. */
+  readonly onAnnounce?: (state: AnnounceState) => void;
   /** Days for which join links hold; 7 where absent. */
   readonly tokenDays?: number;
   /** How long it waits for nodes to come back where it cannot go on without; ten minutes where absent. */
@@ -116,17 +125,20 @@ async function open(options: ServeOptions): Promise<Serving> {
   const publish: RecordListener = (value, atMs) => hub.publish({ record: value, atMs });
   const listeners = [publish, metrics.add, desk.add, options.record];
   const record = recorder(folder, startedAt, listeners, (text) => coordinator.interrupt(text));
-  const { web, door, close } = await openSockets({
-    ...access,
-    port: options.port,
-    runs: dirname(path),
-    live: run,
-    hub,
-    interrupt: (text) => coordinator.interrupt(text),
-    metrics: () => metrics.text(),
-    desk,
-    onWorker: (socket) => coordinator.accept(webSocketLink(socket)),
-  });
+  const { web, door, close } = await openSockets(
+    {
+      ...access,
+      port: options.port,
+      runs: dirname(path),
+      live: run,
+      hub,
+      interrupt: (text) => coordinator.interrupt(text),
+      metrics: () => metrics.text(),
+      desk,
+      onWorker: (socket) => coordinator.accept(webSocketLink(socket)),
+    },
+    options,
+  );
   const { tickets, ownToken } = access;
   const { promise: ended, resolve, reject } = Promise.withResolvers<CoordinatorEnd>();
   let coordinator: Coordinator;
@@ -173,12 +185,14 @@ interface Sockets {
   close(): void;
 }
 
-async function openSockets(options: WebOptions): Promise<Sockets> {
+async function openSockets(options: WebOptions, announcing: Announcing): Promise<Sockets> {
   // From another machine, the way to the server's own worker is the one to the coordinator.
   const door = options.reach.identity === null ? await listenForPeers("127.0.0.1:0") : null;
   try {
     const web = await openWeb(options);
+    const withdraw = await announceIn(web, options, announcing);
     const close = (): void => {
+      withdraw();
       web.close();
       door?.close();
     };
@@ -187,6 +201,25 @@ async function openSockets(options: WebOptions): Promise<Sockets> {
     door?.close();
     throw error;
   }
+}
+
+type Announcing = Pick<ServeOptions, "announce" | "onAnnounce">;
+
+/** Says in the local networks that the server is there. @returns what takes it back */
+async function announceIn(
+  { port, listensOn }: Web,
+  { live, reach }: WebOptions,
+  { announce: isWanted = true, onAnnounce = () => {} }: Announcing,
+): Promise<() => void> {
+  if (!isWanted || live === null || isLoopback(listensOn)) return () => {};
+  // Only now: most runs stay on one machine.
+  const { announce } = await import("./lan/announce.ts");
+  const { openMulticast } = await import("./lan/multicast.ts");
+  const { fingerprint: ca, certified: host } = reach;
+  const advert = { run: live, port, protocols: protocolVersions, ca, host };
+  const world = { open: openMulticast, now: () => performance.now(), after, random: Math.random };
+  const announcement = announce({ advert, listensOn, onState: onAnnounce }, world);
+  return () => announcement.close();
 }
 
 /** The coordinator, which goes on with what the folder holds of the run. */

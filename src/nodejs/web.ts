@@ -53,6 +53,8 @@ export interface WebOptions extends ApiOptions {
 /** A listening server. */
 export interface Web {
   readonly port: number;
+  /** Address that it listens on; 0.0.0.0 or :: for all. */
+  readonly listensOn: string;
   /** Where workers connect. */
   readonly url: string;
   /** The page with its token, and the CA's fingerprint where `watch` needs it. */
@@ -83,7 +85,7 @@ export async function openWeb(options: WebOptions): Promise<Web> {
   const addresses = new AddressCount(limits.perAddress);
   server.on("connection", (socket: Socket) => addresses.isTooMany(socket));
   const closeSockets = takeSockets(server, options);
-  const port = await listen(server, reach.host, options.port);
+  const { port, address: listensOn } = await listen(server, reach.host, options.port);
   const renewal = renewing(server, reach);
   const secure = reach.identity === null ? "" : "s";
   const place = `${inUrl(reach.shown)}:${port}`;
@@ -91,6 +93,7 @@ export async function openWeb(options: WebOptions): Promise<Web> {
   const ca = reach.fingerprint === null ? "" : `&ca=${reach.fingerprint}`;
   return {
     port,
+    listensOn,
     url: `ws${secure}://${place}`,
     pageUrl: `http${secure}://${place}/#token=${options.pageToken}${ca}`,
     joinUrl: (token) => `http${secure}://${place}/join#token=${token}`,
@@ -246,11 +249,11 @@ function decode(path: string): string | null {
 }
 
 /** Listens on the port asked for, or on the first free one from the default on. */
-async function listen(server: Server, host: string, port: number | null): Promise<number> {
+async function listen(server: Server, host: string, port: number | null): Promise<AddressInfo> {
   const first = port ?? defaultPort;
   const last = port ?? defaultPort + portsTried - 1;
   for (let candidate = first; candidate <= last; candidate++) {
-    if (await tryListen(server, host, candidate)) return (server.address() as AddressInfo).port;
+    if (await tryListen(server, host, candidate)) return server.address() as AddressInfo;
   }
   throw portError(port === null ? `${first} to ${last}, all in use` : `${port}, which is in use`);
 }

@@ -33,6 +33,26 @@ describe("wrong input ends with exit code 2 and one message that says where and 
       () => ["join", "ws://127.0.0.1:1", "--token", "t", "--data", "mnist", "--duty", "2"],
       /'2' is invalid.*0\.001 to 1/,
     ],
+    [
+      "a join without an address",
+      () => ["join", "--token", "t", "--data", "mnist"],
+      /neither an address nor --discover; allowed: .* in the local network/,
+    ],
+    [
+      "an address where one is to be found",
+      () => ["join", "ws://127.0.0.1:1", "--discover", "--token", "t", "--data", "mnist"],
+      /both an address and --discover/,
+    ],
+    [
+      "a server to be found without what it is known by",
+      () => ["join", "--discover", "--token", "t", "--data", "mnist"],
+      /--discover without --ca; allowed: the fingerprint/,
+    ],
+    [
+      "a server to be found without a token",
+      () => ["join", "--discover", "--ca", "c", "--data", "mnist"],
+      /--discover without --token/,
+    ],
     ["a command that does not exist", () => ["trian"], /unknown command 'trian'/],
     [
       "a job file that is not there",

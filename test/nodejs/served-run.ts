@@ -73,6 +73,8 @@ export async function serveRun(
     engine: interpreterEngine(),
     port: null,
     reach,
+    // Tests say nothing to the network that they happen to run in.
+    announce: false,
     command: "none",
     startedAt: Date.now(),
     record: (record) => records.push(record),

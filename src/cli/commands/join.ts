@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import { bytesPerMsOfMbit, formatBytes, formatMs, formatRate, InputError } from "../../index.ts";
 import {
+  findServer,
   join,
   loadShard,
   NativeEngine,
@@ -13,6 +14,8 @@ import { pathOptions } from "../path-options.ts";
 import { fail, say } from "../terminal.ts";
 
 export interface JoinFlags {
+  /** The name of a run, or true for whichever there is. */
+  readonly discover?: string | true;
   readonly token?: string;
   /** Fingerprint or file of the server's CA. */
   readonly ca?: string;
@@ -33,16 +36,18 @@ export interface JoinFlags {
   readonly quiet?: true;
 }
 
-export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
+export async function joinRun(given: string | undefined, flags: JoinFlags): Promise<void> {
   const tell = (text: string): void => {
     if (!flags.quiet) say(text);
   };
+  checkAddress(given, flags);
   const train = trainingData(flags);
   const name = flags.name ?? machineLabel();
   if (train !== null) {
     const samples = train.samples.toLocaleString("en");
     tell(`${name}: ${samples} samples from ${flags.data}; they stay here`);
   }
+  const url = given ?? (await found(flags, tell));
   const joined = await join({
     url,
     ...(flags.token === undefined ? {} : { token: flags.token }),
@@ -88,6 +93,38 @@ export async function joinRun(url: string, flags: JoinFlags): Promise<void> {
       process.exitCode = exitCodes.failed;
       break;
   }
+}
+
+/** @throws InputError unless either an address is given, or what it takes to find one */
+function checkAddress(given: string | undefined, { discover, token, ca }: JoinFlags): void {
+  const refuse = (received: string, allowed: string): never => {
+    throw new InputError({ what: "edgeloom join", received, allowed });
+  };
+  if ((given === undefined) === (discover === undefined)) {
+    refuse(
+      given === undefined ? "neither an address nor --discover" : "both an address and --discover",
+      "the address that serve printed, or --discover to find the server in the local network",
+    );
+  }
+  if (discover === undefined) return;
+  if (token === undefined) refuse("--discover without --token", "the token that serve printed");
+  if (ca === undefined) {
+    refuse(
+      "--discover without --ca",
+      "the fingerprint that serve printed, by which the right server is known from others",
+    );
+  }
+}
+
+/** The server's address, as the local network tells it. */
+async function found(
+  { discover, ca = "" }: JoinFlags,
+  tell: (text: string) => void,
+): Promise<string> {
+  tell("looking for the server in the local network");
+  const url = await findServer({ ca, ...(typeof discover === "string" ? { run: discover } : {}) });
+  tell(`found it at ${url}`);
+  return url;
 }
 
 /** Null for an edge server, which trains on what devices send. */

@@ -43,12 +43,13 @@ export async function resumeRun(run: string, flags: ResumeFlags): Promise<void> 
       const samples = loadTraining(job.data, jobFolder);
       await trainIn({ ...begun, samples, threads: setting.threads });
     } else {
-      const { tokenDays, patienceMs, duty = 1, hasData = false } = setting;
+      const { announce = false, tokenDays, patienceMs, duty = 1, hasData = false } = setting;
       // Only what is there: JSON has no other absence.
       const reach = setting.reach as ReachOptions;
       const port = flags.port ?? setting.port;
       const data = hasData ? { samples: loadTraining(job.data, jobFolder) } : {};
-      await serveIn({ ...begun, ...data, reach, tokenDays, patienceMs, duty, port });
+      const reached = { reach, announce, port };
+      await serveIn({ ...begun, ...data, ...reached, tokenDays, patienceMs, duty });
     }
   } finally {
     folder.journal.close();

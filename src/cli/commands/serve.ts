@@ -1,6 +1,7 @@
 /** `edgeloom serve`: a coordinator and edge server for a job file. */
 import { type Job, mbitOfBytesPerMs, type RunSummary } from "../../index.ts";
 import {
+  type AnnounceState,
   createRunFolder,
   defaultPort,
   loadHeldOut,
@@ -23,6 +24,7 @@ import { bold, say } from "../terminal.ts";
 export interface ServeFlags {
   readonly port?: number;
   readonly host?: string;
+  readonly announce: boolean;
   readonly names?: readonly string[];
   readonly cert?: string;
   readonly key?: string;
@@ -64,6 +66,8 @@ export interface ServeInput extends RunInput {
   /** Exactly this port, or null for the first free one. */
   readonly port: number | null;
   readonly reach: ReachOptions;
+  /** Whether local networks are told, where others can reach it. */
+  readonly announce: boolean;
   readonly tokenDays: number;
   readonly patienceMs: number;
   /** Training data, where this process is the device that holds them. */
@@ -85,6 +89,7 @@ export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
     command: flags.command ?? `edgeloom serve ${path}`,
     port: flags.port ?? null,
     reach: reachOf(flags),
+    announce: flags.announce,
     tokenDays: flags.tokenDays,
     patienceMs: 1000 * flags.patience,
     duty: flags.duty,
@@ -94,7 +99,7 @@ export async function serveJob(path: string, flags: ServeFlags): Promise<void> {
 
 /** Serves a run in its folder until it ends. */
 export async function serveIn(input: ServeInput): Promise<void> {
-  const { job, folder, model, test, startedAt, command, port, reach } = input;
+  const { job, folder, model, test, startedAt, command, port, reach, announce } = input;
   const { tokenDays, patienceMs, duty, samples } = input;
   // A run that begins says how before it does; one that goes on has said so, and may fail to.
   if (folder.earlier === null) keepSetting(folder, settingOn(input, port));
@@ -111,6 +116,8 @@ export async function serveIn(input: ServeInput): Promise<void> {
     ...(samples === undefined ? {} : { train: samples }),
     port,
     reach,
+    announce,
+    onAnnounce: sayAnnounced,
     tokenDays,
     patienceMs,
     command,
@@ -129,7 +136,7 @@ export async function serveIn(input: ServeInput): Promise<void> {
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   process.on("disconnect", stop);
-  announce(job, serving, folder.path);
+  sayHowToJoin(job, serving, folder.path);
   const end = await serving.ended;
   const wallMs = performance.timeOrigin + performance.now() - startedAt;
   // Only now: the simulator would hold up the coordinator, which runs in this thread.
@@ -140,14 +147,25 @@ export async function serveIn(input: ServeInput): Promise<void> {
 
 /** How the run is served, at a port. */
 function settingOn(input: ServeInput, port: number | null): RunSetting {
-  const { jobFolder, startedAt, reach, tokenDays, patienceMs, duty, samples } = input;
+  const { jobFolder, startedAt, reach, announce, tokenDays, patienceMs, duty, samples } = input;
   const hasData = samples !== undefined;
   const names = [...(reach.names ?? [])];
-  const serving = { port, tokenDays, patienceMs, duty, hasData, reach: { ...reach, names } };
+  const reached = { port, announce, reach: { ...reach, names } };
+  const serving = { ...reached, tokenDays, patienceMs, duty, hasData };
   return { command: "serve", jobFolder, startedAt, ...serving };
 }
 
-function announce(job: Job, serving: Serving, folder: string): void {
+/** Says, each time that it changes, whether others find the server in the local network. */
+function sayAnnounced(state: AnnounceState): void {
+  switch (state.kind) {
+    case "announced":
+      return say(`In the local network it is "${state.label}"; join --discover finds it there`);
+    case "silent":
+      return say(`In the local network it is not announced: ${state.text}`);
+  }
+}
+
+function sayHowToJoin(job: Job, serving: Serving, folder: string): void {
   const { url, pageUrl, tokens, fingerprint } = serving;
   say(`${bold("Watch it at")} ${pageUrl}`);
   if (fingerprint !== null) {

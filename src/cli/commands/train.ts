@@ -14,6 +14,7 @@ import { serveIn } from "./serve.ts";
 export interface TrainFlags {
   readonly planner: "local" | "pipeline";
   readonly host?: string;
+  readonly announce: boolean;
   readonly port?: number;
   readonly duty: number;
   readonly runs: string;
@@ -52,6 +53,7 @@ async function trainWithServers(path: string, flags: TrainFlags): Promise<void> 
     command: `edgeloom train ${path} --planner pipeline`,
     port: flags.port ?? null,
     reach: flags.host === undefined ? {} : { host: flags.host },
+    announce: flags.announce,
     tokenDays: defaultTokenDays,
     patienceMs: 600_000,
     duty: flags.duty,
