@@ -64,8 +64,14 @@ export interface Trust {
   readonly ca?: string;
 }
 
-/** @throws InputError where the authority cannot be read, or is another one */
-export async function trustOf({ host, isSecure, ca }: ServerAddress): Promise<Trust> {
+/**
+ * @param signal ends the asking early
+ * @throws InputError where the authority cannot be read, or is another one
+ */
+export async function trustOf(
+  { host, isSecure, ca }: ServerAddress,
+  signal?: AbortSignal,
+): Promise<Trust> {
   if (!isSecure || ca === null) return {};
   if (!isFingerprint(ca)) return { ca: readAuthority(ca) };
   const refuse = (received: string): never => {
@@ -75,7 +81,7 @@ export async function trustOf({ host, isSecure, ca }: ServerAddress): Promise<Tr
       allowed: `the one with the fingerprint ${ca}, as the printed link says`,
     });
   };
-  const der = await fetchAuthority(host).catch((error: unknown) =>
+  const der = await fetchAuthority(host, signal).catch((error: unknown) =>
     refuse(`none from ${host} (${messageOf(error)})`),
   );
   const found = createHash("sha256").update(der).digest("base64url");
@@ -96,11 +102,11 @@ function readAuthority(path: string): string {
 }
 
 /** The CA's certificate as the server hands it out; whether it is the one is checked by its fingerprint. */
-function fetchAuthority(host: string): Promise<Buffer> {
+function fetchAuthority(host: string, signal: AbortSignal | undefined): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const asked = request(
       `https://${host}/ca.crt`,
-      { rejectUnauthorized: false, agent: false, timeout: fetchTimeoutMs },
+      { rejectUnauthorized: false, agent: false, timeout: fetchTimeoutMs, signal },
       (response) => {
         const parts: Buffer[] = [];
         let bytes = 0;
@@ -122,13 +128,16 @@ function fetchAuthority(host: string): Promise<Buffer> {
   });
 }
 
-/** Resolves where the server at an address proves to be the one that its `ca` makes trustworthy; rejects where not. */
-export async function provesItself(address: ServerAddress): Promise<void> {
-  const trust = await trustOf(address);
+/**
+ * Resolves where the server at an address proves to be the one that its `ca` makes trustworthy; rejects where not.
+ * @param signal ends the asking early
+ */
+export async function provesItself(address: ServerAddress, signal: AbortSignal): Promise<void> {
+  const trust = await trustOf(address, signal);
   return new Promise((resolve, reject) => {
     const asked = request(
       `https://${address.host}/ca.crt`,
-      { method: "HEAD", agent: false, timeout: fetchTimeoutMs, ...trust },
+      { method: "HEAD", agent: false, timeout: fetchTimeoutMs, signal, ...trust },
       (response) => {
         response.resume();
         resolve();

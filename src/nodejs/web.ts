@@ -15,6 +15,7 @@ import {
 } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import sirv from "sirv";
@@ -33,6 +34,8 @@ import { servingFile } from "./run-folder.ts";
 
 const portsTried = 100;
 const renewalCheckMs = 86_400_000;
+/** Between two looks whether this machine has other addresses. */
+const lookMs = 5_000;
 
 export interface WebOptions extends ApiOptions {
   /** Told where the server is while it is there; null where there is no run. */
@@ -182,17 +185,32 @@ function refusalOf(
   return null;
 }
 
-/** Puts a renewed certificate in place of one that ends; a failure is tried again the next day. */
+/**
+ * Puts a renewed certificate in place of one that ends, or that does not cover an address which this
+ * machine has got meanwhile, in another network; a failure is tried again the next day.
+ */
 function renewing(server: Server | TlsServer, { renew }: Reach): NodeJS.Timeout | undefined {
   if (renew === null || !("setSecureContext" in server)) return undefined;
+  let addresses = ownAddresses();
+  let checkedMs = performance.now();
   const timer = setInterval(() => {
+    const current = ownAddresses();
+    if (current === addresses && performance.now() < checkedMs + renewalCheckMs) return;
+    addresses = current;
+    checkedMs = performance.now();
     renew().then(
       ({ cert, key }) => server.setSecureContext({ cert, key }),
       () => {},
     );
-  }, renewalCheckMs);
+  }, lookMs);
   return timer.unref();
 }
+
+/** This machine's addresses of the moment, as one text. */
+const ownAddresses = (): string =>
+  Object.values(networkInterfaces())
+    .flatMap((all) => (all ?? []).map(({ address }) => address))
+    .join(" ");
 
 const headers = {
   "content-security-policy":

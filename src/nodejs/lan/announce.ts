@@ -9,7 +9,7 @@ import { type Advert, type AdvertName, labelOf } from "./advert.ts";
 import { type LocalNetwork, localNetworks } from "./networks.ts";
 import { Responder, type ResponderWorld } from "./responder.ts";
 
-const lookMs = 10_000;
+const lookMs = 5_000;
 
 /** Whether others find the server in a local network. */
 export type AnnounceState =

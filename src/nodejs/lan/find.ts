@@ -53,6 +53,7 @@ export async function findServerIn(where: QuerierOptions, options: FindOptions):
     clearTimeout(settled);
     clearTimeout(over);
     querier.close();
+    search.close();
   }
 }
 
@@ -70,6 +71,7 @@ class Search {
   readonly #proved = new Map<string, string>();
   /** Why others are not the one. */
   readonly #reasons = new Map<string, string>();
+  readonly #over = new AbortController();
   #isSettled = false;
 
   constructor(options: FindOptions, end: SearchEnd) {
@@ -92,6 +94,11 @@ class Search {
   settle(): void {
     this.#isSettled = true;
     this.#decide();
+  }
+
+  /** Whoever has not answered by now need not. */
+  close(): void {
+    this.#over.abort();
   }
 
   giveUp(problem: string | null, patienceMs: number): void {
@@ -120,7 +127,8 @@ class Search {
     this.#tried.add(url);
     this.#reasons.delete(url);
     const { host } = new URL(url);
-    provesItself({ host, isSecure: true, token: "", ca: this.#options.ca }).then(
+    const address = { host, isSecure: true, token: "", ca: this.#options.ca };
+    provesItself(address, this.#over.signal).then(
       () => {
         this.#proved.set(url, run);
         this.#decide();

@@ -214,7 +214,7 @@ describe("a server's announcement", () => {
     const { states } = start(lan, ["192.0.2.7"]);
     for (let i = 0; i < 3; i++) {
       lan.fail("192.0.2.7", "another program keeps UDP port 5353 for itself");
-      lan.run(10_000);
+      lan.run(5_000);
     }
     expect(states).toEqual([
       { kind: "silent", text: "another program keeps UDP port 5353 for itself" },
