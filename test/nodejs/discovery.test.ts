@@ -21,6 +21,7 @@ import { discoverIn } from "../../src/nodejs/lan/discover.ts";
 import { findServerIn } from "../../src/nodejs/lan/find.ts";
 import { openMulticast } from "../../src/nodejs/lan/multicast.ts";
 import { localNetwork } from "../../src/nodejs/lan/networks.ts";
+import { protocolVersions } from "../../src/run/wire/messages.ts";
 import { joinAt, runOf, type ServedRun, serveRun } from "./served-run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "edgeloom-discovery-"));
@@ -37,7 +38,7 @@ afterEach(() => {
 
 /** Announces on the loopback network until the test is over. Resolves when that has worked or failed. */
 function announceHere(change: Partial<Advert> = {}): Promise<AnnounceState> {
-  const advert = { run: "r", port: 7070, protocols: { from: 5, to: 5 }, ca: null, host: null };
+  const advert = { run: "r", port: 7070, protocols: protocolVersions, ca: null, host: null };
   return new Promise((resolve) => {
     open.push(
       announce(
@@ -66,7 +67,7 @@ describe("on the loopback network", () => {
     expect(found).toMatchObject({
       name: expect.stringMatching(/^walk on /),
       urls: ["wss://127.0.0.1:7171"],
-      protocols: { from: 5, to: 5 },
+      protocols: protocolVersions,
       ca: null,
     });
     expect(found.seenSince).toBeGreaterThanOrEqual(before);
@@ -224,7 +225,7 @@ describe("a server that is to be found", () => {
   it("and is not there is missed in words, with who is there instead", async (context) => {
     const { run, port, ca } = { run: "three", port: portOf(three()), ca: authorities[2] ?? null };
     needAnnounced(await announceHere({ run, port, ca }), context);
-    await announceHere({ run: "old", port: 1, ca: own(), protocols: { from: 1, to: 2 } });
+    await announceHere({ run: "old", port: 1, ca: own(), protocols: { from: 0, to: 0 } });
     await announceHere({ run: "false", port, ca: own() });
     const error = await findServerIn(loopback, { ca: own(), patienceMs: 2000 }).catch(String);
     expect(error).toMatch(/wss:\/\/127\.0\.0\.1:1 is of another release/);

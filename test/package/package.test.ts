@@ -207,6 +207,6 @@ describe("the library", () => {
     const text = readFileSync(path.join(project, scripts[0] ?? ""), "utf8");
     // Not `expect(text)`: a failure would print all of it.
     expect(text.includes("parseJob")).toBe(true);
-    expect(text.match(/["'`](node:\w+|onnxruntime\S*|ws)["'`]/g)).toBeNull();
+    expect(text.match(/["'`](node:\w+|onnxruntime\S*|multicast-dns|ws)["'`]/g)).toBeNull();
   });
 });
