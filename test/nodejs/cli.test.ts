@@ -183,7 +183,17 @@ describe("help", () => {
   it("lists every command, and each command explains its flags", async () => {
     const { code, stdout } = await edgeloom(["--help"]);
     expect(code).toBe(0);
-    for (const name of ["demo", "serve", "join", "train", "plan", "eval", "inspect", "check"]) {
+    for (const name of [
+      "demo",
+      "serve",
+      "join",
+      "discover",
+      "train",
+      "plan",
+      "eval",
+      "inspect",
+      "check",
+    ]) {
       expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
     }
     const join = await edgeloom(["join", "--help"]);

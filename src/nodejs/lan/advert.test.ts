@@ -71,6 +71,9 @@ it("strings of another kind are no server's", () => {
   expect(read(...good, "ca=short")).toBeNull();
   expect(read(...good, "host=a b")).toBeNull();
   expect(read(...good, "host=user@evil")).toBeNull();
+  for (const address of ["127.0.0.1", "999.999", "2130706433", "0x7f.1", "::1"]) {
+    expect(read(...good, `host=${address}`)).toBeNull();
+  }
   expect(readTexts([new Uint8Array([0xff, 0xfe])])).toBeNull();
 });
 

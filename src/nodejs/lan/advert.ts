@@ -120,12 +120,15 @@ export const isTaken = (packet: DnsPacket, { srv }: AdvertRecords): boolean =>
       !isSameName(record.data.target, srv.data.target),
   );
 
+/** A name, and no address in any of the ways in which those can be written: all end in a number. */
+const hostPattern = /^(?:[A-Za-z0-9-]{1,63}\.){0,8}[A-Za-z][A-Za-z0-9-]{0,62}$/;
+
 const textSchema = z.object({
   txtvers: z.literal("1"),
   run: z.string().check(z.regex(/^\P{C}{1,200}$/u)),
   protocol: z.string().check(z.regex(/^\d{1,5}-\d{1,5}$/)),
   ca: z.optional(z.string().check(z.regex(/^[\w-]{43}$/))),
-  host: z.optional(z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/))),
+  host: z.optional(z.string().check(z.regex(hostPattern))),
 });
 
 /** Reads the strings of a TXT record; null where they are not a server's. */

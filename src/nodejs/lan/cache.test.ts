@@ -120,6 +120,13 @@ it("whatever a packet holds, reading and keeping it ends well", () => {
   const data = fc.oneof(
     name,
     fc.array(fc.uint8Array()),
+    fc
+      .tuple(fc.stringMatching(/^[0-9a-zA-Z.-]{1,20}$/), fc.string())
+      .map(([host, run]) =>
+        ["txtvers=1", `run=${run}`, "protocol=1-2", `host=${host}`].map((text) =>
+          new TextEncoder().encode(text),
+        ),
+      ),
     fc.record({ port: fc.integer(), target: name }),
     fc.constantFrom(null, undefined, 0, Number.NaN, "1.2.3.4", {}),
   );
@@ -144,7 +151,7 @@ it("whatever a packet holds, reading and keeping it ends well", () => {
       expect(read.answers.length).toBeLessThanOrEqual(64);
       cache.add(read, sender, 0);
       cache.query(0);
-      cache.servers(0);
+      for (const { urls } of cache.servers(0)) urls.map((url) => new URL(url));
     }),
   );
 });
