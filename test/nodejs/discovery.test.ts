@@ -240,7 +240,7 @@ describe("a server that is to be found", () => {
 const twoMachines = `
 set -e
 ip link set lo up
-unshare -n sleep 100 & b=$!
+unshare -n sleep 1000 & b=$!
 on_b() { nsenter -t $b -n "$@"; }
 until [ "$(readlink /proc/$b/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.05; done
 ip link add va type veth peer name vb netns $b
@@ -278,12 +278,15 @@ kill -INT $serve; wait $serve
 cat alone.log quiet.log
 `;
 
+/** With networks of its own, and processes, all of which end with the first. */
+const ownMachine = ["-Urnp", "--mount-proc", "--fork", "--kill-child"];
+
 describe("between machines", () => {
   /** Why there is nothing to make them of; null where there is. */
   const lack = ((): string | null => {
     try {
       execFileSync("unshare", [
-        "-Urn",
+        ...ownMachine,
         "sh",
         "-c",
         "ip link add va type veth peer name vb && nsenter --version",
@@ -304,10 +307,10 @@ describe("between machines", () => {
     );
     const { stdout, stderr } = await promisify(execFile)(
       "unshare",
-      ["-Urn", "--kill-child", "--fork", "bash", "-c", script],
+      [...ownMachine, "bash", "-c", script],
       {
         cwd: place,
-        timeout: 90_000,
+        timeout: 150_000,
         env: { ...process.env, EDGELOOM: `${process.execPath} ${main}` },
       },
     );
