@@ -44,6 +44,11 @@ describe("wrong input ends with exit code 2 and one message that says where and 
       /both an address and --discover/,
     ],
     [
+      "an address behind --discover",
+      () => ["join", "--discover", "wss://127.0.0.1:1", "--token", "t", "--data", "mnist"],
+      /both an address and --discover/,
+    ],
+    [
       "a server to be found without what it is known by",
       () => ["join", "--discover", "--token", "t", "--data", "mnist"],
       /--discover without --ca; allowed: the fingerprint/,

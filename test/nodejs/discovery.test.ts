@@ -6,7 +6,7 @@ import { execFile, execFileSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -196,6 +196,26 @@ describe("a server that is to be found", () => {
     expect((await ended).reason).toBe("finished");
   });
 
+  it("is tried again where it could not prove itself at first", async (context) => {
+    let connections = 0;
+    const door = createServer((socket) => {
+      connections++;
+      // As with a certificate that does not cover the address yet.
+      if (connections <= 2) return void socket.destroy();
+      const { port } = three().serving;
+      const behind = connect(port, "127.0.0.1");
+      for (const end of [socket, behind]) end.on("error", () => {});
+      socket.pipe(behind).pipe(socket);
+    }).listen(0, "127.0.0.1");
+    await once(door, "listening");
+    const { port } = door.address() as AddressInfo;
+    const ca = present(authorities[2], "the authority");
+    needAnnounced(await announceHere({ run: "three", port, ca }), context);
+    expect(await findServerIn(loopback, { ca })).toBe(`wss://127.0.0.1:${port}`);
+    expect(connections).toBeGreaterThan(2);
+    door.close();
+  });
+
   it("is known by the file of its authority, too", async (context) => {
     needAnnounced(await announceHere({ run: "one", port: portOf(one()), ca: own() }), context);
     const file = join(folder, "own", "ca.pem");
@@ -206,7 +226,7 @@ describe("a server that is to be found", () => {
 
   it("of several runs under one authority is the one that is named", async (context) => {
     needAnnounced(await announceHere({ run: "one", port: portOf(one()), ca: own() }), context);
-    // Its run has ended by now; the other authority's server takes its place under this one's name.
+    // The second has ended by now.
     const other = await serveRun(join(folder, "runs"), {
       devices: 1,
       name: "four",

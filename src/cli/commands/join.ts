@@ -100,9 +100,12 @@ function checkAddress(given: string | undefined, { discover, token, ca }: JoinFl
   const refuse = (received: string, allowed: string): never => {
     throw new InputError({ what: "edgeloom join", received, allowed });
   };
-  if ((given === undefined) === (discover === undefined)) {
+  // An address behind --discover is taken for the name of a run.
+  const isBoth =
+    String(discover).includes("://") || (given !== undefined && discover !== undefined);
+  if (isBoth || (given === undefined && discover === undefined)) {
     refuse(
-      given === undefined ? "neither an address nor --discover" : "both an address and --discover",
+      isBoth ? "both an address and --discover" : "neither an address nor --discover",
       "the address that serve printed, or --discover to find the server in the local network",
     );
   }

@@ -3,6 +3,7 @@
  * the server is the one that proves, in TLS, to have a certificate of the authority that the user names.
  * So whoever announces falsely can make us knock in vain, and nothing more; no token is shown here.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { InputError, messageOf } from "../../base/errors.ts";
 import { commonVersion, protocolVersions } from "../../run/wire/messages.ts";
 import { isFingerprint, provesItself } from "../address.ts";
@@ -13,7 +14,10 @@ import { type QuerierOptions, startQuerier } from "./discover.ts";
 const settleMs = 1_500;
 const defaultPatienceMs = 10_000;
 /** Addresses that are tried: an honest network has a few. */
-const triesMax = 16;
+const addressesMax = 16;
+/** How often each is, and the first pause: a server that comes into another network needs a new certificate. */
+const triesMax = 4;
+const pauseMs = 1_000;
 
 /** Which server to find. */
 export interface FindOptions {
@@ -83,9 +87,8 @@ class Search {
     for (const server of servers) {
       const misfit = this.#misfitOf(server);
       for (const url of server.urls) {
-        if (this.#tried.has(url)) continue;
-        if (misfit !== null) this.#reasons.set(url, misfit);
-        else if (this.#tried.size < triesMax) this.#try(url, server.run);
+        if (misfit === null) void this.#try(url, server.run);
+        else this.#reasons.set(url, misfit);
       }
     }
   }
@@ -123,18 +126,22 @@ class Search {
     return null;
   }
 
-  #try(url: string, run: string): void {
+  async #try(url: string, run: string): Promise<void> {
+    if (this.#tried.has(url) || this.#tried.size === addressesMax) return;
     this.#tried.add(url);
-    this.#reasons.delete(url);
-    const { host } = new URL(url);
-    const address = { host, isSecure: true, token: "", ca: this.#options.ca };
-    provesItself(address, this.#over.signal).then(
-      () => {
+    const { signal } = this.#over;
+    const address = { host: new URL(url).host, isSecure: true, token: "", ca: this.#options.ca };
+    for (let tries = 0; tries < triesMax && !signal.aborted; tries++) {
+      try {
+        await provesItself(address, signal);
         this.#proved.set(url, run);
-        this.#decide();
-      },
-      (error: unknown) => this.#reasons.set(url, `does not prove to be it (${messageOf(error)})`),
-    );
+        this.#reasons.delete(url);
+        return this.#decide();
+      } catch (error) {
+        this.#reasons.set(url, `does not prove to be it (${messageOf(error)})`);
+      }
+      await sleep(pauseMs * 2 ** tries, undefined, { ref: false });
+    }
   }
 
   #decide(): void {
