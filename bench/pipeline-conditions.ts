@@ -91,7 +91,10 @@ export class Conditions {
       const own = this.#node(node.name);
       const share = meanRate(({ shares }) => shares.get(own.name) ?? 1);
       const ceiling = this.#ceiling(own);
-      return { ...node, profile: atSpeed(own.profile, share), ceilingBytesPerMs: ceiling };
+      // To the core of the network, where the coordinator is.
+      const rate = meanRate((moment) => this.#rateHome(own.name, moment));
+      const home = { up: rate, down: rate };
+      return { ...node, profile: atSpeed(own.profile, share), ceilingBytesPerMs: ceiling, home };
     });
     const links = nodes.flatMap((from, i) =>
       nodes.slice(i + 1).map((to): FleetLink => {
@@ -154,6 +157,11 @@ export class Conditions {
     const rate = Math.min(...lines.map((line) => rates.get(line) ?? Infinity));
     const latencyMs = lines.reduce((sum, line) => sum + this.#latencyMs(line), 0);
     return { rate: isOut ? 0 : rate, latencyMs };
+  }
+
+  #rateHome(name: string, { rates, cells, shares }: Moment): number {
+    if (cells.get(name) === null || shares.get(name) === 0) return 0;
+    return Math.min(...this.#linesOf(name, cells).map((line) => rates.get(line) ?? Infinity));
   }
 
   /** A node's own line, and those of the cells that it is behind, by name. */

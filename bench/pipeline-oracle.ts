@@ -5,10 +5,9 @@
  * that empties and fills.
  */
 import {
-  type Fleet,
   type Forecasted,
   forecasters,
-  type NodeId,
+  movingMs,
   type Plan,
   type PlanRequest,
   planners,
@@ -27,12 +26,22 @@ interface Stretch {
   readonly request: PlanRequest;
 }
 
-/** Batches from one time to another. @param request of any plan on all nodes of the scenario */
-export function oracleBatches(
+/** Batches that there could be, by the model that planners reckon with. */
+export interface Oracle {
+  /** Knowing the walk, and paying for every move. */
+  readonly batches: number;
+  /** If moving took no time at all: no scheme can do better, whatever its moves cost. */
+  readonly free: number;
+  /** Under the one plan that turns out to be the best for the whole walk. */
+  readonly fixed: number;
+}
+
+/** What there could be from one time to another. @param request of any plan on all nodes of the scenario */
+export function oracleOf(
   conditions: Conditions,
   request: PlanRequest,
   { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
-): number {
+): Oracle {
   const stretches: Stretch[] = [];
   for (let atMs = fromMs; atMs < toMs; atMs += stretchMs) {
     const untilMs = Math.min(toMs, atMs + stretchMs);
@@ -45,7 +54,18 @@ export function oracleBatches(
       plans.set(chainText(plan), plan);
     }
   }
-  return bestSequence([...plans.values()], stretches);
+  const all = [...plans.values()];
+  const perMs = stretches.map((stretch) => {
+    const rates = all.map((plan) => 1 / (forecastOf(plan, stretch.request)?.periodMs ?? Infinity));
+    return { ms: stretch.ms, rates };
+  });
+  const sum = (rateOf: (rates: readonly number[]) => number): number =>
+    perMs.reduce((batches, { ms, rates }) => batches + ms * rateOf(rates), 0);
+  return {
+    batches: bestSequence(all, stretches),
+    free: sum((rates) => Math.max(...rates)),
+    fixed: Math.max(...all.map((_, i) => sum((rates) => rates[i] ?? 0))),
+  };
 }
 
 /** The most batches that come together, stretch after stretch, whatever the plan is by then. */
@@ -75,31 +95,16 @@ function bestSequence(plans: readonly Plan[], stretches: readonly Stretch[]): nu
 const forecastOf = (plan: Plan, request: PlanRequest): Forecasted | null =>
   forecasters.pipeline?.(plan, request) ?? null;
 
-/** What the re-planning rule reckons for a move. */
+/** What the re-planning rule reckons for a move: what has to travel, and a pipeline that empties and fills. */
 function moveMs(
   from: Plan,
   left: Forecasted | null,
   to: { readonly plan: Plan; readonly forecast: Forecasted; readonly request: PlanRequest },
 ): number {
   const bubbleMs = ({ latencyMs, periodMs }: Forecasted): number => latencyMs - periodMs;
-  const emptyMs = left === null ? 0 : bubbleMs(left) + left.homeMs;
-  const { fleet, segments } = to.request;
-  const travelMs = to.plan.copies.map((copy) => {
-    let bytes = 0;
-    for (const { index, parameterBytes, stateBytes } of segments.slice(copy.from, copy.to)) {
-      const isThere = from.copies.some(
-        (held) => held.node === copy.node && held.from <= index && index < held.to,
-      );
-      if (!isThere) bytes += parameterBytes + stateBytes;
-    }
-    return bytes / rateTo(copy.node, fleet);
-  });
-  return Math.max(0, ...travelMs) + emptyMs + bubbleMs(to.forecast);
+  const emptyMs = left === null ? 0 : bubbleMs(left);
+  return movingMs(from.copies, to.plan.copies, to.request) + emptyMs + bubbleMs(to.forecast);
 }
-
-/** The rate between the coordinator, in the core of the network, and a node: its cell's line carries it. */
-const rateTo = (node: NodeId, { nodes }: Fleet): number =>
-  nodes.find(({ id }) => id === node)?.ceilingBytesPerMs ?? Number.POSITIVE_INFINITY;
 
 /** The best pipeline for a run of which the beginning does not count. */
 export const longRunPlan = (request: PlanRequest): Plan =>

@@ -21,6 +21,8 @@ export interface Outcome {
   readonly stalls: readonly number[];
   /** Batches that came back to the device before the last commit, and are in none; 0 where it was not watched. */
   readonly lostBatches: number;
+  /** Of the time on any node's own link, each way, what probes took. */
+  readonly probeShare: number;
   /** The last plan's chain. */
   readonly chain: string;
 }
@@ -100,6 +102,22 @@ function countsOf(
     perMinute: trainedMs === 0 ? 0 : (60_000 * batches) / trainedMs,
     terms,
     lostRounds,
+    probeShare: probeShareOf(records),
     chain: plan === null ? "none" : chainText(plan),
   };
+}
+
+/** Probes of all ways that pass a node's own link, each way, at the last count. */
+function probeShareOf(records: readonly TimedRecord[]): number {
+  const shares = new Map<string, number>();
+  const last = records.findLast(({ record }) => record.type === "links")?.record;
+  for (const { from, to, share } of last?.type === "links" ? last.probes : []) {
+    for (const wire of [`out of ${from}`, `into ${to}`]) {
+      shares.set(wire, (shares.get(wire) ?? 0) + share);
+    }
+  }
+  // What the coordinator sends and hears comes by a line that nobody measures.
+  shares.delete("out of null");
+  shares.delete("into null");
+  return Math.max(0, ...shares.values());
 }

@@ -122,7 +122,7 @@ export type {
 } from "./plan/plan.ts";
 export { forecasters, type PlannerName, planners } from "./plan/planners.ts";
 export { scaledProfile } from "./plan/program-time.ts";
-export type { Forecasted, Forecaster } from "./plan/replan.ts";
+export { type Forecasted, type Forecaster, movingMs } from "./plan/replan.ts";
 export type { CoordinatorEnd } from "./run/coordinator/farewell.ts";
 export type { Engine, EngineAnswer, EngineRun, Slot } from "./run/host.ts";
 export { type DataSpec, type DeviceSpec, type Job, parseJob } from "./run/job.ts";

@@ -1,7 +1,7 @@
 /** The oracle on walks of a minute that are reckoned by hand. */
 import { describe, expect, it } from "vitest";
 import type { Conditions } from "../../bench/pipeline-conditions.ts";
-import { longRunPlan, oracleBatches, periodMs } from "../../bench/pipeline-oracle.ts";
+import { longRunPlan, oracleOf, periodMs } from "../../bench/pipeline-oracle.ts";
 import type { Fleet } from "../../src/plan/plan.ts";
 import { edgeServer, evenProfile, fleetNode, planRequest, segmentCost } from "../fleets.ts";
 
@@ -25,7 +25,7 @@ describe("the oracle", () => {
   it("trains on the device alone where nobody helps", () => {
     const alone = { nodes: [device], links: [], cellBytesPerMs: null };
     const walk = conditions(() => alone);
-    const batches = oracleBatches(walk, request, { fromMs: 5000, toMs: 65_000 });
+    const batches = oracleOf(walk, request, { fromMs: 5000, toMs: 65_000 }).batches;
     expect(batches).toBeCloseTo(60_000 / 100, 6);
   });
 
@@ -33,20 +33,21 @@ describe("the oracle", () => {
     // One batch takes 50 + 1 + 5 + 1 ms.
     expect(periodMs(longRunPlan(request))).toBeCloseTo((57 + 9999 * 50) / 10_000, 9);
     const walk = conditions(() => fleetWith(5));
-    expect(oracleBatches(walk, request, { fromMs: 0, toMs: 60_000 })).toBeCloseTo(1200, 6);
+    expect(oracleOf(walk, request, { fromMs: 0, toMs: 60_000 }).batches).toBeCloseTo(1200, 6);
   });
 
   it("leaves a server when it gets too slow, and pays for what is in the pipeline", () => {
     const walk = conditions((fromMs) => fleetWith(fromMs < 30_000 ? 5 : 5000));
     // The pipeline empties: the last batch takes 7 ms longer than a period.
     const batches = 30_000 / 50 + (30_000 - 7) / 100;
-    expect(oracleBatches(walk, request, { fromMs: 0, toMs: 60_000 })).toBeCloseTo(batches, 6);
+    expect(oracleOf(walk, request, { fromMs: 0, toMs: 60_000 }).batches).toBeCloseTo(batches, 6);
   });
 
   it("stays where leaving and coming back would cost more than it gains", () => {
     // For one stretch of 10 s the server is a little slower than the device alone.
     const slower = (ms: number) => conditions((at) => fleetWith(at === 20_000 ? ms : 5));
-    const total = (ms: number) => oracleBatches(slower(ms), request, { fromMs: 0, toMs: 60_000 });
+    const total = (ms: number) =>
+      oracleOf(slower(ms), request, { fromMs: 0, toMs: 60_000 }).batches;
     expect(total(100.05)).toBeCloseTo(50_000 / 50 + 10_000 / 100.05, 6);
     // Twice as slow: it leaves, 7 ms each time.
     expect(total(200)).toBeCloseTo(50_000 / 50 - 7 / 50 + (10_000 - 7) / 100, 6);
