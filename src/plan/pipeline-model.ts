@@ -6,7 +6,8 @@
  * step), and for its share of an update. Each border carries features and labels up and gradients
  * down, at the rate of the way between its two nodes. Wires are full duplex: each direction of a way
  * is a resource of its own. But a node in the middle hears from the stage before and the
- * stage after by the same link, so each direction of a node's own link is a resource, too. All
+ * stage after by the same link, so each direction of a node's own link is a resource, too: as fast as its owner
+ * says at most, and as the fastest of its ways was seen to be. All
  * resources work at the same time on different batches, so the slowest one decides the period (T*),
  * while one batch meets them one after the other (T0). Updates follow after the gradient has left,
  * and so hold up the processor but not the batch, except on the source, whose next batch waits.
@@ -184,7 +185,12 @@ export class PipelineModel {
     const [upBefore, downBefore] = from === 0 ? [0, 0] : this.#bytesAt(from);
     const [upAfter, downAfter] = isLast ? [0, 0] : this.#bytesAt(to);
     const ceiling = this.#ceiling(node);
-    return [msFor(upBefore + downAfter, ceiling), msFor(downBefore + upAfter, ceiling)];
+    const { home } = this.#node(node);
+    const [down, up] = [home?.down ?? Infinity, home?.up ?? Infinity];
+    return [
+      msFor(upBefore + downAfter, Math.min(ceiling, down)),
+      msFor(downBefore + upAfter, Math.min(ceiling, up)),
+    ];
   }
 
   /**

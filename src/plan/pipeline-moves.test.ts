@@ -17,9 +17,9 @@ import type { FleetNode, Plan, PlanRequest } from "./plan.ts";
 import { movingMs } from "./replan.ts";
 
 const segments = [0, 1, 2, 3, 4, 5].map((i) =>
-  segmentCost(i, 1000, { parameterBytes: i === 5 ? 100_000 : 100 }),
+  segmentCost(i, 1000, { parameterBytes: i === 5 ? 10_000_000 : 100 }),
 );
-const home = { up: 10, down: 10 };
+const home = { up: 1000, down: 1000 };
 const server = (name: string, segmentMs: number): FleetNode =>
   fleetNode(name, evenProfile(6, segmentMs), { kind: "edge", samples: 0, latencyMs: 2, home });
 const phone = fleetNode("phone", evenProfile(6, 20), {
