@@ -141,8 +141,14 @@ function runWith(change: object = {}) {
   };
 }
 
-/** What a round changes of what it began with: frozen tensors there are none. */
-const moved = ({ tensors }: { tensors: Tensors }): Tensors => tensors;
+/** What a round gives that began with these: there is nothing frozen, and momentum did not come. */
+const moved = ({ tensors }: { tensors: Tensors }): Tensors =>
+  new Map(
+    [...tensors].flatMap(([name, value]) => [
+      [name, value],
+      [`momentum:${name}`, value],
+    ]),
+  );
 
 test("R16: a round whose batches are all trained is followed by the next, which brings nothing", async () => {
   const run = runWith();

@@ -28,8 +28,15 @@ function roundOfTwo() {
   const round = new Round(plan, { number: 5, startedMs: 0, deadlineMs: 1000, learningRate: 0.1 });
   const tensors = (change: (name: string, value: Tensor) => Tensor = (_name, value) => value) =>
     new Map(
-      [...state.forSegments(plan.copies.filter(({ node }) => node === "a"))].map(
-        ([name, value]) => [name, change(name, cloneTensor(dense(value)))],
+      [...state.forSegments(plan.copies.filter(({ node }) => node === "a"))].flatMap(
+        ([name, value]) => {
+          // Momentum does not come with the first round, and is brought from it.
+          const [own, momentum] = [cloneTensor(dense(value)), `momentum:${name}`];
+          return [
+            [name, change(name, own)],
+            [momentum, change(momentum, cloneTensor(own))],
+          ] as const;
+        },
       ),
     );
   const message = (of: string, change: Partial<ContributionMessage> = {}): ContributionMessage => {

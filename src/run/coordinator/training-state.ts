@@ -33,6 +33,8 @@ export class TrainingState {
   /** By segment: what a round starts with, and what of it a round changes. */
   readonly #namesOf: ReadonlyMap<number, SegmentNames>;
   readonly #tensors: Map<string, Tensor>;
+  /** Optimizer state that is as it began: zeros, which need not travel. */
+  readonly #unchanged = new Set<string>();
 
   /** Starts from the model's weights and empty optimizer state. */
   constructor(model: StartModel, segments: readonly Segment[], optimizer: OptimizerSpec) {
@@ -49,6 +51,7 @@ export class TrainingState {
           own.moved.push(state.name);
           const isHollow = this.#tensors.get(parameter.name)?.data === null;
           this.#tensors.set(state.name, isHollow ? hollow(state) : zeros(state));
+          this.#unchanged.add(state.name);
         }
       }
       names.set(segment.index, own);
@@ -58,7 +61,10 @@ export class TrainingState {
 
   /** Takes over what a round merged, or what a checkpoint holds. */
   update(merged: ReadonlyMap<string, Tensor>): void {
-    for (const [name, value] of merged) this.#tensors.set(name, value);
+    for (const [name, value] of merged) {
+      this.#tensors.set(name, value);
+      this.#unchanged.delete(name);
+    }
   }
 
   /**
@@ -82,7 +88,7 @@ export class TrainingState {
   }
 
   /**
-   * Everything that copies of these segments start a round with.
+   * Everything that copies of these segments start a round with, but for optimizer state that is zero yet.
    * @param newer what is to be committed before that round is
    */
   forSegments(
@@ -92,7 +98,9 @@ export class TrainingState {
     const tensors = new Map<string, Tensor>();
     for (const part of parts) {
       for (const name of this.#namesIn(part, "needed")) {
-        tensors.set(name, present(newer.get(name) ?? this.#tensors.get(name), name));
+        const value = newer.get(name);
+        if (value === undefined && this.#unchanged.has(name)) continue;
+        tensors.set(name, present(value ?? this.#tensors.get(name), name));
       }
     }
     return tensors;

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { copyId } from "../../base/ids.ts";
-import { float32 } from "../../base/tensor.ts";
+import { float32, type Tensor } from "../../base/tensor.ts";
 import { CopyTensors } from "./copy-tensors.ts";
 
 const trained = new Set(["w", "v"]);
+const fresh = { isKept: false, isHollow: false };
 const made = (): CopyTensors => new CopyTensors(copyId("c"), trained);
 const port = (of: string) => ({ of, dtype: "float32" as const, shape: [2] });
 const two = float32([2], [1, 2]);
@@ -40,7 +41,10 @@ describe("versions of a copy's tensors", () => {
 
 describe("a copy's tensors from round to round", () => {
   const begin = (copy: CopyTensors, came: readonly string[], isKept: boolean, needs = ["w", "s"]) =>
-    copy.begin(needs.map(port), new Map(came.map((name) => [name, two])), isKept);
+    copy.begin(needs.map(port), new Map(came.map((name) => [name, two])), {
+      isKept,
+      isHollow: false,
+    });
   const slotsOf = (result: ReturnType<typeof begin>): unknown =>
     typeof result === "string" ? result : [...result.keys()];
 
@@ -96,7 +100,26 @@ describe("a copy's tensors from round to round", () => {
     expect(copy.retire(new Set())).toEqual(["stage|c|"]);
   });
 
+  test("of the optimizer begin with zeros where they do not come", () => {
+    const state = { ...port("s"), role: "state" as const };
+    const copy = made();
+    const slots = copy.begin([port("w"), state], new Map([["w", two]]), fresh) as Map<
+      string,
+      Tensor
+    >;
+    expect(slots.get(copy.slot("s"))).toEqual({
+      ...two,
+      data: new Float32Array(two.shape[0] ?? 1),
+    });
+    // Parameters have to come.
+    expect(made().begin([port("w"), state], new Map([["s", two]]), fresh)).toBe("w");
+    // What is kept is not begun anew.
+    copy.settle();
+    const kept = copy.begin([port("w"), state], new Map(), { ...fresh, isKept: true });
+    expect(kept).toEqual(new Map());
+  });
+
   test("of a wrong type are named", () => {
-    expect(made().begin([port("w")], new Map([["w", float32([1], [1])]]), false)).toBe("w");
+    expect(made().begin([port("w")], new Map([["w", float32([1], [1])]]), fresh)).toBe("w");
   });
 });

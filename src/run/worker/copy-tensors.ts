@@ -12,7 +12,8 @@
  */
 import { present } from "../../base/assert.ts";
 import type { CopyId } from "../../base/ids.ts";
-import { sameType, type Tensor, type TensorType } from "../../base/tensor.ts";
+import { hollow, sameType, type Tensor, type TensorType, zeros } from "../../base/tensor.ts";
+import type { Port } from "../../compile/program.ts";
 import type { Slot } from "../host.ts";
 import type { Tensors } from "../wire/frame.ts";
 
@@ -25,6 +26,15 @@ export type Place = number;
 /** A tensor that a stage's programs take in, under its name in the model. */
 export interface NeededTensor extends TensorType {
   readonly of: string;
+  readonly role?: Port["role"];
+}
+
+/** How a round begins for a copy. */
+export interface CopyStart {
+  /** Whether what it has serves, where nothing else came. */
+  readonly isKept: boolean;
+  /** Whether tensors need no values: in a world where nothing is computed. */
+  readonly isHollow: boolean;
 }
 
 export class CopyTensors {
@@ -61,20 +71,23 @@ export class CopyTensors {
 
   /**
    * A round begins, with tensors that came for it. Where the copy is kept, those that did not come
-   * are the ones that it has.
+   * are the ones that it has; elsewhere optimizer state that did not come is zero yet.
    * @returns what to write into the engine; the name of a tensor that is missing or of a wrong type
    */
   begin(
     needed: readonly NeededTensor[],
     tensors: Tensors,
-    isKept: boolean,
+    { isKept, isHollow }: CopyStart,
   ): ReadonlyMap<Slot, Tensor> | string {
     if (!isKept || !this.#isSettled) this.#forget();
     const slots = new Map<Slot, Tensor>();
     for (const port of needed) {
       const value = tensors.get(port.of);
       if (value !== undefined && sameType(value, port)) slots.set(this.slot(port.of), value);
-      else if (value !== undefined || !this.#held.has(port.of)) return port.of;
+      else if (value !== undefined) return port.of;
+      else if (this.#held.has(port.of)) continue;
+      else if (port.role !== "state") return port.of;
+      else slots.set(this.slot(port.of), isHollow ? hollow(port) : zeros(port));
     }
     for (const { of } of needed) this.#held.add(of);
     this.#isSettled = false;

@@ -71,10 +71,11 @@ export class Stages {
   begin(message: BeginMessage, tensors: Tensors): Map<Slot, Tensor> | string {
     this.#leave();
     const slots = new Map<Slot, Tensor>();
+    const isHollow = this.#around.host.engine.isHollow === true;
     for (const stage of this.#stages.values()) {
       const { setup } = stage;
       const isKept = message.keep.includes(setup.copy);
-      const own = setup.tensors.begin(neededPorts(setup.programs), tensors, isKept);
+      const own = setup.tensors.begin(neededPorts(setup.programs), tensors, { isKept, isHollow });
       if (typeof own === "string") return own;
       for (const [slot, value] of own) slots.set(slot, value);
       stage.runner = new StageRunner(setup, this.#around, message);
