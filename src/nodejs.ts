@@ -56,6 +56,7 @@ export {
   type ScenarioResult,
 } from "./nodejs/scenario.ts";
 export { type ServeOptions, type Serving, serve } from "./nodejs/serve.ts";
+export { type ShapedFleet, ShapedNetwork } from "./nodejs/shaped-network.ts";
 export { type IssuedToken, type TokenRole, tokenRoles } from "./nodejs/tokens.ts";
 export { type TrainOptions, type TrainResult, train } from "./nodejs/train.ts";
 export { watch } from "./nodejs/watch.ts";

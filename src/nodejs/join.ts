@@ -2,13 +2,13 @@
 import { WebSocket } from "ws";
 import { InputError, messageOf } from "../base/errors.ts";
 import type { SampleSource } from "../data/source.ts";
-import type { Done, Engine, Link } from "../run/host.ts";
+import type { Done, Engine, Host, Link } from "../run/host.ts";
 import { Rejoiner, type RejoinerEvent } from "../run/worker/rejoiner.ts";
 import type { WorkerEnd } from "../run/worker/worker.ts";
 import { readAddress, type ServerAddress, socketUrl, type Trust, trustOf } from "./address.ts";
 import { machineName, nodeHost, noStore } from "./host.ts";
 import { dialOptions, webSocketLink } from "./link.ts";
-import { listenForPeers, type PeerListener } from "./peer-sockets.ts";
+import { dialPeer, listenForPeers, type PeerListener } from "./peer-sockets.ts";
 
 const defaultPatienceMs = 600_000;
 /** Time that a round under way is given to come to its end: less than machines give that are taken away. */
@@ -36,6 +36,11 @@ export interface JoinOptions {
    * for workers of this machine, anywhere else it is under TLS.
    */
   readonly listen?: string;
+  /**
+   * Where a connection to another worker really goes, by the URL under which the run knows it: to a
+   * {@link ShapedNetwork}, say. Null where it cannot be reached; straight there where absent.
+   */
+  readonly route?: (url: string) => string | null;
   readonly engine: Engine;
   /** How long it tries to come back where the link is lost; ten minutes where absent. */
   readonly patienceMs?: number;
@@ -85,7 +90,7 @@ function startWorker(
 ): Joined {
   const { promise, resolve } = Promise.withResolvers<WorkerEnd>();
   const { token } = address;
-  const { engine, train, name, kind = "device", duty } = options;
+  const { engine, name, kind = "device", duty } = options;
   const { memoryBytes, ceilingBytesPerMs } = options;
   const dial = (done: Done<Link>): void => {
     connect(address, trust, webSocketLink).then(
@@ -94,7 +99,7 @@ function startWorker(
     );
   };
   const worker = new Rejoiner(
-    nodeHost({ engine, train, test: null, store: noStore, record: () => {} }),
+    hostOf(options),
     webSocketLink(socket),
     dial,
     {
@@ -118,6 +123,19 @@ function startWorker(
     }),
     giveNotice: (text) => worker.giveNotice(text, noticeMs),
     leave: (text) => worker.leave(text),
+  };
+}
+
+function hostOf({ engine, train, route }: JoinOptions): Host {
+  const host = nodeHost({ engine, train, test: null, store: noStore, record: () => {} });
+  if (route === undefined) return host;
+  return {
+    ...host,
+    dial(address, done) {
+      const url = route(address.url);
+      if (url !== null) return dialPeer({ ...address, url }, done);
+      setImmediate(() => done({ ok: false, error: `${address.url} is not reachable from here` }));
+    },
   };
 }
 

@@ -64,6 +64,14 @@ export interface Ends {
   readonly far: Link;
 }
 
+/** A connection without ends: what is carried each way, and when it arrives. */
+export interface Directions {
+  readonly there: Medium;
+  readonly back: Medium;
+  /** Nothing arrives any more. */
+  readonly vanish: () => void;
+}
+
 /** Payload of an Ethernet packet. */
 const packetBytes = 1460;
 /** A lost packet is noticed no sooner than this (a lower bound of retransmission timers). */
@@ -96,18 +104,25 @@ export class Network {
 
   /** Two ends of a new connection. Both vanish from the network when both are closed or lost. */
   connect(a: Access, b: Access): Ends & { vanish: () => void } {
+    const { there, back, vanish } = this.open(a, b);
+    const directions = [there, back];
+    const [near, far] = memoryLinks(() => present(directions.shift(), "a direction"));
+    return { ...this.tap({ near, far }), vanish };
+  }
+
+  /** Both directions of a new connection, for whoever has bytes and ends of its own. */
+  open(a: Access, b: Access): Directions {
     const chance = random(this.#seed).fork(`connection ${this.#connections++}`);
-    const flows = [new Flow(this, a, b, chance), new Flow(this, b, a, chance)];
-    for (const flow of flows) this.#flows.add(flow);
-    let next = 0;
-    const [near, far] = memoryLinks(() => present(flows[next++], "a direction"));
+    const there = new Flow(this, a, b, chance);
+    const back = new Flow(this, b, a, chance);
+    this.#flows.add(there).add(back);
     const vanish = (): void => {
-      for (const flow of flows) {
+      for (const flow of [there, back]) {
         flow.vanish();
         this.#flows.delete(flow);
       }
     };
-    return { ...this.tap({ near, far }), vanish };
+    return { there, back, vanish };
   }
 
   /** Whether frames pass between two nodes now. */

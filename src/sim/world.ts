@@ -7,7 +7,7 @@
  * its duration is virtual. The driver awaits it when its virtual time has come;
  * the order of events never depends on when a promise settles.
  */
-import { assert } from "../base/assert.ts";
+import { assert, present } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
 import { Heap } from "../base/heap.ts";
 import type { Cancel, Done, Outcome } from "../run/host.ts";
@@ -84,6 +84,28 @@ export class World implements Clock {
       this.#nowMs = event.atMs;
       event.fire();
     }
+  }
+
+  /** When the next event is due; infinite where there is none. */
+  get nextMs(): number {
+    return this.#events.peek()?.atMs ?? Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Drives it by another clock: fires what is due until then, in order, and then it is that time. A
+   * time that has passed changes nothing. Events may not wait for computations.
+   */
+  advance(toMs: number): void {
+    while (this.nextMs <= toMs) {
+      const { pending, atMs, fire } = present(this.#events.pop(), "an event that is due");
+      assert(
+        pending === null,
+        "an event that waits for a computation, in a world that cannot wait",
+      );
+      this.#nowMs = atMs;
+      fire?.();
+    }
+    this.#nowMs = Math.max(this.#nowMs, toMs);
   }
 
   #push(atMs: number, fire: () => void): Event {
