@@ -14,6 +14,26 @@ export interface Goal {
   readonly met: boolean;
 }
 
+/** A ratio that has to reach a bound. */
+export const atLeast = (name: string, value: number, goal: number): Goal => ({
+  name,
+  value,
+  goal,
+  unit: "x, at least",
+  met: value >= goal,
+});
+
+/** The worst of some values, none of which may pass a bound. */
+export const atMost = (
+  name: string,
+  values: readonly number[],
+  goal: number,
+  unit: string,
+): Goal => {
+  const value = values.length === 0 ? null : Math.max(...values);
+  return { name, value, goal, unit: `${unit}, at most`, met: value !== null && value <= goal };
+};
+
 /** A row of the table: texts and numbers by column. */
 export type Row = Readonly<Record<string, string | number | null>>;
 

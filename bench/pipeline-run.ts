@@ -74,7 +74,8 @@ function lostOf(records: readonly TimedRecord[], times: readonly number[], work:
 const backBy = (atMs: number, times: readonly number[]): number =>
   times.filter((ms) => ms <= atMs).length;
 
-function countsOf(
+/** What records tell of a run until a time. @param work batches of a whole round */
+export function countsOf(
   records: readonly TimedRecord[],
   { endMs, work }: { readonly endMs: number; readonly work: number },
 ): Omit<Outcome, "stalls" | "lostBatches"> {

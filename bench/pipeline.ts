@@ -7,13 +7,10 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import {
   InputError,
-  loadModel,
-  NativeEngine,
   type Planner,
   type PlanRequest,
   type Profile,
   parseJob,
-  profileModel,
   readyScenario,
   version,
 } from "edgeloom";
@@ -26,9 +23,11 @@ import {
   type SimulationOptions,
 } from "edgeloom/sim";
 import { parse } from "yaml";
-import { type Bench, type Goal, optionsOf, type Row, tell } from "./bench.ts";
+import { atLeast, atMost, type Bench, type Goal, optionsOf, type Row, tell } from "./bench.ts";
+import { measuredCore, stepMs } from "./measured.ts";
 import { type AverageKind, Conditions } from "./pipeline-conditions.ts";
 import { type Oracle, oracleOf } from "./pipeline-oracle.ts";
+import { realPipelines } from "./pipeline-real.ts";
 import { type Outcome, runScheme } from "./pipeline-run.ts";
 import {
   type Average,
@@ -42,9 +41,6 @@ import { type Steady, steadyPeriod } from "./pipeline-steady.ts";
 
 const models = ["vgg11", "mobilenetv2"] as const;
 type ModelName = (typeof models)[number];
-
-/** How often this machine is measured. */
-const measurements = 5;
 
 const mobilityFile = path.join(import.meta.dirname, "pipeline-mobility.yaml");
 
@@ -66,14 +62,22 @@ const jobOf = (model: ModelName): object => ({
 
 export const pipeline: Bench = {
   summary:
-    "pipelined training on walks past edge servers, against fixed plans [--models A,B] [--seeds 1,11] [--scenario FILE]",
+    "pipelined training on walks past edge servers, against fixed plans [--models A,B] [--seeds 1,11] [--scenario FILE], or on processes [--real]",
   async run(args) {
+    if (args.includes("--real")) {
+      optionsOf(
+        args.filter((arg) => arg !== "--real"),
+        {},
+      );
+      return realPipelines();
+    }
     const { models: asked, walks } = choiceOf(args);
     const comparisons: Comparison[] = [];
     const steady: Steady[] = [];
     const notes: string[] = [];
     for (const model of asked) {
-      const profile = await measured(model);
+      tell(`${model}: measuring this machine ...`);
+      const profile = await measuredCore(parseJob(jobOf(model)));
       notes.push(profileNote(model, profile));
       for (const walk of walks) {
         const scenario = parseScenario({ ...walk.fields, ...jobOf(model) });
@@ -94,7 +98,6 @@ export const pipeline: Bench = {
       "batches a minute in virtual time with the null engine, from the first plan to the end of the trace",
       "moves for nothing, best fixed plan: what the model gives if moves took no time, and with the one plan that turns out best",
       "serial split and fixed pipelines get the better of two round lengths, and of two averages: of rates, of times",
-      "not there yet: --real, which repeats traces on processes",
     );
     return {
       rows: comparisons.map(rowOf),
@@ -152,33 +155,6 @@ function drawn({ sets }: Mobility): { set: MobilitySet; seed: number }[] {
     return Array.from({ length: last - first + 1 }, (_, i) => ({ set, seed: first + i }));
   });
 }
-
-/** How fast one core of this machine runs a model: the fastest time of each segment, since what else runs only slows it down. */
-async function measured(model: ModelName): Promise<Profile> {
-  tell(`${model}: measuring this machine ...`);
-  const job = parseJob(jobOf(model));
-  const engine = new NativeEngine({ threads: 1 });
-  const profiles: Profile[] = [];
-  for (let i = 0; i < measurements; i++) {
-    profiles.push(await profileModel(job, loadModel(job, "."), engine));
-  }
-  await engine.close();
-  const least = (value: (profile: Profile) => number | undefined): number =>
-    Math.min(...profiles.map((profile) => value(profile) ?? Infinity));
-  const [first] = profiles;
-  return {
-    segments: (first?.segments ?? []).map((_, i) => ({
-      forwardMs: least(({ segments }) => segments[i]?.forwardMs),
-      backwardMs: least(({ segments }) => segments[i]?.backwardMs),
-      updateMs: least(({ segments }) => segments[i]?.updateMs),
-    })),
-    runMs: least(({ runMs }) => runMs),
-    callMs: least(({ callMs }) => callMs),
-  };
-}
-
-const stepMs = ({ segments }: Profile): number =>
-  segments.reduce((sum, one) => sum + one.forwardMs + one.backwardMs + one.updateMs, 0);
 
 function profileNote(model: string, profile: Profile): string {
   const list = (values: readonly number[]): string => values.map((ms) => ms.toFixed(2)).join(" ");
@@ -340,20 +316,6 @@ function handOverGoals(comparisons: readonly Comparison[]): Goal[] {
     ),
   ];
 }
-
-/** The worst of some values. */
-const atMost = (name: string, values: readonly number[], goal: number, unit: string): Goal => {
-  const value = values.length === 0 ? null : Math.max(...values);
-  return { name, value, goal, unit: `${unit}, at most`, met: value !== null && value <= goal };
-};
-
-const atLeast = (name: string, value: number, goal: number): Goal => ({
-  name,
-  value,
-  goal,
-  unit: "x, at least",
-  met: value >= goal,
-});
 
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -121,7 +121,7 @@ export type {
   StagePlan,
 } from "./plan/plan.ts";
 export { forecasters, type PlannerName, planners } from "./plan/planners.ts";
-export { scaledProfile } from "./plan/program-time.ts";
+export { computeMs, scaledProfile, type TimedProgram } from "./plan/program-time.ts";
 export { type Forecasted, type Forecaster, movingMs } from "./plan/replan.ts";
 export type { CoordinatorEnd } from "./run/coordinator/farewell.ts";
 export type { Engine, EngineAnswer, EngineRun, Slot } from "./run/host.ts";

@@ -1,0 +1,307 @@
+/**
+ * `npm run bench -- pipeline --real`: pipelines on real processes of this machine, a device and three edge
+ * servers with shares of a core and shaped links, beside the same scenario in virtual time. First with
+ * conditions that stand still, under one plan; then on two walks, each side with its own decisions.
+ */
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import {
+  forecasters,
+  type NodeId,
+  type Plan,
+  type Planner,
+  type Profile,
+  parseJob,
+  type ReadyScenario,
+  readyScenario,
+  scaledProfile,
+  type TimedRecord,
+  version,
+} from "edgeloom";
+import {
+  drawMobility,
+  type Mobility,
+  type MobilitySet,
+  parseMobility,
+  parseScenario,
+  type SimNode,
+  type SimTrace,
+  simulate,
+} from "edgeloom/sim";
+import { parse } from "yaml";
+import { atLeast, atMost, type BenchResult, type Row, tell } from "./bench.ts";
+import { measuredCore, stepMs } from "./measured.ts";
+import { Conditions } from "./pipeline-conditions.ts";
+import type { SharePoints } from "./pipeline-real-messages.ts";
+import { ownServer, type RealRun, runReal } from "./pipeline-real-run.ts";
+import { countsOf } from "./pipeline-run.ts";
+import { chainText } from "./pipeline-schemes.ts";
+import { batchTimes } from "./pipeline-stalls.ts";
+
+const mobilityFile = path.join(import.meta.dirname, "pipeline-real.yaml");
+
+/** Small enough for four processes on two cores. */
+const jobFields = {
+  model: "lenet5",
+  data: "mnist",
+  batch: 32,
+  rounds: 1_000_000,
+  localBatches: 150,
+  planner: "pipeline",
+  evaluate: { every: 1_000_000 },
+};
+
+/** How long conditions stand still, at least. */
+const standingMs = 45_000;
+/** Batches at each end of a round in which a pipeline fills or empties. */
+const edgeBatches = 15;
+
+/** Everything that `--real` measures. */
+export async function realPipelines(): Promise<BenchResult> {
+  const mobility = parseMobility(parse(readFileSync(mobilityFile, "utf8")), mobilityFile);
+  tell("measuring this machine ...");
+  const base = await measuredCore(parseJob(jobFields));
+  const walks = await Promise.all(
+    mobility.sets.flatMap((set) => seedsOf(set).map((seed) => walkOf(mobility, set, seed, base))),
+  );
+  const [first] = walks;
+  if (first === undefined) throw new Error("no walk is drawn");
+  const standing = await stand(first, base);
+  const compared: Compared[] = [];
+  for (const walk of walks) compared.push(await compare(walk, base));
+  const late = [standing, ...compared].map(({ lateShare }) => (100 * lateShare).toFixed(1));
+  return {
+    rows: [standingRow(standing), ...compared.map(walkRow)],
+    goals: goalsOf(standing),
+    versions: { edgeloom: version },
+    seed: 1,
+    notes: [
+      `one plan: ${standing.chain}`,
+      "walks: batches a minute from the first plan to the end of the trace; each side decides for itself",
+      `runs for which this machine was too busy to keep a node's share: ${late.join(", ")} %`,
+    ],
+  };
+}
+
+interface RealWalk {
+  readonly name: string;
+  readonly endMs: number;
+  readonly ready: ReadyScenario;
+  /** The job as its file would say it, with the fleet's devices. */
+  readonly job: object;
+}
+
+const seedsOf = ({ seeds: [first, last] }: MobilitySet): number[] =>
+  Array.from({ length: last - first + 1 }, (_, i) => first + i);
+
+/** A walk, and the server in the coordinator's process. */
+async function walkOf(
+  mobility: Mobility,
+  set: MobilitySet,
+  seed: number,
+  base: Profile,
+): Promise<RealWalk> {
+  const drawn = drawMobility(mobility, set, seed);
+  const { nodes, cells } = drawn.fleet as {
+    nodes: { name: string; kind: string }[];
+    cells: object;
+  };
+  const own = { kind: "edge", ...ownServer };
+  const fleet = { cells, nodes: [...nodes, own], coordinator: own.name };
+  const scenario = parseScenario({ ...jobFields, ...drawn, fleet });
+  const ready = await readyScenario(scenario, ".", { profile: base });
+  const devices = nodes.filter(({ kind }) => kind === "device").map(({ name }) => ({ name }));
+  return {
+    name: `${set.name} ${seed}`,
+    endMs: 1000 * mobility.durationSeconds,
+    ready,
+    job: { ...jobFields, fleet: { devices } },
+  };
+}
+
+/** A plan on both sides while nothing changes. */
+interface Standing {
+  readonly chain: string;
+  readonly boundMs: number;
+  readonly simulatedMs: number;
+  readonly realMs: number;
+  readonly lateShare: number;
+}
+
+async function stand({ ready, endMs, job }: RealWalk, base: Profile): Promise<Standing> {
+  tell("real processes, conditions that stand still ...");
+  const scene = new Conditions(ready, endMs).frozen(ready);
+  const shares = sharesOf(scene, base);
+  const real = await runReal({
+    ...{ job, scene, shares, core: base },
+    until: (nowMs, records) => nowMs >= standingMs && roundsUnder(records).length >= 2,
+  });
+  const plan = lastPlan(real.records);
+  tell(`the same in virtual time: ${chainText(plan)} ...`);
+  const nodes = asMeasured(scene.nodes, real, shares, base);
+  const conditions = new Conditions({ ...scene, nodes }, 1);
+  let boundMs = 0;
+  const planner: Planner = (request) => {
+    const fleet = conditions.average(request.fleet, "rates");
+    boundMs = forecasters.pipeline?.(plan, { ...request, fleet })?.periodMs ?? 0;
+    return { ...plan, term: request.term };
+  };
+  const { records } = await simulate({
+    ...scene,
+    nodes,
+    planner,
+    isWatched: true,
+    until: (_, seen) => roundsUnder(seen).length >= 2,
+  });
+  return {
+    chain: chainText(plan),
+    boundMs,
+    simulatedMs: periodMs(records),
+    realMs: periodMs(real.records),
+    lateShare: real.lateShare,
+  };
+}
+
+function lastPlan(records: readonly TimedRecord[]): Plan {
+  const last = records.findLast(({ record }) => record.type === "planned")?.record;
+  if (last?.type !== "planned") throw new Error("no plan was made");
+  return last.plan;
+}
+
+/** When whole rounds under the last plan began and ended; without its first, which waits for weights. */
+function roundsUnder(records: readonly TimedRecord[]): (readonly [fromMs: number, toMs: number])[] {
+  const term = records.findLast(({ record }) => record.type === "planned")?.record;
+  return records
+    .flatMap(({ atMs, record }) =>
+      record.type === "round" && term?.type === "planned" && record.term === term.plan.term
+        ? [[atMs - record.ms, atMs] as const]
+        : [],
+    )
+    .slice(1);
+}
+
+/** Time from batch to batch at the device in those rounds, away from their ends. */
+function periodMs(records: readonly TimedRecord[]): number {
+  const device = lastPlan(records).chains[0]?.source as NodeId;
+  const times = batchTimes(records, device);
+  let [ms, batches] = [0, 0];
+  for (const [fromMs, toMs] of roundsUnder(records)) {
+    const own = times
+      .filter((atMs) => atMs > fromMs && atMs <= toMs)
+      .slice(edgeBatches, -edgeBatches);
+    const [first, last] = [own[0], own.at(-1)];
+    if (first === undefined || last === undefined) continue;
+    ms += last - first;
+    batches += own.length - 1;
+  }
+  return ms / batches;
+}
+
+/** By node its share of a core over time: of that of its machine, what its tenants leave. */
+function sharesOf({ nodes, traces = [] }: ReadyScenario, base: Profile): Map<string, SharePoints> {
+  return new Map(
+    nodes.map(({ name, profile }) => {
+      const speed = stepMs(base) / stepMs(profile);
+      const points = traces.flatMap((trace) =>
+        trace.kind === "speed" && trace.node === name ? trace.points : [],
+      );
+      const own = points.length === 0 ? ([[0, 1]] as const) : points;
+      return [name, own.map(([atMs, share]) => [atMs, speed * share] as const)];
+    }),
+  );
+}
+
+/** Nodes as fast as their processes were found to be, without the tenants of the beginning. */
+function asMeasured(
+  nodes: readonly SimNode[],
+  { profiles }: RealRun,
+  shares: ReadonlyMap<string, SharePoints>,
+  base: Profile,
+): SimNode[] {
+  return nodes.map((node) => {
+    const found = profiles.get(node.name);
+    if (found === undefined) return { ...node, profile: base };
+    const speed = stepMs(base) / stepMs(node.profile);
+    const [[, share] = [0, speed]] = shares.get(node.name) ?? [];
+    return { ...node, profile: scaledProfile(found, (ms) => (ms * share) / speed) };
+  });
+}
+
+/** A walk on both sides, in batches a minute. */
+interface Compared {
+  readonly name: string;
+  readonly simulated: ReturnType<typeof countsOf>;
+  readonly real: ReturnType<typeof countsOf>;
+  readonly lateShare: number;
+}
+
+async function compare({ name, ready, endMs, job }: RealWalk, base: Profile): Promise<Compared> {
+  tell(`real processes, ${name} ...`);
+  const work = ready.job.localBatches;
+  const shares = sharesOf(ready, base);
+  const isOver = (nowMs: number, records: readonly TimedRecord[]): boolean => {
+    const from = startOf(records) ?? Infinity;
+    const isWhole = ({ atMs, record }: TimedRecord): boolean =>
+      record.type === "round" && atMs >= from + endMs;
+    return (nowMs >= endMs && records.some(isWhole)) || nowMs >= 2 * endMs;
+  };
+  const real = await runReal({ job, scene: ready, core: base, shares, until: isOver });
+  const countsIn = (records: readonly TimedRecord[]) =>
+    countsOf(records, { endMs: (startOf(records) ?? 0) + endMs, work });
+  tell(`${name} in virtual time ...`);
+  const nodes = asMeasured(ready.nodes, real, shares, base);
+  const begun = { ...ready, nodes, isWatched: true };
+  const joined = await simulate({ ...begun, until: (_, seen) => startOf(seen) !== null });
+  const traces = (ready.traces ?? []).map((trace) => later(trace, startOf(joined.records) ?? 0));
+  const simulated = await simulate({
+    ...begun,
+    traces,
+    until: (nowMs, seen) => isOver(nowMs - (startOf(seen) ?? nowMs), seen),
+  });
+  return {
+    name,
+    simulated: countsIn(simulated.records),
+    real: countsIn(real.records),
+    lateShare: real.lateShare,
+  };
+}
+
+/** When the first plan was made. */
+const startOf = (records: readonly TimedRecord[]): number | null =>
+  records.find(({ record }) => record.type === "planned")?.atMs ?? null;
+
+/** The same trace, begun later: what it begins with holds until then. */
+function later(trace: SimTrace, byMs: number): SimTrace {
+  const points = trace.points.map(
+    ([atMs, value]) => [atMs === 0 ? 0 : atMs + byMs, value] as const,
+  );
+  return { ...trace, points } as SimTrace;
+}
+
+const standingRow = ({ boundMs, simulatedMs, realMs }: Standing): Row => ({
+  conditions: "stand still, ms a batch",
+  bound: boundMs,
+  simulated: simulatedMs,
+  real: realMs,
+  "real / simulated": realMs / simulatedMs,
+});
+
+const walkRow = ({ name, simulated, real }: Compared): Row => ({
+  conditions: `${name}, batches a minute`,
+  bound: null,
+  simulated: simulated.perMinute,
+  real: real.perMinute,
+  "real / simulated": real.perMinute / simulated.perMinute,
+  "simulated terms": simulated.terms,
+  "real terms": real.terms,
+});
+
+const goalsOf = ({ boundMs, simulatedMs, realMs }: Standing) => [
+  atLeast("undisturbed rate over the bound's, on real processes", boundMs / realMs, 0.85),
+  atMost(
+    "difference of the simulated and the real period of one plan",
+    [Math.abs(simulatedMs / realMs - 1)],
+    0.1,
+    "of the real one",
+  ),
+];
