@@ -1,9 +1,11 @@
 /**
  * `npm run bench -- pipeline --real`: pipelines on real processes of this machine, a device and three edge
- * servers with shares of a core and shaped links, beside the same scenario in virtual time. First with
- * conditions that stand still, under one plan; then on two walks, each side with its own decisions.
+ * servers with shares of a core and shaped links, beside the same scenario in virtual time. Each walk is
+ * first taken as it is on the average, standing still, under one plan; then it is played, and each side
+ * decides for itself.
  */
 import { readFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import path from "node:path";
 import {
   forecasters,
@@ -64,21 +66,20 @@ export async function realPipelines(): Promise<BenchResult> {
   const walks = await Promise.all(
     mobility.sets.flatMap((set) => seedsOf(set).map((seed) => walkOf(mobility, set, seed, base))),
   );
-  const [first] = walks;
-  if (first === undefined) throw new Error("no walk is drawn");
-  const standing = await stand(first, base);
+  const standing: Standing[] = [];
+  for (const walk of walks) standing.push(await stand(walk, base));
   const compared: Compared[] = [];
   for (const walk of walks) compared.push(await compare(walk, base));
-  const late = [standing, ...compared].map(({ lateShare }) => (100 * lateShare).toFixed(1));
   return {
-    rows: [standingRow(standing), ...compared.map(walkRow)],
+    rows: [...standing.map(standingRow), ...compared.map(walkRow)],
     goals: goalsOf(standing),
     versions: { edgeloom: version },
     seed: 1,
     notes: [
-      `one plan: ${standing.chain}`,
+      ...standing.map(({ name, chain }) => `the plan of ${name}, standing still: ${chain}`),
       "walks: batches a minute from the first plan to the end of the trace; each side decides for itself",
-      `runs for which this machine was too busy to keep a node's share: ${late.join(", ")} %`,
+      "too late: runs of programs for which this machine was too busy to keep a node's share of a core",
+      `other programs and this one kept ${loadavg()[1]?.toFixed(1)} threads busy in the last five minutes`,
     ],
   };
 }
@@ -121,6 +122,7 @@ async function walkOf(
 
 /** A plan on both sides while nothing changes. */
 interface Standing {
+  readonly name: string;
   readonly chain: string;
   readonly boundMs: number;
   readonly simulatedMs: number;
@@ -128,8 +130,8 @@ interface Standing {
   readonly lateShare: number;
 }
 
-async function stand({ ready, endMs, job }: RealWalk, base: Profile): Promise<Standing> {
-  tell("real processes, conditions that stand still ...");
+async function stand({ name, ready, endMs, job }: RealWalk, base: Profile): Promise<Standing> {
+  tell(`real processes, ${name} standing still ...`);
   const scene = new Conditions(ready, endMs).frozen(ready);
   const shares = sharesOf(scene, base);
   const real = await runReal({
@@ -154,6 +156,7 @@ async function stand({ ready, endMs, job }: RealWalk, base: Profile): Promise<St
     until: (_, seen) => roundsUnder(seen).length >= 2,
   });
   return {
+    name,
     chain: chainText(plan),
     boundMs,
     simulatedMs: periodMs(records),
@@ -278,29 +281,35 @@ function later(trace: SimTrace, byMs: number): SimTrace {
   return { ...trace, points } as SimTrace;
 }
 
-const standingRow = ({ boundMs, simulatedMs, realMs }: Standing): Row => ({
-  conditions: "stand still, ms a batch",
+const standingRow = ({ name, boundMs, simulatedMs, realMs, lateShare }: Standing): Row => ({
+  conditions: `${name} standing still, ms a batch`,
   bound: boundMs,
   simulated: simulatedMs,
   real: realMs,
   "real / simulated": realMs / simulatedMs,
+  "too late, %": 100 * lateShare,
 });
 
-const walkRow = ({ name, simulated, real }: Compared): Row => ({
+const walkRow = ({ name, simulated, real, lateShare }: Compared): Row => ({
   conditions: `${name}, batches a minute`,
   bound: null,
   simulated: simulated.perMinute,
   real: real.perMinute,
   "real / simulated": real.perMinute / simulated.perMinute,
+  "too late, %": 100 * lateShare,
   "simulated terms": simulated.terms,
   "real terms": real.terms,
 });
 
-const goalsOf = ({ boundMs, simulatedMs, realMs }: Standing) => [
-  atLeast("undisturbed rate over the bound's, on real processes", boundMs / realMs, 0.85),
+const goalsOf = (standing: readonly Standing[]) => [
+  atLeast(
+    "undisturbed rate over the bound's, on real processes, worst",
+    Math.min(...standing.map(({ boundMs, realMs }) => boundMs / realMs)),
+    0.85,
+  ),
   atMost(
-    "difference of the simulated and the real period of one plan",
-    [Math.abs(simulatedMs / realMs - 1)],
+    "difference of the simulated and the real period of one plan, worst",
+    standing.map(({ simulatedMs, realMs }) => Math.abs(simulatedMs / realMs - 1)),
     0.1,
     "of the real one",
   ),
