@@ -1,8 +1,7 @@
 /**
  * `npm run bench -- pipeline --real`: pipelines on real processes of this machine, a device and three edge
  * servers with shares of a core and shaped links, beside the same scenario in virtual time. Each walk is
- * first taken as it is on the average, standing still, under one plan; then it is played, and each side
- * decides for itself.
+ * first taken as it is on the average, standing still, under one plan; then it is played.
  */
 import { readFileSync } from "node:fs";
 import { loadavg } from "node:os";
@@ -28,6 +27,7 @@ import {
   parseScenario,
   type SimNode,
   type SimTrace,
+  type SimulationOptions,
   simulate,
 } from "edgeloom/sim";
 import { parse } from "yaml";
@@ -77,7 +77,7 @@ export async function realPipelines(): Promise<BenchResult> {
     seed: 1,
     notes: [
       ...standing.map(({ name, chain }) => `the plan of ${name}, standing still: ${chain}`),
-      "walks: batches a minute from the first plan to the end of the trace; each side decides for itself",
+      "walks: from the first plan to the end of the trace; simulated with the plans of the real run, where it did not move on the way, and with its own",
       "too late: runs of programs for which this machine was too busy to keep a node's share of a core",
       `other programs and this one kept ${loadavg()[1]?.toFixed(1)} threads busy in the last five minutes`,
     ],
@@ -230,43 +230,68 @@ function asMeasured(
   });
 }
 
-/** A walk on both sides, in batches a minute. */
+type Counts = ReturnType<typeof countsOf>;
+
+/** A walk on both sides. */
 interface Compared {
   readonly name: string;
-  readonly simulated: ReturnType<typeof countsOf>;
-  readonly real: ReturnType<typeof countsOf>;
+  /** With its own decisions. */
+  readonly simulated: Counts;
+  /** With the real run's plans; null where that moved on the way, which nobody else would at the same moment. */
+  readonly samePlans: Counts | null;
+  readonly real: Counts;
   readonly lateShare: number;
 }
 
 async function compare({ name, ready, endMs, job }: RealWalk, base: Profile): Promise<Compared> {
   tell(`real processes, ${name} ...`);
-  const work = ready.job.localBatches;
   const shares = sharesOf(ready, base);
-  const isOver = (nowMs: number, records: readonly TimedRecord[]): boolean => {
-    const from = startOf(records) ?? Infinity;
-    const isWhole = ({ atMs, record }: TimedRecord): boolean =>
-      record.type === "round" && atMs >= from + endMs;
-    return (nowMs >= endMs && records.some(isWhole)) || nowMs >= 2 * endMs;
-  };
-  const real = await runReal({ job, scene: ready, core: base, shares, until: isOver });
-  const countsIn = (records: readonly TimedRecord[]) =>
-    countsOf(records, { endMs: (startOf(records) ?? 0) + endMs, work });
+  const until = (nowMs: number, records: readonly TimedRecord[]): boolean =>
+    isWalked(nowMs, records, endMs);
+  const real = await runReal({ job, scene: ready, core: base, shares, until });
+  const countsIn = (records: readonly TimedRecord[]): Counts =>
+    countsOf(records, {
+      endMs: (startOf(records) ?? 0) + endMs,
+      work: ready.job.localBatches,
+    });
   tell(`${name} in virtual time ...`);
   const nodes = asMeasured(ready.nodes, real, shares, base);
-  const begun = { ...ready, nodes, isWatched: true };
-  const joined = await simulate({ ...begun, until: (_, seen) => startOf(seen) !== null });
-  const traces = (ready.traces ?? []).map((trace) => later(trace, startOf(joined.records) ?? 0));
-  const simulated = await simulate({
-    ...begun,
-    traces,
-    until: (nowMs, seen) => isOver(nowMs - (startOf(seen) ?? nowMs), seen),
-  });
+  const simulated = async (planner?: Planner): Promise<Counts> =>
+    countsIn(await simulatedWalk({ ...ready, nodes, ...(planner && { planner }) }, endMs));
+  const plans = real.records.flatMap(({ record }) =>
+    record.type === "planned" ? [record.plan] : [],
+  );
+  const given: Planner = ({ term }) => ({ ...(plans[term - 1] ?? lastPlan(real.records)), term });
   return {
     name,
-    simulated: countsIn(simulated.records),
+    simulated: await simulated(),
+    // The first plan is made before anything is known of the ways, the second right after.
+    samePlans: plans.length <= 2 ? await simulated(given) : null,
     real: countsIn(real.records),
     lateShare: real.lateShare,
   };
+}
+
+/** A walk in virtual time, whose traces begin with the first plan, as those of real processes do. */
+async function simulatedWalk(
+  options: SimulationOptions,
+  endMs: number,
+): Promise<readonly TimedRecord[]> {
+  const watched = { ...options, isWatched: true };
+  const joined = await simulate({ ...watched, until: (_, seen) => startOf(seen) !== null });
+  const startMs = startOf(joined.records) ?? 0;
+  const traces = (options.traces ?? []).map((trace) => later(trace, startMs));
+  const until = (nowMs: number, seen: readonly TimedRecord[]): boolean =>
+    isWalked(nowMs - startMs, seen, endMs);
+  return (await simulate({ ...watched, traces, until })).records;
+}
+
+/** Whether the trace is over, and the round that was under way by then. @param nowMs since the first plan */
+function isWalked(nowMs: number, records: readonly TimedRecord[], endMs: number): boolean {
+  const fromMs = startOf(records) ?? Infinity;
+  const isWhole = ({ atMs, record }: TimedRecord): boolean =>
+    record.type === "round" && atMs >= fromMs + endMs;
+  return (nowMs >= endMs && records.some(isWhole)) || nowMs >= 2 * endMs;
 }
 
 /** When the first plan was made. */
@@ -290,14 +315,15 @@ const standingRow = ({ name, boundMs, simulatedMs, realMs, lateShare }: Standing
   "too late, %": 100 * lateShare,
 });
 
-const walkRow = ({ name, simulated, real, lateShare }: Compared): Row => ({
+const walkRow = ({ name, simulated, samePlans, real, lateShare }: Compared): Row => ({
   conditions: `${name}, batches a minute`,
   bound: null,
-  simulated: simulated.perMinute,
+  simulated: samePlans?.perMinute ?? null,
   real: real.perMinute,
-  "real / simulated": real.perMinute / simulated.perMinute,
+  "real / simulated": samePlans && real.perMinute / samePlans.perMinute,
   "too late, %": 100 * lateShare,
-  "simulated terms": simulated.terms,
+  "simulated, own plans": simulated.perMinute,
+  "its terms": simulated.terms,
   "real terms": real.terms,
 });
 

@@ -1,7 +1,9 @@
 /** Real connections through a network that is shaped in user space. */
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { type ShapedFleet, ShapedNetwork } from "../../src/nodejs.ts";
 import type { SimWire } from "../../src/sim.ts";
@@ -194,5 +196,28 @@ describe("a network shaped in user space", { timeout: 20_000 }, () => {
     open.push(network);
     await expect(network.door("phone", "nobody", 1)).rejects.toThrow(/one of phone, coordinator/);
     expect(() => new ShapedNetwork({ nodes: [], coordinatorOn: "nobody" })).toThrow(/nobody/);
+  });
+});
+
+describe("a line that the kernel shapes", { timeout: 20_000 }, () => {
+  it("carries as fast as one that is shaped in user space", async (context) => {
+    const script = fileURLToPath(new URL("./kernel-links.ts", import.meta.url));
+    // 8 Mbit/s are 1,000 bytes a millisecond. Packets as on Ethernet: a bucket has to hold the largest.
+    const shape =
+      "ip link set lo mtu 1500 up && tc qdisc add dev lo root tbf rate 8mbit burst 16kb";
+    const command = `${shape} latency 1s && exec "${process.execPath}" "${script}" 500000`;
+    const { status, stdout } = spawnSync("unshare", ["-rn", "sh", "-c", command], {
+      encoding: "utf8",
+      timeout: 10_000,
+    });
+    if (status !== 0) return context.skip("no network namespaces or no tc here");
+    const { receiver, dial } = await networkOf({ nodes: [phone(1_000)] });
+    const socket = await dial("phone");
+    const fromMs = performance.now();
+    socket.write(Buffer.alloc(500_000));
+    const ms = (await receiver.whenHeard(500_000)) - fromMs;
+    // The kernel counts headers and what goes back, too: 66 bytes for each 1,448, and for every other one again.
+    expect(ms / Number(stdout)).toBeGreaterThan(0.85);
+    expect(ms / Number(stdout)).toBeLessThan(1.1);
   });
 });
