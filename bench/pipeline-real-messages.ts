@@ -1,5 +1,6 @@
 /** What the benchmark of pipelines on real processes and its child processes say to each other. */
 import type { Profile, ShapedFleet } from "edgeloom";
+import type { SimNode } from "edgeloom/sim";
 import type { Kept } from "./quota-engine.ts";
 
 /** A way from one node to another, or to the coordinator, that ends at a port of this machine. */
@@ -33,6 +34,8 @@ export type NodeOrder =
   | {
       readonly type: "join";
       readonly kind: "device" | "edge";
+      /** What it says of itself. */
+      readonly limits: Pick<SimNode, "duty" | "memoryBytes" | "ceilingBytesPerMs">;
       readonly url: string;
       readonly token: string;
       /** Port on the loopback address where others reach it; null for nowhere. */

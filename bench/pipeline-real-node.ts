@@ -40,11 +40,11 @@ class Node {
     answer({ type: "measured", profile });
   }
 
-  async join({ kind, url, token, listen, doors }: Extract<NodeOrder, { type: "join" }>) {
+  async join(order: Extract<NodeOrder, { type: "join" }>): Promise<void> {
+    const { kind, limits, url, token, listen, doors } = order;
     const doorOf = new Map(doors);
     this.#joined = await join({
-      ...{ url, token, kind, name: this.#name },
-      ...{ duty: 1, memoryBytes: null, ceilingBytesPerMs: null },
+      ...{ url, token, kind, name: this.#name, ...limits },
       train: kind === "device" ? loadTraining(this.#job.data, ".") : null,
       ...(listen === null ? {} : { listen: `127.0.0.1:${listen}` }),
       route: (address) => {

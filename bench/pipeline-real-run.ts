@@ -95,7 +95,9 @@ class Run {
     const { serving, path: run } = await this.#serve();
     const links = this.#start("links");
     const ports = new Map<string, number>();
-    for (const { name, kind } of nodes) if (kind !== "device") ports.set(name, await freePort());
+    for (const { name, kind, reachable = kind !== "device" } of nodes) {
+      if (reachable) ports.set(name, await freePort());
+    }
     const doors = await this.#openDoors(links, ports, serving.port);
     const watching = await watch(serving.pageUrl, {
       onRun: () => {},
@@ -104,14 +106,16 @@ class Run {
     });
     // The device last: the run begins with it.
     const servers = nodes.filter(({ kind }) => kind !== "device");
-    for (const { name, kind } of [...servers, ...nodes.filter((node) => !servers.includes(node))]) {
-      const role = kind === "device" ? "device" : "edge";
+    for (const node of [...servers, ...nodes.filter((one) => !servers.includes(one))]) {
+      const { name, duty, memoryBytes, ceilingBytesPerMs } = node;
+      const role = node.kind === "device" ? "device" : "edge";
       const child = children.get(name) as ChildProcess;
       const url = `ws://127.0.0.1:${doors(name, "coordinator")}/`;
       const token = role === "device" ? serving.tokens[0] : await edgeToken(run, name);
       const own = [...ports].filter(([other]) => other !== name);
       this.#order(child, {
-        ...{ type: "join", kind: role, url, token: token ?? "", listen: ports.get(name) ?? null },
+        ...{ type: "join", kind: role, limits: { duty, memoryBytes, ceilingBytesPerMs } },
+        ...{ url, token: token ?? "", listen: ports.get(name) ?? null },
         doors: own.map(([other, port]) => [port, doors(name, other)] as const),
       });
       await told(child, "joined");

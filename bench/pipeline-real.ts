@@ -8,6 +8,7 @@ import { loadavg } from "node:os";
 import path from "node:path";
 import {
   forecasters,
+  InputError,
   type NodeId,
   type Plan,
   type Planner,
@@ -22,7 +23,6 @@ import {
 import {
   drawMobility,
   type Mobility,
-  type MobilitySet,
   parseMobility,
   parseScenario,
   type SimNode,
@@ -58,14 +58,21 @@ const standingMs = 45_000;
 /** Batches at each end of a round in which a pipeline fills or empties. */
 const edgeBatches = 15;
 
-/** Everything that `--real` measures. */
-export async function realPipelines(): Promise<BenchResult> {
+/** More of this machine's cores are not for a fleet's nodes to share: the rest is for their coordinator and links. */
+const coresMax = 1.5;
+
+/**
+ * Everything that `--real` measures.
+ * @param file a scenario to play in place of the two walks
+ * @throws InputError for one that this machine has too few cores for, or none to play
+ */
+export async function realPipelines(file: string | null): Promise<BenchResult> {
   const mobility = parseMobility(parse(readFileSync(mobilityFile, "utf8")), mobilityFile);
+  const endMs = 1000 * mobility.durationSeconds;
+  const scenes = file === null ? drawnScenes(mobility) : [sceneIn(file)];
   tell("measuring this machine ...");
   const base = await measuredCore(parseJob(jobFields));
-  const walks = await Promise.all(
-    mobility.sets.flatMap((set) => seedsOf(set).map((seed) => walkOf(mobility, set, seed, base))),
-  );
+  const walks = await Promise.all(scenes.map((scene) => walkOf(scene, endMs, base)));
   const standing: Standing[] = [];
   for (const walk of walks) standing.push(await stand(walk, base));
   const compared: Compared[] = [];
@@ -92,32 +99,47 @@ interface RealWalk {
   readonly job: object;
 }
 
-const seedsOf = ({ seeds: [first, last] }: MobilitySet): number[] =>
-  Array.from({ length: last - first + 1 }, (_, i) => first + i);
+interface Scene {
+  readonly name: string;
+  /** As a scenario file would say it. */
+  readonly fields: { readonly fleet?: { readonly nodes?: readonly object[] } };
+}
 
-/** A walk, and the server in the coordinator's process. */
-async function walkOf(
-  mobility: Mobility,
-  set: MobilitySet,
-  seed: number,
-  base: Profile,
-): Promise<RealWalk> {
-  const drawn = drawMobility(mobility, set, seed);
-  const { nodes, cells } = drawn.fleet as {
-    nodes: { name: string; kind: string }[];
-    cells: object;
-  };
+const drawnScenes = (mobility: Mobility): Scene[] =>
+  mobility.sets.flatMap((set) => {
+    const [first, last] = set.seeds;
+    const seeds = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+    return seeds.map((seed) => {
+      return { name: `${set.name} ${seed}`, fields: { ...drawMobility(mobility, set, seed) } };
+    });
+  });
+
+function sceneIn(file: string): Scene {
+  const fields = parse(readFileSync(file, "utf8"));
+  if (fields?.fleet?.nodes !== undefined) return { name: path.basename(file), fields };
+  const received = "a job without fleet.nodes";
+  throw new InputError({ what: "--scenario", received, allowed: "a scenario", where: file });
+}
+
+/** A scenario without faults, and with the server in the coordinator's process. */
+async function walkOf({ name, fields }: Scene, endMs: number, base: Profile): Promise<RealWalk> {
   const own = { kind: "edge", ...ownServer };
-  const fleet = { cells, nodes: [...nodes, own], coordinator: own.name };
-  const scenario = parseScenario({ ...jobFields, ...drawn, fleet });
+  const nodes = [...(fields.fleet?.nodes ?? []), own];
+  const fleet = { ...fields.fleet, nodes, coordinator: own.name };
+  const scenario = parseScenario({ ...fields, ...jobFields, fleet, faults: [] });
   const ready = await readyScenario(scenario, ".", { profile: base });
-  const devices = nodes.filter(({ kind }) => kind === "device").map(({ name }) => ({ name }));
-  return {
-    name: `${set.name} ${seed}`,
-    endMs: 1000 * mobility.durationSeconds,
-    ready,
-    job: { ...jobFields, fleet: { devices } },
-  };
+  const cores = [...sharesOf(ready, base)]
+    .filter(([node]) => node !== own.name)
+    .reduce((sum, [, shares]) => sum + Math.max(...shares.map(([, share]) => share)), 0);
+  if (cores > coresMax) {
+    throw new InputError({
+      what: "nodes of the scenario",
+      received: `speeds of ${cores.toFixed(2)} cores of this machine`,
+      allowed: `${coresMax} together`,
+    });
+  }
+  const devices = scenario.job.fleet.devices.map((device) => ({ name: device.name }));
+  return { name, endMs, ready, job: { ...jobFields, fleet: { devices } } };
 }
 
 /** A plan on both sides while nothing changes. */

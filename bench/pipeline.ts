@@ -62,14 +62,12 @@ const jobOf = (model: ModelName): object => ({
 
 export const pipeline: Bench = {
   summary:
-    "pipelined training on walks past edge servers, against fixed plans [--models A,B] [--seeds 1,11] [--scenario FILE], or on processes [--real]",
+    "pipelined training on walks past edge servers, against fixed plans [--models A,B] [--seeds 1,11] [--scenario FILE]; on processes: --real [--scenario FILE]",
   async run(args) {
     if (args.includes("--real")) {
-      optionsOf(
-        args.filter((arg) => arg !== "--real"),
-        {},
-      );
-      return realPipelines();
+      const rest = args.filter((arg) => arg !== "--real");
+      const { scenario } = optionsOf(rest, { scenario: "" });
+      return realPipelines(scenario === "" ? null : scenario);
     }
     const { models: asked, walks } = choiceOf(args);
     const comparisons: Comparison[] = [];
