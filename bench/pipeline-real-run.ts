@@ -21,7 +21,7 @@ import {
   type TimedRecord,
   watch,
 } from "edgeloom";
-import type { SimulationOptions } from "edgeloom/sim";
+import type { SimNode, SimulationOptions } from "edgeloom/sim";
 import type {
   LinksAnswer,
   LinksOrder,
@@ -71,12 +71,22 @@ export async function runReal(scenario: RealScenario): Promise<RealRun> {
   }
 }
 
+/** What is there before nodes join. */
+interface Started {
+  readonly children: ReadonlyMap<string, ChildProcess>;
+  readonly links: ChildProcess;
+  readonly serving: Serving;
+  /** The run's folder. */
+  readonly run: string;
+}
+
 class Run {
   readonly #scenario: RealScenario;
   readonly #folder: string;
   readonly #children: ChildProcess[] = [];
   readonly #records: TimedRecord[] = [];
   #serving: Serving | null = null;
+  #watching: Awaited<ReturnType<typeof watch>> | null = null;
 
   constructor(scenario: RealScenario, folder: string) {
     this.#scenario = scenario;
@@ -94,36 +104,10 @@ class Run {
     }
     const { serving, path: run } = await this.#serve();
     const links = this.#start("links");
-    const ports = new Map<string, number>();
-    for (const { name, kind, reachable = kind !== "device" } of nodes) {
-      if (reachable) ports.set(name, await freePort());
-    }
-    const doors = await this.#openDoors(links, ports, serving.port);
-    const watching = await watch(serving.pageUrl, {
-      onRun: () => {},
-      onRecords: () => {},
-      onState: () => {},
-    });
-    // The device last: the run begins with it.
-    const servers = nodes.filter(({ kind }) => kind !== "device");
-    for (const node of [...servers, ...nodes.filter((one) => !servers.includes(one))]) {
-      const { name, duty, memoryBytes, ceilingBytesPerMs } = node;
-      const role = node.kind === "device" ? "device" : "edge";
-      const child = children.get(name) as ChildProcess;
-      const url = `ws://127.0.0.1:${doors(name, "coordinator")}/`;
-      const token = role === "device" ? serving.tokens[0] : await edgeToken(run, name);
-      const own = [...ports].filter(([other]) => other !== name);
-      this.#order(child, {
-        ...{ type: "join", kind: role, limits: { duty, memoryBytes, ceilingBytesPerMs } },
-        ...{ url, token: token ?? "", listen: ports.get(name) ?? null },
-        doors: own.map(([other, port]) => [port, doors(name, other)] as const),
-      });
-      await told(child, "joined");
-    }
+    await this.#join(nodes, { children, links, serving, run });
     const fromMs = await this.#firstPlan();
     for (const child of [links, ...children.values()]) this.#order(child, { type: "play" });
     while (!until(this.#nowMs() - fromMs, this.#records)) await sleep(100);
-    watching.close();
     const ends = [...children.values()].map((child) => told(child, "ended"));
     serving.interrupt("the benchmark is over");
     const kept = (await Promise.all(ends)).map((end) => end.kept);
@@ -132,11 +116,51 @@ class Run {
     return { records: this.#records, profiles, lateShare: late / Math.max(1, runs) };
   }
 
+  /** Lets the servers join, then the device, with which the run begins; and has somebody watch them. */
+  async #join(
+    nodes: readonly SimNode[],
+    { children, links, serving, run }: Started,
+  ): Promise<void> {
+    const ports = new Map<string, number>();
+    for (const { name, kind, reachable = kind !== "device" } of nodes) {
+      if (reachable) ports.set(name, await freePort());
+    }
+    const doors = await this.#openDoors(links, ports, serving.port);
+    const ignored = (): void => {};
+    this.#watching = await watch(serving.pageUrl, {
+      onRun: ignored,
+      onRecords: ignored,
+      onState: ignored,
+    });
+    const devices = nodes.filter(({ kind }) => kind === "device");
+    for (const node of [...nodes.filter(({ kind }) => kind !== "device"), ...devices]) {
+      const { name, kind, duty, memoryBytes, ceilingBytesPerMs } = node;
+      const child = children.get(name) as ChildProcess;
+      const token =
+        kind === "device"
+          ? (serving.tokens[devices.indexOf(node)] ?? "")
+          : await edgeToken(run, name);
+      const others = [...ports].filter(([other]) => other !== name);
+      this.#order(child, {
+        type: "join",
+        kind: kind === "device" ? "device" : "edge",
+        limits: { duty, memoryBytes, ceilingBytesPerMs },
+        url: `ws://127.0.0.1:${doors(name, "coordinator")}/`,
+        token,
+        listen: ports.get(name) ?? null,
+        doors: others.map(([other, port]) => [port, doors(name, other)] as const),
+      });
+      await told(child, "joined");
+    }
+  }
+
   /** Ends whatever still runs. */
   end(): void {
     for (const child of this.#children) {
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
     }
+    this.#watching?.close();
+    // Nothing happens where it is over.
     this.#serving?.interrupt("the benchmark has failed");
   }
 

@@ -44,7 +44,7 @@ export interface ServedRun {
   readonly path: string;
   readonly records: RunRecord[];
   /** A device with the token of this number. */
-  device(number: number): Promise<Joined>;
+  device(number: number, options?: Pick<JoinOptions, "route">): Promise<Joined>;
 }
 
 /** Serves a run for so many devices, named d0, d1, and so on. */
@@ -83,8 +83,9 @@ export async function serveRun(
     serving,
     path: folder.path,
     records,
-    device: (number) =>
+    device: (number, own = {}) =>
       joinAt(serving.url, {
+        ...own,
         token: present(serving.tokens[number], "a token"),
         ...(serving.fingerprint === null ? {} : { ca: serving.fingerprint }),
         name: `d${number}`,
@@ -95,7 +96,7 @@ export async function serveRun(
 /** Joins as a device with the four points. */
 export const joinAt = (
   url: string,
-  options: Pick<JoinOptions, "token" | "ca" | "name">,
+  options: Pick<JoinOptions, "token" | "ca" | "name" | "route">,
 ): Promise<Joined> =>
   join({
     url,

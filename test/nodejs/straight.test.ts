@@ -12,7 +12,7 @@ import { present } from "../../src/base/assert.ts";
 import { runId } from "../../src/base/ids.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
 import { nodeHost } from "../../src/nodejs/host.ts";
-import { join } from "../../src/nodejs/join.ts";
+import { type Joined, join } from "../../src/nodejs/join.ts";
 import { startOwnWorker } from "../../src/nodejs/own-worker.ts";
 import { dialPeer, listenForPeers, type PeerListener } from "../../src/nodejs/peer-sockets.ts";
 import { RunTokens } from "../../src/nodejs/tokens.ts";
@@ -26,7 +26,7 @@ import type { RejoinerEvent } from "../../src/run/worker/rejoiner.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
 import { replay } from "../../src/sim/replay.ts";
 import { shard, smallFleet, smallJob, smallModel } from "../sim/small-job.ts";
-import { serveRun } from "./served-run.ts";
+import { type ServedRun, serveRun } from "./served-run.ts";
 
 const folder = mkdtempSync(joinPath(tmpdir(), "edgeloom-straight-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -41,6 +41,8 @@ interface Proxy {
   readonly port: number;
   /** How many links it has cut. */
   readonly cuts: number;
+  /** Bytes that it has taken since the last cut. */
+  readonly passed: number;
   close(): void;
 }
 
@@ -77,6 +79,9 @@ async function cuttingProxy(port: number, everyBytes: number): Promise<Proxy> {
     port: (server.address() as { port: number }).port,
     get cuts() {
       return cuts;
+    },
+    get passed() {
+      return passed;
     },
     close: () => server.close(),
   };
@@ -251,34 +256,64 @@ describe("workers on one machine", () => {
 });
 
 describe("an edge server that joins from elsewhere", () => {
-  it("D1: is reached straight by the devices whose later layers it trains", async () => {
-    const served = await serveRun(joinPath(folder, "edges"), { devices: 2, rounds: 40 });
-    const token = await new RunTokens(served.path).issue("edge", "near", 1);
-    const events: RejoinerEvent[] = [];
-    const edge = await join({
+  const joinEdge = async (
+    served: ServedRun,
+    listen: string,
+    onEvent: (event: RejoinerEvent) => void,
+  ): Promise<Joined> =>
+    join({
       url: served.serving.url,
-      token,
+      token: await new RunTokens(served.path).issue("edge", "near", 1),
       // The planner takes the first edge server by name.
       name: "a-near-edge",
       kind: "edge",
-      listen: "127.0.0.1:0",
+      listen,
       duty: 1,
       memoryBytes: null,
       ceilingBytesPerMs: null,
       train: null,
       engine: interpreterEngine(),
-      onEvent: (event) => events.push(event),
+      onEvent,
     });
+  const wayTo = (events: readonly RejoinerEvent[], name: string): string | undefined =>
+    events.flatMap((event) => (event.type === "way" && event.node === name ? [event.way] : []))[0];
+
+  it("D1: is reached straight by the devices whose later layers it trains", async () => {
+    const served = await serveRun(joinPath(folder, "edges"), { devices: 2, rounds: 40 });
+    const events: RejoinerEvent[] = [];
+    const edge = await joinEdge(served, "127.0.0.1:0", (event) => events.push(event));
     const devices = [await served.device(0), await served.device(1)];
     expect((await served.serving.ended).reason).toBe("finished");
     for (const { ended } of [edge, ...devices]) expect((await ended).reason).toBe("finished");
     const rounds = served.records.filter((record) => record.type === "round");
     const own = rounds.map(({ nodes }) => nodes.find(({ node }) => node === "a-near-edge"));
     expect(own.at(-1)?.bytesStraight).toBeGreaterThan(1000);
-    const ways = events.flatMap((event) => (event.type === "way" ? [event] : []));
-    for (const name of ["d0", "d1"]) {
-      expect(ways.find(({ node }) => node === name)?.way).toBe("straight");
-    }
+    for (const name of ["d0", "d1"]) expect(wayTo(events, name)).toBe("straight");
+  });
+
+  it("is reached where a device's route leads, and not straight where it leads nowhere", async () => {
+    const served = await serveRun(joinPath(folder, "routes"), { devices: 2, rounds: 40 });
+    const events: RejoinerEvent[] = [];
+    const place = await openDoor("127.0.0.1:0");
+    place.close();
+    const edge = await joinEdge(served, `127.0.0.1:${place.port}`, (event) => events.push(event));
+    const proxy = await cuttingProxy(place.port, Infinity);
+    const asked: string[] = [];
+    const devices = [
+      await served.device(0, {
+        route: (url) => {
+          asked.push(url);
+          return url.replace(String(place.port), String(proxy.port));
+        },
+      }),
+      await served.device(1, { route: () => null }),
+    ];
+    expect((await served.serving.ended).reason).toBe("finished");
+    for (const { ended } of [edge, ...devices]) expect((await ended).reason).toBe("finished");
+    expect(asked[0]).toBe(`ws://127.0.0.1:${place.port}/peer`);
+    expect(proxy.passed).toBeGreaterThan(1000);
+    expect(wayTo(events, "d0")).toBe("straight");
+    expect(wayTo(events, "d1")).not.toBe("straight");
   });
 
   it("is told where its door cannot be opened, before it joins", async () => {
