@@ -83,79 +83,104 @@ async function networkOf(fleet: ShapedFleet): Promise<{
   return { network, receiver, dial };
 }
 
-describe("a network shaped in user space", { timeout: 20_000 }, () => {
+/** How long half a megabyte takes over a line of 1,000 bytes a millisecond, shaped in user space. */
+async function halfMegabyteMs(): Promise<number> {
+  const { receiver, dial } = await networkOf({ nodes: [phone(1_000)] });
+  const socket = await dial("phone");
+  const fromMs = performance.now();
+  socket.write(Buffer.alloc(500_000));
+  return (await receiver.whenHeard(500_000)) - fromMs;
+}
+
+const tries = 5;
+
+/**
+ * How long something takes, the least of a few tries: a busy machine makes it later, never earlier.
+ * @param enoughMs no further try is needed below
+ */
+async function leastMs(enoughMs: number, measure: () => Promise<number>): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < tries && least >= enoughMs; i++) least = Math.min(least, await measure());
+  return least;
+}
+
+describe("a network shaped in user space", { timeout: 60_000 }, () => {
   it("carries what a line carries, after its delay, whatever timers lose", async () => {
-    const { receiver, dial } = await networkOf({ nodes: [phone(1_000)] });
-    const socket = await dial("phone");
-    const fromMs = performance.now();
-    socket.write(Buffer.alloc(500_000));
-    const ms = (await receiver.whenHeard(500_000)) - fromMs;
-    // Five hundred at its rate and ten of delay; a busy machine is later, and nobody is earlier.
+    const ms = await leastMs(560, halfMegabyteMs);
+    // Five hundred at its rate and ten of delay.
     expect(ms).toBeGreaterThan(505);
-    expect(ms).toBeLessThan(600);
+    expect(ms).toBeLessThan(560);
   });
 
   it("delays both ways", async () => {
-    const { receiver, dial } = await networkOf({ nodes: [phone(null)] });
-    const socket = await dial("phone");
-    const fromMs = performance.now();
-    socket.write("ping");
-    await receiver.whenHeard(4);
-    receiver.sockets[0]?.write("pong");
-    await once(socket, "data");
-    const ms = performance.now() - fromMs;
+    const ms = await leastMs(60, async () => {
+      const { receiver, dial } = await networkOf({ nodes: [phone(null)] });
+      const socket = await dial("phone");
+      const fromMs = performance.now();
+      socket.write("ping");
+      await receiver.whenHeard(4);
+      receiver.sockets[0]?.write("pong");
+      await once(socket, "data");
+      return performance.now() - fromMs;
+    });
     expect(ms).toBeGreaterThan(18);
-    expect(ms).toBeLessThan(80);
+    expect(ms).toBeLessThan(60);
   });
 
   it("shares a cell among the connections through it", async () => {
     const cells = [{ name: "cell", upBytesPerMs: 1_000, downBytesPerMs: 1_000, behind: null }];
     const nodes = [phone(null, "cell"), { ...phone(null, "cell"), name: "tablet" }];
-    const { receiver, dial } = await networkOf({ nodes, cells });
-    const sockets = [await dial("phone"), await dial("tablet")];
-    const fromMs = performance.now();
-    for (const socket of sockets) socket.write(Buffer.alloc(200_000));
-    const ms = (await receiver.whenHeard(400_000)) - fromMs;
+    const ms = await leastMs(460, async () => {
+      const { receiver, dial } = await networkOf({ nodes, cells });
+      const sockets = [await dial("phone"), await dial("tablet")];
+      const fromMs = performance.now();
+      for (const socket of sockets) socket.write(Buffer.alloc(200_000));
+      return (await receiver.whenHeard(400_000)) - fromMs;
+    });
     expect(ms).toBeGreaterThan(400);
-    expect(ms).toBeLessThan(500);
+    expect(ms).toBeLessThan(460);
   });
 
   it("plays traces by the wall clock: a rate that falls, and a hole without coverage", async () => {
     const cells = [{ name: "cell", upBytesPerMs: null, downBytesPerMs: null, behind: null }];
-    const { network, receiver, dial } = await networkOf({
-      nodes: [phone(null, "cell")],
-      cells,
-      traces: [
-        {
-          kind: "rate",
-          of: "phone",
-          way: "both",
-          points: [
-            [0, 1_000],
-            [200, 250],
-          ],
-        },
-        {
-          kind: "cell",
-          node: "phone",
-          points: [
-            [300, null],
-            [500, "cell"],
-          ],
-        },
-      ],
+    const traces = [
+      {
+        kind: "rate",
+        of: "phone",
+        way: "both",
+        points: [
+          [0, 1_000],
+          [200, 250],
+        ],
+      },
+      {
+        kind: "cell",
+        node: "phone",
+        points: [
+          [300, null],
+          [500, "cell"],
+        ],
+      },
+    ] as const;
+    const ms = await leastMs(680, async () => {
+      const { network, receiver, dial } = await networkOf({
+        nodes: [phone(null, "cell")],
+        cells,
+        traces,
+      });
+      const socket = await dial("phone");
+      network.play();
+      const fromMs = performance.now();
+      // 200 ms at 1,000, 100 ms at 250, 200 ms of nothing, 100 ms at 250.
+      socket.write(Buffer.alloc(250_000));
+      await sleep(450);
+      // Who is woken up so late that the hole is over sees nothing of it.
+      const isInHole = performance.now() - fromMs < 500;
+      expect(isInHole ? receiver.bytes : 0).toBeLessThan(235_000);
+      return (await receiver.whenHeard(250_000)) - fromMs;
     });
-    const socket = await dial("phone");
-    network.play();
-    const fromMs = performance.now();
-    // 200 ms at 1,000, 100 ms at 250, 200 ms of nothing, 100 ms at 250.
-    socket.write(Buffer.alloc(250_000));
-    await sleep(450);
-    const inHole = receiver.bytes;
-    const ms = (await receiver.whenHeard(250_000)) - fromMs;
-    expect(inHole).toBeLessThan(235_000);
     expect(ms).toBeGreaterThan(600);
-    expect(ms).toBeLessThan(720);
+    expect(ms).toBeLessThan(680);
   });
 
   it("holds what a trace says of its beginning until it is played", async () => {
@@ -199,25 +224,24 @@ describe("a network shaped in user space", { timeout: 20_000 }, () => {
   });
 });
 
-describe("a line that the kernel shapes", { timeout: 20_000 }, () => {
+describe("a line that the kernel shapes", { timeout: 60_000 }, () => {
   it("carries as fast as one that is shaped in user space", async (context) => {
     const script = fileURLToPath(new URL("./kernel-links.ts", import.meta.url));
     // 8 Mbit/s are 1,000 bytes a millisecond. Packets as on Ethernet: a bucket has to hold the largest.
     const shape =
       "ip link set lo mtu 1500 up && tc qdisc add dev lo root tbf rate 8mbit burst 16kb";
     const command = `${shape} latency 1s && exec "${process.execPath}" "${script}" 500000`;
-    const { status, stdout } = spawnSync("unshare", ["-rn", "sh", "-c", command], {
-      encoding: "utf8",
-      timeout: 10_000,
-    });
-    if (status !== 0) return context.skip("no network namespaces or no tc here");
-    const { receiver, dial } = await networkOf({ nodes: [phone(1_000)] });
-    const socket = await dial("phone");
-    const fromMs = performance.now();
-    socket.write(Buffer.alloc(500_000));
-    const ms = (await receiver.whenHeard(500_000)) - fromMs;
+    const kernelMs = (): number | null => {
+      const options = { encoding: "utf8", timeout: 10_000 } as const;
+      const { status, stdout } = spawnSync("unshare", ["-rn", "sh", "-c", command], options);
+      return status === 0 ? Number(stdout) : null;
+    };
+    const first = kernelMs();
+    if (first === null) return context.skip("no network namespaces or no tc here");
+    const kernel = await leastMs(600, async () => kernelMs() ?? first);
+    const ratio = (await leastMs(1.1 * kernel, halfMegabyteMs)) / kernel;
     // The kernel counts headers and what goes back, too: 66 bytes for each 1,448, and for every other one again.
-    expect(ms / Number(stdout)).toBeGreaterThan(0.85);
-    expect(ms / Number(stdout)).toBeLessThan(1.1);
+    expect(ratio).toBeGreaterThan(0.85);
+    expect(ratio).toBeLessThan(1.1);
   });
 });
