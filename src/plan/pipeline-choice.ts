@@ -7,8 +7,8 @@ import { assert, present } from "../base/assert.ts";
 import {
   type ChosenChain,
   inFlightMax,
-  leastWindow,
   type PipelineProblem,
+  roomyWindow,
   windowMax,
 } from "./pipeline-schedule.ts";
 import { PipelineSearch } from "./pipeline-search.ts";
@@ -37,7 +37,7 @@ export function chooseChain(problem: PipelineProblem, must = 0): ChosenChain | n
   for (let window = 0; window <= longest; window++) {
     const free = search.best({ window: longest, held: window }, best);
     if (free === null || free === best) return best;
-    const wanted = leastWindow(free, problem.work);
+    const wanted = roomyWindow(free, problem.work);
     if (fits(problem, free, wanted)) return { ...free, window: wanted };
     best = search.best({ window, held: window }, best);
   }

@@ -13,9 +13,9 @@ import { decisionOf, pipelineProblem, planOf } from "./pipeline.ts";
 import type { PipelineModel } from "./pipeline-model.ts";
 import {
   inFlightMax,
-  leastWindow,
   type PipelineProblem,
   type Placement,
+  roomyWindow,
   roundMs,
   windowPeriodMs,
 } from "./pipeline-schedule.ts";
@@ -113,7 +113,7 @@ class MoveSearch {
     if (!Number.isFinite(latencyMs)) return null;
     // Alone there is nothing to run ahead of.
     const window =
-      stages.length === 1 ? 0 : (problem.window ?? leastWindow({ latencyMs, slowestMs }, work));
+      stages.length === 1 ? 0 : (problem.window ?? roomyWindow({ latencyMs, slowestMs }, work));
     if (!this.#fits(stages, window)) return null;
     return {
       latencyMs,

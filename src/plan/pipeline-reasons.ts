@@ -2,7 +2,7 @@
 import { present } from "../base/assert.ts";
 import { formatBytes, formatMs } from "../base/units.ts";
 import type { PipelineModel } from "./pipeline-model.ts";
-import { type ChosenChain, leastWindow, windowPeriodMs } from "./pipeline-schedule.ts";
+import { type ChosenChain, roomyWindow, windowPeriodMs } from "./pipeline-schedule.ts";
 import type { PlanRequest } from "./plan.ts";
 
 /** A chain with what it was chosen from, as reasons need it. */
@@ -69,7 +69,7 @@ function paceWords({ request, chain, model }: PipelineDecision): string[] {
     if (accumulate === 1) return [`${there}; with one batch to an update, ${name} is serial`];
     return [`${there}; ${name} empties the pipeline after each update of ${accumulate} batches`];
   }
-  const wanted = leastWindow(chain, work);
+  const wanted = roomyWindow(chain, work);
   const slowest = present(model.timesOf(chain.stages).resources[0], "a resource").ms;
   const because = `${there} and ${formatMs(slowest)} where it is slowest`;
   const window = `window ${chain.window}`;
@@ -79,7 +79,9 @@ function paceWords({ request, chain, model }: PipelineDecision): string[] {
       `${window}: no memory for more batches in flight, ${wanted} would be faster; ${because}`,
     ];
   }
-  return [`${window}, the smallest that keeps the slowest part busy: ${because}`];
+  return [
+    `${window}, one more than keeps the slowest part busy if no batch ever waits: ${because}`,
+  ];
 }
 
 /** What the time between two batches depends on. */

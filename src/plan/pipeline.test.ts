@@ -48,8 +48,8 @@ describe("pipeline", () => {
       ["phone", 0, 1],
       ["edge", 1, 2],
     ]);
-    // T0 = 7 + 3 + 10.4 + 10 + 2 x 3, T* = 10.4, K = 3: (K + 1) T* = 41.6 >= 36.4; home 0.8 + 2 x 3
-    expect(plan.chains[0]).toMatchObject({ schedule: "window", window: 3, work: 5 });
+    // T0 = 7 + 3 + 10.4 + 10 + 2 x 3, T* = 10.4: (3 + 1) T* = 41.6 >= 36.4, and one more; home 0.8 + 2 x 3
+    expect(plan.chains[0]).toMatchObject({ schedule: "window", window: 4, work: 5 });
     expect(plan.forecasts[0]?.roundMs).toBeCloseTo(36.4 + 4 * 10.4 + 6.8, 9);
     expect(plan.links[0]?.bytesPerMs).toBe(100);
     expect(plan.reason).toContain("the link from phone to edge decides");
