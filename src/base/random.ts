@@ -37,6 +37,17 @@ export function random(seed: number): Random {
   return new Xoshiro128(seed >>> 0);
 }
 
+/**
+ * The number of a counter: a hash of both (SplitMix32's), as an unsigned 32-bit integer. For noise of
+ * which each element is a function of its place, drawn in any order.
+ */
+export function counterHash(seed: number, counter: number): number {
+  let z = Math.imul(counter, 0x9e3779b9) ^ seed;
+  z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
+  z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+  return (z ^ (z >>> 15)) >>> 0;
+}
+
 const rotateLeft = (x: number, k: number): number => (x << k) | (x >>> (32 - k));
 
 class Xoshiro128 implements Random {

@@ -1,7 +1,11 @@
 /**
  * Codecs: how a tensor travels on a link. A codec turns one tensor into the
- * tensors that go on the wire (values, and later scales or indices) and back.
+ * tensors that go on the wire (values, or codes and what they mean) and back.
  * Byte counts are exact and known from the type alone, so planners can ask.
+ * `docs/codecs.md` says which one to use when.
+ *
+ * The codecs of this table remember nothing. Those that do are built from them, with a memory for
+ * each end of a link: `link-end.ts`.
  */
 import { assert } from "../base/assert.ts";
 import {
@@ -13,25 +17,19 @@ import {
   type TensorType,
   tensor,
 } from "../base/tensor.ts";
-
-/** One way of encoding a float32 tensor. Tensors without values stay without values. */
-export interface Codec {
-  /** Types of the tensors that {@link encode} yields for a tensor of this type, in order. */
-  wire(type: TensorType): readonly TensorType[];
-  encode(value: Tensor): readonly Tensor[];
-  /** Rebuilds a tensor of type `type` from parts that have the types of {@link wire}. */
-  decode(parts: readonly Tensor[], type: TensorType): Tensor;
-}
+import { affine } from "./affine.ts";
+import type { Codec } from "./codec-type.ts";
+import { topK } from "./top-k.ts";
 
 /** The values as they are. */
-const float32Codec: Codec = {
+const float32: Codec = {
   wire: (type) => [type],
   encode: (value) => [value],
   decode: (parts) => only(parts),
 };
 
 /** IEEE 754 binary16, rounded to nearest even: half the bytes, 11 bits of significand. */
-const float16Codec: Codec = {
+const float16: Codec = {
   wire: (type) => [{ dtype: "float16", shape: type.shape }],
   encode(value) {
     const type = { dtype: "float16", shape: value.shape } as const;
@@ -46,11 +44,19 @@ const float16Codec: Codec = {
   },
 };
 
-/** Every codec by name. A new one is one entry; the contract suite runs over this table. */
-export const codecs = { float32: float32Codec, float16: float16Codec } as const satisfies Record<
-  string,
-  Codec
->;
+const affine8 = affine({ bits: 8, rounding: "nearest" });
+
+/** Every codec without memory by name. A new one is one entry; the contract suite runs over this table. */
+export const codecs = {
+  float32,
+  float16,
+  affine8,
+  affine4: affine({ bits: 4, rounding: "nearest" }),
+  "affine8-stochastic": affine({ bits: 8, rounding: "stochastic" }),
+  "affine4-stochastic": affine({ bits: 4, rounding: "stochastic" }),
+  topk10: topK(1 / 10, affine8),
+  topk1: topK(1 / 100, affine8),
+} as const satisfies Record<string, Codec>;
 
 export type CodecName = keyof typeof codecs;
 export const codecNames = Object.keys(codecs) as CodecName[];
@@ -62,12 +68,14 @@ export function wireBytes(codec: CodecName, type: TensorType): number {
   return bytes;
 }
 
-/** Whether received parts have the types that the codec's wire form demands. */
-export function fitsWire(codec: CodecName, parts: readonly Tensor[], type: TensorType): boolean {
-  const expected = codecs[codec].wire(type);
+/** Whether received parts have the types that the codec's wire form demands, and can be decoded. */
+export function fitsWire(name: CodecName, parts: readonly Tensor[], type: TensorType): boolean {
+  const codec: Codec = codecs[name];
+  const expected = codec.wire(type);
   return (
     parts.length === expected.length &&
-    expected.every((part, i) => sameType(part, parts[i] as Tensor))
+    expected.every((part, i) => sameType(part, parts[i] as Tensor)) &&
+    (codec.isSound?.(parts, type) ?? true)
   );
 }
 

@@ -42,7 +42,7 @@ const deviceSchema = z.strictObject({
   memoryMB: z.optional(positive),
 });
 
-const codecField = z.enum(codecNames as [string, ...string[]]);
+const codecField = z.enum(codecNames as [string, ...string[]], `one of ${codecNames.join(", ")}`);
 
 const rate = z.number().check(z.nonnegative(), z.lt(1));
 const nonnegative = z.number().check(z.nonnegative());

@@ -1,4 +1,4 @@
-/** Noise for dropout and sampled layers: the same on every engine, and in every replay. */
+/** Noise for dropout, sampled layers and codecs that round at random: the same on every engine, and in every replay. */
 import { hash32, random } from "../base/random.ts";
 import { elementCount, type Tensor, type TensorType, tensor } from "../base/tensor.ts";
 
@@ -20,3 +20,18 @@ export function drawNoise(type: TensorType, { seed, node, step, of }: NoiseKey):
   for (let i = 0; i < values.length; i++) values[i] = (stream.uint32() >>> 8) / 0x100_0000;
   return tensor("float32", type.shape, values);
 }
+
+/** Names what crosses a border: equal crossings are rounded equally. */
+export interface Crossing {
+  readonly seed: number;
+  readonly chain: string;
+  /** The stage before the border. */
+  readonly border: number;
+  readonly way: "up" | "down";
+  /** Batches of the chain before this one. */
+  readonly step: number;
+}
+
+/** The seed with which the tensor at a place of the border is encoded. */
+export const roundingSeed = ({ seed, chain, border, way, step }: Crossing, place: number): number =>
+  seed ^ hash32(`rounding ${chain} ${border} ${way} ${step} ${place}`);

@@ -33,7 +33,7 @@ import {
   type RunRecord,
   standing,
 } from "../run/metrics/record.ts";
-import { drawNoise } from "../run/noise.ts";
+import { drawNoise, roundingSeed } from "../run/noise.ts";
 import type { Contribution } from "../sync/sync.ts";
 
 /** A run to follow: its committed log, and the samples of its nodes. */
@@ -243,7 +243,7 @@ class ChainReplay {
     const program = present(programs.forward, "a forward program");
     const out = await this.#run(stage, program, { step, batch, crossing, labels });
     underWay.set(step, batch);
-    const features = out.features.map((feature) => this.#carry(i, "codecUp", feature));
+    const features = this.#carry(i, "up", step, out.features);
     this.#stage(i + 1).features.set(step, { crossing: features, labels });
   }
 
@@ -265,7 +265,7 @@ class ChainReplay {
     const stage = this.#stage(i);
     stage.backward++;
     if (i > 0) {
-      const carried = gradients.map((gradient) => this.#carry(i - 1, "codecDown", gradient));
+      const carried = this.#carry(i - 1, "down", step, gradients);
       this.#stage(i - 1).gradients.set(step, carried);
     }
     const isLast = (this.#firstStep + step + 1) % this.#options.job.optimizer.accumulate === 0;
@@ -278,16 +278,20 @@ class ChainReplay {
     return present(this.#stages[i], "a stage");
   }
 
-  /** What a tensor is after it has crossed the border between stages i and i+1. */
-  #carry(i: number, way: "codecUp" | "codecDown", value: Tensor): Tensor {
+  /** What a batch's tensors are after they have crossed the border between stages i and i+1. */
+  #carry(i: number, way: "up" | "down", step: number, values: readonly Tensor[]): Tensor[] {
     const from = this.#stage(i).copy.node;
     const to = this.#stage(i + 1).copy.node;
     const link = this.#plan.links.find(
       (candidate) =>
         candidate.chain === this.#chain.id && candidate.from === from && candidate.to === to,
     );
-    const codec = codecs[link?.[way] ?? "float32"];
-    return codec.decode(codec.encode(value), value);
+    const codec = codecs[link?.[way === "up" ? "codecUp" : "codecDown"] ?? "float32"];
+    const at = { chain: this.#chain.id, border: i, way, step: this.#firstStep + step };
+    const crossing = { seed: this.#options.job.seed, ...at };
+    return values.map((value, place) =>
+      codec.decode(codec.encode(value, roundingSeed(crossing, place)), value),
+    );
   }
 
   /** Runs a program with every tensor passed by value; returns what leaves the stage. */

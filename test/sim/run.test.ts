@@ -61,6 +61,9 @@ describe("a simulated run", () => {
   it.each([
     ["float32", "float32"],
     ["float16", "float16"],
+    ["affine8", "affine4"],
+    ["affine4-stochastic", "affine8-stochastic"],
+    ["topk10", "topk1"],
   ])(
     "R8, R9: gives the weights of its single-process replay, bit for bit, with %s links",
     async (up, down) => {

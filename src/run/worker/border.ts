@@ -6,18 +6,34 @@ import type { Tensor } from "../../base/tensor.ts";
 import { type CodecName, codecs, fitsWire } from "../../codec/codec.ts";
 import type { Port } from "../../compile/program.ts";
 import type { EngineAnswer } from "../host.ts";
+import { roundingSeed } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { RejectMessage } from "../wire/messages.ts";
+import type { StageSetup } from "./stage-setup.ts";
 
-/** A program's outputs at a border, in the order of its ports: "0.0" is the first part of the first tensor. */
+/** What leaves a stage: a program's outputs, and the batch that they are of, counted from the chain's first. */
+export interface Departure {
+  readonly answer: EngineAnswer;
+  readonly ports: readonly Port[];
+  readonly step: number;
+}
+
+/**
+ * Features that go up from a stage, or gradients that go down, in the order of their ports: "0.0" is
+ * the first part of the first tensor.
+ */
 export function encodeBorder(
-  codec: CodecName,
-  answer: EngineAnswer,
-  ports: readonly Port[],
+  { chain, stage, job, codecs: used }: StageSetup,
+  way: "up" | "down",
+  { answer, ports, step }: Departure,
 ): Map<string, Tensor> {
+  const codec = codecs[way === "up" ? used.featureOut : used.gradientOut];
+  const border = way === "up" ? stage : stage - 1;
+  const crossing = { seed: job.seed, chain: chain.id, border, way, step };
   const out = new Map<string, Tensor>();
   ports.forEach(({ name }, i) => {
-    const parts = codecs[codec].encode(present(answer.outputs.get(name), name));
+    const value = present(answer.outputs.get(name), name);
+    const parts = codec.encode(value, roundingSeed(crossing, i));
     parts.forEach((part, k) => {
       out.set(`${i}.${k}`, part);
     });

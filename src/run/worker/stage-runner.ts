@@ -225,7 +225,7 @@ export class StageRunner {
   }
 
   #goForward(step: number, batch: StageBatch): void {
-    const { programs, codecs, downstream, tensors, chain, stage } = this.#setup;
+    const { programs, downstream, tensors, chain, stage } = this.#setup;
     const place = tensors.newest;
     if (programs.step !== null) {
       return this.#lossStep(programs.step, batch, { step, from: place, to: place });
@@ -238,7 +238,8 @@ export class StageRunner {
     );
     this.#around.host.engine.write(new Map(entering), this.#onWritten);
     this.#run(program, { step, from: place, to: place }, (answer) => {
-      const out = encodeBorder(codecs.featureOut, answer, portsOf(program.outputs, "feature"));
+      const ports = portsOf(program.outputs, "feature");
+      const out = encodeBorder(this.#setup, "up", { answer, ports, step: this.#globalStep(step) });
       if (batch.labels !== null) out.set("labels", batch.labels);
       this.#pass("feature", { to: present(downstream, "a stage after"), hop: 1, step }, out);
       this.#forward++;
@@ -292,11 +293,12 @@ export class StageRunner {
 
   /** Lets the stage before go on, also where nothing there is trained, and moves the parameters. */
   #wentBack(step: number, answer: EngineAnswer | null, ports: readonly Port[]): void {
-    const { upstream, codecs, programs, job, tensors } = this.#setup;
+    const { upstream, programs, job, tensors } = this.#setup;
     this.#returned = step + 1;
     if (upstream !== null) {
-      const out = answer === null ? new Map() : encodeBorder(codecs.gradientOut, answer, ports);
-      this.#pass("gradient", { to: upstream, hop: -1, step }, out);
+      const at = this.#globalStep(step);
+      const out = answer && encodeBorder(this.#setup, "down", { answer, ports, step: at });
+      this.#pass("gradient", { to: upstream, hop: -1, step }, out ?? new Map());
     }
     const done = (): void => {
       this.#backward++;
