@@ -5,7 +5,7 @@
  * `docs/codecs.md` says which one to use when.
  *
  * The codecs of this table remember nothing. Those that do are built from them, with a memory for
- * each end of a link: `link-end.ts`.
+ * each end of a link: `link-codec.ts`.
  */
 import { assert } from "../base/assert.ts";
 import {
