@@ -5,6 +5,7 @@
  */
 import { InputError } from "edgeloom";
 import { type Bench, machine, printTable } from "./bench.ts";
+import { codecs } from "./codecs.ts";
 import { coordinator } from "./coordinator.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
@@ -16,6 +17,7 @@ import { step } from "./step.ts";
 import { web } from "./web.ts";
 
 const benches: Readonly<Record<string, Bench>> = {
+  codecs,
   coordinator,
   link,
   memory,

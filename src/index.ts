@@ -35,6 +35,19 @@ export {
   formatShare,
   mbitOfBytesPerMs,
 } from "./base/units.ts";
+export {
+  type LinkCodecName,
+  type LinkEndOptions,
+  linkCodecNames,
+  linkWireBytes,
+  memoryBytes,
+  openReceiver,
+  openSender,
+  type Passage,
+  type Receiver,
+  type Sender,
+} from "./codec/link-codec.ts";
+export { type Remembered, RowMemory } from "./codec/row-memory.ts";
 export { segmentCosts } from "./compile/cost.ts";
 export type {
   Attribute,

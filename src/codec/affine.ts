@@ -222,8 +222,8 @@ function layGrid(
   grids[at + 1] = -step * (isDrawn ? Math.ceil(-low / step) : Math.round(-low / step));
 }
 
-/** Shares of a step that are added before cutting off: 16 random bits each, two from one hash. */
-const share = (bits: number): number => (bits + 0.5) * 2 ** -16;
+/** Fractions of a code are drawn in so many parts of a step: 16 random bits each, two from one hash. */
+const parts = 0x1_0000;
 
 /** Cuts off to a whole code. Math.min would compare floats, and take twice as long. */
 function cutOff(place: number, last: number): number {
@@ -231,6 +231,10 @@ function cutOff(place: number, last: number): number {
   if (code > last) return last;
   return code;
 }
+
+/** A place in parts of a step, to the code below or above it; as likely above as it is near to it. */
+const draw = (place: number, drawn: number, last: number): number =>
+  cutOff(((place | 0) + drawn) >> 16, last);
 
 function codes8(
   values: Float32Array,
@@ -246,13 +250,14 @@ function codes8(
     }
     return;
   }
+  const perPart = parts / step;
   for (let i = from; i < to; i += 2) {
     const hash = counterHash(seed, i);
-    const first = ((values[i] as number) - minimum) * perStep;
-    codes[i + shift] = cutOff(first + share(hash & 0xffff), 255);
+    const first = ((values[i] as number) - minimum) * perPart + 0.5;
+    codes[i + shift] = draw(first, hash & 0xffff, 255);
     if (i + 1 === to) break;
-    const second = ((values[i + 1] as number) - minimum) * perStep;
-    codes[i + 1 + shift] = cutOff(second + share(hash >>> 16), 255);
+    const second = ((values[i + 1] as number) - minimum) * perPart + 0.5;
+    codes[i + 1 + shift] = draw(second, hash >>> 16, 255);
   }
 }
 
@@ -262,22 +267,19 @@ function codes4(
   codes: Uint8Array,
   seed: number | null,
 ): void {
-  const perStep = 1 / step;
+  const perStep = (seed === null ? 1 : parts) / step;
   let byte = at;
-  let first = 0.5;
-  let second = 0.5;
   // The half of a byte that no value needs repeats the last value.
   const last = to - 1;
   for (let i = from; i < to; i += 2) {
-    if (seed !== null) {
+    const low = ((values[i] as number) - minimum) * perStep + 0.5;
+    const high = ((values[i < last ? i + 1 : last] as number) - minimum) * perStep + 0.5;
+    if (seed === null) {
+      codes[byte++] = cutOff(low, 15) | (cutOff(high, 15) << 4);
+    } else {
       const hash = counterHash(seed, i);
-      first = share(hash & 0xffff);
-      second = share(hash >>> 16);
+      codes[byte++] = draw(low, hash & 0xffff, 15) | (draw(high, hash >>> 16, 15) << 4);
     }
-    const pair = i < last ? i + 1 : last;
-    const low = cutOff(((values[i] as number) - minimum) * perStep + first, 15);
-    const high = cutOff(((values[pair] as number) - minimum) * perStep + second, 15);
-    codes[byte++] = low | (high << 4);
   }
 }
 
