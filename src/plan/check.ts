@@ -7,7 +7,7 @@
 import { PlanError } from "../base/errors.ts";
 import type { NodeId } from "../base/ids.ts";
 import { formatRate } from "../base/units.ts";
-import { codecNames } from "../codec/codec.ts";
+import { linkCodecNames } from "../codec/link-codec.ts";
 import { syncPolicyNames } from "../sync/sync.ts";
 import type { ChainPlan, CopyPlan, Fleet, FleetNode, LinkPlan, Plan } from "./plan.ts";
 
@@ -151,7 +151,7 @@ function checkLinks(plan: Plan, copies: Copies, check: Check): void {
       `the link ${border} has ${bytesPerMs} bytes per millisecond; allowed: above 0`,
     );
     for (const codec of [codecUp, codecDown]) {
-      check(codecNames.includes(codec), `there is no codec ${codec}`);
+      check(linkCodecNames.includes(codec), `there is no codec ${codec}`);
     }
   }
   for (const border of borders) check(false, `the border ${border} has no link`);

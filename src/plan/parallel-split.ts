@@ -21,7 +21,7 @@ import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { chainId, copyId } from "../base/ids.ts";
 import { formatBytes, formatRate } from "../base/units.ts";
-import { wireBytes } from "../codec/codec.ts";
+import { linkWireBytes } from "../codec/link-codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
 import { checkNode, firstCut } from "./check-request.ts";
 import { chooseJointly, type JointChoice, type SplitOption, splitMs } from "./joint-choice.ts";
@@ -170,8 +170,8 @@ function batchBytes(request: PlanRequest, cut: number): number {
   const { segments, codecUp, codecDown, labelBytes } = request;
   let bytes = labelBytes;
   for (const value of outputsOf(segments, cut)) {
-    bytes += wireBytes(codecUp, value);
-    if (value.hasGradient) bytes += wireBytes(codecDown, value);
+    bytes += linkWireBytes(codecUp, value);
+    if (value.hasGradient) bytes += linkWireBytes(codecDown, value);
   }
   return bytes;
 }

@@ -13,7 +13,7 @@
  * and so hold up the processor but not the batch, except on the source, whose next batch waits.
  */
 import { present } from "../base/assert.ts";
-import { wireBytes } from "../codec/codec.ts";
+import { linkWireBytes } from "../codec/link-codec.ts";
 import { pipelinedBytes, trainingBytes } from "./memory.ts";
 import type { BorderCosts, ChosenChain, Placement, StageCosts } from "./pipeline-schedule.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
@@ -71,9 +71,9 @@ export class PipelineModel {
     for (const { index, outputs } of segments.slice(0, -1)) {
       this.#upBytes[index + 1] = labelBytes;
       for (const value of outputs) {
-        (this.#upBytes[index + 1] as number) += wireBytes(codecUp, value);
+        (this.#upBytes[index + 1] as number) += linkWireBytes(codecUp, value);
         if (value.hasGradient) {
-          (this.#downBytes[index + 1] as number) += wireBytes(codecDown, value);
+          (this.#downBytes[index + 1] as number) += linkWireBytes(codecDown, value);
         }
       }
     }

@@ -8,7 +8,7 @@
  * refuses what arrives from outside.
  */
 import type { ChainId, CopyId, NodeId } from "../base/ids.ts";
-import type { CodecName } from "../codec/codec.ts";
+import type { LinkCodecName } from "../codec/link-codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
 import type { SyncPolicyName } from "../sync/sync.ts";
 
@@ -75,8 +75,8 @@ export interface LinkPlan {
   readonly chain: ChainId;
   /** Pacing rate in bytes per millisecond, each way; null where nothing limits it (same process). */
   readonly bytesPerMs: number | null;
-  readonly codecUp: CodecName;
-  readonly codecDown: CodecName;
+  readonly codecUp: LinkCodecName;
+  readonly codecDown: LinkCodecName;
 }
 
 /** What a node may use. */
@@ -184,8 +184,8 @@ export interface PlanRequest {
   readonly work: number;
   /** Bytes of one batch's labels. */
   readonly labelBytes: number;
-  readonly codecUp: CodecName;
-  readonly codecDown: CodecName;
+  readonly codecUp: LinkCodecName;
+  readonly codecDown: LinkCodecName;
   readonly pipeline: PipelineChoice;
   /** Batches to an update. */
   readonly accumulate: number;

@@ -73,3 +73,22 @@ describe("options of the model", () => {
     );
   });
 });
+
+describe("codecs of a job", () => {
+  const base = { model: "lenet5", data: "mnist" };
+
+  it("are float32 where nothing is said, and each way its own", () => {
+    expect(parseJob(base).codec).toEqual({ up: "float32", down: "float32" });
+    const codec = { up: "affine4-stochastic", down: "topk10+feedback" };
+    expect(parseJob({ ...base, codec }).codec).toEqual(codec);
+  });
+
+  it.each(["affine9", "float32+feedback", "affine4+delta", "int8"])(
+    "are not %s, and say which they are",
+    (up) => {
+      expect(() => parseJob({ ...base, codec: { up } })).toThrow(
+        `codec.up: got "${up}"; allowed: one of float32, float16, affine8, affine4,`,
+      );
+    },
+  );
+});

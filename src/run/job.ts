@@ -7,7 +7,7 @@ import { present } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
 import { namePattern } from "../base/ids.ts";
 import { bytesPerMsOfMbit } from "../base/units.ts";
-import { type CodecName, codecNames } from "../codec/codec.ts";
+import { type LinkCodecName, linkCodecNames } from "../codec/link-codec.ts";
 import { type LossName, type LossSpec, lossNames, lossSpec } from "../compile/loss.ts";
 import {
   type OptimizerName,
@@ -42,7 +42,9 @@ const deviceSchema = z.strictObject({
   memoryMB: z.optional(positive),
 });
 
-const codecField = z.enum(codecNames as [string, ...string[]], `one of ${codecNames.join(", ")}`);
+// Deltas follow samples from epoch to epoch, and runs keep what codecs remember for a round.
+const jobCodecs = linkCodecNames.filter((name) => !name.endsWith("+delta"));
+const codecField = z.enum(jobCodecs, `one of ${jobCodecs.join(", ")}`);
 
 const rate = z.number().check(z.nonnegative(), z.lt(1));
 const nonnegative = z.number().check(z.nonnegative());
@@ -167,7 +169,7 @@ export interface Job
     readonly schedule: Schedule;
   };
   readonly planner: PlannerName;
-  readonly codec: { readonly up: CodecName; readonly down: CodecName };
+  readonly codec: { readonly up: LinkCodecName; readonly down: LinkCodecName };
   readonly fleet: {
     /** The radio cell that all devices share; null where nothing but ceilings limits them. */
     readonly cellBytesPerMs: number | null;

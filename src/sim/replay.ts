@@ -8,7 +8,7 @@
 import { present } from "../base/assert.ts";
 import type { CopyId, NodeId } from "../base/ids.ts";
 import { type DenseTensor, dense, type Tensor, tensor, zeros } from "../base/tensor.ts";
-import { codecs } from "../codec/codec.ts";
+import { openReceiver, openSender, type Receiver, type Sender } from "../codec/link-codec.ts";
 import { frozen } from "../compile/freeze.ts";
 import type { Graph, Model } from "../compile/graph.ts";
 import { optimizerState } from "../compile/optimizer.ts";
@@ -135,6 +135,8 @@ class ChainReplay {
   #firstStep = 0;
   /** Batches of the round. */
   #work = 0;
+  /** The ends of links, which may remember for as long as the round; by border, way and place. */
+  readonly #ends = new Map<string, { sender: Sender; receiver: Receiver }>();
 
   constructor(options: ReplayOptions, at: { compile: Compile; plan: Plan; chain: ChainPlan }) {
     this.#options = options;
@@ -286,12 +288,19 @@ class ChainReplay {
       (candidate) =>
         candidate.chain === this.#chain.id && candidate.from === from && candidate.to === to,
     );
-    const codec = codecs[link?.[way === "up" ? "codecUp" : "codecDown"] ?? "float32"];
+    const codec = link?.[way === "up" ? "codecUp" : "codecDown"] ?? "float32";
     const at = { chain: this.#chain.id, border: i, way, step: this.#firstStep + step };
     const crossing = { seed: this.#options.job.seed, ...at };
-    return values.map((value, place) =>
-      codec.decode(codec.encode(value, roundingSeed(crossing, place)), value),
-    );
+    return values.map((value, place) => {
+      const name = `${i} ${way} ${place}`;
+      const ends = this.#ends.get(name) ?? {
+        sender: openSender(codec, value),
+        receiver: openReceiver(codec, value),
+      };
+      this.#ends.set(name, ends);
+      const passage = { seed: roundingSeed(crossing, place), samples: null };
+      return present(ends.receiver.decode(ends.sender.encode(value, passage)), "what was sent");
+    });
   }
 
   /** Runs a program with every tensor passed by value; returns what leaves the stage. */

@@ -64,6 +64,7 @@ describe("a simulated run", () => {
     ["affine8", "affine4"],
     ["affine4-stochastic", "affine8-stochastic"],
     ["topk10", "topk1"],
+    ["affine4+feedback", "topk10+feedback"],
   ])(
     "R8, R9: gives the weights of its single-process replay, bit for bit, with %s links",
     async (up, down) => {

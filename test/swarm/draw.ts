@@ -65,7 +65,7 @@ const spread = (chance: Random, least: number, doublings: number): number =>
   least * 2 ** chance.below(doublings) * (1 + chance.uniform());
 
 function drawJob(chance: Random, seed: number, devices: number): Job {
-  const codec = pick(chance, ["float32", "float16", "affine8", "affine4-stochastic"]);
+  const codec = pick(chance, ["float32", "float16", "affine4-stochastic", "affine4+feedback"]);
   return parseJob({
     name: "swarm",
     model: "small",

@@ -1,7 +1,7 @@
 /** Fields that messages and stored records have in common: plan, profile, and the small ones. */
 import * as z from "zod/mini";
 import { namePattern } from "../../base/ids.ts";
-import { codecNames } from "../../codec/codec.ts";
+import { linkCodecNames } from "../../codec/link-codec.ts";
 import { syncPolicyNames } from "../../sync/sync.ts";
 import { spanKinds } from "../metrics/record.ts";
 
@@ -16,7 +16,7 @@ export const duration = z.number().check(z.nonnegative(), z.maximum(1e11));
 /** Sizes and rates. */
 export const positive = z.number().check(z.positive(), z.maximum(1e15));
 export const duty = z.number().check(z.positive(), z.maximum(1));
-const codec = z.enum(codecNames as [string, ...string[]]);
+const codec = z.enum(linkCodecNames);
 
 const segmentTime = z.strictObject({
   forwardMs: duration,

@@ -18,7 +18,7 @@ import type { PacedTraffic, StraightTraffic } from "../metrics/record.ts";
 import { drawNoise } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { FeatureMessage, GradientMessage, Message } from "../wire/messages.ts";
-import { decodeBorder, encodeBorder, type Rejection } from "./border.ts";
+import { type Rejection, StageBorders } from "./border.ts";
 import type { Place } from "./copy-tensors.ts";
 import { StageAccount } from "./stage-account.ts";
 import { mayGoForward, nextPass, type StageOrder, stageOrder } from "./stage-order.ts";
@@ -85,6 +85,7 @@ export class StageRunner {
   /** Versions that the batches under way went forward with, by step. */
   readonly #stashed = new Map<number, Place>();
   readonly #account = new StageAccount();
+  readonly #borders: StageBorders;
   /** When progress was told last. */
   #toldMs: number;
   #hasContributed = false;
@@ -95,6 +96,7 @@ export class StageRunner {
     at: { term: number; round: number; learningRate: number },
   ) {
     this.#setup = setup;
+    this.#borders = new StageBorders(setup);
     this.#around = around;
     this.#order = stageOrder(setup.chain, setup.stage, setup.job.optimizer.accumulate);
     this.#term = at.term;
@@ -150,8 +152,7 @@ export class StageRunner {
     if (this.#features.has(step)) return;
     const program = this.#setup.programs.step ?? this.#setup.programs.forward;
     const ports = portsOf(present(program, "a program that takes features").inputs, "feature");
-    const { codecs, upstream } = this.#setup;
-    const features = decodeBorder(codecs.featureIn, tensors, ports, upstream);
+    const features = this.#borders.decode("up", tensors, ports);
     if (!Array.isArray(features)) return this.#reject(features);
     this.#features.set(step, { features, labels: tensors.get("labels") ?? null });
     this.#advance();
@@ -163,8 +164,7 @@ export class StageRunner {
     const isUnderWay = step >= this.#backward && step < this.#forward;
     if (!this.#isOfRound(message) || !isUnderWay || this.#gradients.has(step)) return;
     const ports = portsOf(this.#setup.programs.backward?.inputs ?? [], "gradient");
-    const { codecs, downstream } = this.#setup;
-    const gradients = decodeBorder(codecs.gradientIn, tensors, ports, downstream);
+    const gradients = this.#borders.decode("down", tensors, ports);
     if (!Array.isArray(gradients)) return this.#reject(gradients);
     this.#gradients.set(step, gradients);
     this.#advance();
@@ -239,7 +239,7 @@ export class StageRunner {
     this.#around.host.engine.write(new Map(entering), this.#onWritten);
     this.#run(program, { step, from: place, to: place }, (answer) => {
       const ports = portsOf(program.outputs, "feature");
-      const out = encodeBorder(this.#setup, "up", { answer, ports, step: this.#globalStep(step) });
+      const out = this.#borders.encode("up", { answer, ports, step: this.#globalStep(step) });
       if (batch.labels !== null) out.set("labels", batch.labels);
       this.#pass("feature", { to: present(downstream, "a stage after"), hop: 1, step }, out);
       this.#forward++;
@@ -297,7 +297,7 @@ export class StageRunner {
     this.#returned = step + 1;
     if (upstream !== null) {
       const at = this.#globalStep(step);
-      const out = answer && encodeBorder(this.#setup, "down", { answer, ports, step: at });
+      const out = answer && this.#borders.encode("down", { answer, ports, step: at });
       this.#pass("gradient", { to: upstream, hop: -1, step }, out ?? new Map());
     }
     const done = (): void => {

@@ -1,7 +1,7 @@
 /** The stages of a plan on one node, made ready to run: their programs, neighbours, codecs and tensors. */
 import { present } from "../../base/assert.ts";
 import type { CopyId, NodeId } from "../../base/ids.ts";
-import type { CodecName } from "../../codec/codec.ts";
+import type { LinkCodecName } from "../../codec/link-codec.ts";
 import type { StagePrograms } from "../../compile/program.ts";
 import type { ChainPlan, CopyPlan, LinkPlan, Plan } from "../../plan/plan.ts";
 import type { JobSpec } from "../wire/messages.ts";
@@ -19,10 +19,10 @@ export interface StageSetup {
   readonly downstream: NodeId | null;
   /** Codec of features that arrive here and leave here, and of gradients likewise. */
   readonly codecs: {
-    readonly featureIn: CodecName;
-    readonly featureOut: CodecName;
-    readonly gradientIn: CodecName;
-    readonly gradientOut: CodecName;
+    readonly featureIn: LinkCodecName;
+    readonly featureOut: LinkCodecName;
+    readonly gradientIn: LinkCodecName;
+    readonly gradientOut: LinkCodecName;
   };
   readonly job: JobSpec;
   /** Name under which the source draws its batches. */
