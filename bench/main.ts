@@ -6,6 +6,7 @@
 import { InputError } from "edgeloom";
 import { type Bench, machine, printTable } from "./bench.ts";
 import { codecs } from "./codecs.ts";
+import { codecsAccuracy } from "./codecs-accuracy.ts";
 import { coordinator } from "./coordinator.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
@@ -18,6 +19,7 @@ import { web } from "./web.ts";
 
 const benches: Readonly<Record<string, Bench>> = {
   codecs,
+  "codecs-accuracy": codecsAccuracy,
   coordinator,
   link,
   memory,

@@ -1,0 +1,196 @@
+/**
+ * What codecs cost in accuracy: a small CNN on Fashion-MNIST, split after its first block between a
+ * device and a server, trained with each codec from the same initial weights over the same batches.
+ * The run is the real one (peers, codecs, the native engine), in virtual time.
+ */
+import { existsSync } from "node:fs";
+import {
+  InputError,
+  type LinkCodecName,
+  linkWireBytes,
+  loadHeldOut,
+  loadModel,
+  loadTraining,
+  NativeEngine,
+  type Planner,
+  type Profile,
+  parseJob,
+  planners,
+  profileModel,
+  version,
+} from "edgeloom";
+import { type SimNode, simulate } from "edgeloom/sim";
+import { type Bench, chosenOf, countOf, type Goal, optionsOf, type Row, tell } from "./bench.ts";
+
+/** Where Debian's package dataset-fashion-mnist puts it. */
+const fashion = "/usr/share/datasets/fashion-mnist";
+/** Segments that the device keeps: the first convolution, pooling and ReLU. */
+const cut = 3;
+const localBatches = 250;
+
+/** Codecs up and down; the first is what the others are compared with. */
+const pairs: readonly { readonly up: LinkCodecName; readonly down: LinkCodecName }[] = [
+  both("float32"),
+  both("float16"),
+  both("affine8"),
+  both("affine8-stochastic"),
+  both("affine4"),
+  both("affine4-stochastic"),
+  both("affine4+feedback"),
+  both("affine4-stochastic+feedback"),
+  { up: "affine8", down: "affine4" },
+  { up: "affine8", down: "affine4+feedback" },
+  { up: "affine8", down: "topk10" },
+  { up: "affine8", down: "topk10+feedback" },
+  { up: "affine8", down: "topk1" },
+  { up: "affine8", down: "topk1+feedback" },
+  both("topk10"),
+  both("topk10+feedback"),
+];
+
+function both(codec: LinkCodecName) {
+  return { up: codec, down: codec };
+}
+
+/** Points that the issue lets a codec lose, by the pair's name. */
+const allowed: Readonly<Record<string, number>> = { affine8: 0.2, "affine4+feedback": 0.5 };
+
+const nameOf = ({ up, down }: { up: string; down: string }): string =>
+  up === down ? up : `${up} up, ${down} down`;
+
+/** A run's end. */
+interface Trained {
+  readonly accuracy: number;
+  readonly bytes: { readonly up: number; readonly down: number };
+}
+
+export const codecsAccuracy: Bench = {
+  summary: "accuracy against megabytes of codecs [--seeds N] [--rounds N] [--codecs a,b]",
+  async run(args) {
+    if (!existsSync(fashion)) {
+      throw new InputError({
+        what: "Fashion-MNIST",
+        received: `nothing at ${fashion}`,
+        allowed: "Debian's package, by: apt-get install dataset-fashion-mnist",
+      });
+    }
+    const asked = optionsOf(args, { seeds: "3", rounds: "8", codecs: "" });
+    const seeds = countOf("--seeds", asked.seeds);
+    const rounds = countOf("--rounds", asked.rounds);
+    const [reference, ...others] = pairs;
+    const chosen =
+      asked.codecs === "" ? others : chosenOf("--codecs", asked.codecs, others, nameOf);
+    const profile = await ownProfile();
+    const rows: Row[] = [];
+    const goals: Goal[] = [];
+    let best: number[] = [];
+    for (const pair of reference === undefined ? [] : [reference, ...chosen]) {
+      const name = nameOf(pair);
+      const runs: Trained[] = [];
+      for (let seed = 1; seed <= seeds; seed++) {
+        tell(`${name}, seed ${seed} ...`);
+        runs.push(await train(pair, seed, rounds, profile));
+      }
+      const accuracies = runs.map(({ accuracy }) => accuracy);
+      if (pair === reference) best = accuracies;
+      const lost = accuracies.map((accuracy, i) => 100 * ((best[i] ?? Number.NaN) - accuracy));
+      const points = mean(lost);
+      rows.push({
+        codec: name,
+        accuracy: mean(accuracies),
+        "points lost": points,
+        worst: Math.max(...lost),
+        "MB up": (runs[0]?.bytes.up ?? 0) / 1e6,
+        "MB down": (runs[0]?.bytes.down ?? 0) / 1e6,
+      });
+      const goal = allowed[name];
+      if (goal === undefined) continue;
+      const met = points <= goal;
+      goals.push({
+        name: `${name} loses, mean`,
+        value: points,
+        goal,
+        unit: "points, at most",
+        met,
+      });
+    }
+    const updates = rounds * localBatches;
+    return {
+      rows,
+      goals,
+      versions: { edgeloom: version },
+      seed: 1,
+      notes: [
+        `LeNet-5 on Fashion-MNIST, cut after segment ${cut}, ${updates} updates at batch 32, ${seeds} seeds; ` +
+          "held-out: the 10,000 test images",
+        `error feedback remembers for a round, which has ${localBatches} batches`,
+      ],
+    };
+  },
+};
+
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
+const jobOf = (codec: { up: LinkCodecName; down: LinkCodecName }, seed: number, rounds: number) =>
+  parseJob({
+    model: "lenet5",
+    data: { idx: fashion },
+    batch: 32,
+    rounds,
+    localBatches,
+    seed,
+    codec,
+    optimizer: { kind: "sgd", learningRate: 0.01, schedule: "cosine" },
+    evaluate: { every: 1_000_000 },
+  });
+
+async function ownProfile(): Promise<Profile> {
+  const job = jobOf(both("float32"), 1, 1);
+  const engine = new NativeEngine({ threads: 1 });
+  const profile = await profileModel(job, loadModel(job, "."), engine);
+  await engine.close();
+  return profile;
+}
+
+async function train(
+  codec: { up: LinkCodecName; down: LinkCodecName },
+  seed: number,
+  rounds: number,
+  profile: Profile,
+): Promise<Trained> {
+  const job = jobOf(codec, seed, rounds);
+  const idle = { duty: 1, profile, memoryBytes: null, ceilingBytesPerMs: null, latencyMs: 1 };
+  const device: SimNode = {
+    ...idle,
+    ...{ name: "device-1", kind: "device", train: loadTraining(job.data, "."), test: null },
+  };
+  const server: SimNode = {
+    ...idle,
+    ...{ name: "edge", kind: "edge", train: null, test: loadHeldOut(job.data, ".") },
+  };
+  const { records } = await simulate({
+    job,
+    model: loadModel(job, "."),
+    nodes: [device, server],
+    planner: fixedCut,
+    engine: () => new NativeEngine({ threads: 1 }),
+  });
+  let accuracy = Number.NaN;
+  for (const { record } of records) {
+    if (record.type === "evaluation" && record.final) accuracy = record.accuracy ?? Number.NaN;
+  }
+  const type = { dtype: "float32", shape: [job.batch, 6, 14, 14] } as const;
+  const batches = rounds * localBatches;
+  const bytesBy = (way: "up" | "down"): number => batches * linkWireBytes(codec[way], type);
+  return { accuracy, bytes: { up: bytesBy("up"), down: bytesBy("down") } };
+}
+
+/** The plan of parallel split, with the cut where all codecs have it. */
+const fixedCut: Planner = (request) => {
+  const plan = planners["parallel-split"](request);
+  const copies = plan.copies.map((copy) =>
+    copy.from === 0 ? { ...copy, to: cut } : { ...copy, from: cut },
+  );
+  return { ...plan, copies };
+};
