@@ -56,7 +56,7 @@ function both(codec: LinkCodecName) {
 const allowed: Readonly<Record<string, number>> = { affine8: 0.2, "affine4+feedback": 0.5 };
 
 const nameOf = ({ up, down }: { up: string; down: string }): string =>
-  up === down ? up : `${up} up, ${down} down`;
+  up === down ? up : `${up} up and ${down} down`;
 
 /** A run's end. */
 interface Trained {
