@@ -1,13 +1,73 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { filled } from "../../test/contract/codec.ts";
+import { present } from "../base/assert.ts";
 import { dense, float32, type Tensor, tensor } from "../base/tensor.ts";
 import { affine } from "./affine.ts";
+import { codeBytes, forEachGroup, Grids, type Groups, groupsOf, measure } from "./affine-grid.ts";
+import { type Encoding, encodeInLanes } from "./affine-lanes.ts";
+import { codes4, codes8 } from "./affine-loops.ts";
 import { codecs, wireBytes } from "./codec.ts";
 import type { Codec } from "./codec-type.ts";
+import { lanesHere } from "./lanes.ts";
 
 const through = (codec: Codec, value: Tensor, seed?: number): Float32Array =>
   dense(codec.decode(codec.encode(value, seed), value)).data as Float32Array;
+
+describe("lanes", () => {
+  const lanes = present(lanesHere(), "WebAssembly with lanes, which every Node.js has");
+  const places = fc.oneof(fc.float({ noNaN: true }), fc.float({ min: 0, max: 1 }), fc.constant(0));
+
+  interface Case {
+    readonly values: Float32Array;
+    readonly groups: Groups;
+    readonly bits: 8 | 4;
+    readonly seed: number | null;
+  }
+
+  /** What a way of encoding makes of a tensor, as bytes. */
+  function madeBy(encode: (to: Encoding) => void, { values, groups, bits, seed }: Case): Buffer {
+    const codes = new Uint8Array(codeBytes(groups, bits));
+    const grids = new Float32Array(2 * groups.rows * groups.perRow);
+    const laid = new Grids(grids, 2 ** bits - 1, seed !== null);
+    encode({ values, groups, codes, grids: laid, bits, seed });
+    return Buffer.concat([codes, new Uint8Array(grids.buffer)]);
+  }
+
+  function inJavaScript({ values, groups, codes, grids, bits, seed }: Encoding): void {
+    const valueBits = new Int32Array(values.buffer);
+    forEachGroup(groups, bits, (group, index) => {
+      measure(valueBits, group);
+      grids.lay(group, index);
+      if (group.step > 0) (bits === 8 ? codes8 : codes4)(values, group, codes, seed);
+    });
+  }
+
+  test("give the same codes and grids as JavaScript, bit for bit", () => {
+    const shapes = [
+      [1, 1, 3],
+      [2, 3, 7, 7],
+      [3, 5, 131],
+      [2, 300],
+      [3, 2, 9000],
+    ];
+    const cases = fc.tuple(
+      fc.constantFrom(...shapes),
+      fc.array(places, { minLength: 1, maxLength: 50 }),
+      fc.constantFrom(8 as const, 4 as const),
+      fc.option(fc.nat()),
+    );
+    fc.assert(
+      fc.property(cases, ([shape, some, bits, seed]) => {
+        const value = filled(shape, (i) => (some[i % some.length] as number) * (1 + (i % 7)));
+        const values = value.data as Float32Array;
+        const each = { values, groups: groupsOf(shape), bits, seed };
+        const inLanes = madeBy((to) => encodeInLanes(lanes, to), each);
+        expect(Buffer.compare(inLanes, madeBy(inJavaScript, each))).toBe(0);
+      }),
+    );
+  });
+});
 
 describe("groups", () => {
   test("a channel of a sample has a grid of its own, and small channels are joined", () => {
