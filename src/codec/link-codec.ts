@@ -16,7 +16,7 @@
  * the batch. It is bounded, and it is an object of its own: whoever opens an end decides when it is
  * cleared, kept in a checkpoint, or moved.
  */
-import { assert } from "../base/assert.ts";
+import { assert, present } from "../base/assert.ts";
 import { isAllFinite } from "../base/finite.ts";
 import {
   byteLength,
@@ -49,11 +49,21 @@ export const linkCodecNames: readonly LinkCodecName[] = [
     .flatMap((name) => [`${name}+feedback`, `${name}+delta`] as const),
 ];
 
-/** Parts of a name. */
-function partsOf(name: LinkCodecName): { plain: CodecName; kind: MemoryKind | null } {
-  const [plain, kind] = name.split("+") as [CodecName, MemoryKind?];
-  return { plain, kind: kind ?? null };
+/** What a name stands for: a codec of the table, and what its memory is for. */
+interface Meaning {
+  readonly plain: CodecName;
+  readonly kind: MemoryKind | null;
 }
+
+/** Planners ask for bytes thousands of times, so names are taken apart once. */
+const meanings: ReadonlyMap<LinkCodecName, Meaning> = new Map(
+  linkCodecNames.map((name) => {
+    const [plain, kind] = name.split("+") as [CodecName, MemoryKind?];
+    return [name, { plain, kind: kind ?? null }];
+  }),
+);
+
+const meaningOf = (name: LinkCodecName): Meaning => present(meanings.get(name), `codec ${name}`);
 
 /** What a tensor is, on its link: what is drawn and what is remembered depend on it. */
 export interface Passage {
@@ -93,7 +103,7 @@ const rowLengthOf = ({ shape }: TensorType): number =>
 
 /** Bytes on the wire of one tensor of this type. */
 export function linkWireBytes(name: LinkCodecName, type: TensorType): number {
-  const { plain, kind } = partsOf(name);
+  const { plain, kind } = meaningOf(name);
   return wireBytes(plain, type) + (kind === "delta" ? byteLength(slotsType(type)) : 0);
 }
 
@@ -103,7 +113,7 @@ export function memoryBytes(
   type: TensorType,
   { rows = rowsOf(type) }: LinkEndOptions = {},
 ): { sender: number; receiver: number } {
-  const { kind } = partsOf(name);
+  const { kind } = meaningOf(name);
   const bytes = 4 * rows * rowLengthOf(type);
   return { sender: kind === null ? 0 : bytes, receiver: kind === "delta" ? bytes : 0 };
 }
@@ -114,7 +124,7 @@ export function openSender(
   type: TensorType,
   options: LinkEndOptions = {},
 ): Sender {
-  const { plain, kind } = partsOf(name);
+  const { plain, kind } = meaningOf(name);
   const codec: Codec = codecs[plain];
   if (kind === null) {
     return { memory: null, encode: (value, { seed }) => codec.encode(value, seed) };
@@ -133,7 +143,7 @@ export function openReceiver(
   type: TensorType,
   options: LinkEndOptions = {},
 ): Receiver {
-  const { plain, kind } = partsOf(name);
+  const { plain, kind } = meaningOf(name);
   const codec: Codec = codecs[plain];
   if (kind !== "delta") {
     const decode = (parts: readonly Tensor[]): Tensor | null =>
