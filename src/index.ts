@@ -35,11 +35,14 @@ export {
   formatShare,
   mbitOfBytesPerMs,
 } from "./base/units.ts";
+export type { CodecName } from "./codec/codec.ts";
 export {
   type LinkCodecName,
   type LinkEndOptions,
+  type LossyName,
   linkCodecNames,
   linkWireBytes,
+  type MemoryKind,
   memoryBytes,
   openReceiver,
   openSender,

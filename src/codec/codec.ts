@@ -58,6 +58,7 @@ export const codecs = {
   topk1: topK(1 / 100, affine8),
 } as const satisfies Record<string, Codec>;
 
+/** A codec without memory. */
 export type CodecName = keyof typeof codecs;
 export const codecNames = Object.keys(codecs) as CodecName[];
 

@@ -33,10 +33,10 @@ import type { Codec } from "./codec-type.ts";
 import { RowMemory } from "./row-memory.ts";
 
 /** Codecs that lose something, which a memory can make up for. */
-type LossyName = Exclude<CodecName, "float32">;
+export type LossyName = Exclude<CodecName, "float32">;
 
 /** What a memory is for. */
-type MemoryKind = "feedback" | "delta";
+export type MemoryKind = "feedback" | "delta";
 
 /** Any codec, by the name that plans and jobs use. */
 export type LinkCodecName = CodecName | `${LossyName}+${MemoryKind}`;
@@ -83,6 +83,7 @@ export interface LinkEndOptions {
 export interface Sender {
   /** What it remembers; null where nothing. */
   readonly memory: RowMemory | null;
+  /** The parts of a tensor, which may change what is remembered. */
   encode(value: Tensor, passage: Passage): readonly Tensor[];
 }
 
