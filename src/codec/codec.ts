@@ -46,8 +46,19 @@ const float16: Codec = {
 
 const affine8 = affine({ bits: 8, rounding: "nearest" });
 
-/** Every codec without memory by name. A new one is one entry; the contract suite runs over this table. */
-export const codecs = {
+/** A codec without memory. */
+export type CodecName =
+  | "float32"
+  | "float16"
+  | "affine8"
+  | "affine4"
+  | "affine8-stochastic"
+  | "affine4-stochastic"
+  | "topk10"
+  | "topk1";
+
+/** Every codec without memory by name. A new one is an entry and its name; the contract suite runs over this table. */
+export const codecs: { readonly [Name in CodecName]: Codec } = {
   float32,
   float16,
   affine8,
@@ -56,10 +67,8 @@ export const codecs = {
   "affine4-stochastic": affine({ bits: 4, rounding: "stochastic" }),
   topk10: topK(1 / 10, affine8),
   topk1: topK(1 / 100, affine8),
-} as const satisfies Record<string, Codec>;
+};
 
-/** A codec without memory. */
-export type CodecName = keyof typeof codecs;
 export const codecNames = Object.keys(codecs) as CodecName[];
 
 /** Bytes on the wire of one tensor of this type. */
@@ -71,7 +80,7 @@ export function wireBytes(codec: CodecName, type: TensorType): number {
 
 /** Whether received parts have the types that the codec's wire form demands, and can be decoded. */
 export function fitsWire(name: CodecName, parts: readonly Tensor[], type: TensorType): boolean {
-  const codec: Codec = codecs[name];
+  const codec = codecs[name];
   const expected = codec.wire(type);
   return (
     parts.length === expected.length &&

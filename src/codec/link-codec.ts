@@ -126,7 +126,7 @@ export function openSender(
   options: LinkEndOptions = {},
 ): Sender {
   const { plain, kind } = meaningOf(name);
-  const codec: Codec = codecs[plain];
+  const codec = codecs[plain];
   if (kind === null) {
     return { memory: null, encode: (value, { seed }) => codec.encode(value, seed) };
   }
@@ -145,7 +145,7 @@ export function openReceiver(
   options: LinkEndOptions = {},
 ): Receiver {
   const { plain, kind } = meaningOf(name);
-  const codec: Codec = codecs[plain];
+  const codec = codecs[plain];
   if (kind !== "delta") {
     const decode = (parts: readonly Tensor[]): Tensor | null =>
       fitsWire(plain, parts, type) ? codec.decode(parts, type) : null;

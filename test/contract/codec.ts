@@ -19,7 +19,6 @@ import {
   zeros,
 } from "../../src/base/tensor.ts";
 import { type CodecName, codecs, fitsWire, wireBytes } from "../../src/codec/codec.ts";
-import type { Codec } from "../../src/codec/codec-type.ts";
 
 export interface CodecPromise {
   /** Largest magnitude that the codec carries. */
@@ -51,7 +50,7 @@ export function filled(shape: readonly number[], of: (place: number) => number):
 }
 
 export function testCodec(name: CodecName, promise: CodecPromise): void {
-  const codec: Codec = codecs[name];
+  const codec = codecs[name];
   const anyTensor = tensors(promise.largest);
 
   describe(`codec ${name}`, () => {
