@@ -4,7 +4,7 @@
  * bits are made in JavaScript; of them lanes only find the extremes.
  */
 import { forEachGroup, type Grids, type Group, type Groups, orderKey } from "./affine-grid.ts";
-import { codes4, codes8, parts } from "./affine-loops.ts";
+import { codes4, codes8, parts, values8 } from "./affine-loops.ts";
 import type { Lanes } from "./lanes.ts";
 
 /** Values that are copied at once, unless a group has more: a fast cache holds them. */
@@ -18,6 +18,14 @@ export interface Encoding {
   readonly grids: Grids;
   readonly bits: 8 | 4;
   readonly seed: number | null;
+}
+
+/** Codes, how they are grouped, pairs of step and minimum, and where the values go. */
+export interface Decoding {
+  readonly values: Float32Array;
+  readonly groups: Groups;
+  readonly codes: Uint8Array;
+  readonly grids: Float32Array;
 }
 
 /** Encodes a tensor whose groups fit the window. */
@@ -85,4 +93,27 @@ function codesInLanes(
   if (seed === null) lanes.nearest(from - start, rest - start, minimum, 1 / step);
   else lanes.draw(from - start, rest - start, minimum, parts / step, seed, from);
   if (rest < to) codes8(values, { ...group, from: rest, at: rest - start }, lanes.codes, seed);
+}
+
+/** Decodes codes of 8 bits whose groups fit the window. */
+export function decodeInLanes(lanes: Lanes, { values, groups, codes, grids }: Decoding): void {
+  // The window holds the codes [start, end).
+  let [start, end] = [0, 0];
+  const flush = (): void => values.set(lanes.values.subarray(0, end - start), start);
+  forEachGroup(groups, 8, (group, index) => {
+    const { from, to } = group;
+    if (to > end) {
+      flush();
+      start = from;
+      end = Math.min(from + Math.max(blockLength, to - from), values.length);
+      lanes.codes.set(codes.subarray(start, end));
+    }
+    group.step = grids[2 * index] as number;
+    group.minimum = grids[2 * index + 1] as number;
+    const rest = from + ((to - from) & ~15);
+    lanes.decode(from - start, rest - start, group.step, group.minimum);
+    if (rest === to) return;
+    values8(codes, { ...group, from: rest - start, to: to - start, at: rest }, lanes.values);
+  });
+  flush();
 }

@@ -5,8 +5,8 @@ import { present } from "../base/assert.ts";
 import { dense, float32, type Tensor, tensor } from "../base/tensor.ts";
 import { affine } from "./affine.ts";
 import { codeBytes, forEachGroup, Grids, type Groups, groupsOf, measure } from "./affine-grid.ts";
-import { type Encoding, encodeInLanes } from "./affine-lanes.ts";
-import { codes4, codes8 } from "./affine-loops.ts";
+import { decodeInLanes, type Encoding, encodeInLanes } from "./affine-lanes.ts";
+import { codes4, codes8, values8 } from "./affine-loops.ts";
 import { codecs, wireBytes } from "./codec.ts";
 import type { Codec } from "./codec-type.ts";
 import { lanesHere } from "./lanes.ts";
@@ -43,6 +43,20 @@ describe("lanes", () => {
     });
   }
 
+  /** Decodes codes, and the grids that follow them, both ways. */
+  function expectEqualValues(coded: Buffer, { values, groups }: Case): void {
+    const codes = Uint8Array.from(coded.subarray(0, values.length));
+    const grids = new Float32Array(Uint8Array.from(coded.subarray(values.length)).buffer);
+    const [first, second] = [new Float32Array(values.length), new Float32Array(values.length)];
+    decodeInLanes(lanes, { values: first, groups, codes, grids });
+    forEachGroup(groups, 8, (group, index) => {
+      const [step = 0, minimum = 0] = grids.subarray(2 * index, 2 * index + 2);
+      values8(codes, { ...group, step, minimum }, second);
+    });
+    const bitsOf = (each: Float32Array): string[] => Array.from(each, String);
+    expect(bitsOf(first)).toEqual(bitsOf(second));
+  }
+
   test("give the same codes and grids as JavaScript, bit for bit", () => {
     const shapes = [
       [1, 1, 3],
@@ -64,6 +78,7 @@ describe("lanes", () => {
         const each = { values, groups: groupsOf(shape), bits, seed };
         const inLanes = madeBy((to) => encodeInLanes(lanes, to), each);
         expect(Buffer.compare(inLanes, madeBy(inJavaScript, each))).toBe(0);
+        if (bits === 8) expectEqualValues(inLanes, each);
       }),
     );
   });

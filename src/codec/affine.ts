@@ -19,7 +19,7 @@
 import { assert } from "../base/assert.ts";
 import { dense, elementCount, hollow, type TensorType, tensor } from "../base/tensor.ts";
 import { codeBytes, forEachGroup, Grids, type Groups, groupsOf, measure } from "./affine-grid.ts";
-import { encodeInLanes } from "./affine-lanes.ts";
+import { decodeInLanes, encodeInLanes } from "./affine-lanes.ts";
 import { codes4, codes8, values4, values8 } from "./affine-loops.ts";
 import type { Codec } from "./codec-type.ts";
 import { lanesHere, windowLength } from "./lanes.ts";
@@ -111,6 +111,10 @@ function decodeGroups(
   values: Float32Array,
   bits: 8 | 4,
 ): void {
+  const lanes = lanesHere();
+  if (bits === 8 && lanes !== null && groups.length <= windowLength) {
+    return decodeInLanes(lanes, { values, groups, codes, grids });
+  }
   forEachGroup(groups, bits, (group, index) => {
     group.step = grids[2 * index] as number;
     group.minimum = grids[2 * index + 1] as number;

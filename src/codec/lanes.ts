@@ -5,8 +5,10 @@
  */
 import {
   type Code,
+  f32x4,
   f64,
   f64x2,
+  i16x8,
   i32,
   i32x4,
   local,
@@ -43,6 +45,8 @@ export interface Lanes {
     seed: number,
     counter: number,
   ): void;
+  /** Values of the codes [from, to), whose number is a multiple of 16. */
+  decode(from: number, to: number, step: number, minimum: number): void;
 }
 
 /** Smallest and largest keys (`orderKey`) of what lies between two addresses. */
@@ -177,6 +181,33 @@ const draw: WasmFunction = (() => {
   };
 })();
 
+/** Values of codes. Steps have few enough bits for products that float32 holds. */
+const decode: WasmFunction = (() => {
+  const [out, codes, step, minimum] = [2, 5, 6, 7];
+  const four = (offset: number, halves: Code, quarters: Code): Code => [
+    ...[...local.get(out), ...local.get(codes), ...halves, ...quarters, ...f32x4.convertI32x4S],
+    ...[...local.get(step), ...f32x4.mul, ...local.get(minimum), ...f32x4.add],
+    ...v128.store(offset),
+  ];
+  return {
+    name: "decode",
+    parameters: ["i32", "i32", "i32", "f32", "f32"],
+    locals: ["v128", "v128", "v128"],
+    body: [
+      ...[...local.get(3), ...f32x4.splat, ...local.set(step)],
+      ...[...local.get(4), ...f32x4.splat, ...local.set(minimum)],
+      ...whileBelow(0, 1, 16, [
+        ...[...local.get(0), ...v128.load(0), ...local.set(codes)],
+        ...four(0, i16x8.extendLowI8x16U, i32x4.extendLowI16x8U),
+        ...four(16, i16x8.extendLowI8x16U, i32x4.extendHighI16x8U),
+        ...four(32, i16x8.extendHighI8x16U, i32x4.extendLowI16x8U),
+        ...four(48, i16x8.extendHighI8x16U, i32x4.extendHighI16x8U),
+        ...[...local.get(out), ...i32.const(64), ...i32.add, ...local.set(out)],
+      ]),
+    ],
+  };
+})();
+
 /** The module's own interface, in addresses. */
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer };
@@ -191,6 +222,7 @@ interface Exports {
     seed: number,
     counter: number,
   ): void;
+  decode(from: number, to: number, out: number, step: number, minimum: number): void;
 }
 
 /** What every world has under this name, as far as it is needed here. */
@@ -200,7 +232,7 @@ interface WebAssemblyGlobal {
 }
 
 function instantiate({ Module, Instance }: WebAssemblyGlobal): Lanes {
-  const module = new Module(wasmModule([measure, nearest, draw], pages));
+  const module = new Module(wasmModule([measure, nearest, draw, decode], pages));
   const exports = new Instance(module).exports as Exports;
   const { buffer } = exports.memory;
   const at = (index: number): number => valuesAt + 4 * index;
@@ -211,6 +243,8 @@ function instantiate({ Module, Instance }: WebAssemblyGlobal): Lanes {
     measure: (from, to) => exports.measure(at(from), at(to)),
     nearest: (from, to, minimum, perStep) =>
       exports.nearest(at(from), at(to), codesAt + from, minimum, perStep),
+    decode: (from, to, step, minimum) =>
+      exports.decode(codesAt + from, codesAt + to, at(from), step, minimum),
     draw: (from, to, minimum, perPart, seed, counter) =>
       exports.draw(at(from), at(to), codesAt + from, minimum, perPart, seed, counter),
   };

@@ -28,7 +28,7 @@ const text = (name: string): Code => sized([...name].map((letter) => letter.char
 const lane = (opcode: number): Code => [0xfd, ...unsigned(opcode)];
 
 /** Types of parameters and locals. */
-export const types = { i32: 0x7f, f64: 0x7c, v128: 0x7b } as const;
+export const types = { i32: 0x7f, f32: 0x7d, f64: 0x7c, v128: 0x7b } as const;
 export type TypeName = keyof typeof types;
 
 export const local = {
@@ -72,6 +72,18 @@ export const i32x4 = {
     ...lane(0x0c),
     ...new Uint8Array(Int32Array.from(lanes).buffer),
   ],
+};
+
+export const i16x8 = {
+  extendLowI8x16U: lane(0x89),
+  extendHighI8x16U: lane(0x8a),
+};
+
+export const f32x4 = {
+  splat: lane(0x13),
+  add: lane(0xe4),
+  mul: lane(0xe6),
+  convertI32x4S: lane(0xfa),
 };
 
 export const f64x2 = {
