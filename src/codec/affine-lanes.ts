@@ -10,6 +10,9 @@ import type { Lanes } from "./lanes.ts";
 /** Values that are copied at once, unless a group has more: a fast cache holds them. */
 const blockLength = 8192;
 
+/** Steps of grids that lanes decode. */
+const stepMax = 2 ** 119;
+
 /** A tensor's values and groups, and where its codes and grids go; the seed is null where nothing is drawn. */
 export interface Encoding {
   readonly values: Float32Array;
@@ -110,7 +113,8 @@ export function decodeInLanes(lanes: Lanes, { values, groups, codes, grids }: De
     }
     group.step = grids[2 * index] as number;
     group.minimum = grids[2 * index + 1] as number;
-    const rest = from + ((to - from) & ~15);
+    // Lanes multiply in float32, which has no room for 255 of larger steps.
+    const rest = group.step < stepMax ? from + ((to - from) & ~15) : from;
     lanes.decode(from - start, rest - start, group.step, group.minimum);
     if (rest === to) return;
     values8(codes, { ...group, from: rest - start, to: to - start, at: rest }, lanes.values);
