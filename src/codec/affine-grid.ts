@@ -121,7 +121,8 @@ export class Grids {
 
   /** Rounds the step up to 16 significant bits, and moves the minimum of a grid with zero to a multiple of it. */
   #round(at: number, exact: number, low: number | null): void {
-    // Positive floats are in the order of their bits.
+    // Positive floats are in the order of their bits. Below the normal range fewer bits are significant:
+    // there, this adds 2^-141 at most.
     let bits = this.#bits[at] as number;
     if ((this.#values[at] as number) < exact) bits++;
     if (bits >= 0x1_0000) bits = (bits + 0xff) & ~0xff;

@@ -151,7 +151,7 @@ describe.each([
         const value = filled([1, 1, 10, 15], () => low + range * (shares.next().value as number));
         const all = value.data as Float32Array;
         const spread = Math.max(...all) - Math.min(...all);
-        const half = (spread / levels / 2) * (1 + 2 ** -15) + 2 ** -149;
+        const half = (spread / levels / 2) * (1 + 2 ** -15) + 2 ** -141;
         for (const [i, decoded] of through(nearest, value).entries()) {
           const original = all[i] as number;
           const rounding = 2 ** -24 * Math.abs(decoded);

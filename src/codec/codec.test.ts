@@ -7,8 +7,8 @@ import { type CodecName, codecNames, codecs, wireBytes } from "./codec.ts";
 /** Largest distance between neighbours of a grid of so many steps over the values. */
 function stepOf(all: Float32Array, steps: number): number {
   const ends = [Math.min(...all), Math.max(...all)] as const;
-  // Steps have 16 significant bits.
-  return ((ends[1] - ends[0]) / steps) * (1 + 2 ** -15) + 2 ** -149;
+  // Steps have 16 significant bits; below the normal range, they are rounded up by 2^-141 at most.
+  return ((ends[1] - ends[0]) / steps) * (1 + 2 ** -15) + 2 ** -141;
 }
 
 /** What rounding the decoded value to float32 may add. */
