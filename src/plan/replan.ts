@@ -58,7 +58,8 @@ export interface MoveDecision {
  * are off by as much; with a tenth, runs on walks past servers moved every minute and gained nothing.
  */
 const marginShare = 0.3;
-const agreedMin = 4;
+/** So often in a row a move has to be found to pay. */
+export const agreedMin = 4;
 
 /**
  * Decides between the plan in force and another one: r (P_now - P_next) > cost of moving + margin,

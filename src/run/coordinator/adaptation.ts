@@ -5,6 +5,7 @@
 import type { Plan, PlanRequest } from "../../plan/plan.ts";
 import {
   type Agreed,
+  agreedMin,
   batchesAhead,
   decideMove,
   type Forecasted,
@@ -61,6 +62,12 @@ export class Adaptation {
     return nowMs >= this.#quietUntilMs;
   }
 
+  /** Somebody has come who may take part. That is no noise: what pays with it pays at once. */
+  hasNews(): void {
+    this.#agreed = agreedMin - 1;
+    this.#quietUntilMs = 0;
+  }
+
   /** A plan has come into force: while its weights travel, nothing that is measured is worth much. */
   adopted(nowMs: number): void {
     this.#agreed = 0;
@@ -89,12 +96,12 @@ export class Adaptation {
     this.#quietUntilMs = nowMs + betweenMs;
     const observedMs = this.#observedMs;
     const forecast = this.#forecaster(plan, request);
-    if (forecast === null || observedMs === null) {
+    if (forecast === null) {
       this.#agreed = 0;
       return null;
     }
     // What is under way may look worse than it is, while weights travel beside it; seeing is believing.
-    const now = { ...forecast, periodMs: Math.min(forecast.periodMs, observedMs) };
+    const now = { ...forecast, periodMs: Math.min(forecast.periodMs, observedMs ?? Infinity) };
     const run = { changes: this.#changes, elapsedMs: nowMs - this.#startedMs, left };
     const batches = batchesAhead(run, now.periodMs);
     const candidates = [fastest, this.#mover?.(plan, request, batches) ?? fastest];

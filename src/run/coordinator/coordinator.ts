@@ -166,7 +166,7 @@ export class Coordinator {
     channel.forward(this.#compiled.welcome(this.#options.run, hello));
     if (this.#isWatched) watchMember(member, true);
     this.#gathering.joined(hello);
-    if (member.profile !== null) this.#planning.changed(member.id, `${hello.name} is back`);
+    if (member.profile !== null) this.#planning.arrived(member.id, `${hello.name} is back`);
     this.#decide();
     return member;
   }
@@ -232,7 +232,7 @@ export class Coordinator {
     this.#planning.probed(member);
     this.#members.answered(member);
     this.#record(profiled(member, profile, this.#host.now()));
-    this.#planning.changed(member.id, `${member.hello.name} has joined`);
+    this.#planning.arrived(member.id, `${member.hello.name} has joined`);
     this.#decide();
   }
 

@@ -250,9 +250,15 @@ export class Planning {
     }
   }
 
+  /** A node has come that may take part: where plans are weighed against others, those with it are, too. */
+  arrived(node: NodeId, reason: string): void {
+    this.changed(node, reason);
+    if (this.#outdated === null) this.#adaptation?.hasNews();
+  }
+
   /**
-   * A node has come, goes or is gone. Where plans in force are weighed against others, one that it has no
-   * part in holds until another one pays.
+   * A node goes or is gone. Where plans in force are weighed against others, one that it has no part in
+   * holds until another one pays.
    */
   changed(node: NodeId, reason: string): void {
     const isWeighed = this.#adaptation !== null && ![...this.#nodeOf.values()].includes(node);
