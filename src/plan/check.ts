@@ -130,10 +130,15 @@ function checkGroups(plan: Plan, copies: Copies, check: Check): void {
   for (const id of copies.keys()) check(members.has(id), `${id} is in no group`);
 }
 
-/** Each border between two nodes has its link, and there are no others. */
+/**
+ * Each border between two nodes has its link, and there are no others: but a chain that stays on one
+ * node may have one from there, which only its weights travel on.
+ */
 function checkLinks(plan: Plan, copies: Copies, check: Check): void {
   const borders = new Set<string>();
-  for (const { id, stages } of plan.chains) {
+  const alone = new Map<string, NodeId>();
+  for (const { id, source, stages } of plan.chains) {
+    if (stages.length === 1) alone.set(id, source);
     const nodes = stages.map(({ copy }) => copies.get(copy)?.node);
     for (const [i, to] of nodes.slice(1).entries()) {
       if (nodes[i] !== to) borders.add(borderKey(id, nodes[i], to));
@@ -142,13 +147,20 @@ function checkLinks(plan: Plan, copies: Copies, check: Check): void {
   for (const link of plan.links) {
     const { chain, from, to, bytesPerMs, codecUp, codecDown } = link;
     const border = borderKey(chain, from, to);
+    const isForWeights = alone.get(chain) === from && from !== to;
+    if (isForWeights) alone.delete(chain);
     check(
-      borders.delete(border),
+      isForWeights || borders.delete(border),
       `there is no border for the link ${border}, or it has one already`,
     );
     check(
       bytesPerMs === null || (Number.isFinite(bytesPerMs) && bytesPerMs > 0),
       `the link ${border} has ${bytesPerMs} bytes per millisecond; allowed: above 0`,
+    );
+    const { backBytesPerMs = null } = link;
+    check(
+      backBytesPerMs === null || (Number.isFinite(backBytesPerMs) && backBytesPerMs > 0),
+      `the link ${border} has ${backBytesPerMs} bytes per millisecond back; allowed: above 0`,
     );
     for (const codec of [codecUp, codecDown]) {
       check(linkCodecNames.includes(codec), `there is no codec ${codec}`);

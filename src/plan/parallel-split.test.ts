@@ -13,7 +13,7 @@ import { random } from "../base/random.ts";
 import { checkPlan } from "./check.ts";
 import { trainingBytes } from "./memory.ts";
 import { parallelSplit } from "./parallel-split.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan, PlanRequest } from "./plan.ts";
 
 /** Cut of each chain in order. */
 const cutsOf = (plan: Plan): number[] =>
@@ -126,6 +126,77 @@ describe("parallel-split", () => {
     expect(transferMs("float16")).toBeCloseTo((4000 + 10) / 10, 6);
   });
 
+  test("counts the server's processor once for all devices, and has them wait for it", () => {
+    // The server takes 30 ms for what the devices do in 12; each of two keeps all that it may.
+    const nodes = [
+      edgeServer(evenProfile(4, 30)),
+      ...["a", "b"].map((name) => fleetNode(name, evenProfile(4, 3))),
+    ];
+    const plan = parallelSplit(planRequest(narrowing, nodes, null, { work: 4 }));
+    expect(cutsOf(plan)).toEqual([3, 3]);
+    // Eight batches of 30 ms one after the other, between a first and a last one's time on a device.
+    const roundMs = plan.forecasts.map((forecast) => forecast.roundMs);
+    expect(Math.max(...roundMs)).toBeCloseTo(3 + 8 * 30 + 6, 6);
+    expect(plan.forecasts[0]?.computeMs).toBeCloseTo(plan.forecasts[0]?.roundMs ?? 0, 6);
+  });
+
+  test("keeps as many segments on devices as the job wants, and lets them keep all", () => {
+    const slow = fleetNode("slow", evenProfile(4, 100));
+    const nodes = [edgeServer(quick), fleetNode("fast", quick), slow];
+    const cuts = (split: PlanRequest["split"]) =>
+      cutsOf(parallelSplit(planRequest(narrowing, nodes, 1e5, split && { split })));
+    expect(cuts(undefined)[1]).toBe(1);
+    expect(cuts({ cutMin: 3 })).toEqual([3, 3]);
+    expect(cuts({ mayKeepAll: true })).toEqual([4, 1]);
+    expect(cuts({ cutMin: 4, mayKeepAll: true })).toEqual([4, 4]);
+    expect(() => cuts({ cutMin: 4 })).toThrow("devices are to keep 4 segments at least");
+  });
+
+  test("a device that keeps all is a chain of one stage, whose link carries weights alone", () => {
+    const nodes = [edgeServer(quick), fleetNode("fast", quick)];
+    const request = planRequest(narrowing, nodes, 100, { split: { mayKeepAll: true, cutMin: 4 } });
+    const plan = parallelSplit(request);
+    checkPlan(plan, 4, request.fleet);
+    expect(plan.copies).toEqual([{ id: "copy:fast", node: "fast", from: 0, to: 4, mode: "train" }]);
+    expect(plan.chains[0]?.stages).toEqual([{ copy: "copy:fast", backward: "none" }]);
+    expect(plan.links[0]).toMatchObject({ from: "fast", to: "edge", bytesPerMs: 100 });
+    // 4 x 160 bytes each way, and four segments of 0.1 ms.
+    expect(plan.forecasts[0]?.roundMs).toBeCloseTo((2 * 640) / 100 + 0.4, 6);
+    expect(plan.forecasts[0]?.reason).toContain("keeps all segments");
+  });
+
+  test("keeps every device within the energy of a round", () => {
+    const energy = { computeWatts: 10, joulesPerByte: 0, joulesPerRound: 1 };
+    const device = (more: object) => fleetNode("phone", evenProfile(4, 50), more);
+    const cuts = (joulesPerRound: number) =>
+      cutsOf(
+        parallelSplit(
+          planRequest(
+            narrowing,
+            [edgeServer(quick), device({ energy: { ...energy, joulesPerRound } })],
+            10,
+          ),
+        ),
+      );
+    // 0.5 J a segment; the deepest cut is the fastest in a cell so thin.
+    expect(cuts(1.5)).toEqual([3]);
+    expect(cuts(1.4)).toEqual([2]);
+    expect(() => cuts(0.4)).toThrow(
+      "phone may spend 0 J a round; the cut that takes the least takes 1 J",
+    );
+  });
+
+  test("has uplink and downlink apart where the fleet says so", () => {
+    const nodes = [edgeServer(quick), fleetNode("a", quick)];
+    const request = planRequest(narrowing, nodes, 40);
+    const wide = { ...request, fleet: { ...request.fleet, cellDownBytesPerMs: 400 } };
+    const plan = parallelSplit(wide);
+    expect(plan.links[0]).toMatchObject({ bytesPerMs: 40, backBytesPerMs: 400 });
+    expect(parallelSplit(request).links[0]).not.toHaveProperty("backBytesPerMs");
+    const roundMs = (one: Plan) => one.forecasts[0]?.roundMs ?? 0;
+    expect(roundMs(plan)).toBeLessThan(roundMs(parallelSplit(request)));
+  });
+
   test("keeps raw data on the device: no cut before the first trained segment", () => {
     const untrained = { parameterBytes: 0, stateBytes: 0 };
     const segments = narrowing.map((cost, i) => (i < 2 ? { ...cost, ...untrained } : cost));
@@ -143,7 +214,7 @@ describe("parallel-split", () => {
         checkPlan(plan, request.segments.length, request.fleet);
         expect(parallelSplit(structuredClone(request))).toEqual(plan);
         for (const { computeMs, transferMs, roundMs } of plan.forecasts) {
-          expect(transferMs).toBeGreaterThanOrEqual(0);
+          expect(transferMs).toBeGreaterThanOrEqual(-1e-9);
           expect(computeMs + transferMs).toBeCloseTo(roundMs, 6);
         }
       }),
@@ -182,7 +253,10 @@ describe("parallel-split", () => {
     );
   });
 
-  test("plans a thousand devices with fifty cuts each in well under a second", () => {
+  test.each([
+    ["time to spare", 0.0005, 1000],
+    ["more work than it has time for", 0.1, 3000],
+  ])("plans a thousand devices with fifty cuts each on a server with %s", (_, ms, limitMs) => {
     const draw = random(1);
     const segments = Array.from({ length: 51 }, (_, i) =>
       segmentCost(i, 1 + draw.below(10_000), { parameterBytes: draw.below(100_000) }),
@@ -192,12 +266,13 @@ describe("parallel-split", () => {
         ceilingBytesPerMs: i % 2 === 0 ? null : 100 + draw.below(1000),
       }),
     );
-    const request = planRequest(segments, [edgeServer(evenProfile(51, 0.1)), ...nodes], 25_000, {
+    const request = planRequest(segments, [edgeServer(evenProfile(51, ms)), ...nodes], 25_000, {
       work: 8,
     });
     const startedMs = performance.now();
     const plan = parallelSplit(request);
-    expect(performance.now() - startedMs).toBeLessThan(1000);
+    // The benchmark has the figures; other programs may run beside a test.
+    expect(performance.now() - startedMs).toBeLessThan(limitMs);
     checkPlan(plan, 51, request.fleet);
   });
 });
@@ -213,8 +288,8 @@ describe("parallel-split's reasons", () => {
 
   test("say how fast a device is, what it keeps and what decided its rate", () => {
     const [fast, slow, thin] = reasonsOf(parallelSplit(planRequest(narrowing, four, 100)));
-    expect(fast).toContain("as fast as any; keeps 75 % of the work;");
-    expect(slow).toMatch(/^16 x slower than the fastest; keeps \d+ % of the work;/);
+    expect(fast).toContain("as fast as any; cut 3 keeps 75 % of its time;");
+    expect(slow).toMatch(/^slow: 16 x slower than the fastest; cut \d keeps \d+ % of its time;/);
     expect(slow).toMatch(/Mbit\/s of the cell's 0.80 Mbit\/s because it moves [\d.]+ kB a round$/);
     expect(thin).toContain("0.04 Mbit/s, all that its own link carries");
   });
@@ -248,11 +323,14 @@ describe("parallel-split's reasons", () => {
     );
   });
 
-  test("admit where the server has more work than a round lasts", () => {
+  test("say how busy the server is, and how long devices wait for it", () => {
     const slowServer = edgeServer(evenProfile(4, 50));
     const nodes = [slowServer, ...four.slice(1, 2), fleetNode("twin", evenProfile(4, 8))];
     const plan = parallelSplit(planRequest(narrowing, nodes, null));
-    expect(plan.reason).toContain("more than fits");
+    // Each keeps three segments, 24 ms; the server has 50 ms for each, and one of them waits.
+    expect(plan.reason).toContain(
+      "edge is busy for 100 ms of it, and devices wait for it up to 50 ms",
+    );
     expect(parallelSplit(planRequest(narrowing, four, 100)).reason).toContain("edge is busy for");
   });
 

@@ -17,7 +17,7 @@ import { linkWireBytes } from "../codec/link-codec.ts";
 import { pipelinedBytes, trainingBytes } from "./memory.ts";
 import type { BorderCosts, ChosenChain, Placement, StageCosts } from "./pipeline-schedule.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
-import { heldMs, type TimedProgram } from "./program-time.ts";
+import { between, type Held, heldBy, msOf, sumsOf } from "./program-time.ts";
 
 /** Something that batches pass one at a time. */
 export interface Resource {
@@ -36,12 +36,6 @@ export interface ChainTimes extends Pick<ChosenChain, "latencyMs" | "homeMs"> {
   readonly transferMs: number;
   /** By stage, the latency of the chain from it on, there and back. */
   readonly restMs: readonly number[];
-}
-
-/** The time of one kind of program: what every run costs, and sums over segments before each. */
-interface Held {
-  readonly fixedMs: number;
-  readonly sums: Float64Array;
 }
 
 /** One request, for the nodes that may take part; the first is the source. */
@@ -285,28 +279,6 @@ export class PipelineModel {
     };
   }
 }
-
-/** Sums of held time before each segment; runs cost the same whatever they span. */
-function heldBy({ profile, duty }: FleetNode, kind: TimedProgram["kind"]): Held {
-  const fixedMs = heldMs(profile, { kind, from: 0, to: 0 }, duty);
-  const own = profile.segments.map(
-    (_, i) => heldMs(profile, { kind, from: i, to: i + 1 }, duty) - fixedMs,
-  );
-  return { fixedMs, sums: sumsOf(own) };
-}
-
-const msOf = ({ fixedMs, sums }: Held, from: number, to: number): number =>
-  fixedMs + between(sums, from, to);
-
-/** Sums of the first 0, 1, 2, ... values. */
-function sumsOf(values: readonly number[]): Float64Array {
-  const sums = new Float64Array(values.length + 1);
-  for (const [i, value] of values.entries()) sums[i + 1] = (sums[i] as number) + value;
-  return sums;
-}
-
-const between = (sums: Float64Array, from: number, to: number): number =>
-  (sums[to] as number) - (sums[from] as number);
 
 /** Nothing takes no time, also where nothing passes. */
 const msFor = (bytes: number, bytesPerMs: number): number => (bytes === 0 ? 0 : bytes / bytesPerMs);

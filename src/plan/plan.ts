@@ -75,6 +75,8 @@ export interface LinkPlan {
   readonly chain: ChainId;
   /** Pacing rate in bytes per millisecond, each way; null where nothing limits it (same process). */
   readonly bytesPerMs: number | null;
+  /** The rate of the way back where it has one of its own. Workers have no use for it yet, and refuse it. */
+  readonly backBytesPerMs?: number | null;
   readonly codecUp: LinkCodecName;
   readonly codecDown: LinkCodecName;
 }
@@ -139,10 +141,23 @@ export interface FleetNode {
   readonly profile: Profile;
   /** Ceiling of its own link in bytes per millisecond each way; null where unlimited. */
   readonly ceilingBytesPerMs: number | null;
+  /** The ceiling of what it receives, where that is another one. */
+  readonly ceilingDownBytesPerMs?: number | null;
   /** One-way delay to the coordinator. */
   readonly latencyMs: number;
   /** Bytes per millisecond to the coordinator and from it, as measured; absent before. */
   readonly home?: { readonly up: number; readonly down: number };
+  /** What it may spend, where that is limited. */
+  readonly energy?: EnergyLimit;
+}
+
+/** A node's energy: what computing and its radio take, and what a round may take. */
+export interface EnergyLimit {
+  /** While it computes, beyond what it takes when idle. */
+  readonly computeWatts: number;
+  /** Sent or received. */
+  readonly joulesPerByte: number;
+  readonly joulesPerRound: number;
 }
 
 /** What is known of the way between two nodes, where it is not what their own links say. */
@@ -163,6 +178,16 @@ export interface Fleet {
   readonly links: readonly FleetLink[];
   /** The radio cell that all devices share, in bytes per millisecond; null where there is none. */
   readonly cellBytesPerMs: number | null;
+  /** What the cell carries towards devices, where that is another rate. */
+  readonly cellDownBytesPerMs?: number | null;
+}
+
+/** How a job wants its model split between devices and servers. */
+export interface SplitChoice {
+  /** The least number of segments that stay on a device: what leaves it has passed through so many. */
+  readonly cutMin?: number;
+  /** Whether a device may train the whole model, so that nothing but weights leaves it. */
+  readonly mayKeepAll?: boolean;
 }
 
 /** How a job wants its pipeline; other planners than `pipeline` have no use for it. */
@@ -187,6 +212,8 @@ export interface PlanRequest {
   readonly codecUp: LinkCodecName;
   readonly codecDown: LinkCodecName;
   readonly pipeline: PipelineChoice;
+  /** Wishes for planners that split between devices and servers; none where absent. */
+  readonly split?: SplitChoice;
   /** Batches to an update. */
   readonly accumulate: number;
 }

@@ -1,6 +1,6 @@
 /** Profiled time of programs: what planner, duty cycle and simulator all reckon with. */
 import type { ProgramKind } from "../compile/program.ts";
-import type { Profile, SegmentTime } from "./plan.ts";
+import type { FleetNode, Profile, SegmentTime } from "./plan.ts";
 
 /** A program as far as its time goes. */
 export interface TimedProgram {
@@ -55,3 +55,31 @@ function segmentMs(time: SegmentTime, kind: ProgramKind): number {
       return time.forwardMs + time.backwardMs + time.updateMs;
   }
 }
+
+/** The time of one kind of program on a node: what every run costs, and sums over segments before each. */
+export interface Held {
+  readonly fixedMs: number;
+  readonly sums: Float64Array;
+}
+
+/** Sums of held time before each segment; runs cost the same whatever they span. */
+export function heldBy({ profile, duty }: FleetNode, kind: TimedProgram["kind"]): Held {
+  const fixedMs = heldMs(profile, { kind, from: 0, to: 0 }, duty);
+  const own = profile.segments.map((segment) => segmentMs(segment, kind) / duty);
+  return { fixedMs, sums: sumsOf(own) };
+}
+
+/** Milliseconds that a run of segments [from, to) holds its node: {@link heldMs} in constant time. */
+export const msOf = ({ fixedMs, sums }: Held, from: number, to: number): number =>
+  fixedMs + between(sums, from, to);
+
+/** Sums of the first 0, 1, 2, ... values. */
+export function sumsOf(values: readonly number[]): Float64Array {
+  const sums = new Float64Array(values.length + 1);
+  for (const [i, value] of values.entries()) sums[i + 1] = (sums[i] as number) + value;
+  return sums;
+}
+
+/** The sum of values [from, to). */
+export const between = (sums: Float64Array, from: number, to: number): number =>
+  (sums[to] as number) - (sums[from] as number);

@@ -2,79 +2,114 @@
  * Why `parallel-split` chose what it chose, in words for the people who own the
  * machines: one sentence per device and one for the plan.
  */
+import { present } from "../base/assert.ts";
 import { formatBytes, formatMs, formatRate, mbitOfBytesPerMs } from "../base/units.ts";
-import type { SplitOption } from "./joint-choice.ts";
+import { splitMs } from "./joint-choice.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
+import type { SplitRun, SplitTimes } from "./split-forecast.ts";
+import type { SplitModel } from "./split-model.ts";
+import type { ChosenSplit } from "./split-plan.ts";
 
 /** What was decided for one device. */
-export interface SplitPart {
+interface Part extends SplitRun, SplitTimes {
   readonly device: FleetNode;
-  readonly option: SplitOption;
-  /** Bytes per millisecond; Infinity where nothing limits it. */
-  readonly rate: number;
-  readonly roundMs: number;
-  /** Device and server compute of a round. */
   readonly computeMs: number;
-  /** The server's part of it. */
-  readonly serverMs: number;
-  /** Whether a cut that does not fit into memory would have been faster. */
-  readonly memoryDecides: boolean;
+  /** Bytes of a round, both ways. */
+  readonly bytes: number;
+  /** What kept it from a faster cut; null where nothing did. */
+  readonly limit: string | null;
 }
 
-export interface SplitDecision {
+interface Decision {
   readonly request: PlanRequest;
-  readonly server: FleetNode;
-  readonly parts: readonly SplitPart[];
+  readonly model: SplitModel;
+  readonly parts: readonly Part[];
   /** Bytes per millisecond that all devices share; Infinity where there is no limit. */
   readonly cell: number;
-  readonly cellDecides: boolean;
 }
 
-/** A reason per part, in the same order, and one for the whole plan. */
-export function splitReasons(decision: SplitDecision): { parts: string[]; plan: string } {
-  const fastestMs = Math.min(...decision.parts.map(({ device }) => modelMs(device)));
-  const parts = decision.parts.map((part) => {
-    const words = [
-      ...speedWords(part, decision, fastestMs),
-      `keeps ${workWords(decision.request, part.option.cut)}`,
-      rateWords(part, decision),
-    ];
-    if (part.memoryDecides) {
-      words.splice(
-        2,
-        0,
-        `its memory of ${formatBytes(part.device.memoryBytes ?? 0)} allows no more`,
-      );
-    }
-    return words.join("; ");
+/** A split, and what decides how long its round takes. */
+export interface ReasonedSplit extends ChosenSplit {
+  readonly choice: { readonly cellDecides: boolean; readonly serverDecides: boolean };
+}
+
+/** A reason per device, in the model's order, and one for the whole plan. */
+export function splitReasons(
+  model: SplitModel,
+  split: ReasonedSplit,
+): { parts: string[]; plan: string } {
+  const { request, devices } = model;
+  const parts = devices.map((device, i): Part => {
+    const run = present(split.runs[i], "a device's part");
+    const times = present(split.times[i], "a device's times");
+    const { option } = run;
+    const computeMs =
+      request.work * (option.forwardMs + option.backwardMs) + option.serverMs + times.waitMs;
+    const bytes = option.upBytes + option.downBytes;
+    return { ...run, ...times, device, computeMs, bytes, limit: limitWords(model, device, run) };
   });
-  return { parts, plan: planWords(decision) };
+  const links = model.servers.slice(0, 1).map((server) => model.linkOf(server).up);
+  const decision: Decision = { request, model, parts, cell: Math.min(model.cell.up, ...links) };
+  const fastestMs = Math.min(...parts.map(({ device }) => modelMs(device)));
+  const words = parts.map((part) =>
+    [
+      ...speedWords(part, decision, fastestMs),
+      ...(part.limit === null ? [] : [part.limit]),
+      rateWords(part, decision),
+    ].join("; "),
+  );
+  return { parts: words, plan: planWords(decision, split.choice) };
 }
 
-function speedWords({ device }: SplitPart, { parts }: SplitDecision, fastestMs: number): string[] {
-  if (parts.length === 1) return [];
-  const times = fastestMs > 0 ? modelMs(device) / fastestMs : 1;
-  if (times < 1.05) return ["as fast as any"];
-  return [`${times.toFixed(times < 9.95 ? 1 : 0)} x slower than the fastest`];
+/** Memory, energy or the privacy floor, where a cut that it forbids would be faster at the same rate. */
+function limitWords(model: SplitModel, device: FleetNode, run: SplitRun): string | null {
+  const server = model.servers[run.server];
+  if (server === undefined) return null;
+  const ms = splitMs(run.option, run.rate);
+  const faster = model
+    .everyOption(device, server)
+    .filter((option) => splitMs(option, run.rate) < ms && !model.isAllowed(device, option));
+  if (faster.length === 0) return null;
+  const { memoryBytes, energy } = device;
+  if (memoryBytes !== null && faster.some(({ cut }) => model.memoryBytes(cut) > memoryBytes)) {
+    return `its memory of ${formatBytes(memoryBytes)} allows no more`;
+  }
+  return `its ${energy?.joulesPerRound.toFixed(0)} J a round allow no other`;
 }
+
+/** How fast it is, and how much of its own time its cut keeps. */
+function speedWords(part: Part, { parts, model }: Decision, fastestMs: number): string[] {
+  const { device, option } = part;
+  const keeps =
+    option.cut === model.whole
+      ? "keeps all segments"
+      : `cut ${option.cut} keeps ${shareWords(keptMs(device, option.cut) / modelMs(device))} of its time`;
+  if (parts.length === 1) return [keeps];
+  const times = fastestMs > 0 ? modelMs(device) / fastestMs : 1;
+  if (times < 1.05) return ["as fast as any", keeps];
+  const slower = `${times.toFixed(times < 9.95 ? 1 : 0).replace(/\.0$/, "")} x slower than the fastest`;
+  return [times >= 2 ? `slow: ${slower}` : slower, keeps];
+}
+
+const shareWords = (share: number): string =>
+  share < 0.01 ? "less than 1 %" : `${(100 * share).toFixed(0)} %`;
 
 /** Time of one batch through the whole model at the node's duty. */
-function modelMs({ profile, duty }: FleetNode): number {
+const modelMs = (node: FleetNode): number => keptMs(node, node.profile.segments.length);
+
+/** Time of one batch through the segments before a cut. */
+function keptMs({ profile, duty }: FleetNode, cut: number): number {
   let ms = 0;
-  for (const time of profile.segments) ms += time.forwardMs + time.backwardMs + time.updateMs;
+  for (const time of profile.segments.slice(0, cut)) {
+    ms += time.forwardMs + time.backwardMs + time.updateMs;
+  }
   return ms / duty;
 }
 
-function workWords({ segments }: PlanRequest, cut: number): string {
-  const flops = segments.map(({ forwardFlops, backwardFlops }) => forwardFlops + backwardFlops);
-  const total = sum(flops);
-  const share = total > 0 ? (100 * sum(flops.slice(0, cut))) / total : 0;
-  return `${share < 1 ? "less than 1" : share.toFixed(0)} % of the work`;
-}
-
 /** The rate with the one thing that made it larger or smaller than an even share. */
-function rateWords(part: SplitPart, { parts, cell }: SplitDecision): string {
-  const { rate, device, option } = part;
+function rateWords(part: Part, { parts, cell }: Decision): string {
+  const { device, bytes } = part;
+  const rate = part.rate.up;
   if (!Number.isFinite(rate)) return "its link has no limit";
   if (rate >= (device.ceilingBytesPerMs ?? Number.POSITIVE_INFINITY) * (1 - 1e-9)) {
     return `${formatRate(rate)}, all that its own link carries`;
@@ -82,22 +117,24 @@ function rateWords(part: SplitPart, { parts, cell }: SplitDecision): string {
   const share = `${formatRate(rate)} of the cell's ${formatRate(cell)}`;
   const times = (rate * parts.length) / cell;
   if (times > 1 / 1.1 && times < 1.1) return `${share}, an even share`;
-  const bytes = option.bytes / mean(parts.map((other) => other.option.bytes));
+  const most = bytes / mean(parts.map((other) => other.bytes));
   const leftMs = leftForTransferMs(part) / mean(parts.map(leftForTransferMs));
-  const moves = `${formatBytes(option.bytes)} a round`;
+  const moves = `${formatBytes(bytes)} a round`;
   const left = `computing leaves it ${formatMs(leftForTransferMs(part))} for transfer`;
-  if (times > 1) return `${share} because ${bytes > 1 / leftMs ? `it moves ${moves}` : left}`;
-  return `${share} because ${1 / bytes > leftMs ? `it moves only ${moves}` : left}`;
+  if (times > 1) return `${share} because ${most > 1 / leftMs ? `it moves ${moves}` : left}`;
+  return `${share} because ${1 / most > leftMs ? `it moves only ${moves}` : left}`;
 }
 
-const leftForTransferMs = ({ option, rate }: SplitPart): number => option.bytes / rate;
+const leftForTransferMs = ({ bytes, rate }: Part): number => bytes / rate.up;
 
-function planWords(decision: SplitDecision): string {
-  const { request, server, parts, cell, cellDecides } = decision;
+function planWords(decision: Decision, choice: ReasonedSplit["choice"]): string {
+  const { request, model, parts, cell } = decision;
   const slowest = parts.reduce((a, b) => (b.roundMs > a.roundMs ? b : a));
   const devices = parts.length === 1 ? "1 device" : `${parts.length} devices`;
-  const sentences = [`${devices} with ${server.name}, ${formatMs(slowest.roundMs)} a round`];
-  if (cellDecides) {
+  const used = model.servers.filter((_, k) => parts.some((part) => part.server === k));
+  const names = used.map(({ name }) => name).join(", ");
+  const sentences = [`${devices} with ${names}, ${formatMs(slowest.roundMs)} a round`];
+  if (choice.cellDecides) {
     sentences.push(
       `the ${mbitOfBytesPerMs(cell).toFixed(0)} Mbit/s that they share decide it: more would shorten it`,
     );
@@ -106,18 +143,24 @@ function planWords(decision: SplitDecision): string {
   } else {
     sentences.push(`${slowest.device.name} decides it, whose own link takes most of it`);
   }
-  const busyMs = sum(parts.map((part) => part.serverMs));
-  sentences.push(
-    busyMs > slowest.roundMs
-      ? `${server.name} has ${formatMs(busyMs)} of work in that time, more than fits: ` +
-          `chains will wait for each other there and the round will take about that long`
-      : `${server.name} is busy for ${formatMs(busyMs)} of it`,
-  );
+  for (const [k, server] of model.servers.entries()) {
+    const own = parts.filter((part) => part.server === k);
+    if (own.length > 0) sentences.push(...serverWords(server, own, slowest.roundMs));
+  }
   const idle = request.fleet.nodes.filter((node) => node.kind === "device" && node.samples === 0);
   if (idle.length > 0) {
     sentences.push(`without data and so without work: ${idle.map((node) => node.name).join(", ")}`);
   }
   return sentences.join("; ");
+}
+
+/** How busy a server is, and how long devices wait for it. */
+function serverWords({ name }: FleetNode, parts: readonly Part[], roundMs: number): string[] {
+  const busyMs = sum(parts.map((part) => part.option.serverMs));
+  const waitMs = Math.max(...parts.map((part) => part.waitMs));
+  const busy = `${name} is busy for ${formatMs(busyMs)} of it`;
+  if (waitMs < roundMs / 100) return [busy];
+  return [`${busy}, and devices wait for it up to ${formatMs(waitMs)}`];
 }
 
 function sum(values: readonly number[]): number {

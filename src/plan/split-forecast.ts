@@ -1,0 +1,77 @@
+/**
+ * Plays a round of split learning through: devices compute and send at their own pace, and queue at
+ * their server, whose processor takes one batch at a time in the order in which they come. That is
+ * what the joint choice relaxes, and what workers do; so it judges every planner's choice alike, and
+ * a plan's forecast is the time that this gives (`npm run bench -- parallel-split` compares it with the
+ * simulator, which passes every message).
+ *
+ * A round is closed: a device has one batch under way, so a queue is never longer than there are
+ * devices. All else is deterministic, and an event each time that a batch reaches a server is enough.
+ */
+import { present } from "../base/assert.ts";
+import { Heap } from "../base/heap.ts";
+import { splitMs } from "./joint-choice.ts";
+import type { Capacity } from "./server-price.ts";
+import type { SplitOption } from "./split-model.ts";
+
+/** A device's part in a round. */
+export interface SplitRun {
+  readonly option: SplitOption;
+  readonly rate: Capacity;
+  /** Position of its server. */
+  readonly server: number;
+}
+
+/** How a device's round goes. */
+export interface SplitTimes {
+  readonly roundMs: number;
+  /** Waiting for the server's processor, part of the round. */
+  readonly waitMs: number;
+}
+
+interface Arrival {
+  readonly atMs: number;
+  readonly device: number;
+}
+
+/** When each device has sent its weights back, in milliseconds from the start of the round. */
+export function playRound(runs: readonly SplitRun[], work: number): SplitTimes[] {
+  const arrivals = new Heap<Arrival>((a, b) => a.atMs - b.atMs || a.device - b.device);
+  const freeAtMs: number[] = [];
+  const left = runs.map(() => work);
+  const waitMs = runs.map(() => 0);
+  const cycles = runs.map(cycleOf);
+  for (const [device, { option }] of runs.entries()) {
+    const { beforeMs } = present(cycles[device], "a cycle");
+    if (option.serverMs > 0) arrivals.push({ atMs: beforeMs, device });
+  }
+  for (let next = arrivals.pop(); next !== undefined; next = arrivals.pop()) {
+    const { atMs, device } = next;
+    const { option, server } = present(runs[device], "a device's part");
+    const startsMs = Math.max(atMs, freeAtMs[server] ?? 0);
+    const endsMs = startsMs + option.stepMs;
+    freeAtMs[server] = endsMs;
+    waitMs[device] = (waitMs[device] as number) + startsMs - atMs;
+    left[device] = (left[device] as number) - 1;
+    if (left[device] === 0) continue;
+    arrivals.push({ atMs: endsMs + present(cycles[device], "a cycle").betweenMs, device });
+  }
+  return runs.map(({ option, rate }, i) => {
+    const waited = waitMs[i] as number;
+    return { roundMs: splitMs(option, rate) + waited, waitMs: waited };
+  });
+}
+
+/** From the start of the round to the first batch at the server, and from its step to the next batch. */
+function cycleOf({ option, rate }: SplitRun): { beforeMs: number; betweenMs: number } {
+  const { forwardMs, backwardMs, delayMs, featureBytes, gradientBytes, weightBytes } = option;
+  const upMs = featureBytes / rate.up + delayMs;
+  return {
+    beforeMs: weightBytes / rate.down + delayMs + forwardMs + upMs,
+    betweenMs: gradientBytes / rate.down + delayMs + backwardMs + forwardMs + upMs,
+  };
+}
+
+/** Time of the slowest device. */
+export const slowestMs = (times: readonly SplitTimes[]): number =>
+  times.reduce((most, { roundMs }) => Math.max(most, roundMs), 0);
