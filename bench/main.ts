@@ -10,6 +10,7 @@ import { codecsAccuracy } from "./codecs-accuracy.ts";
 import { coordinator } from "./coordinator.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
+import { parallelSplit } from "./parallel-split.ts";
 import { pipeline } from "./pipeline.ts";
 import { pipelineAccuracy } from "./pipeline-accuracy.ts";
 import { planner } from "./planner.ts";
@@ -23,6 +24,7 @@ const benches: Readonly<Record<string, Bench>> = {
   coordinator,
   link,
   memory,
+  "parallel-split": parallelSplit,
   pipeline,
   "pipeline-accuracy": pipelineAccuracy,
   planner,

@@ -120,6 +120,7 @@ export { trainingBytes } from "./plan/memory.ts";
 export type {
   ChainPlan,
   CopyPlan,
+  EnergyLimit,
   Fleet,
   FleetLink,
   FleetNode,
@@ -134,11 +135,14 @@ export type {
   Profile,
   ScheduleKind,
   SegmentTime,
+  SplitChoice,
   StagePlan,
 } from "./plan/plan.ts";
 export { forecasters, type PlannerName, planners } from "./plan/planners.ts";
 export { computeMs, scaledProfile, type TimedProgram } from "./plan/program-time.ts";
 export { type Forecasted, type Forecaster, movingMs } from "./plan/replan.ts";
+export { type Sharing, splitBoundMs } from "./plan/split-bound.ts";
+export { sequentialSplitMs, splitForecast } from "./plan/split-judge.ts";
 export type { CoordinatorEnd } from "./run/coordinator/farewell.ts";
 export type { Engine, EngineAnswer, EngineRun, Slot } from "./run/host.ts";
 export { type DataSpec, type DeviceSpec, type Job, parseJob } from "./run/job.ts";

@@ -24,8 +24,8 @@
  *   share_i(T) = min over o of (U / up + D / down) / (T - A)
  *
  * It never grows with T, so T can be met exactly when the shares fit, and one bisection on T finds the
- * optimum, where alternating between cuts and rates can stop in a local one (EdgeSplit, arXiv
- * 2403.15815, states the problem and alternates). That is exact as long as the processor of no server
+ * optimum, whatever the options are like (EdgeSplit, arXiv 2403.15815, states the problem and alternates
+ * between cuts and rates: `alternating-split.ts`). That is exact as long as the processor of no server
  * is full. Where one is, the least sum of shares under its capacity is a multiple-choice knapsack: its
  * Lagrangian (`server-price.ts`) finds it but for one device's option, and branch and bound closes that gap
  * where there are few devices.

@@ -1,4 +1,7 @@
 /** Every planner by the name that a job file gives it. A new scheme is one entry. */
+import { alternatingSplit } from "./alternating-split.ts";
+import { perDeviceCut, splitFed } from "./equal-shares.ts";
+import { federatedAveraging } from "./federated-averaging.ts";
 import { local } from "./local.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import { pipeline } from "./pipeline.ts";
@@ -15,6 +18,14 @@ export const planners = {
   pipeline,
   /** One node trains everything. */
   local,
+  /** Each device trains everything; copies are averaged. */
+  "federated-averaging": federatedAveraging,
+  /** Split in parallel at one cut, the best for all, with equal shares of the link. */
+  splitfed: splitFed,
+  /** Split in parallel, each device at the best cut for an equal share. */
+  "per-device-cut": perDeviceCut,
+  /** Split in parallel, cuts and shares chosen by turns. */
+  "alternating-split": alternatingSplit,
 } as const satisfies Record<string, Planner>;
 
 /** Name of a scheme, as jobs give it. */

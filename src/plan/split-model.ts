@@ -157,6 +157,13 @@ export class SplitModel {
     };
   }
 
+  /** The option of a cut, whatever the device's limits. @param server null where the device keeps all */
+  optionAt(device: FleetNode, server: FleetNode | null, cut: number): SplitOption {
+    return server === null || cut === this.whole
+      ? this.alone(device)
+      : this.#splitAt(device, server, cut);
+  }
+
   /** What a node's own link carries. */
   linkOf(node: FleetNode): Capacity {
     const up = node.ceilingBytesPerMs ?? Number.POSITIVE_INFINITY;

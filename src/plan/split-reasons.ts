@@ -28,9 +28,12 @@ interface Decision {
   readonly cell: number;
 }
 
-/** A split, and what decides how long its round takes. */
+/** A split, and what is known of how it came about. */
 export interface ReasonedSplit extends ChosenSplit {
-  readonly choice: { readonly cellDecides: boolean; readonly serverDecides: boolean };
+  /** Whether more bandwidth for all would shorten the round. */
+  readonly choice: { readonly cellDecides: boolean };
+  /** A scheme's name and rule, where it is none that says something else for each device. */
+  readonly scheme?: string;
 }
 
 /** A reason per device, in the model's order, and one for the whole plan. */
@@ -58,7 +61,7 @@ export function splitReasons(
       rateWords(part, decision),
     ].join("; "),
   );
-  return { parts: words, plan: planWords(decision, split.choice) };
+  return { parts: words, plan: planWords(decision, split) };
 }
 
 /** Memory, energy or the privacy floor, where a cut that it forbids would be faster at the same rate. */
@@ -127,13 +130,18 @@ function rateWords(part: Part, { parts, cell }: Decision): string {
 
 const leftForTransferMs = ({ bytes, rate }: Part): number => bytes / rate.up;
 
-function planWords(decision: Decision, choice: ReasonedSplit["choice"]): string {
+function planWords(decision: Decision, { choice, scheme }: ReasonedSplit): string {
   const { request, model, parts, cell } = decision;
   const slowest = parts.reduce((a, b) => (b.roundMs > a.roundMs ? b : a));
   const devices = parts.length === 1 ? "1 device" : `${parts.length} devices`;
-  const used = model.servers.filter((_, k) => parts.some((part) => part.server === k));
-  const names = used.map(({ name }) => name).join(", ");
-  const sentences = [`${devices} with ${names}, ${formatMs(slowest.roundMs)} a round`];
+  const isUsed = (k: number): boolean =>
+    parts.some(({ server, option }) => server === k && option.cut < model.whole);
+  const used = model.servers.filter((_, k) => isUsed(k));
+  const names = used.length === 0 ? "" : ` with ${used.map(({ name }) => name).join(", ")}`;
+  const sentences = [
+    ...(scheme === undefined ? [] : [scheme]),
+    `${devices}${names}, ${formatMs(slowest.roundMs)} a round`,
+  ];
   if (choice.cellDecides) {
     sentences.push(
       `the ${mbitOfBytesPerMs(cell).toFixed(0)} Mbit/s that they share decide it: more would shorten it`,
@@ -145,7 +153,7 @@ function planWords(decision: Decision, choice: ReasonedSplit["choice"]): string 
   }
   for (const [k, server] of model.servers.entries()) {
     const own = parts.filter((part) => part.server === k);
-    if (own.length > 0) sentences.push(...serverWords(server, own, slowest.roundMs));
+    if (isUsed(k)) sentences.push(...serverWords(server, own, slowest.roundMs));
   }
   const idle = request.fleet.nodes.filter((node) => node.kind === "device" && node.samples === 0);
   if (idle.length > 0) {

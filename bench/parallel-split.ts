@@ -1,0 +1,297 @@
+/**
+ * Parallel split learning with a cut and a share of the cell for each device, against the schemes that
+ * it is compared with, over drawn fleets. All plans are judged by one forecast, which plays a round
+ * through with the queue at the server; a sample of them runs in virtual time, with every message.
+ * `docs/benchmarks.md` says what each scheme is.
+ */
+import {
+  loadModel,
+  NativeEngine,
+  type Plan,
+  type Planner,
+  type PlanRequest,
+  type Profile,
+  planners,
+  profileModel,
+  sequentialSplitMs,
+  splitBoundMs,
+  splitForecast,
+  version,
+} from "edgeloom";
+import { type Bench, chosenOf, countOf, type Goal, optionsOf, type Row, tell } from "./bench.ts";
+import {
+  type Cell,
+  costsOf,
+  jobOf,
+  type Measured,
+  type ModelName,
+  modelNames,
+  requestOf,
+} from "./parallel-split-fleet.ts";
+import { virtualRoundMs } from "./parallel-split-virtual.ts";
+
+const deviceCounts = [10, 20, 50, 100];
+/** 12.5 and 125 MB/s. */
+const rates = [12_500, 125_000];
+const cells = rates.flatMap((bytesPerMs) =>
+  deviceCounts.map((devices) => ({ devices, bytesPerMs })),
+);
+
+/** Cells of which the first draw runs in virtual time. */
+const isSampled = ({ devices }: Cell): boolean => devices <= 10;
+
+/** Schemes that are plans; vanilla split learning is forecast alone. */
+const baselines = [
+  "federated-averaging",
+  "splitfed",
+  "per-device-cut",
+  "alternating-split",
+] as const;
+const schemes = [...baselines, "split learning"] as const;
+type Scheme = (typeof schemes)[number];
+
+export const parallelSplit: Bench = {
+  summary:
+    "a cut and a share for each device, against other schemes, on drawn fleets [--models A,B] [--draws N]",
+  async run(args) {
+    const asked = optionsOf(args, { models: modelNames.join(), draws: "20" });
+    const models = chosenOf("--models", asked.models, modelNames, (name) => name);
+    const draws = countOf("--draws", asked.draws);
+    const outcomes: Outcome[] = [];
+    const checks: Check[] = [];
+    const notes: string[] = [];
+    for (const model of models) {
+      tell(`${model}: measuring this machine ...`);
+      const measured = { model, costs: costsOf(model), profile: await profileOf(model) };
+      notes.push(profileNote(measured));
+      for (const cell of cells) {
+        tell(`${model}, ${cell.devices} devices, ${cell.bytesPerMs / 1000} MB/s ...`);
+        outcomes.push(...drawsOf(measured, cell, draws));
+        if (isSampled(cell)) checks.push(await check(measured, cell));
+      }
+    }
+    const planning = planningMs();
+    notes.push(
+      ...checks.map(checkNote),
+      `a plan for ${planning.devices} devices with ${planning.cuts} cuts each takes ${planning.ms.toFixed(0)} ms, median of ${planning.repeats}`,
+      "speed-ups and distances are geometric means over draws; the bound has shares fixed for a round, the free bound lets rates change at any moment",
+      "split learning is forecast alone: workers have no word for devices that take turns within a round",
+      "the server takes batches as they come; not there yet: --real and --scenario, accuracy",
+    );
+    return {
+      rows: rowsOf(outcomes),
+      goals: [...goalsOf(outcomes), differenceGoal(checks), planningGoal(planning)],
+      versions: { edgeloom: version },
+      seed: 1,
+      notes,
+    };
+  },
+};
+
+/** How fast one core of this machine runs a model: that of the fastest device. */
+async function profileOf(model: ModelName): Promise<Profile> {
+  const job = jobOf(model, { devices: 1, bytesPerMs: 1 });
+  const engine = new NativeEngine({ threads: 1 });
+  try {
+    return await profileModel(job, loadModel(job, "."), engine);
+  } finally {
+    await engine.close();
+  }
+}
+
+function profileNote({ model, profile: { segments } }: Measured): string {
+  const ms = segments.reduce((sum, one) => sum + one.forwardMs + one.backwardMs + one.updateMs, 0);
+  return `${model} measured on one core of this machine: ${segments.length} segments, ${ms.toFixed(0)} ms a batch`;
+}
+
+/** Round times on one drawn fleet. */
+interface Outcome {
+  readonly model: ModelName;
+  readonly cell: Cell;
+  readonly roundMs: number;
+  readonly boundMs: number;
+  readonly freeBoundMs: number;
+  readonly others: Readonly<Record<Scheme, number>>;
+}
+
+function drawsOf(measured: Measured, cell: Cell, draws: number): Outcome[] {
+  return Array.from({ length: draws }, (_, draw) => {
+    const request = requestOf(measured, cell, draw);
+    const msOf = (planner: Planner): number => judged(planner(request), request);
+    const others = {
+      ...Object.fromEntries(baselines.map((name) => [name, msOf(planners[name])])),
+      "split learning": sequentialSplitMs(request),
+    } as Record<Scheme, number>;
+    return {
+      model: measured.model,
+      cell,
+      roundMs: msOf(planners["parallel-split"]),
+      boundMs: splitBoundMs(request),
+      freeBoundMs: splitBoundMs(request, "free"),
+      others,
+    };
+  });
+}
+
+function judged(plan: Plan, request: PlanRequest): number {
+  const forecast = splitForecast(plan, request);
+  if (forecast === null) throw new Error(`${plan.planner} has a plan that cannot be judged`);
+  return forecast.roundMs;
+}
+
+/** A round as it is forecast, and in virtual time. */
+interface Check {
+  readonly model: ModelName;
+  readonly cell: Cell;
+  readonly scheme: string;
+  readonly forecastMs: number;
+  readonly virtualMs: number;
+}
+
+async function check(measured: Measured, cell: Cell): Promise<Check> {
+  let forecastMs = Number.NaN;
+  const planner: Planner = (request) => {
+    const wished = { ...request, split: { mayKeepAll: true } };
+    const plan = planners["parallel-split"](wished);
+    forecastMs = judged(plan, wished);
+    return plan;
+  };
+  const virtualMs = await virtualRoundMs(measured, cell, { draw: 0, planner });
+  return { model: measured.model, cell, scheme: "parallel-split", forecastMs, virtualMs };
+}
+
+const differenceOf = ({ forecastMs, virtualMs }: Check): number => virtualMs / forecastMs - 1;
+
+const checkNote = (one: Check): string =>
+  `${one.model}, ${one.cell.devices} devices, ${one.cell.bytesPerMs / 1000} MB/s, first draw: forecast ` +
+  `${(one.forecastMs / 1000).toFixed(1)} s, in virtual time ${(one.virtualMs / 1000).toFixed(1)} s ` +
+  `(${(100 * differenceOf(one)).toFixed(2)} %)`;
+
+const upBy = (outcome: Outcome, scheme: Scheme): number => outcome.others[scheme] / outcome.roundMs;
+
+/** Over the best common cut, that of all segments included. */
+const overCommonCut = (outcome: Outcome): number =>
+  Math.min(upBy(outcome, "splitfed"), upBy(outcome, "federated-averaging"));
+
+const distanceOf = ({ roundMs, boundMs }: Outcome): number => roundMs / boundMs;
+
+function rowsOf(outcomes: readonly Outcome[]): Row[] {
+  const groups = Map.groupBy(outcomes, ({ model, cell }) =>
+    [model, cell.devices, cell.bytesPerMs].join(),
+  );
+  return [...groups.values()].map((own) => {
+    const [first] = own as [Outcome];
+    const mean = (value: (outcome: Outcome) => number): number => geometricMean(own.map(value));
+    return {
+      model: first.model,
+      devices: first.cell.devices,
+      "MB/s": first.cell.bytesPerMs / 1000,
+      "round, s": mean(({ roundMs }) => roundMs) / 1000,
+      ...Object.fromEntries(
+        schemes.map((scheme) => [`over ${scheme}`, mean((one) => upBy(one, scheme))]),
+      ),
+      "least over any": Math.min(
+        ...own.flatMap((one) => schemes.map((scheme) => upBy(one, scheme))),
+      ),
+      "over bound, worst": Math.max(...own.map(distanceOf)),
+      "over free bound": mean(({ roundMs, freeBoundMs }) => roundMs / freeBoundMs),
+    };
+  });
+}
+
+function goalsOf(outcomes: readonly Outcome[]): Goal[] {
+  const fast = outcomes.filter(({ cell }) => cell.bytesPerMs === 125_000 && cell.devices <= 50);
+  const every = outcomes.flatMap((one) => schemes.map((scheme) => upBy(one, scheme)));
+  // As equal as two numbers can be that were reckoned in another order.
+  const even = 1 - 1e-6;
+  return [
+    atLeast(
+      "over federated averaging, geometric mean at 125 MB/s with 10, 20 and 50 devices",
+      geometricMean(fast.map((one) => upBy(one, "federated-averaging"))),
+      5.5,
+    ),
+    atLeast(
+      "over the best common cut, geometric mean of all cells",
+      geometricMean(outcomes.map(overCommonCut)),
+      1.5,
+    ),
+    atLeast(
+      "over the alternating method, worst draw",
+      Math.min(...outcomes.map((one) => upBy(one, "alternating-split"))),
+      1,
+      even,
+    ),
+    atLeast("over any baseline, worst draw", Math.min(...every), 1, even),
+    atMost("over the lower bound, worst draw", Math.max(...outcomes.map(distanceOf)), 1.05, "x"),
+  ];
+}
+
+const differenceGoal = (checks: readonly Check[]): Goal =>
+  atMost(
+    "difference of forecast and virtual time, worst sample",
+    Math.max(...checks.map((one) => Math.abs(differenceOf(one)))),
+    0.1,
+    "of the forecast",
+  );
+
+interface Planning {
+  readonly devices: number;
+  readonly cuts: number;
+  readonly repeats: number;
+  readonly ms: number;
+}
+
+/** How long a large plan takes: a made-up model, for only its size matters. */
+function planningMs(): Planning {
+  const [devices, cuts, repeats] = [1000, 50, 11];
+  const costs = Array.from({ length: cuts + 1 }, (_, index) => ({
+    index,
+    name: `segment ${index}`,
+    forwardFlops: 1,
+    backwardFlops: 2,
+    outputs: [
+      {
+        name: `value ${index}`,
+        dtype: "float32" as const,
+        shape: [1 + ((index * 7919) % 10_007)],
+        hasGradient: true,
+      },
+    ],
+    parameterBytes: 4 + ((index * 104_729) % 100_003),
+    stateBytes: 0,
+    savedBytes: 0,
+    workingBytes: 0,
+  }));
+  const profile = {
+    segments: costs.map(() => ({ forwardMs: 0.3, backwardMs: 0.6, updateMs: 0.1 })),
+    runMs: 0,
+    callMs: 0.1,
+  };
+  const measured: Measured = { model: "vgg19", costs, profile };
+  const request = requestOf(measured, { devices, bytesPerMs: 125_000 }, 0);
+  const times = Array.from({ length: repeats }, () => {
+    const startedMs = performance.now();
+    planners["parallel-split"](request);
+    return performance.now() - startedMs;
+  });
+  const ms = times.sort((a, b) => a - b)[repeats >> 1] as number;
+  return { devices, cuts, repeats, ms };
+}
+
+const planningGoal = ({ devices, cuts, ms }: Planning): Goal =>
+  atMost(`a plan for ${devices} devices with ${cuts} cuts`, ms, 100, "ms");
+
+const atMost = (name: string, value: number, goal: number, unit: string): Goal => ({
+  ...{ name, value, goal },
+  unit: `${unit}, at most`,
+  met: value <= goal,
+});
+
+const atLeast = (name: string, value: number, goal: number, slack = 1): Goal => ({
+  ...{ name, value, goal },
+  unit: "x, at least",
+  met: value >= goal * slack,
+});
+
+const geometricMean = (values: readonly number[]): number =>
+  Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
