@@ -275,6 +275,8 @@ function addTools(root: Command): void {
       "measure this machine, plan the job for the fleet it describes, and predict a round",
     )
     .argument("<job>", "job file or scenario, see docs/jobs.md and docs/scenarios.md")
+    .option("--explain", "say what decides the round, and what would shorten it")
+    .option("--min-cut <n>", "segments that devices keep at least, for privacy", count)
     .option("--json", "print one JSON object as the last line")
     .action(async (job, options) => (await import("./commands/plan.ts")).planJob(job, options));
 

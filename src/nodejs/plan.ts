@@ -1,7 +1,7 @@
 /** What a job's fleet would do, from a profile of this machine: measured here, planned and simulated. */
 import { PlanError } from "../base/errors.ts";
 import type { Model } from "../compile/graph.ts";
-import type { Plan } from "../plan/plan.ts";
+import type { Plan, Planner } from "../plan/plan.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import { type JobFields, jobOf } from "../run/job-fields.ts";
@@ -26,6 +26,8 @@ export interface PlanOptions {
   readonly model?: Model;
   /** Measures this machine and stays open; a native engine of its own where absent. */
   readonly engine?: Engine;
+  /** Plans in place of the one that the job names. */
+  readonly planner?: Planner;
 }
 
 /** A plan and what may be expected of it. */
@@ -64,6 +66,7 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
     model,
     nodes,
     engine: nullEngine,
+    ...(options.planner === undefined ? {} : { planner: options.planner }),
   });
   const fold = new RunFold();
   for (const { record } of records) fold.add(record);

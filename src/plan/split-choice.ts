@@ -5,7 +5,7 @@
  * What the joint choice relaxes is the order in which a server takes batches. Where servers have time to
  * spare, waiting is a hundredth of a round and the first answer stands. Where they are full, a device's
  * waiting depends on what all the others do; so it is taken as it was and added to A, and cuts and
- * shares are chosen again. That need not converge, so the best round that was played counts. The least
+ * shares are chosen again, as long as the round that is played gets shorter. The least
  * round of the relaxed problem is a lower bound on it, and says how much is left to find.
  */
 import { present } from "../base/assert.ts";
@@ -58,7 +58,8 @@ export function chooseSplit(model: SplitModel, serverOf: readonly number[] = [])
   let [best, last] = [first, first];
   for (let i = 1; i < attempts && best.roundMs > near * first.choice.leastMs; i++) {
     last = answer(last.times);
-    if (last.roundMs < best.roundMs) best = { ...last, choice: first.choice };
+    if (last.roundMs >= best.roundMs) break;
+    best = { ...last, choice: first.choice };
   }
   return best;
 }

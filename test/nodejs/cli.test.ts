@@ -207,6 +207,31 @@ describe("help", () => {
   });
 });
 
+describe("a plan that explains itself", () => {
+  const scenario = "examples/scenarios/factory.yaml";
+
+  it("says what decides the round, and what would shorten it", async () => {
+    const { code, stdout } = await edgeloom(["plan", scenario, "--explain", "--json"]);
+    expect(stdout).toMatch(/slow: 8 x slower than the fastest; cut \d+ keeps \d+ % of its time/);
+    expect(stdout).toMatch(/What would twice the bandwidth buy\?\n {2}\d+ % of a round/);
+    expect(stdout).toMatch(/Which device decides the round\?\n {2}old: at twice its speed/);
+    const { answers } = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");
+    expect(answers.length).toBeGreaterThanOrEqual(4);
+    expect(code).toBe(0);
+  });
+
+  it("keeps so many segments on devices as are asked for, for the planner that splits", async () => {
+    const { stdout } = await edgeloom(["plan", scenario, "--min-cut", "4", "--json"]);
+    const { plan } = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");
+    const kept = plan.copies.filter((copy: { from: number }) => copy.from === 0);
+    for (const { to } of kept) expect(to).toBeGreaterThanOrEqual(4);
+    const alone = file("alone.yaml", "model: lenet5\ndata: mnist\nplanner: local\n");
+    const { code, stderr } = await edgeloom(["plan", alone, "--explain"]);
+    expect(stderr).toMatch(/--explain: got a job with the planner local/);
+    expect(code).toBe(2);
+  });
+});
+
 describe("a check of a model's gradients", () => {
   it("ends with 0 where they are right, and says so on one line", async () => {
     const { code, stdout } = await edgeloom(["check", "mlp", "--json"]);

@@ -1,5 +1,13 @@
 /** `edgeloom plan`: the plan that a job's fleet would get, from a profile of this machine. */
-import { formatMs, PlanError } from "../../index.ts";
+import {
+  explainSplit,
+  formatMs,
+  InputError,
+  PlanError,
+  type Planner,
+  type PlanRequest,
+  planners,
+} from "../../index.ts";
 import { loadModel, plan, readyScenario, runScenario } from "../../nodejs.ts";
 import { type JobFile, readJobFile, sayUnused } from "../job-file.ts";
 import { planLines } from "../run-reporter.ts";
@@ -8,15 +16,25 @@ import { bold, say } from "../terminal.ts";
 /** Rounds simulated for a prediction of a scenario; they differ by nothing but the order of queueing. */
 const rounds = 3;
 
-export async function planJob(path: string, options: { json?: true }): Promise<void> {
+/** What the command line says beside the job. */
+interface PlanJobOptions {
+  readonly json?: true;
+  /** Whether to say what would change the round. */
+  readonly explain?: true;
+  /** Segments that devices keep at least. */
+  readonly minCut?: number;
+}
+
+export async function planJob(path: string, options: PlanJobOptions): Promise<void> {
   const file = readJobFile(path);
   sayUnused(file.scenario, "plan", ["fleet.nodes", "fleet.cells", "fleet.coordinator"]);
   const isPlain = file.scenario.fields.length === 0;
+  const wish = wishOf(file, options);
   const {
     plan: planned,
     predictedRoundMs,
     summary,
-  } = await (isPlain ? ofJob(file) : ofScenario(file));
+  } = await (isPlain ? ofJob(file, wish?.planner) : ofScenario(file, wish?.planner));
   const whose = isPlain ? "this machine's profile" : "the scenario's fleet";
   say(bold(`Plan for ${whose} (${planned.planner})`));
   for (const line of planLines(planned, summary)) say(`  ${line}`);
@@ -24,16 +42,45 @@ export async function planJob(path: string, options: { json?: true }): Promise<v
   say(
     `Predicted round: ${formatMs(predictedRoundMs)} (simulator, ${summary.rounds} rounds, median)`,
   );
-  if (options.json) say(JSON.stringify({ plan: planned, predictedRoundMs }));
+  const request = wish?.asked() ?? null;
+  const answers = options.explain && request !== null ? explainSplit(request) : undefined;
+  for (const { question, answer } of answers ?? []) say(`\n${bold(question)}\n  ${answer}`);
+  if (options.json) {
+    say(JSON.stringify({ plan: planned, predictedRoundMs, ...(answers && { answers }) }));
+  }
+}
+
+/** A planner that keeps to the floor, and remembers what it was asked; null where nobody wants either. */
+function wishOf(
+  { job }: JobFile,
+  { explain, minCut }: PlanJobOptions,
+): { readonly planner: Planner; asked(): PlanRequest | null } | null {
+  if (!explain && minCut === undefined) return null;
+  if (job.planner !== "parallel-split") {
+    throw new InputError({
+      what: explain ? "--explain" : "--min-cut",
+      received: `a job with the planner ${job.planner}`,
+      allowed: "a job with the planner parallel-split",
+    });
+  }
+  let asked: PlanRequest | null = null;
+  const planner: Planner = (request) => {
+    const split = minCut === undefined ? request.split : { ...request.split, cutMin: minCut };
+    asked = { ...request, ...(split && { split }) };
+    return planners["parallel-split"](asked);
+  };
+  return { planner, asked: () => asked };
 }
 
 /** The devices of a plain job are taken as this machine at their duty. */
-const ofJob = ({ job, folder }: JobFile) => plan({ job, model: loadModel(job, folder) });
+const ofJob = ({ job, folder }: JobFile, planner: Planner | undefined) =>
+  plan({ job, model: loadModel(job, folder), ...(planner && { planner }) });
 
 /** The fleet of a scenario as it is at the start, with nothing going wrong. */
-async function ofScenario({ scenario, folder }: JobFile) {
+async function ofScenario({ scenario, folder }: JobFile, planner: Planner | undefined) {
   const calm = { ...scenario, faults: [], traces: [], job: { ...scenario.job, rounds } };
-  const { summary, result } = await runScenario(calm, await readyScenario(calm, folder));
+  const ready = await readyScenario(calm, folder);
+  const { summary, result } = await runScenario(calm, { ...ready, ...(planner && { planner }) });
   const { plan: planned, medianRoundMs } = summary;
   if (planned === null || medianRoundMs === null) throw new PlanError(result.end.text);
   return { plan: planned, predictedRoundMs: medianRoundMs, summary };
