@@ -269,10 +269,10 @@ describe("parallel-split", () => {
     const request = planRequest(segments, [edgeServer(evenProfile(51, ms)), ...nodes], 25_000, {
       work: 8,
     });
-    const startedMs = performance.now();
+    // Processor time: other programs may run beside a test. The benchmark has the figures.
+    const before = process.cpuUsage();
     const plan = parallelSplit(request);
-    // The benchmark has the figures; other programs may run beside a test.
-    expect(performance.now() - startedMs).toBeLessThan(limitMs);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(limitMs);
     checkPlan(plan, 51, request.fleet);
   });
 });

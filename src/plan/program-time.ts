@@ -65,8 +65,13 @@ export interface Held {
 /** Sums of held time before each segment; runs cost the same whatever they span. */
 export function heldBy({ profile, duty }: FleetNode, kind: TimedProgram["kind"]): Held {
   const fixedMs = heldMs(profile, { kind, from: 0, to: 0 }, duty);
-  const own = profile.segments.map((segment) => segmentMs(segment, kind) / duty);
-  return { fixedMs, sums: sumsOf(own) };
+  const sums = new Float64Array(profile.segments.length + 1);
+  let total = 0;
+  for (let i = 0; i < profile.segments.length; i++) {
+    total += segmentMs(profile.segments[i] as SegmentTime, kind) / duty;
+    sums[i + 1] = total;
+  }
+  return { fixedMs, sums };
 }
 
 /** Milliseconds that a run of segments [from, to) holds its node: {@link heldMs} in constant time. */

@@ -109,7 +109,7 @@ export class PricedGroup {
     let at = 0;
     for (const [i, { options, waitMs }] of devices.entries()) {
       const workOf = (o: number): number => present(options[o], "an option").serverMs;
-      for (const o of [...options.keys()].sort((a, b) => workOf(b) - workOf(a))) {
+      for (const o of Array.from(options, (_, k) => k).sort((a, b) => workOf(b) - workOf(a))) {
         const { fixedMs, upBytes, downBytes, serverMs } = present(options[o], "an option");
         this.#option[at] = o;
         this.#fixedMs[at] = fixedMs + (serverMs > 0 ? waitMs : 0);

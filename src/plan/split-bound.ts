@@ -29,7 +29,7 @@ import { SplitModel, type SplitOption } from "./split-model.ts";
 export type Sharing = "fixed" | "free";
 
 const bisections = 60;
-const searches = 60;
+const searches = 24;
 
 /**
  * Milliseconds that no plan's round is below.

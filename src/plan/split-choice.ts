@@ -24,7 +24,7 @@ export interface FoundSplit {
 
 /** Answers that are asked for at most, and what is near enough to the bound to stop. */
 const attempts = 4;
-const near = 1.002;
+const near = 1.01;
 
 /** @param serverOf position of each device's server; the first one for all where absent */
 export function chooseSplit(model: SplitModel, serverOf: readonly number[] = []): FoundSplit {

@@ -29,8 +29,9 @@ export interface SplitTimes {
   readonly waitMs: number;
 }
 
+/** A device's next batch at its server: one object for all of a round, of which there may be many. */
 interface Arrival {
-  readonly atMs: number;
+  atMs: number;
   readonly device: number;
 }
 
@@ -54,7 +55,8 @@ export function playRound(runs: readonly SplitRun[], work: number): SplitTimes[]
     waitMs[device] = (waitMs[device] as number) + startsMs - atMs;
     left[device] = (left[device] as number) - 1;
     if (left[device] === 0) continue;
-    arrivals.push({ atMs: endsMs + present(cycles[device], "a cycle").betweenMs, device });
+    next.atMs = endsMs + present(cycles[device], "a cycle").betweenMs;
+    arrivals.push(next);
   }
   return runs.map(({ option, rate }, i) => {
     const waited = waitMs[i] as number;

@@ -109,9 +109,15 @@ export class SplitModel {
    */
   options(device: FleetNode, server: FleetNode): SplitOption[] {
     const every = this.everyOption(device, server);
+    if (!this.isLimited(device)) return every;
     const options = every.filter((option) => this.isAllowed(device, option));
     if (options.length > 0) return options;
     throw this.#noOption(device, every);
+  }
+
+  /** Whether a device has a limit that an option may break. */
+  isLimited({ memoryBytes, energy }: FleetNode): boolean {
+    return memoryBytes !== null || energy !== undefined;
   }
 
   /** Whether a device has the memory and the energy for an option. */

@@ -67,7 +67,7 @@ export function splitReasons(
 /** Memory, energy or the privacy floor, where a cut that it forbids would be faster at the same rate. */
 function limitWords(model: SplitModel, device: FleetNode, run: SplitRun): string | null {
   const server = model.servers[run.server];
-  if (server === undefined) return null;
+  if (server === undefined || !model.isLimited(device)) return null;
   const ms = splitMs(run.option, run.rate);
   const faster = model
     .everyOption(device, server)
