@@ -4,6 +4,7 @@
  * through with the queue at the server; a sample of them runs in virtual time, with every message.
  * `docs/benchmarks.md` says what each scheme is.
  */
+import { readFileSync } from "node:fs";
 import {
   loadModel,
   NativeEngine,
@@ -40,6 +41,9 @@ const cells = rates.flatMap((bytesPerMs) =>
 /** Cells of which the first draw runs in virtual time. */
 const isSampled = ({ devices }: Cell): boolean => devices <= 10;
 
+/** What the network holds devices to, they need no shares for: the best of shares and none. */
+const free = { mayKeepAll: true, mayShareFreely: true };
+
 /** Schemes that are plans; vanilla split learning is forecast alone. */
 const baselines = [
   "federated-averaging",
@@ -52,35 +56,41 @@ type Scheme = (typeof schemes)[number];
 
 export const parallelSplit: Bench = {
   summary:
-    "a cut and a share for each device, against other schemes, on drawn fleets [--models A,B] [--draws N]",
+    "a cut and a share for each device, against other schemes, on drawn fleets [--models A,B] [--draws N] [--profiles FILE]",
   async run(args) {
-    const asked = optionsOf(args, { models: modelNames.join(), draws: "20" });
+    const asked = optionsOf(args, { models: modelNames.join(), draws: "20", profiles: "" });
     const models = chosenOf("--models", asked.models, modelNames, (name) => name);
     const draws = countOf("--draws", asked.draws);
+    const known = asked.profiles === "" ? null : readProfiles(asked.profiles);
     const outcomes: Outcome[] = [];
     const checks: Check[] = [];
     const notes: string[] = [];
     for (const model of models) {
-      tell(`${model}: measuring this machine ...`);
-      const measured = { model, costs: costsOf(model), profile: await profileOf(model) };
-      notes.push(profileNote(measured));
+      const profile = known?.[model] ?? (await profileOf(model));
+      const measured = { model, costs: costsOf(model), profile };
+      notes.push(profileNote(measured, asked.profiles));
       for (const cell of cells) {
         tell(`${model}, ${cell.devices} devices, ${cell.bytesPerMs / 1000} MB/s ...`);
         outcomes.push(...drawsOf(measured, cell, draws));
-        if (isSampled(cell)) checks.push(await check(measured, cell));
+        if (!isSampled(cell)) continue;
+        for (const split of [{ mayKeepAll: true }, free]) {
+          checks.push(await check(measured, cell, split));
+        }
       }
     }
-    const planning = planningMs();
+    const plannings = [planningMs("has time to spare", 100), planningMs("is full", 1)];
     notes.push(
       ...checks.map(checkNote),
-      `a plan for ${planning.devices} devices with ${planning.cuts} cuts each takes ${planning.ms.toFixed(0)} ms, median of ${planning.repeats}`,
       "speed-ups and distances are geometric means over draws; the bound has shares fixed for a round, the free bound lets rates change at any moment",
+      `where devices may do without shares, over the best common cut without shares: ${geometricMean(
+        outcomes.map((one) => one.freeSplitFedMs / one.freeMs),
+      ).toFixed(2)} x`,
       "split learning is forecast alone: workers have no word for devices that take turns within a round",
       "the server takes batches as they come; not there yet: --real and --scenario, accuracy",
     );
     return {
       rows: rowsOf(outcomes),
-      goals: [...goalsOf(outcomes), differenceGoal(checks), planningGoal(planning)],
+      goals: [...goalsOf(outcomes), differenceGoal(checks), ...plannings.map(planningGoal)],
       versions: { edgeloom: version },
       seed: 1,
       notes,
@@ -88,8 +98,13 @@ export const parallelSplit: Bench = {
   },
 };
 
+/** Profiles by model that were measured before: what else a machine does then has no part in the result. */
+const readProfiles = (file: string): Partial<Record<ModelName, Profile>> =>
+  JSON.parse(readFileSync(file, "utf8"));
+
 /** How fast one core of this machine runs a model: that of the fastest device. */
 async function profileOf(model: ModelName): Promise<Profile> {
+  tell(`${model}: measuring this machine ...`);
   const job = jobOf(model, { devices: 1, bytesPerMs: 1 });
   const engine = new NativeEngine({ threads: 1 });
   try {
@@ -99,18 +114,23 @@ async function profileOf(model: ModelName): Promise<Profile> {
   }
 }
 
-function profileNote({ model, profile: { segments } }: Measured): string {
+function profileNote({ model, profile: { segments } }: Measured, file: string): string {
   const ms = segments.reduce((sum, one) => sum + one.forwardMs + one.backwardMs + one.updateMs, 0);
-  return `${model} measured on one core of this machine: ${segments.length} segments, ${ms.toFixed(0)} ms a batch`;
+  const whose = file === "" ? "measured on one core of this machine" : `as ${file} has it`;
+  return `${model} ${whose}: ${segments.length} segments, ${ms.toFixed(0)} ms a batch`;
 }
 
 /** Round times on one drawn fleet. */
 interface Outcome {
   readonly model: ModelName;
   readonly cell: Cell;
+  /** Under a plan with shares, and under one that may do without. */
   readonly roundMs: number;
+  readonly freeMs: number;
   readonly boundMs: number;
   readonly freeBoundMs: number;
+  /** SplitFed without shares: the best common cut, and the cell divided at every moment. */
+  readonly freeSplitFedMs: number;
   readonly others: Readonly<Record<Scheme, number>>;
 }
 
@@ -126,11 +146,28 @@ function drawsOf(measured: Measured, cell: Cell, draws: number): Outcome[] {
       model: measured.model,
       cell,
       roundMs: msOf(planners["parallel-split"]),
+      freeMs: msOf((plain) => planners["parallel-split"]({ ...plain, split: free })),
+      freeSplitFedMs: freeSplitFedMs(request),
       boundMs: splitBoundMs(request),
       freeBoundMs: splitBoundMs(request, "free"),
       others,
     };
   });
+}
+
+/** The best common cut where nobody has a share. */
+function freeSplitFedMs(request: PlanRequest): number {
+  const plan = planners.splitfed(request);
+  const cuts = request.segments.map((_, i) => i + 1);
+  return Math.min(
+    ...cuts.map((cut) => {
+      const copies = plan.copies.map((copy) =>
+        copy.from === 0 ? { ...copy, to: cut } : { ...copy, from: cut },
+      );
+      const links = plan.links.map((link) => ({ ...link, bytesPerMs: null }));
+      return judged({ ...plan, copies, links }, request);
+    }),
+  );
 }
 
 function judged(plan: Plan, request: PlanRequest): number {
@@ -143,35 +180,40 @@ function judged(plan: Plan, request: PlanRequest): number {
 interface Check {
   readonly model: ModelName;
   readonly cell: Cell;
-  readonly scheme: string;
+  readonly shares: string;
   readonly forecastMs: number;
   readonly virtualMs: number;
 }
 
-async function check(measured: Measured, cell: Cell): Promise<Check> {
+async function check(
+  measured: Measured,
+  cell: Cell,
+  split: PlanRequest["split"] & object,
+): Promise<Check> {
   let forecastMs = Number.NaN;
   const planner: Planner = (request) => {
-    const wished = { ...request, split: { mayKeepAll: true } };
+    const wished = { ...request, split };
     const plan = planners["parallel-split"](wished);
     forecastMs = judged(plan, wished);
     return plan;
   };
   const virtualMs = await virtualRoundMs(measured, cell, { draw: 0, planner });
-  return { model: measured.model, cell, scheme: "parallel-split", forecastMs, virtualMs };
+  const shares = split.mayShareFreely ? "no shares" : "shares";
+  return { model: measured.model, cell, shares, forecastMs, virtualMs };
 }
 
 const differenceOf = ({ forecastMs, virtualMs }: Check): number => virtualMs / forecastMs - 1;
 
 const checkNote = (one: Check): string =>
-  `${one.model}, ${one.cell.devices} devices, ${one.cell.bytesPerMs / 1000} MB/s, first draw: forecast ` +
+  `${one.model}, ${one.cell.devices} devices, ${one.cell.bytesPerMs / 1000} MB/s, ${one.shares}, first draw: forecast ` +
   `${(one.forecastMs / 1000).toFixed(1)} s, in virtual time ${(one.virtualMs / 1000).toFixed(1)} s ` +
   `(${(100 * differenceOf(one)).toFixed(2)} %)`;
 
 const upBy = (outcome: Outcome, scheme: Scheme): number => outcome.others[scheme] / outcome.roundMs;
 
-/** Over the best common cut, that of all segments included. */
-const overCommonCut = (outcome: Outcome): number =>
-  Math.min(upBy(outcome, "splitfed"), upBy(outcome, "federated-averaging"));
+/** Round of the best common cut with equal shares, that of all segments included. */
+const commonCutMs = ({ others }: Outcome): number =>
+  Math.min(others.splitfed, others["federated-averaging"]);
 
 const distanceOf = ({ roundMs, boundMs }: Outcome): number => roundMs / boundMs;
 
@@ -194,7 +236,10 @@ function rowsOf(outcomes: readonly Outcome[]): Row[] {
         ...own.flatMap((one) => schemes.map((scheme) => upBy(one, scheme))),
       ),
       "over bound, worst": Math.max(...own.map(distanceOf)),
-      "over free bound": mean(({ roundMs, freeBoundMs }) => roundMs / freeBoundMs),
+      "no shares: round, s": mean(({ freeMs }) => freeMs) / 1000,
+      "over splitfed ": mean((one) => commonCutMs(one) / one.freeMs),
+      "over splitfed without": mean((one) => one.freeSplitFedMs / one.freeMs),
+      "over free bound": mean(({ freeMs, freeBoundMs }) => freeMs / freeBoundMs),
     };
   });
 }
@@ -202,8 +247,8 @@ function rowsOf(outcomes: readonly Outcome[]): Row[] {
 function goalsOf(outcomes: readonly Outcome[]): Goal[] {
   const fast = outcomes.filter(({ cell }) => cell.bytesPerMs === 125_000 && cell.devices <= 50);
   const every = outcomes.flatMap((one) => schemes.map((scheme) => upBy(one, scheme)));
-  // As equal as two numbers can be that were reckoned in another order.
-  const even = 1 - 1e-6;
+  // Two methods that come to the same plan may have a device wait here or there for a server.
+  const even = 1 - 1e-3;
   return [
     atLeast(
       "over federated averaging, geometric mean at 125 MB/s with 10, 20 and 50 devices",
@@ -211,8 +256,13 @@ function goalsOf(outcomes: readonly Outcome[]): Goal[] {
       5.5,
     ),
     atLeast(
-      "over the best common cut, geometric mean of all cells",
-      geometricMean(outcomes.map(overCommonCut)),
+      "over the best common cut with equal shares, geometric mean of all cells",
+      geometricMean(outcomes.map((one) => commonCutMs(one) / one.roundMs)),
+      1.5,
+    ),
+    atLeast(
+      "the same where devices may do without shares",
+      geometricMean(outcomes.map((one) => commonCutMs(one) / one.freeMs)),
       1.5,
     ),
     atLeast(
@@ -235,14 +285,13 @@ const differenceGoal = (checks: readonly Check[]): Goal =>
   );
 
 interface Planning {
-  readonly devices: number;
-  readonly cuts: number;
-  readonly repeats: number;
+  readonly what: string;
+  /** Processor time, for other programs may run beside: the median of several plans. */
   readonly ms: number;
 }
 
-/** How long a large plan takes: a made-up model, for only its size matters. */
-function planningMs(): Planning {
+/** How long a large plan takes: of a made-up model only its size matters, and whether its features are small. */
+function planningMs(server: string, featureScale: number): Planning {
   const [devices, cuts, repeats] = [1000, 50, 11];
   const costs = Array.from({ length: cuts + 1 }, (_, index) => ({
     index,
@@ -253,7 +302,7 @@ function planningMs(): Planning {
       {
         name: `value ${index}`,
         dtype: "float32" as const,
-        shape: [1 + ((index * 7919) % 10_007)],
+        shape: [featureScale * (1 + ((index * 7919) % 10_007))],
         hasGradient: true,
       },
     ],
@@ -270,16 +319,16 @@ function planningMs(): Planning {
   const measured: Measured = { model: "vgg19", costs, profile };
   const request = requestOf(measured, { devices, bytesPerMs: 125_000 }, 0);
   const times = Array.from({ length: repeats }, () => {
-    const startedMs = performance.now();
+    const before = process.cpuUsage();
     planners["parallel-split"](request);
-    return performance.now() - startedMs;
+    return process.cpuUsage(before).user / 1000;
   });
   const ms = times.sort((a, b) => a - b)[repeats >> 1] as number;
-  return { devices, cuts, repeats, ms };
+  return { what: `a plan for ${devices} devices with ${cuts} cuts, whose server ${server}`, ms };
 }
 
-const planningGoal = ({ devices, cuts, ms }: Planning): Goal =>
-  atMost(`a plan for ${devices} devices with ${cuts} cuts`, ms, 100, "ms");
+const planningGoal = ({ what, ms }: Planning): Goal =>
+  atMost(what, ms, 100, "ms of processor time");
 
 const atMost = (name: string, value: number, goal: number, unit: string): Goal => ({
   ...{ name, value, goal },

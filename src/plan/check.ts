@@ -195,7 +195,10 @@ function checkFleet(plan: Plan, fleet: KnownFleet, check: Check): void {
   checkShares("the cell", first, fleet.cellBytesPerMs, check);
 }
 
-/** Chains share by their rates; the borders of one chain that meet at a node take turns. */
+/**
+ * Chains share by their rates; the borders of one chain that meet at a node take turns. Those without
+ * a rate take what the network leaves them.
+ */
 function checkShares(
   what: string,
   links: readonly LinkPlan[],
@@ -205,8 +208,7 @@ function checkShares(
   if (capacity === null) return;
   const shares = new Map<string, number>();
   for (const { chain, bytesPerMs } of links) {
-    const rate = bytesPerMs ?? Number.POSITIVE_INFINITY;
-    shares.set(chain, Math.max(rate, shares.get(chain) ?? 0));
+    shares.set(chain, Math.max(bytesPerMs ?? 0, shares.get(chain) ?? 0));
   }
   let total = 0;
   for (const share of shares.values()) total += share;

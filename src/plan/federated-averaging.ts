@@ -4,9 +4,11 @@
  * decentralized data", AISTATS 2017). Nothing but weights travels. Shares of the cell are chosen so
  * that the slowest device is done as early as possible, which the paper leaves to the network.
  */
+import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { formatBytes } from "../base/units.ts";
 import { chooseJointly } from "./joint-choice.ts";
+import { playOpenRound } from "./open-round.ts";
 import type { Plan, PlanRequest } from "./plan.ts";
 import { playRound } from "./split-forecast.ts";
 import { SplitModel } from "./split-model.ts";
@@ -38,8 +40,14 @@ export function federatedAveraging(request: PlanRequest): Plan {
       server: 0,
     })),
   });
-  const runs = choices.map((chosen) => ({ ...chosen, server: 0 }));
-  const split = { runs, times: playRound(runs, request.work), choice: { cellDecides } };
+  const runs = choices.map(({ option, rate }, i) => {
+    const link = model.linkOf(present(devices[i], "a device"));
+    return { option, rate: home === undefined ? link : rate, server: 0 };
+  });
+  // Without a server there is no link that could have a share.
+  const times =
+    home === undefined ? playOpenRound(runs, request.work, cell) : playRound(runs, request.work);
+  const split = { runs, times, choice: { cellDecides } };
   const scheme = "federated averaging: every device trains all segments";
   return splitPlan(model, split, "federated-averaging", splitReasons(model, { ...split, scheme }));
 }

@@ -188,6 +188,11 @@ export interface SplitChoice {
   readonly cutMin?: number;
   /** Whether a device may train the whole model, so that nothing but weights leaves it. */
   readonly mayKeepAll?: boolean;
+  /**
+   * Whether devices may do without shares of the cell, because the network divides it evenly among those
+   * who send at a moment. Where nothing but shares holds devices to the cell, they may not.
+   */
+  readonly mayShareFreely?: boolean;
 }
 
 /** How a job wants its pipeline; other planners than `pipeline` have no use for it. */

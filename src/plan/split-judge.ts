@@ -9,11 +9,15 @@
  */
 import { present } from "../base/assert.ts";
 import { splitMs } from "./joint-choice.ts";
+import { playOpenRound } from "./open-round.ts";
 import type { LinkPlan, Plan, PlanRequest } from "./plan.ts";
 import type { Forecasted } from "./replan.ts";
 import type { Capacity } from "./server-price.ts";
-import { playRound, type SplitRun, slowestMs } from "./split-forecast.ts";
+import { playRound, type SplitRun, type SplitTimes, slowestMs } from "./split-forecast.ts";
 import { SplitModel } from "./split-model.ts";
+
+/** Shares are sums of fractions: so much may come from rounding. */
+const rounding = 1 + 1e-6;
 
 /**
  * Forecasts a plan of chains of one or two stages with the costs and rates of a request.
@@ -31,27 +35,34 @@ export function splitForecast(plan: Plan, request: PlanRequest): Forecasted | nu
     const server = model.servers.findIndex((node) => node.id === served?.node);
     if (served !== undefined && server < 0) return null;
     const option = model.optionAt(device, model.servers[server] ?? null, own.to);
-    const rate = rateOn(links.get(id), model, model.linkOf(device), plan.chains.length);
+    const rate = rateOn(links.get(id), model.linkOf(device));
     runs.push({ option, rate, server: Math.max(0, server) });
   }
-  const times = playRound(runs, request.work);
+  const times = played(model, runs);
   const roundMs = slowestMs(times);
-  const slowest = present(runs[times.findIndex((one) => one.roundMs === roundMs)], "a chain");
-  const { option, rate } = slowest;
-  const homeMs = option.weightBytes / rate.up + option.delayMs;
-  const periodMs = (roundMs - homeMs - option.weightBytes / rate.down) / request.work;
+  const { option, rate } = present(
+    runs[times.findIndex((one) => one.roundMs === roundMs)],
+    "the slowest chain",
+  );
+  const homeMs = option.weightBytes / Math.min(rate.up, model.cell.up) + option.delayMs;
+  const beforeMs = option.weightBytes / Math.min(rate.down, model.cell.down) + option.delayMs;
+  const periodMs = (roundMs - homeMs - beforeMs) / request.work;
   return { roundMs, latencyMs: periodMs, periodMs, homeMs };
 }
 
-/** A link's share; without a link, an even share of what all have together. */
-function rateOn(
-  link: LinkPlan | undefined,
-  { cell }: SplitModel,
-  own: Capacity,
-  chains: number,
-): Capacity {
-  const up = link?.bytesPerMs ?? (link === undefined ? cell.up / chains : cell.up);
-  const down = link?.backBytesPerMs ?? (link === undefined ? cell.down / chains : up);
+/** A round by shares, where they fit into the cell, and by what is left at each moment where they do not. */
+function played({ cell, request }: SplitModel, runs: readonly SplitRun[]): SplitTimes[] {
+  const [up, down] = [0, 0].map((_, way) =>
+    runs.reduce((sum, { rate }) => sum + (way === 0 ? rate.up : rate.down), 0),
+  ) as [number, number];
+  const isShared = up <= cell.up * rounding && down <= cell.down * rounding;
+  return isShared ? playRound(runs, request.work) : playOpenRound(runs, request.work, cell);
+}
+
+/** A link's share, as far as the device's own link goes; that link where it has none. */
+function rateOn(link: LinkPlan | undefined, own: Capacity): Capacity {
+  const up = link?.bytesPerMs ?? Number.POSITIVE_INFINITY;
+  const down = link?.backBytesPerMs ?? up;
   return { up: Math.min(up, own.up), down: Math.min(down, own.down) };
 }
 

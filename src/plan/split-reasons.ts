@@ -113,7 +113,11 @@ function keptMs({ profile, duty }: FleetNode, cut: number): number {
 function rateWords(part: Part, { parts, cell }: Decision): string {
   const { device, bytes } = part;
   const rate = part.rate.up;
-  if (!Number.isFinite(rate)) return "its link has no limit";
+  if (!Number.isFinite(rate)) {
+    return Number.isFinite(cell)
+      ? `no share of its own: who sends divides the cell's ${formatRate(cell)} with the others who do`
+      : "its link has no limit";
+  }
   if (rate >= (device.ceilingBytesPerMs ?? Number.POSITIVE_INFINITY) * (1 - 1e-9)) {
     return `${formatRate(rate)}, all that its own link carries`;
   }
