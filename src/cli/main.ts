@@ -276,6 +276,7 @@ function addTools(root: Command): void {
     )
     .argument("<job>", "job file or scenario, see docs/jobs.md and docs/scenarios.md")
     .option("--explain", "say what decides the round, and what would shorten it")
+    .option("--planner <name>", "plan by another scheme than the job's, see docs/parallel-split.md")
     .option("--min-cut <n>", "segments that devices keep at least, for privacy", count)
     .option("--json", "print one JSON object as the last line")
     .action(async (job, options) => (await import("./commands/plan.ts")).planJob(job, options));

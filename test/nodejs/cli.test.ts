@@ -225,6 +225,8 @@ describe("a plan that explains itself", () => {
     const { plan } = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");
     const kept = plan.copies.filter((copy: { from: number }) => copy.from === 0);
     for (const { to } of kept) expect(to).toBeGreaterThanOrEqual(4);
+    const other = await edgeloom(["plan", scenario, "--planner", "splitfed"]);
+    expect(other.stdout).toMatch(/SplitFed: one cut for all, and equal shares/);
     const alone = file("alone.yaml", "model: lenet5\ndata: mnist\nplanner: local\n");
     const { code, stderr } = await edgeloom(["plan", alone, "--explain"]);
     expect(stderr).toMatch(/--explain: got a job with the planner local/);

@@ -5,6 +5,7 @@ import {
   InputError,
   PlanError,
   type Planner,
+  type PlannerName,
   type PlanRequest,
   planners,
 } from "../../index.ts";
@@ -23,10 +24,12 @@ interface PlanJobOptions {
   readonly explain?: true;
   /** Segments that devices keep at least. */
   readonly minCut?: number;
+  /** Plans in place of the job's. */
+  readonly planner?: string;
 }
 
 export async function planJob(path: string, options: PlanJobOptions): Promise<void> {
-  const file = readJobFile(path);
+  const file = withPlanner(readJobFile(path), options.planner);
   sayUnused(file.scenario, "plan", ["fleet.nodes", "fleet.cells", "fleet.coordinator"]);
   const isPlain = file.scenario.fields.length === 0;
   const wish = wishOf(file, options);
@@ -48,6 +51,22 @@ export async function planJob(path: string, options: PlanJobOptions): Promise<vo
   if (options.json) {
     say(JSON.stringify({ plan: planned, predictedRoundMs, ...(answers && { answers }) }));
   }
+}
+
+/** The same job for another planner. @throws InputError where there is no such planner */
+function withPlanner(file: JobFile, name: string | undefined): JobFile {
+  if (name === undefined) return file;
+  if (!Object.hasOwn(planners, name)) {
+    const allowed = Object.keys(planners).join(", ");
+    throw new InputError({ what: "--planner", received: name, allowed });
+  }
+  const planner = name as PlannerName;
+  const { job, scenario } = file;
+  return {
+    ...file,
+    job: { ...job, planner },
+    scenario: { ...scenario, job: { ...scenario.job, planner } },
+  };
 }
 
 /** A planner that keeps to the floor, and remembers what it was asked; null where nobody wants either. */
