@@ -52,6 +52,8 @@ export interface JointServer {
   readonly link: Capacity;
   /** Milliseconds of a round in which it cannot have anything to do yet, or any more. */
   readonly idleMs: number;
+  /** Share of the rest for which it may be busy: less than 1 leaves it time, so that fewer wait; 1 where absent. */
+  readonly load?: number;
 }
 
 export interface JointProblem<O extends JointOption> {
@@ -314,7 +316,8 @@ class ScaledProblem<O extends JointOption> {
   }
 
   #capacityMs(server: number, roundMs: number): number {
-    return roundMs - present(this.#problem.servers[server], "a server").idleMs;
+    const { idleMs, load = 1 } = present(this.#problem.servers[server], "a server");
+    return load * (roundMs - idleMs);
   }
 
   #shareOf({ up, down }: Capacity): { up: number; down: number; least: number; most: number } {

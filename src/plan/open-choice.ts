@@ -21,11 +21,11 @@ const devicesMax = 200;
 /** What a plan says of links that it leaves to the network, those of the devices' own included. */
 const unlimited = { up: Number.POSITIVE_INFINITY, down: Number.POSITIVE_INFINITY };
 
-/** @returns null where no cell limits devices together, or they are too many to be played */
+/** @returns null where no cell limits devices together, they are too many to be played, or there are several servers */
 export function chooseOpen(model: SplitModel): FoundSplit | null {
   const { devices, cell, request } = model;
   const isLimited = Number.isFinite(Math.min(cell.up, cell.down));
-  if (!isLimited || devices.length > devicesMax) return null;
+  if (!isLimited || devices.length > devicesMax || model.servers.length > 1) return null;
   const server = present(model.servers[0], "a server");
   const options = devices.map((device) => model.options(device, server));
   const rates = devices.map((device) => model.linkOf(device));

@@ -13,14 +13,14 @@
 
 import { chooseOpen } from "./open-choice.ts";
 import type { Plan, PlanRequest } from "./plan.ts";
-import { chooseSplit } from "./split-choice.ts";
+import { chooseServers } from "./server-assignment.ts";
 import { SplitModel } from "./split-model.ts";
 import { splitPlan } from "./split-plan.ts";
 import { splitReasons } from "./split-reasons.ts";
 
 /**
- * Plans parallel split learning over the devices that hold data and the first edge server of the
- * fleet, or its first cloud node where it has none. At least the first trained segment stays on each
+ * Plans parallel split learning over the devices that hold data and the edge servers of the
+ * fleet, or its cloud nodes where it has none; each device has one of them. At least the first trained segment stays on each
  * device, and as many as the request asks for; at least the last one, with the loss, goes to the
  * server, unless the request lets devices keep all. Each device gets a share of the cell, unless the
  * request lets the network divide it and the round is shorter so.
@@ -30,7 +30,7 @@ import { splitReasons } from "./split-reasons.ts";
  */
 export function parallelSplit(request: PlanRequest): Plan {
   const model = new SplitModel(request);
-  const shared = chooseSplit(model);
+  const shared = chooseServers(model);
   const open = request.split?.mayShareFreely === true ? chooseOpen(model) : null;
   const found = open !== null && open.roundMs < shared.roundMs ? open : shared;
   return splitPlan(model, found, "parallel-split", splitReasons(model, found));

@@ -5,7 +5,8 @@
  * What the joint choice relaxes is the order in which a server takes batches. Where servers have time to
  * spare, waiting is a hundredth of a round and the first answer stands. Where they are full, a device's
  * waiting depends on what all the others do; so it is taken as it was and added to A, and cuts and
- * shares are chosen again, as long as the round that is played gets shorter. The least
+ * shares are chosen again, as long as the round that is played gets shorter; and servers are tried
+ * to be left some of their time. The least
  * round of the relaxed problem is a lower bound on it, and says how much is left to find.
  */
 import { present } from "../base/assert.ts";
@@ -26,41 +27,58 @@ export interface FoundSplit {
 const attempts = 4;
 const nearOf = (devices: number): number => (devices <= 200 ? 1.0005 : 1.01);
 
-/** @param serverOf position of each device's server; the first one for all where absent */
-export function chooseSplit(model: SplitModel, serverOf: readonly number[] = []): FoundSplit {
-  const { devices, servers, cell, request } = model;
+/** Shares of its time for which a full server is tried to be busy. */
+const loads = [0.9, 0.8, 0.65];
+
+/** What the joint choice is asked beside the fleet: the waiting that is expected, and how busy servers may be. */
+type Ask = (waits: readonly SplitTimes[], load: number) => JointChoice<SplitOption>;
+
+function askJointly(model: SplitModel, serverOf: readonly number[]): Ask {
+  const { devices, servers, cell } = model;
   const serverAt = (i: number): number => serverOf[i] ?? 0;
   const options = devices.map((device, i) =>
     model.options(device, present(servers[serverAt(i)], "a server")),
   );
   const problem = {
-    cell,
     servers: servers.map((server, k) => ({
       link: model.linkOf(server),
       idleMs: model.idleMs(options.filter((_, i) => serverAt(i) === k)),
     })),
   };
-  const answer = (waits: readonly SplitTimes[]): FoundSplit => {
-    const choice = chooseJointly({
-      ...problem,
+  return (waits, load) =>
+    chooseJointly({
+      cell,
+      servers: problem.servers.map((server) => ({ ...server, load })),
       devices: devices.map((device, i) => ({
         options: present(options[i], "options"),
-        link: model.linkOf(device),
+        link: model.linkOf(device, servers[serverAt(i)]),
         server: serverAt(i),
         waitMs: waits[i]?.waitMs ?? 0,
       })),
     });
-    const runs = choice.choices.map((chosen, i) => ({ ...chosen, server: serverAt(i) }));
-    const times = playRound(runs, request.work);
+}
+
+/** @param serverOf position of each device's server; the first one for all where absent */
+export function chooseSplit(model: SplitModel, serverOf: readonly number[] = []): FoundSplit {
+  const ask = askJointly(model, serverOf);
+  const answer = (waits: readonly SplitTimes[], load = 1): FoundSplit => {
+    const choice = ask(waits, load);
+    const runs = choice.choices.map((chosen, i) => ({ ...chosen, server: serverOf[i] ?? 0 }));
+    const times = playRound(runs, model.request.work);
     return { runs, times, roundMs: slowestMs(times), choice };
   };
   const first = answer([]);
-  const near = nearOf(devices.length);
+  const near = nearOf(model.devices.length);
   let [best, last] = [first, first];
   for (let i = 1; i < attempts && best.roundMs > near * first.choice.leastMs; i++) {
     last = answer(last.times);
     if (last.roundMs >= best.roundMs) break;
     best = { ...last, choice: first.choice };
+  }
+  if (!first.choice.serverDecides) return best;
+  for (const load of loads) {
+    const played = answer([], load);
+    if (played.roundMs < best.roundMs) best = { ...played, choice: first.choice };
   }
   return best;
 }

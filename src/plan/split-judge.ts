@@ -35,7 +35,7 @@ export function splitForecast(plan: Plan, request: PlanRequest): Forecasted | nu
     const server = model.servers.findIndex((node) => node.id === served?.node);
     if (served !== undefined && server < 0) return null;
     const option = model.optionAt(device, model.servers[server] ?? null, own.to);
-    const rate = rateOn(links.get(id), model.linkOf(device));
+    const rate = rateOn(links.get(id), model.linkOf(device, model.servers[server]));
     runs.push({ option, rate, server: Math.max(0, server) });
   }
   const times = played(model, runs);

@@ -170,14 +170,28 @@ export class SplitModel {
       : this.#splitAt(device, server, cut);
   }
 
-  /** What a node's own link carries. */
-  linkOf(node: FleetNode): Capacity {
+  /** What a node's own link carries; and to a server, no more than the way there is known to. */
+  linkOf(node: FleetNode, server?: FleetNode): Capacity {
     const up = node.ceilingBytesPerMs ?? Number.POSITIVE_INFINITY;
     const { ceilingDownBytesPerMs } = node;
-    return {
-      up,
-      down: ceilingDownBytesPerMs === undefined ? up : (ceilingDownBytesPerMs ?? Infinity),
-    };
+    const down = ceilingDownBytesPerMs === undefined ? up : (ceilingDownBytesPerMs ?? Infinity);
+    const way = server === undefined ? null : this.#wayBetween(node, server);
+    return { up: Math.min(up, way?.up ?? Infinity), down: Math.min(down, way?.down ?? Infinity) };
+  }
+
+  /** What has been measured between a device and a server; null where nothing has. */
+  #wayBetween(device: FleetNode, server: FleetNode): (Capacity & { delayMs: number }) | null {
+    for (const { from, to, thereBytesPerMs, backBytesPerMs, latencyMs } of this.request.fleet
+      .links) {
+      const isThere = from === device.id && to === server.id;
+      if (!isThere && !(from === server.id && to === device.id)) continue;
+      const [there, back] = [thereBytesPerMs ?? Infinity, backBytesPerMs ?? Infinity];
+      const [up, down] = isThere ? [there, back] : [back, there];
+      // Nothing passes a way that was measured as dead; a rate is above 0.
+      const least = 1e-9;
+      return { up: Math.max(least, up), down: Math.max(least, down), delayMs: latencyMs };
+    }
+    return null;
   }
 
   /** Time of a round before the first batch can be at a server, and after the last one has left it. */
@@ -202,7 +216,7 @@ export class SplitModel {
     const featureBytes = this.#featureBytes[cut] as number;
     const gradientBytes = this.#gradientBytes[cut] as number;
     const weightBytes = between(this.#weightSums, 0, cut);
-    const delayMs = device.latencyMs;
+    const delayMs = this.#wayBetween(device, server)?.delayMs ?? device.latencyMs;
     return {
       ...{ cut, forwardMs, backwardMs, stepMs, delayMs, featureBytes, gradientBytes, weightBytes },
       fixedMs: work * (forwardMs + stepMs + backwardMs + 2 * delayMs) + 2 * delayMs,
