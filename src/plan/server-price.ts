@@ -130,11 +130,16 @@ export class PricedGroup {
     const picks: number[] = [];
     let [share, serverMs] = [0, 0];
     for (let i = 0; i < this.#count; i++) {
-      let [best, least] = [-1, Number.POSITIVE_INFINITY];
-      for (const at of this.#lean[i] as Int32Array) {
+      const lean = this.#lean[i] as Int32Array;
+      let best = -1;
+      let least = Number.POSITIVE_INFINITY;
+      for (let k = 0; k < lean.length; k++) {
+        const at = lean[k] as number;
         const own = this.#shareFor(i, at, bounds.roundMs);
         this.#share[at] = own;
-        if (own < least) [best, least] = [at, own];
+        if (own >= least) continue;
+        best = at;
+        least = own;
       }
       share += least;
       // A price on the server's time only makes shares larger.
@@ -152,8 +157,10 @@ export class PricedGroup {
   #shareFor(device: number, at: number, roundMs: number): number {
     const leftMs = roundMs - (this.#fixedMs[at] as number);
     if (!(leftMs > 0)) return Number.POSITIVE_INFINITY;
-    const [upMs, downMs] = [this.#upMs[at] as number, this.#downMs[at] as number];
-    const [up, down] = [this.#upShare[device] as number, this.#downShare[device] as number];
+    const upMs = this.#upMs[at] as number;
+    const downMs = this.#downMs[at] as number;
+    const up = this.#upShare[device] as number;
+    const down = this.#downShare[device] as number;
     const share = (upMs + downMs) / leftMs;
     const narrow = Math.min(up, down);
     if (share <= narrow) return share;
@@ -223,7 +230,9 @@ export class PricedGroup {
   #hull(device: number): number {
     const from = this.#first[device] as number;
     const to = this.#first[device + 1] as number;
-    const [share, work, corners] = [this.#share, this.#workMs, this.#corners] as const;
+    const share = this.#share;
+    const work = this.#workMs;
+    const corners = this.#corners;
     let count = 0;
     for (let at = from; at < to; at++) {
       const own = share[at] as number;
@@ -235,8 +244,9 @@ export class PricedGroup {
         last = corners[from + count - 1] as number;
       }
       while (count > 1) {
-        const [a, b] = [corners[from + count - 2] as number, corners[from + count - 1] as number];
-        if (this.#priceOf(a, b) < this.#priceOf(b, at)) break;
+        // What the corner before was moved to for is known: its price.
+        last = corners[from + count - 1] as number;
+        if ((this.#price[last] as number) < this.#priceOf(last, at)) break;
         count--;
       }
       if (count > 0) this.#price[at] = this.#priceOf(corners[from + count - 1] as number, at);

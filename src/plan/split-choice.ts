@@ -23,9 +23,12 @@ export interface FoundSplit {
   readonly choice: Pick<JointChoice<SplitOption>, "cellDecides" | "serverDecides" | "leastMs">;
 }
 
+/** Devices up to which it is worth the time to look for a round that is shorter by little. */
+const few = 200;
 /** Answers that are asked for at most, and what is near enough to the bound to stop: where many wait, waiting evens out. */
-const attempts = 4;
-const nearOf = (devices: number): number => (devices <= 200 ? 1.0005 : 1.01);
+const attemptsOf = (devices: number, isFull: boolean): number =>
+  devices <= few ? 4 : isFull ? 1 : 2;
+const nearOf = (devices: number): number => (devices <= few ? 1.0005 : 1.01);
 
 /** Shares of its time for which a full server is tried to be busy. */
 const loads = [0.9, 0.8, 0.65];
@@ -68,14 +71,16 @@ export function chooseSplit(model: SplitModel, serverOf: readonly number[] = [])
     return { runs, times, roundMs: slowestMs(times), choice };
   };
   const first = answer([]);
-  const near = nearOf(model.devices.length);
+  const count = model.devices.length;
+  const near = nearOf(count);
   let [best, last] = [first, first];
+  const attempts = attemptsOf(count, first.choice.serverDecides);
   for (let i = 1; i < attempts && best.roundMs > near * first.choice.leastMs; i++) {
     last = answer(last.times);
     if (last.roundMs >= best.roundMs) break;
     best = { ...last, choice: first.choice };
   }
-  if (!first.choice.serverDecides) return best;
+  if (!first.choice.serverDecides || count > few) return best;
   for (const load of loads) {
     const played = answer([], load);
     if (played.roundMs < best.roundMs) best = { ...played, choice: first.choice };

@@ -26,6 +26,8 @@ interface Decision {
   readonly parts: readonly Part[];
   /** Bytes per millisecond that all devices share; Infinity where there is no limit. */
   readonly cell: number;
+  /** Bytes of a round, and what computing leaves for them, on the average of all devices. */
+  readonly mean: { readonly bytes: number; readonly leftMs: number };
 }
 
 /** A split, and what is known of how it came about. */
@@ -52,7 +54,13 @@ export function splitReasons(
     return { ...run, ...times, device, computeMs, bytes, limit: limitWords(model, device, run) };
   });
   const links = model.servers.slice(0, 1).map((server) => model.linkOf(server).up);
-  const decision: Decision = { request, model, parts, cell: Math.min(model.cell.up, ...links) };
+  const decision: Decision = {
+    ...{ request, model, parts, cell: Math.min(model.cell.up, ...links) },
+    mean: {
+      bytes: mean(parts.map(({ bytes }) => bytes)),
+      leftMs: mean(parts.map(leftForTransferMs)),
+    },
+  };
   const fastestMs = Math.min(...parts.map(({ device }) => modelMs(device)));
   const words = parts.map((part) =>
     [
@@ -110,7 +118,10 @@ function keptMs({ profile, duty }: FleetNode, cut: number): number {
 }
 
 /** The rate with the one thing that made it larger or smaller than an even share. */
-function rateWords(part: Part, { parts, cell }: Decision): string {
+function rateWords(
+  part: Part,
+  { parts, cell, mean: { bytes: meanBytes, leftMs: meanMs } }: Decision,
+): string {
   const { device, bytes } = part;
   const rate = part.rate.up;
   if (!Number.isFinite(rate)) {
@@ -124,8 +135,8 @@ function rateWords(part: Part, { parts, cell }: Decision): string {
   const share = `${formatRate(rate)} of the cell's ${formatRate(cell)}`;
   const times = (rate * parts.length) / cell;
   if (times > 1 / 1.1 && times < 1.1) return `${share}, an even share`;
-  const most = bytes / mean(parts.map((other) => other.bytes));
-  const leftMs = leftForTransferMs(part) / mean(parts.map(leftForTransferMs));
+  const most = bytes / meanBytes;
+  const leftMs = leftForTransferMs(part) / meanMs;
   const moves = `${formatBytes(bytes)} a round`;
   const left = `computing leaves it ${formatMs(leftForTransferMs(part))} for transfer`;
   if (times > 1) return `${share} because ${most > 1 / leftMs ? `it moves ${moves}` : left}`;
