@@ -5,9 +5,9 @@
  * What the joint choice relaxes is the order in which a server takes batches. Where servers have time to
  * spare, waiting is a hundredth of a round and the first answer stands. Where they are full, a device's
  * waiting depends on what all the others do; so it is taken as it was and added to A, and cuts and
- * shares are chosen again, as long as the round that is played gets shorter; and servers are tried
- * to be left some of their time. The least
- * round of the relaxed problem is a lower bound on it, and says how much is left to find.
+ * shares are chosen again, as long as the round that is played gets shorter; then servers are left some of
+ * their time, which others would wait for. The least round of the relaxed problem is a lower bound, and
+ * says how much is left to find.
  */
 import { present } from "../base/assert.ts";
 import { chooseJointly, type JointChoice } from "./joint-choice.ts";
@@ -42,16 +42,14 @@ function askJointly(model: SplitModel, serverOf: readonly number[]): Ask {
   const options = devices.map((device, i) =>
     model.options(device, present(servers[serverAt(i)], "a server")),
   );
-  const problem = {
-    servers: servers.map((server, k) => ({
-      link: model.linkOf(server),
-      idleMs: model.idleMs(options.filter((_, i) => serverAt(i) === k)),
-    })),
-  };
+  const known = servers.map((server, k) => ({
+    link: model.linkOf(server),
+    idleMs: model.idleMs(options.filter((_, i) => serverAt(i) === k)),
+  }));
   return (waits, load) =>
     chooseJointly({
       cell,
-      servers: problem.servers.map((server) => ({ ...server, load })),
+      servers: known.map((server) => ({ ...server, load })),
       devices: devices.map((device, i) => ({
         options: present(options[i], "options"),
         link: model.linkOf(device, servers[serverAt(i)]),
@@ -71,16 +69,16 @@ export function chooseSplit(model: SplitModel, serverOf: readonly number[] = [])
     return { runs, times, roundMs: slowestMs(times), choice };
   };
   const first = answer([]);
+  const { serverDecides, leastMs } = first.choice;
   const count = model.devices.length;
-  const near = nearOf(count);
-  let [best, last] = [first, first];
-  const attempts = attemptsOf(count, first.choice.serverDecides);
-  for (let i = 1; i < attempts && best.roundMs > near * first.choice.leastMs; i++) {
-    last = answer(last.times);
-    if (last.roundMs >= best.roundMs) break;
-    best = { ...last, choice: first.choice };
+  let best = first;
+  for (let i = 1; i < attemptsOf(count, serverDecides); i++) {
+    if (best.roundMs <= nearOf(count) * leastMs) break;
+    const next = answer(best.times);
+    if (next.roundMs >= best.roundMs) break;
+    best = { ...next, choice: first.choice };
   }
-  if (!first.choice.serverDecides || count > few) return best;
+  if (!serverDecides || count > few) return best;
   for (const load of loads) {
     const played = answer([], load);
     if (played.roundMs < best.roundMs) best = { ...played, choice: first.choice };
