@@ -140,7 +140,7 @@ export type {
 } from "./plan/plan.ts";
 export { forecasters, type PlannerName, planners } from "./plan/planners.ts";
 export { computeMs, scaledProfile, type TimedProgram } from "./plan/program-time.ts";
-export { type Forecasted, type Forecaster, movingMs } from "./plan/replan.ts";
+export { type Forecasted, type Forecaster, type HeldSegments, movingMs } from "./plan/replan.ts";
 export { type Sharing, splitBoundMs } from "./plan/split-bound.ts";
 export { explainSplit, type SplitAnswer } from "./plan/split-explain.ts";
 export { sequentialSplitMs, splitForecast } from "./plan/split-judge.ts";

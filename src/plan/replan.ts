@@ -103,24 +103,25 @@ export function batchesAhead(
   return Math.max(0, Math.min(left, intervalMs / periodMs));
 }
 
-/** Segments of a node. */
-type Held = Pick<CopyPlan, "node" | "from" | "to">;
+/** Segments that a node trains. */
+export type HeldSegments = Pick<CopyPlan, "node" | "from" | "to">;
 
 /**
  * Milliseconds until all nodes have what another plan has them train: parameters and optimizer state of
  * segments that they do not train already. Those come home with all that their copies have trained, and go on from there.
  */
 export function movingMs(
-  now: readonly Held[],
-  next: readonly Held[],
+  now: readonly HeldSegments[],
+  next: readonly HeldSegments[],
   { segments, fleet }: Pick<PlanRequest, "segments" | "fleet">,
 ): number {
-  const bytesOf = ({ from, to }: Pick<Held, "from" | "to">): number =>
+  const bytesOf = ({ from, to }: Pick<HeldSegments, "from" | "to">): number =>
     segments
       .slice(from, to)
       .reduce((sum, { parameterBytes, stateBytes }) => sum + parameterBytes + stateBytes, 0);
   const homeOf = (id: NodeId) => fleet.nodes.find((node) => node.id === id)?.home;
-  const homeMs = (copy: Held): number => bytesOf(copy) / (homeOf(copy.node)?.up ?? Infinity);
+  const homeMs = (copy: HeldSegments): number =>
+    bytesOf(copy) / (homeOf(copy.node)?.up ?? Infinity);
   const moves = next.map(({ node, from, to }) => {
     let [bytes, comesMs] = [0, 0];
     for (let index = from; index < to; index++) {
