@@ -1,5 +1,5 @@
 /** One scheme on one scenario in virtual time, and what it came to. */
-import type { Plan, Planner, TimedRecord } from "edgeloom";
+import type { LinksMeasured, Plan, Planner, TimedRecord } from "edgeloom";
 import { type SimulationOptions, simulate } from "edgeloom/sim";
 import { chainText } from "./pipeline-schemes.ts";
 import { batchTimes, handOvers, stallPeriods } from "./pipeline-stalls.ts";
@@ -19,10 +19,10 @@ export interface Outcome {
   readonly lostRounds: number;
   /** Stalls at hand-overs, in times from batch to batch; none where it was not watched. */
   readonly stalls: readonly number[];
-  /** Batches that came back to the device before the last commit, and are in none; 0 where it was not watched. */
+  /** Batches that came back to the device before a change of plan, and are in no round; 0 where it was not watched. */
   readonly lostBatches: number;
-  /** Of the time on any node's own link, each way, what probes took. */
-  readonly probeShare: number;
+  /** Of the time on any node's own link, each way, what probes took; null where it was not counted. */
+  readonly probeShare: number | null;
   /** The last plan's chain. */
   readonly chain: string;
 }
@@ -58,17 +58,28 @@ export async function runScheme(
   return { ...counts, stalls, lostBatches: lostOf(records, times, ready.job.localBatches) };
 }
 
-/** Of the last round, activity may not have been told when the run was left. */
+/**
+ * Batches that came back and are in no round. A plan is made when the pipeline is empty, so by then
+ * all that came back belongs to the rounds before its first, some of which are committed later.
+ */
 function lostOf(records: readonly TimedRecord[], times: readonly number[], work: number): number {
-  let [committed, lost] = [0, 0];
-  let lastMs: number | null = null;
-  for (const { atMs, record } of records) {
-    if (record.type !== "round") continue;
-    if (lastMs !== null) lost = backBy(lastMs, times) - committed;
-    for (const { steps = work } of record.participants) committed += steps;
-    lastMs = atMs;
-  }
-  return lost;
+  const batches = records.flatMap(({ record }) =>
+    record.type === "round"
+      ? [
+          {
+            round: record.round,
+            steps: Math.max(...record.participants.map(({ steps = work }) => steps)),
+          },
+        ]
+      : [],
+  );
+  const last = batches.at(-1)?.round ?? -1;
+  const lost = records.flatMap(({ atMs, record }) => {
+    if (record.type !== "planned" || record.round > last + 1) return [];
+    const before = batches.filter(({ round }) => round < record.round);
+    return [backBy(atMs, times) - before.reduce((sum, { steps }) => sum + steps, 0)];
+  });
+  return Math.max(0, ...lost);
 }
 
 const backBy = (atMs: number, times: readonly number[]): number =>
@@ -108,17 +119,33 @@ export function countsOf(
   };
 }
 
-/** Probes of all ways that pass a node's own link, each way, at the last count. */
-function probeShareOf(records: readonly TimedRecord[]): number {
-  const shares = new Map<string, number>();
-  const last = records.findLast(({ record }) => record.type === "links")?.record;
-  for (const { from, to, share } of last?.type === "links" ? last.probes : []) {
-    for (const wire of [`out of ${from}`, `into ${to}`]) {
-      shares.set(wire, (shares.get(wire) ?? 0) + share);
-    }
+/**
+ * Probes of all ways that pass a node's own link, each way, from the first round to the last count; null
+ * where nothing was counted since.
+ */
+function probeShareOf(records: readonly TimedRecord[]): number | null {
+  const first = records.findIndex(({ record }) => record.type === "round");
+  const counts = records.flatMap(({ atMs, record }, i) =>
+    record.type === "links" ? [{ atMs, probes: record.probes, isEarly: i < first }] : [],
+  );
+  const before = counts.findLast(({ isEarly }) => isEarly);
+  const after = counts.at(-1);
+  if (before === undefined || after === undefined || before === after) return null;
+  const [start, end] = [wiresOf(before.probes), wiresOf(after.probes)];
+  const ms = [...end].map(([wire, held]) => held - (start.get(wire) ?? 0));
+  return Math.max(0, ...ms) / (after.atMs - before.atMs);
+}
+
+/** How long probes have held each node's own link, by direction. */
+function wiresOf(probes: LinksMeasured["probes"]): Map<string, number> {
+  const held = new Map<string, number>();
+  for (const { from, to, ms } of probes) {
+    // What the coordinator sends and hears comes by a line that nobody measures.
+    const wires = [
+      ...(from === null ? [] : [`out of ${from}`]),
+      ...(to === null ? [] : [`into ${to}`]),
+    ];
+    for (const wire of wires) held.set(wire, (held.get(wire) ?? 0) + ms);
   }
-  // What the coordinator sends and hears comes by a line that nobody measures.
-  shares.delete("out of null");
-  shares.delete("into null");
-  return Math.max(0, ...shares.values());
+  return held;
 }

@@ -308,7 +308,7 @@ function handOverGoals(comparisons: readonly Comparison[]): Goal[] {
     ),
     atMost(
       "probes' share of any node's link time",
-      comparisons.map(({ outcomes }) => outcomes.pipeline.probeShare),
+      comparisons.flatMap(({ outcomes }) => outcomes.pipeline.probeShare ?? []),
       0.02,
       "of the time",
     ),
