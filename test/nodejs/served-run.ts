@@ -50,9 +50,16 @@ export interface ServedRun {
 /** Serves a run for so many devices, named d0, d1, and so on. */
 export async function serveRun(
   runs: string,
-  options: { devices: number; rounds?: number; reach?: ReachOptions; name?: string },
+  options: {
+    devices: number;
+    rounds?: number;
+    reach?: ReachOptions;
+    name?: string;
+    /** Of the edge server in the serving process; all of a core where absent. */
+    ownDuty?: number;
+  },
 ): Promise<ServedRun> {
-  const { devices, rounds = 3, reach = {}, name = "tiny" } = options;
+  const { devices, rounds = 3, reach = {}, name = "tiny", ownDuty: duty = 1 } = options;
   const job = parseJob({
     name,
     model: "tiny",
@@ -72,6 +79,7 @@ export async function serveRun(
     test: null,
     engine: interpreterEngine(),
     port: null,
+    duty,
     reach,
     // Tests say nothing to the network that they happen to run in.
     announce: false,

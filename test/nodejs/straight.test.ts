@@ -279,7 +279,11 @@ describe("an edge server that joins from elsewhere", () => {
     events.flatMap((event) => (event.type === "way" && event.node === name ? [event.way] : []))[0];
 
   it("D1: is reached straight by the devices whose later layers it trains", async () => {
-    const served = await serveRun(joinPath(folder, "edges"), { devices: 2, rounds: 40 });
+    const served = await serveRun(joinPath(folder, "edges"), {
+      devices: 2,
+      rounds: 40,
+      ownDuty: 0.001,
+    });
     const events: RejoinerEvent[] = [];
     const edge = await joinEdge(served, "127.0.0.1:0", (event) => events.push(event));
     const devices = [await served.device(0), await served.device(1)];
@@ -292,7 +296,11 @@ describe("an edge server that joins from elsewhere", () => {
   });
 
   it("is reached where a device's route leads, and not straight where it leads nowhere", async () => {
-    const served = await serveRun(joinPath(folder, "routes"), { devices: 2, rounds: 40 });
+    const served = await serveRun(joinPath(folder, "routes"), {
+      devices: 2,
+      rounds: 40,
+      ownDuty: 0.001,
+    });
     const events: RejoinerEvent[] = [];
     const place = await openDoor("127.0.0.1:0");
     place.close();
