@@ -91,8 +91,7 @@ export class Conditions {
       const own = this.#node(node.name);
       const share = meanRate(({ shares }) => shares.get(own.name) ?? 1);
       const ceiling = this.#ceiling(own);
-      // To the core of the network, where the coordinator is.
-      const rate = meanRate((moment) => this.#rateHome(own.name, moment));
+      const rate = meanRate((moment) => this.#lineRate(own, moment));
       const home = { up: rate, down: rate };
       return { ...node, profile: atSpeed(own.profile, share), ceilingBytesPerMs: ceiling, home };
     });
@@ -159,8 +158,13 @@ export class Conditions {
     return { rate: isOut ? 0 : rate, latencyMs };
   }
 
-  #rateHome(name: string, { rates, cells, shares }: Moment): number {
+  /**
+   * What a node's own line carries, as a coordinator sees it by the fastest of the node's ways: a device's radio, for
+   * what stays in its cell does not pass the cell's line; a server's cell.
+   */
+  #lineRate({ name, kind }: SimNode, { rates, cells, shares }: Moment): number {
     if (cells.get(name) === null || shares.get(name) === 0) return 0;
+    if (kind === "device") return rates.get(name) ?? Infinity;
     return Math.min(...this.#linesOf(name, cells).map((line) => rates.get(line) ?? Infinity));
   }
 
