@@ -3,9 +3,7 @@
  * device and a server, trained with each codec from the same initial weights over the same batches.
  * The run is the real one (peers, codecs, the native engine), in virtual time.
  */
-import { existsSync } from "node:fs";
 import {
-  InputError,
   type LinkCodecName,
   linkWireBytes,
   loadHeldOut,
@@ -21,9 +19,8 @@ import {
 } from "edgeloom";
 import { type SimNode, simulate } from "edgeloom/sim";
 import { type Bench, chosenOf, countOf, type Goal, optionsOf, type Row, tell } from "./bench.ts";
+import { checkFashion, fashion } from "./fashion.ts";
 
-/** Where Debian's package dataset-fashion-mnist puts it. */
-const fashion = "/usr/share/datasets/fashion-mnist";
 /** Segments that the device keeps: the first convolution, pooling and ReLU. */
 const cut = 3;
 const localBatches = 250;
@@ -67,13 +64,7 @@ interface Trained {
 export const codecsAccuracy: Bench = {
   summary: "accuracy against megabytes of codecs [--seeds N] [--rounds N] [--codecs a,b]",
   async run(args) {
-    if (!existsSync(fashion)) {
-      throw new InputError({
-        what: "Fashion-MNIST",
-        received: `nothing at ${fashion}`,
-        allowed: "Debian's package, by: apt-get install dataset-fashion-mnist",
-      });
-    }
+    checkFashion();
     const asked = optionsOf(args, { seeds: "3", rounds: "8", codecs: "" });
     const seeds = countOf("--seeds", asked.seeds);
     const rounds = countOf("--rounds", asked.rounds);

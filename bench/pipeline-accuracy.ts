@@ -4,7 +4,7 @@
  * small and its numbers are real; its times are those of a large one, so that there is something to
  * pipeline.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import {
   InputError,
@@ -24,9 +24,8 @@ import {
 import { drawMobility, parseMobility, parseScenario, type SimNode, simulate } from "edgeloom/sim";
 import { parse } from "yaml";
 import { type Bench, optionsOf, type Row, tell } from "./bench.ts";
+import { checkFashion, fashion } from "./fashion.ts";
 
-/** Where Debian's package dataset-fashion-mnist puts it. */
-const fashion = "/usr/share/datasets/fashion-mnist";
 /** A step of the large network whose times are taken, on one core: VGG-11 at batch 32. */
 const stepMs = 1000;
 const rounds = 15;
@@ -60,13 +59,7 @@ export const pipelineAccuracy: Bench = {
   summary:
     "accuracy of pipelined training on walks past edge servers, against one process [--seeds N] [--walks N]",
   async run(args) {
-    if (!existsSync(fashion)) {
-      throw new InputError({
-        what: "Fashion-MNIST",
-        received: `nothing at ${fashion}`,
-        allowed: "Debian's package, by: apt-get install dataset-fashion-mnist",
-      });
-    }
+    checkFashion();
     const asked = optionsOf(args, { walks: String(walks.length), seeds: String(seeds.length) });
     const walksAsked = walks.slice(0, countOf(asked.walks, walks.length, "--walks"));
     const seedsAsked = seeds.slice(0, countOf(asked.seeds, seeds.length, "--seeds"));

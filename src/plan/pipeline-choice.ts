@@ -3,10 +3,10 @@
  * take part, in which order, where the model is cut between them, and how large the window is.
  * `pipeline-search.ts` finds the chain for a given window.
  */
-import { assert, present } from "../base/assert.ts";
+import { assert } from "../base/assert.ts";
 import {
   type ChosenChain,
-  inFlightMax,
+  fits,
   type PipelineProblem,
   roomyWindow,
   windowMax,
@@ -38,19 +38,8 @@ export function chooseChain(problem: PipelineProblem, must = 0): ChosenChain | n
     const free = search.best({ window: longest, held: window }, best);
     if (free === null || free === best) return best;
     const wanted = roomyWindow(free, problem.work);
-    if (fits(problem, free, wanted)) return { ...free, window: wanted };
+    if (fits(problem, free.stages, wanted)) return { ...free, window: wanted };
     best = search.best({ window, held: window }, best);
   }
   return best;
-}
-
-/** Whether every stage of a chain has memory for the batches that a window keeps in flight. */
-function fits(problem: PipelineProblem, { stages }: ChosenChain, window: number): boolean {
-  return stages.every(({ node, from, to }, i) => {
-    if (to === problem.segments) return true;
-    const reach = present(problem.stages[node], "a node").reach(
-      inFlightMax(stages.length - i, window, problem),
-    );
-    return to <= (reach[from] as number);
-  });
 }

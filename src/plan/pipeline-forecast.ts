@@ -1,6 +1,7 @@
 /** What a pipeline in force would take by what is known now: the other side of {@link pipeline}, which chooses one. */
+import { present } from "../base/assert.ts";
 import { PipelineModel } from "./pipeline-model.ts";
-import { type Placement, residenceMs, roundMs, windowPeriodMs } from "./pipeline-schedule.ts";
+import { placementsOf, residenceMs, roundMs, windowPeriodMs } from "./pipeline-schedule.ts";
 import type { Plan, PlanRequest } from "./plan.ts";
 import type { Forecasted } from "./replan.ts";
 
@@ -9,22 +10,17 @@ import type { Forecasted } from "./replan.ts";
  * @returns null where the plan has not one chain, or a node of it is not in the request's fleet
  */
 export function pipelineForecast(plan: Plan, request: PlanRequest): Forecasted | null {
-  const [chain] = plan.chains;
-  if (chain === undefined || plan.chains.length !== 1) return null;
-  const used = chain.stages.map(({ copy: id }) => {
-    const copy = plan.copies.find((candidate) => candidate.id === id);
-    const node = request.fleet.nodes.find((candidate) => candidate.id === copy?.node);
-    return copy === undefined || node === undefined ? null : { copy, node };
-  });
-  const there = used.flatMap((stage) => stage ?? []);
-  if (there.length < used.length) return null;
+  const { nodes } = request.fleet;
+  const stages = placementsOf(plan, nodes);
+  if (stages === null) return null;
+  // Of the nodes, those of the chain alone have to be reckoned with.
   const model = new PipelineModel(
     request,
-    there.map(({ node }) => node),
+    stages.map(({ node }) => present(nodes[node], "a node")),
   );
-  const stages = there.map(({ copy: { from, to } }, node): Placement => ({ node, from, to }));
-  const { latencyMs, homeMs, resources, restMs } = model.timesOf(stages);
-  const { schedule, window } = chain;
+  const own = stages.map((stage, node) => ({ ...stage, node }));
+  const { latencyMs, homeMs, resources, restMs } = model.timesOf(own);
+  const { schedule, window } = present(plan.chains[0], "a chain");
   const { work, accumulate } = request;
   if (schedule === "serial") {
     return { latencyMs, homeMs, periodMs: latencyMs, roundMs: work * latencyMs + homeMs };

@@ -12,9 +12,10 @@ import { present } from "../base/assert.ts";
 import { decisionOf, pipelineProblem, planOf } from "./pipeline.ts";
 import type { PipelineModel } from "./pipeline-model.ts";
 import {
-  inFlightMax,
+  fits,
   type PipelineProblem,
   type Placement,
+  placementsOf,
   roomyWindow,
   roundMs,
   windowPeriodMs,
@@ -34,16 +35,11 @@ const stepsMax = 8;
  * @throws PlanError as `pipeline`
  */
 export function pipelineMove(plan: Plan, request: PlanRequest, batches: number): Plan | null {
-  const [chain] = plan.chains;
-  if (chain?.schedule !== "window" || request.pipeline.schedule !== "window") return null;
+  const isWindow = [plan.chains[0], request.pipeline].every((one) => one?.schedule === "window");
+  if (!isWindow) return null;
   const { model, problem } = pipelineProblem(request);
-  const held = chain.stages.map(({ copy }) => plan.copies.find(({ id }) => id === copy));
-  const indices = new Map(model.nodes.map(({ id }, i) => [id, i]));
-  const start = held.flatMap((copy): Placement[] => {
-    const node = copy && indices.get(copy.node);
-    return copy === undefined || node === undefined ? [] : [{ node, from: copy.from, to: copy.to }];
-  });
-  if (start.length < chain.stages.length) return null;
+  const start = placementsOf(plan, model.nodes);
+  if (start === null) return null;
   const search = new MoveSearch({ model, problem, request }, plan.copies, batches);
   const stages = search.from(start);
   if (stages === start) return null;
@@ -114,22 +110,13 @@ class MoveSearch {
     // Alone there is nothing to run ahead of.
     const window =
       stages.length === 1 ? 0 : (problem.window ?? roomyWindow({ latencyMs, slowestMs }, work));
-    if (!this.#fits(stages, window)) return null;
+    if (!fits(problem, stages, window)) return null;
     return {
       latencyMs,
       slowestMs,
       window,
       periodMs: windowPeriodMs({ latencyMs, slowestMs }, { window, work }),
     };
-  }
-
-  #fits(stages: readonly Placement[], window: number): boolean {
-    const { problem } = this.#around;
-    return stages.every(({ node, from, to }, i) => {
-      if (to === problem.segments) return true;
-      const held = inFlightMax(stages.length - i, window, problem);
-      return to <= (present(problem.stages[node], "a node").reach(held)[from] as number);
-    });
   }
 
   /** What the batches take on a chain, and the way there; not looked at closely where it is above a bound. */

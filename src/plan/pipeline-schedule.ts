@@ -7,7 +7,8 @@
  *
  * and {@link roundMs} says what a round takes by them. It never falls where one of them grows.
  */
-import type { ScheduleKind } from "./plan.ts";
+import { present } from "../base/assert.ts";
+import type { FleetNode, Plan, ScheduleKind } from "./plan.ts";
 
 /** What a node would cost as a stage of segments [from, to), at index `from * (segments + 1) + to`. */
 export interface StageCosts {
@@ -160,6 +161,39 @@ export function inFlightMax(
     case "1f1b":
       return Math.min(accumulate, work, after);
   }
+}
+
+/** Whether every stage of a chain has memory for the batches that a window keeps in flight. */
+export function fits(
+  problem: PipelineProblem,
+  stages: readonly Placement[],
+  window: number,
+): boolean {
+  return stages.every(({ node, from, to }, i) => {
+    if (to === problem.segments) return true;
+    const reach = present(problem.stages[node], "a node").reach(
+      inFlightMax(stages.length - i, window, problem),
+    );
+    return to <= (reach[from] as number);
+  });
+}
+
+/**
+ * The stages of a plan's one chain, with nodes by their index among those given.
+ * @returns null where the plan has not one chain, or a node of it is not among them
+ */
+export function placementsOf(
+  { chains, copies }: Plan,
+  nodes: readonly Pick<FleetNode, "id">[],
+): Placement[] | null {
+  const [chain] = chains;
+  if (chain === undefined || chains.length !== 1) return null;
+  const placements = chain.stages.flatMap(({ copy: id }): Placement[] => {
+    const copy = copies.find((candidate) => candidate.id === id);
+    const node = nodes.findIndex((candidate) => candidate.id === copy?.node);
+    return copy === undefined || node < 0 ? [] : [{ node, from: copy.from, to: copy.to }];
+  });
+  return placements.length < chain.stages.length ? null : placements;
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
  * What a plan that splits between devices and servers comes to, whichever planner made it: its round
  * played through by the costs and rates of a request. It is the one judge of such plans in
- * benchmarks, and what re-planning compares the plan in force with.
+ * benchmarks.
  *
  * Vanilla split learning, where devices take turns and hand the weights on within a round (Gupta and
  * Raskar, "Distributed learning of deep neural network over multiple agents", 2018), is no plan that
