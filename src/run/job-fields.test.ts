@@ -34,6 +34,7 @@ const everything = {
   localBatches: 2,
   planner: "local",
   pipeline: { schedule: "1f1b", window: null, backward: "replay" },
+  split: { cutMin: 2, mayKeepAll: true, mayShareFreely: true },
   codec: { up: "float16", down: "float32" },
   seed: 7,
   evaluate: { every: 2, samples: null },

@@ -33,13 +33,16 @@ export interface FleetFields {
  * have none: they are left out only where the program brings a model or samples itself.
  */
 export interface JobFields
-  extends Partial<Omit<Job, "loss" | "optimizer" | "codec" | "pipeline" | "evaluate" | "fleet">> {
+  extends Partial<
+    Omit<Job, "loss" | "optimizer" | "codec" | "pipeline" | "split" | "evaluate" | "fleet">
+  > {
   readonly loss?: LossName | (Partial<LossSpec> & Pick<LossSpec, "kind">);
   readonly optimizer?: Partial<Omit<Job["optimizer"], "schedule">> & {
     readonly schedule?: ScheduleName | Partial<Schedule>;
   };
   readonly codec?: Partial<Job["codec"]>;
   readonly pipeline?: Partial<Job["pipeline"]>;
+  readonly split?: Partial<Job["split"]>;
   readonly evaluate?: Partial<Job["evaluate"]>;
   readonly fleet?: FleetFields;
 }

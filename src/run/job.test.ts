@@ -92,3 +92,20 @@ describe("codecs of a job", () => {
     },
   );
 });
+
+describe("how a job wants its model split", () => {
+  it("is as deep as it must be, with shares and a server for everybody, where nothing is said", () => {
+    const plain = { cutMin: 1, mayKeepAll: false, mayShareFreely: false };
+    expect(job({}).split).toEqual(plain);
+    expect(job({ split: { cutMin: 3 } }).split).toEqual({ ...plain, cutMin: 3 });
+  });
+
+  it.each([
+    [{ cutMin: 0 }, "split.cutMin: got 0"],
+    [{ cutMin: 1.5 }, "split.cutMin: got 1.5"],
+    [{ mayKeepAll: "yes" }, 'split.mayKeepAll: got "yes"'],
+    [{ mayShare: true }, "split.mayShare: got true; allowed: no such field here"],
+  ])("is not %j", (split, message) => {
+    expect(() => job({ split })).toThrow(message);
+  });
+});

@@ -105,6 +105,12 @@ const pipelineSchema = z.strictObject({
   probe: z._default(z.enum(["blocks", "segments"]), "blocks"),
 });
 
+const splitSchema = z.strictObject({
+  cutMin: z._default(positiveInt, 1),
+  mayKeepAll: z._default(z.boolean(), false),
+  mayShareFreely: z._default(z.boolean(), false),
+});
+
 const jobSchema = z.strictObject({
   name: z._default(z.string().check(z.regex(namePattern, "letters, digits, _ . -")), "job"),
   model: z.string().check(z.minLength(1)),
@@ -123,6 +129,7 @@ const jobSchema = z.strictObject({
     ...{ schedule: "window" as const, window: null },
     ...{ backward: "stored" as const, probe: "blocks" as const },
   }),
+  split: z._default(splitSchema, { cutMin: 1, mayKeepAll: false, mayShareFreely: false }),
   codec: z._default(
     z.strictObject({
       up: z._default(codecField, "float32"),

@@ -2,43 +2,37 @@
 import { describe, expect, test } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
-import { parallelSplit } from "../../src/plan/parallel-split.ts";
-import type { Planner } from "../../src/plan/plan.ts";
-import { interpreterEngine } from "../../src/sim/engines.ts";
+import type { PlannerName } from "../../src/plan/planners.ts";
+import type { JobFields } from "../../src/run/job-fields.ts";
+import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
 import { replay } from "../../src/sim/replay.ts";
 import { simulate } from "../../src/sim/simulate.ts";
 import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
 
-const schemes: [name: string, planner: Planner | null, stages: number[]][] = [
-  ["federated-averaging", null, [1, 1, 1]],
-  ["splitfed", null, [2, 2, 2]],
-  ["per-device-cut", null, [2, 2, 2]],
-  ["alternating-split", null, [2, 2, 2]],
+const schemes: [name: PlannerName, split: JobFields["split"], stages: number[]][] = [
+  ["federated-averaging", {}, [1, 1, 1]],
+  ["splitfed", {}, [2, 2, 2]],
+  ["per-device-cut", {}, [2, 2, 2]],
+  ["alternating-split", {}, [2, 2, 2]],
   // The fast device keeps all, the slow ones do not.
-  [
-    "parallel-split",
-    (request) => parallelSplit({ ...request, split: { mayKeepAll: true } }),
-    [1, 2, 2],
-  ],
-  [
-    "parallel-split",
-    (request) => parallelSplit({ ...request, split: { mayShareFreely: true } }),
-    [2, 2, 2],
-  ],
+  ["parallel-split", { mayKeepAll: true }, [1, 2, 2]],
+  ["parallel-split", { mayShareFreely: true }, [2, 2, 2]],
+  ["parallel-split", { cutMin: 3 }, [2, 2, 2]],
 ];
 
 describe("a run under each scheme that splits in parallel", () => {
-  test.each(schemes)("%s", async (name, planner, stages) => {
-    const job = smallJob({ planner: name, rounds: 2 });
+  test.each(schemes)("%s", async (name, split, stages) => {
+    const job = smallJob({ planner: name, split, rounds: 2 });
     const { records, files, end } = await simulate({
       ...{ job, model: smallModel(), nodes: smallFleet(job), engine: interpreterEngine },
-      ...(planner === null ? {} : { planner }),
     });
     expect(end.reason).toBe("finished");
     const all = records.map(({ record }) => record);
     const planned = all.find((record) => record.type === "planned");
     expect(planned?.plan.planner).toBe(name);
     expect(planned?.plan.chains.map((chain) => chain.stages.length)).toEqual(stages);
+    const kept = planned?.plan.copies.filter(({ from }) => from === 0) ?? [];
+    for (const { to } of kept) expect(to).toBeGreaterThanOrEqual(split?.cutMin ?? 1);
     expect(all.filter((record) => record.type === "round")).toHaveLength(2);
 
     const sources = new Map(job.fleet.devices.map((device, i) => [device.name, shard(i)]));
@@ -51,4 +45,18 @@ describe("a run under each scheme that splits in parallel", () => {
       expect(value.data, tensor).toEqual(present(expected.get(tensor), tensor).data);
     }
   });
+});
+
+test("a floor that the model is too small for is refused before anybody joins", async () => {
+  const run = (split: JobFields["split"]) => {
+    const job = smallJob({ split });
+    return simulate({ job, model: smallModel(), nodes: smallFleet(job), engine: nullEngine });
+  };
+  const many = { cutMin: 40 };
+  await expect(run(many)).rejects.toThrow(
+    /split\.cutMin: got 40; allowed: 1 to \d+: the model has \d+ segments, and without/,
+  );
+  await expect(run({ ...many, mayKeepAll: true })).rejects.toThrow(
+    /split\.cutMin: got 40; allowed: 1 to \d+: the model has \d+ segments$/,
+  );
 });

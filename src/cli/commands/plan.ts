@@ -29,7 +29,7 @@ interface PlanJobOptions {
 }
 
 export async function planJob(path: string, options: PlanJobOptions): Promise<void> {
-  const file = withPlanner(readJobFile(path), options.planner);
+  const file = withFloor(withPlanner(readJobFile(path), options.planner), options.minCut);
   sayUnused(file.scenario, "plan", ["fleet.nodes", "fleet.cells", "fleet.coordinator"]);
   const isPlain = file.scenario.fields.length === 0;
   const wish = wishOf(file, options);
@@ -46,7 +46,7 @@ export async function planJob(path: string, options: PlanJobOptions): Promise<vo
     `Predicted round: ${formatMs(predictedRoundMs)} (simulator, ${summary.rounds} rounds, median)`,
   );
   const request = wish?.asked() ?? null;
-  const answers = options.explain && request !== null ? explainSplit(request) : undefined;
+  const answers = request !== null ? explainSplit(request) : undefined;
   for (const { question, answer } of answers ?? []) say(`\n${bold(question)}\n  ${answer}`);
   if (options.json) {
     say(JSON.stringify({ plan: planned, predictedRoundMs, ...(answers && { answers }) }));
@@ -60,33 +60,46 @@ function withPlanner(file: JobFile, name: string | undefined): JobFile {
     const allowed = Object.keys(planners).join(", ");
     throw new InputError({ what: "--planner", received: name, allowed });
   }
-  const planner = name as PlannerName;
+  return withJob(file, { planner: name as PlannerName });
+}
+
+/** The same job with another floor. @throws InputError where the job's planner knows none */
+function withFloor(file: JobFile, cutMin: number | undefined): JobFile {
+  if (cutMin === undefined) return file;
+  requireParallelSplit(file, "--min-cut");
+  return withJob(file, { split: { ...file.job.split, cutMin } });
+}
+
+/** The same file with some of the job's fields replaced. */
+function withJob(file: JobFile, fields: Partial<JobFile["job"]>): JobFile {
   const { job, scenario } = file;
   return {
     ...file,
-    job: { ...job, planner },
-    scenario: { ...scenario, job: { ...scenario.job, planner } },
+    job: { ...job, ...fields },
+    scenario: { ...scenario, job: { ...scenario.job, ...fields } },
   };
 }
 
-/** A planner that keeps to the floor, and remembers what it was asked; null where nobody wants either. */
+function requireParallelSplit({ job }: JobFile, what: string): void {
+  if (job.planner === "parallel-split") return;
+  throw new InputError({
+    what,
+    received: `a job with the planner ${job.planner}`,
+    allowed: "a job with the planner parallel-split",
+  });
+}
+
+/** A planner that remembers what it was asked; null where nobody wants an explanation. */
 function wishOf(
-  { job }: JobFile,
-  { explain, minCut }: PlanJobOptions,
+  file: JobFile,
+  { explain }: PlanJobOptions,
 ): { readonly planner: Planner; asked(): PlanRequest | null } | null {
-  if (!explain && minCut === undefined) return null;
-  if (job.planner !== "parallel-split") {
-    throw new InputError({
-      what: explain ? "--explain" : "--min-cut",
-      received: `a job with the planner ${job.planner}`,
-      allowed: "a job with the planner parallel-split",
-    });
-  }
+  if (!explain) return null;
+  requireParallelSplit(file, "--explain");
   let asked: PlanRequest | null = null;
   const planner: Planner = (request) => {
-    const split = minCut === undefined ? request.split : { ...request.split, cutMin: minCut };
-    asked = { ...request, ...(split && { split }) };
-    return planners["parallel-split"](asked);
+    asked = request;
+    return planners["parallel-split"](request);
   };
   return { planner, asked: () => asked };
 }

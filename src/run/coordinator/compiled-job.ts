@@ -1,5 +1,6 @@
 /** What the coordinator derives from job and model once, before anybody joins. */
 import { present } from "../../base/assert.ts";
+import { InputError } from "../../base/errors.ts";
 import { nodeId, type RunId } from "../../base/ids.ts";
 import { elementCount, tensor } from "../../base/tensor.ts";
 import { segmentCosts } from "../../compile/cost.ts";
@@ -36,7 +37,10 @@ export class CompiledJob {
   readonly #graph: Graph;
   readonly #job: Job;
 
-  /** @throws ModelError when the model cannot be trained as the job says. */
+  /**
+   * @throws ModelError when the model cannot be trained as the job says
+   * @throws InputError when the job wants devices to keep more segments than the model has
+   */
   constructor(job: Job, model: { readonly graph: Graph }) {
     this.#graph = model.graph;
     this.#job = job;
@@ -44,6 +48,7 @@ export class CompiledJob {
     const structure = frozen(model.graph, job.frozen);
     const { graph, segments } = trainingModel(structure, job);
     this.takes = takenData(graph, job);
+    refuseFloor(job, segments.length);
     this.segments = segments;
     this.costs = segmentCosts(graph, segments, job);
     this.#structure = writeOnnx(structure);
@@ -122,6 +127,7 @@ export class CompiledJob {
       codecUp: codec.up,
       codecDown: codec.down,
       pipeline: this.#job.pipeline,
+      split: this.#job.split,
       accumulate: this.optimizer.accumulate,
     };
   }
@@ -130,4 +136,17 @@ export class CompiledJob {
   inferenceModel(weights: Weights): Uint8Array {
     return writeOnnx(this.#graph, { weights });
   }
+}
+
+/** Devices cannot keep more than there is; and no plan would be the answer only once they are all there. */
+function refuseFloor({ split: { cutMin, mayKeepAll } }: Job, segments: number): void {
+  const most = mayKeepAll ? segments : segments - 1;
+  if (cutMin <= Math.max(1, most)) return;
+  throw new InputError({
+    what: "split.cutMin",
+    received: String(cutMin),
+    allowed:
+      `1 to ${most}: the model has ${segments} segments` +
+      (mayKeepAll ? "" : ", and without split.mayKeepAll the last one is the server's"),
+  });
 }
