@@ -4,7 +4,7 @@
  * 0 done, 1 failed while running, 2 wrong input or usage, 130 interrupted.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { EdgeloomError, lossNames, messageOf, namePattern } from "../index.ts";
+import { EdgeloomError, type EnergyLimit, lossNames, messageOf, namePattern } from "../index.ts";
 import { defaultTokenDays } from "../nodejs/default-token-days.ts";
 import { version } from "../nodejs/environment.ts";
 import { exitCodes } from "./exit.ts";
@@ -25,6 +25,22 @@ function nodeName(text: string): string {
 const names = (text: string): string[] => text.split(",").map((name) => name.trim());
 const sizes = (text: string): number[] => text.split(",").map(count);
 const integer = (text: string): number => numberBetween(text, -(2 ** 31), 2 ** 32, true);
+
+function energy(text: string): EnergyLimit {
+  const [watts, joulesPerMB, joulesPerRound, ...more] = text.split(",").map(Number);
+  const isSound =
+    more.length === 0 &&
+    Number(watts) > 0 &&
+    Number(joulesPerMB) >= 0 &&
+    Number(joulesPerRound) > 0 &&
+    Number.isFinite(Number(watts) + Number(joulesPerMB) + Number(joulesPerRound));
+  if (!isSound) throw new InvalidArgumentError("It must be three numbers, 4,0.2,50 say.");
+  return {
+    computeWatts: Number(watts),
+    joulesPerByte: Number(joulesPerMB) / 1e6,
+    joulesPerRound: Number(joulesPerRound),
+  };
+}
 
 function numberBetween(text: string, min: number, max: number, isWhole: boolean): number {
   const value = Number(text);
@@ -158,6 +174,11 @@ function addJoin(root: Command): void {
     .option("--name <name>", "name of this device (default: host name and process id)", nodeName)
     .option("--duty <share>", "share of one core that may be used, above 0 to 1", duty, 1)
     .option("--memory <MB>", "memory that may be used, in MB", positive)
+    .option(
+      "--energy <W,J/MB,J>",
+      "watts while computing, joules for a megabyte sent or received, joules that a round may take",
+      energy,
+    )
     .option("--ceiling <Mbit/s>", "limit of this device's link", positive)
     .option("--patience <s>", "how long to try to come back when the link is lost", positive, 600)
     .option("--quiet", "print errors only")

@@ -28,6 +28,7 @@ export async function predictRound(
         profile: measured.profile,
         memoryBytes: node.memoryBytes,
         ceilingBytesPerMs: node.ceilingBytesPerMs,
+        ...(node.energy === undefined ? {} : { energy: node.energy }),
         latencyMs: measured.latencyMs,
         train: node.samples === 0 ? null : { samples: node.samples, inputShape: shape, classes: 0 },
         test: null,

@@ -2,6 +2,7 @@
 import { WebSocket } from "ws";
 import { InputError, messageOf } from "../base/errors.ts";
 import type { SampleSource } from "../data/source.ts";
+import type { EnergyLimit } from "../plan/plan.ts";
 import type { Done, Engine, Host, Link } from "../run/host.ts";
 import { Rejoiner, type RejoinerEvent } from "../run/worker/rejoiner.ts";
 import type { WorkerEnd } from "../run/worker/worker.ts";
@@ -26,6 +27,8 @@ export interface JoinOptions {
   readonly duty: number;
   readonly memoryBytes: number | null;
   readonly ceilingBytesPerMs: number | null;
+  /** What it may spend, where that is limited. */
+  readonly energy?: EnergyLimit;
   /** Null for an edge server, which needs no data. */
   readonly train: SampleSource | null;
   /** As what it joins, by a token of that role; a device where absent. */
@@ -91,7 +94,7 @@ function startWorker(
   const { promise, resolve } = Promise.withResolvers<WorkerEnd>();
   const { token } = address;
   const { engine, name, kind = "device", duty } = options;
-  const { memoryBytes, ceilingBytesPerMs } = options;
+  const { memoryBytes, ceilingBytesPerMs, energy } = options;
   const dial = (done: Done<Link>): void => {
     connect(address, trust, webSocketLink).then(
       (value) => done({ ok: true, value }),
@@ -110,6 +113,7 @@ function startWorker(
       duty,
       memoryBytes,
       ceilingBytesPerMs,
+      ...(energy === undefined ? {} : { energy }),
       address: door?.address ?? null,
       patienceMs: options.patienceMs ?? defaultPatienceMs,
     },

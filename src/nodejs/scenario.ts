@@ -61,7 +61,7 @@ export async function readyScenario(
   const profileOf = await profiles(scenario, { model, layers, folder }, measuring);
   const input = model.graph.inputs[0]?.shape.slice(1) as number[];
   const nodes = scenario.nodes.map((node): SimNode => {
-    const { name, kind, duty, memoryBytes, latencyMs, wire, samples, reachable } = node;
+    const { name, kind, duty, memoryBytes, energy, latencyMs, wire, samples, reachable } = node;
     return {
       name,
       kind,
@@ -70,6 +70,7 @@ export async function readyScenario(
       latencyMs,
       wire,
       ...(reachable === undefined ? {} : { reachable }),
+      ...(energy === undefined ? {} : { energy }),
       profile: profileOf(node),
       ceilingBytesPerMs: ceilingOf(wire),
       train: samples === 0 ? null : { samples, inputShape: input, classes: 0 },

@@ -41,7 +41,15 @@ const everything = {
   partition: { alpha: 1 },
   fleet: {
     cellMbit: null,
-    devices: [{ name: "phone", duty: 0.5, ceilingMbit: 8, memoryMB: 256 }],
+    devices: [
+      {
+        name: "phone",
+        duty: 0.5,
+        ceilingMbit: 8,
+        memoryMB: 256,
+        energy: { watts: 4, joulesPerMB: 2, joulesPerRound: 9 },
+      },
+    ],
   },
 } satisfies Required<JobFields>;
 
@@ -54,6 +62,7 @@ describe("a job that a program writes", () => {
       duty: 0.5,
       ceilingBytesPerMs: 1000,
       memoryBytes: 256e6,
+      energy: { computeWatts: 4, joulesPerByte: 2e-6, joulesPerRound: 9 },
     });
   });
 

@@ -18,6 +18,15 @@ export interface DeviceFields {
   readonly ceilingMbit?: number;
   /** Memory that may be used, in MB; unlimited where absent. */
   readonly memoryMB?: number;
+  /**
+   * What a round may take of its energy, in joules, where that is limited; what computing takes, in watts, and
+   * sending or receiving a megabyte, in joules, which is nothing where absent.
+   */
+  readonly energy?: {
+    readonly watts: number;
+    readonly joulesPerMB?: number;
+    readonly joulesPerRound: number;
+  };
 }
 
 /** The fleet as a job file describes it. */

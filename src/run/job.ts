@@ -17,6 +17,7 @@ import {
 } from "../compile/optimizer.ts";
 import { builtInLoss, checkModelOptions, isBuiltIn } from "../models/catalog.ts";
 import type { ModelChoices } from "../models/options.ts";
+import type { EnergyLimit } from "../plan/plan.ts";
 import { type PlannerName, plannerNames } from "../plan/planners.ts";
 import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
 import type { JobSpec } from "./wire/messages.ts";
@@ -35,11 +36,19 @@ const dataSchema = z.union([
   }),
 ]);
 
+/** What a device may spend, as people write it; see {@link EnergyLimit}. */
+export const energySchema = z.strictObject({
+  watts: positive,
+  joulesPerMB: z._default(z.number().check(z.nonnegative()), 0),
+  joulesPerRound: positive,
+});
+
 const deviceSchema = z.strictObject({
   name: z.string().check(z.regex(namePattern, "letters, digits, _ . -")),
   duty: z._default(z.number().check(z.positive(), z.maximum(1)), 1),
   ceilingMbit: z.optional(positive),
   memoryMB: z.optional(positive),
+  energy: z.optional(energySchema),
 });
 
 // Deltas follow samples from epoch to epoch, and runs keep what codecs remember for a round.
@@ -163,6 +172,8 @@ export interface DeviceSpec {
   readonly duty: number;
   readonly ceilingBytesPerMs: number | null;
   readonly memoryBytes: number | null;
+  /** What it may spend, where that is limited. */
+  readonly energy?: EnergyLimit;
 }
 
 /** A checked job with every default filled in. */
@@ -298,14 +309,37 @@ function refuseNames(
 }
 
 function deviceSpec(device: z.infer<typeof deviceSchema>): DeviceSpec {
-  const { name, duty, ceilingMbit, memoryMB } = device;
+  const { name, duty, ceilingMbit, memoryMB, energy } = device;
   return {
     name,
     duty,
     ceilingBytesPerMs: ceilingMbit === undefined ? null : bytesPerMsOfMbit(ceilingMbit),
     memoryBytes: memoryMB === undefined ? null : memoryMB * 1e6,
+    ...(energy === undefined ? {} : { energy: energyLimit(energy) }),
   };
 }
+
+/** A limit as planners reckon with it. */
+export const energyLimit = ({
+  watts,
+  joulesPerMB,
+  joulesPerRound,
+}: z.infer<typeof energySchema>): EnergyLimit => ({
+  computeWatts: watts,
+  joulesPerByte: joulesPerMB / 1e6,
+  joulesPerRound,
+});
+
+/** The same as people write it. */
+export const energyFields = ({
+  computeWatts,
+  joulesPerByte,
+  joulesPerRound,
+}: EnergyLimit): z.infer<typeof energySchema> => ({
+  watts: computeWatts,
+  joulesPerMB: joulesPerByte * 1e6,
+  joulesPerRound,
+});
 
 /** One message about one field, of a schema's first issue. */
 export function issueError(

@@ -1,7 +1,7 @@
 /** The machines of a simulation as its options describe them, and what ties them together. */
 import { unreachable } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
-import type { Profile } from "../plan/plan.ts";
+import type { EnergyLimit, Profile } from "../plan/plan.ts";
 import { Pipe } from "./bandwidth.ts";
 import type { SimSamples } from "./host.ts";
 import type { Access, Cell, Line, Network, OwnLine } from "./network.ts";
@@ -16,6 +16,8 @@ export interface SimNode {
   readonly memoryBytes: number | null;
   /** What it tells the planner of its link; see `wire` for what the link really carries. */
   readonly ceilingBytesPerMs: number | null;
+  /** What it may spend, where that is limited. */
+  readonly energy?: EnergyLimit;
   /** One-way delay of its link: to its cell, or to the core of the network. */
   readonly latencyMs: number;
   readonly train: SimSamples | null;

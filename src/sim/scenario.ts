@@ -8,7 +8,15 @@ import { present } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
 import { namePattern } from "../base/ids.ts";
 import { bytesPerMsOfMbit } from "../base/units.ts";
-import { issueError, type Job, parseJob } from "../run/job.ts";
+import type { EnergyLimit } from "../plan/plan.ts";
+import {
+  energyFields,
+  energyLimit,
+  energySchema,
+  issueError,
+  type Job,
+  parseJob,
+} from "../run/job.ts";
 import type { SimFault } from "./faults.ts";
 import { openWire, type SimCell, type SimTrace, type SimWire } from "./fleet.ts";
 
@@ -28,6 +36,8 @@ export interface ScenarioNode {
   readonly duty: number;
   readonly speed: ScenarioSpeed;
   readonly memoryBytes: number | null;
+  /** What it may spend, where that is limited. */
+  readonly energy?: EnergyLimit;
   readonly pricePerHour: number;
   readonly samples: number;
   readonly latencyMs: number;
@@ -77,6 +87,7 @@ const nodeSchema = z.strictObject({
   gflops: z.optional(positive),
   profile: z.optional(z.string()),
   memoryMB: z._default(z.nullable(positive), null),
+  energy: z.optional(energySchema),
   pricePerHour: z._default(nonnegative, 0),
   samples: z.optional(z.int().check(z.nonnegative())),
   upMbit: rate,
@@ -237,6 +248,7 @@ function withDevices(job: unknown, nodes: readonly ScenarioNode[]): unknown {
         duty: node.duty,
         ...(ceiling === null ? {} : { ceilingMbit: mbit(ceiling) }),
         ...(node.memoryBytes === null ? {} : { memoryMB: node.memoryBytes / 1e6 }),
+        ...(node.energy === undefined ? {} : { energy: energyFields(node.energy) }),
       };
     });
   return { ...job, fleet: { ...fleet, devices } };
@@ -250,7 +262,7 @@ export function ceilingOf({ upBytesPerMs, downBytesPerMs }: SimWire): number | n
 
 function expanded(node: z.infer<typeof nodeSchema>, index: number, locate: Locate): ScenarioNode[] {
   const { count, name: named, kind, duty, memoryMB, pricePerHour, samples, behind } = node;
-  const { reachable } = node;
+  const { reachable, energy } = node;
   const path = ["fleet", "nodes", index];
   if (count > 1 && !named.includes("{n}")) {
     throw new InputError({
@@ -274,6 +286,7 @@ function expanded(node: z.infer<typeof nodeSchema>, index: number, locate: Locat
     duty,
     speed,
     memoryBytes: memoryMB === null ? null : memoryMB * 1e6,
+    ...(energy === undefined ? {} : { energy: energyLimit(energy) }),
     pricePerHour,
     samples: samples ?? (kind === "device" ? samplesOfDevice : 0),
     latencyMs: node.ms,
@@ -310,12 +323,11 @@ const plainNode = {
 
 /** The devices of a plain job: their links are paced by the plan and limited by nothing else. */
 const jobNodes = (job: Job): ScenarioNode[] =>
-  job.fleet.devices.map(({ name: own, duty, memoryBytes, ceilingBytesPerMs: ceiling }) => ({
+  job.fleet.devices.map(({ name: own, ceilingBytesPerMs: ceiling, ...limits }) => ({
     ...plainNode,
+    ...limits,
     name: own,
     kind: "device",
-    duty,
-    memoryBytes,
     samples: samplesOfDevice,
     wire: { ...openWire, upBytesPerMs: ceiling, downBytesPerMs: ceiling },
   }));

@@ -278,7 +278,7 @@ export class Simulation {
   }
 
   #workerOptions(node: SimNode) {
-    const { name, kind, duty, memoryBytes, ceilingBytesPerMs } = node;
+    const { name, kind, duty, memoryBytes, ceilingBytesPerMs, energy } = node;
     return {
       name,
       kind,
@@ -287,6 +287,7 @@ export class Simulation {
       duty,
       memoryBytes,
       ceilingBytesPerMs,
+      ...(energy === undefined ? {} : { energy }),
       address: this.#isReachable(node) ? addressOf(name) : null,
       patienceMs: this.#options.patienceMs ?? 0,
       compile: (structure: Uint8Array, job: JobSpec) => this.#compile(structure, job),

@@ -60,3 +60,21 @@ test("a floor that the model is too small for is refused before anybody joins", 
     /split\.cutMin: got 40; allowed: 1 to \d+: the model has \d+ segments$/,
   );
 });
+
+test("a device that may spend little keeps fewer segments, and one that may spend nothing none", async () => {
+  const job = smallJob({ rounds: 1, split: { mayKeepAll: true } });
+  const run = (joulesPerRound: number) => {
+    const energy = { computeWatts: 1000, joulesPerByte: 0, joulesPerRound };
+    const nodes = smallFleet(job).map((node) => (node.name === "a" ? { ...node, energy } : node));
+    return simulate({ job, model: smallModel(), nodes, engine: nullEngine });
+  };
+  const cutOf = ({ records }: Awaited<ReturnType<typeof run>>) =>
+    records
+      .flatMap(({ record }) => (record.type === "planned" ? record.plan.copies : []))
+      .find(({ id }) => id === "copy:a")?.to;
+  expect(cutOf(await run(1e6))).toBe(5);
+  expect(cutOf(await run(15))).toBe(1);
+  expect((await run(0.001)).end.text).toMatch(
+    /a may spend \S+ J a round; the cut that takes the least/,
+  );
+});

@@ -1,6 +1,13 @@
 /** `edgeloom join`: this machine takes part in a run, as a device with data of its own or as an edge server. */
 import { hostname } from "node:os";
-import { bytesPerMsOfMbit, formatBytes, formatMs, formatRate, InputError } from "../../index.ts";
+import {
+  bytesPerMsOfMbit,
+  type EnergyLimit,
+  formatBytes,
+  formatMs,
+  formatRate,
+  InputError,
+} from "../../index.ts";
 import {
   findServer,
   join,
@@ -31,6 +38,8 @@ export interface JoinFlags {
   readonly memory?: number;
   /** Mbit/s. */
   readonly ceiling?: number;
+  /** Watts, joules a megabyte, joules a round. */
+  readonly energy?: EnergyLimit;
   /** Seconds. */
   readonly patience?: number;
   readonly quiet?: true;
@@ -58,6 +67,7 @@ export async function joinRun(given: string | undefined, flags: JoinFlags): Prom
     duty: flags.duty,
     memoryBytes: flags.memory === undefined ? null : flags.memory * 1e6,
     ceilingBytesPerMs: flags.ceiling === undefined ? null : bytesPerMsOfMbit(flags.ceiling),
+    ...(flags.energy === undefined ? {} : { energy: flags.energy }),
     ...(flags.patience === undefined ? {} : { patienceMs: 1000 * flags.patience }),
     train,
     engine: new NativeEngine({ threads: 1 }),

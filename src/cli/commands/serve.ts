@@ -1,5 +1,5 @@
 /** `edgeloom serve`: a coordinator and edge server for a job file. */
-import { type Job, mbitOfBytesPerMs, type RunSummary } from "../../index.ts";
+import { type EnergyLimit, type Job, mbitOfBytesPerMs, type RunSummary } from "../../index.ts";
 import {
   type AnnounceState,
   createRunFolder,
@@ -181,12 +181,13 @@ function sayHowToJoin(job: Job, serving: Serving, folder: string): void {
     `Waiting for ${tokens.length} device${tokens.length === 1 ? "" : "s"}. On each, with its own data:`,
   );
   job.fleet.devices.forEach((device, i) => {
-    const { name, duty, ceilingBytesPerMs, memoryBytes } = device;
+    const { name, duty, ceilingBytesPerMs, memoryBytes, energy } = device;
     const flags = [
       fingerprint === null ? "" : ` --ca ${fingerprint}`,
       duty === 1 ? "" : ` --duty ${duty}`,
       ceilingBytesPerMs === null ? "" : ` --ceiling ${mbitOfBytesPerMs(ceilingBytesPerMs)}`,
       memoryBytes === null ? "" : ` --memory ${memoryBytes / 1e6}`,
+      energy === undefined ? "" : ` --energy ${energyText(energy)}`,
     ];
     say(`  edgeloom join ${url} --token ${tokens[i]} --name ${name}${flags.join("")} --data PATH`);
   });
@@ -195,6 +196,10 @@ function sayHowToJoin(job: Job, serving: Serving, folder: string): void {
   if (job.planner === "pipeline") announceServers(folder);
   else say();
 }
+
+/** As `join --energy` takes it. */
+const energyText = ({ computeWatts, joulesPerByte, joulesPerRound }: EnergyLimit): string =>
+  [computeWatts, Number((joulesPerByte * 1e6).toPrecision(12)), joulesPerRound].join(",");
 
 function announceServers(folder: string): void {
   say("Edge servers may join at any time; a join line for one:");

@@ -61,7 +61,7 @@ const noTraffic: PacedTraffic = { bytes: 0, ms: 0 };
 
 /** The record of a member's joining. */
 export function joined({ id: node, hello }: Member): NodeJoined {
-  const { name, kind, duty, memoryBytes, ceilingBytesPerMs, samples, engine } = hello;
+  const { name, kind, duty, memoryBytes, ceilingBytesPerMs, energy, samples, engine } = hello;
   return {
     type: "joined",
     node,
@@ -70,6 +70,7 @@ export function joined({ id: node, hello }: Member): NodeJoined {
     duty,
     memoryBytes,
     ceilingBytesPerMs,
+    ...(energy === undefined ? {} : { energy }),
     samples,
     engine,
   };
@@ -121,7 +122,7 @@ const latencyOf = ({ channel }: Member): number => (channel.rttMs ?? 0) / 2;
 
 /** A member as planners see it; it has been probed. */
 export function fleetNode(member: Member): FleetNode {
-  const { name, kind, duty, memoryBytes, samples, ceilingBytesPerMs } = member.hello;
+  const { name, kind, duty, memoryBytes, samples, ceilingBytesPerMs, energy } = member.hello;
   return {
     id: member.id,
     name,
@@ -132,5 +133,6 @@ export function fleetNode(member: Member): FleetNode {
     profile: present(member.profile, "a profile"),
     ceilingBytesPerMs,
     latencyMs: latencyOf(member),
+    ...(energy === undefined ? {} : { energy }),
   };
 }

@@ -5,7 +5,7 @@
  * single-process replay follows.
  */
 import type { ChainId, CopyId, NodeId, RunId } from "../../base/ids.ts";
-import type { FleetLink, Plan, Profile } from "../../plan/plan.ts";
+import type { EnergyLimit, FleetLink, Plan, Profile } from "../../plan/plan.ts";
 
 /**
  * Version of the record format, written in the `run` record. Version 2 brought the
@@ -56,6 +56,8 @@ export interface NodeJoined {
   readonly duty: number;
   readonly memoryBytes: number | null;
   readonly ceilingBytesPerMs: number | null;
+  /** What it may spend, where that is limited. */
+  readonly energy?: EnergyLimit;
   readonly samples: number;
   readonly engine: string;
 }

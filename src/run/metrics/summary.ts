@@ -2,7 +2,7 @@
 import type { NodeId } from "../../base/ids.ts";
 import { median } from "../../base/statistics.ts";
 import { formatPercent } from "../../base/units.ts";
-import type { Plan } from "../../plan/plan.ts";
+import type { EnergyLimit, Plan } from "../../plan/plan.ts";
 import { type NodeProfiled, type RoundCommitted, type RunRecord, shareTrained } from "./record.ts";
 
 /** One node over the whole run. */
@@ -14,6 +14,8 @@ export interface NodeSummary {
   readonly dutyAsked: number;
   readonly memoryBytes: number | null;
   readonly ceilingBytesPerMs: number | null;
+  /** What it may spend, where that is limited. */
+  readonly energy?: EnergyLimit;
   /** Computing time over time at the processor, all rounds together; null before the first. */
   readonly dutyAchieved: number | null;
   readonly bytesUp: number;
@@ -99,7 +101,7 @@ export class RunFold {
         this.#segments = record.segments;
         return;
       case "joined": {
-        const { node, name, kind, samples, duty, memoryBytes, ceilingBytesPerMs } = record;
+        const { node, name, kind, samples, duty, memoryBytes, ceilingBytesPerMs, energy } = record;
         this.#nodes.set(node, {
           ...nothingDone,
           // Who comes back goes on counting.
@@ -111,6 +113,7 @@ export class RunFold {
           dutyAsked: duty,
           memoryBytes,
           ceilingBytesPerMs,
+          ...(energy === undefined ? {} : { energy }),
           left: null,
         });
         return;

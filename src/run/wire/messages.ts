@@ -16,6 +16,7 @@ import {
   count,
   duration,
   duty,
+  energySchema,
   heldSchema,
   id,
   introductionSchema,
@@ -120,6 +121,7 @@ const hello = z.object({
   duty,
   memoryBytes: z.nullable(positive),
   ceilingBytesPerMs: z.nullable(positive),
+  energy: z.optional(energySchema),
   /** Training samples held; 0 for a node without data. */
   samples: count,
   inputShape: z.nullable(z.array(count)),

@@ -30,6 +30,13 @@ export const profileSchema = z.strictObject({
   callMs: duration,
 });
 
+/** See `EnergyLimit`. */
+export const energySchema = z.strictObject({
+  computeWatts: positive,
+  joulesPerByte: z.number().check(z.nonnegative(), z.maximum(1e15)),
+  joulesPerRound: positive,
+});
+
 /** See `ContributionMessage`. */
 export const passes = z.string().check(z.regex(/^[FB]{0,200000}$/, "F and B"));
 

@@ -16,7 +16,7 @@ import { ModelError, PlanError } from "../../base/errors.ts";
 import { type NodeId, nodeId } from "../../base/ids.ts";
 import { checkPlan } from "../../plan/check.ts";
 import { linkRate } from "../../plan/link-rate.ts";
-import type { Plan, Profile } from "../../plan/plan.ts";
+import type { EnergyLimit, Plan, Profile } from "../../plan/plan.ts";
 import type { Cancel, Done, Host, Link, PeerAddress } from "../host.ts";
 import { Timeline } from "../metrics/timeline.ts";
 import { Channel } from "../wire/channel.ts";
@@ -60,6 +60,8 @@ export interface WorkerOptions {
   readonly duty: number;
   readonly memoryBytes: number | null;
   readonly ceilingBytesPerMs: number | null;
+  /** What it may spend, where that is limited. */
+  readonly energy?: EnergyLimit;
   /** Where other workers reach this one: its owner hands over what comes there ({@link Worker.accept}). */
   readonly address?: PeerAddress | null;
   /** Compiles the model; where absent each worker does so for itself. A simulator compiles once for all. */
@@ -191,7 +193,7 @@ export class Worker {
 
   #hello(): WorkerMessage {
     const { train, test, engine } = this.#host;
-    const { name, kind, token, instance, machine, duty, memoryBytes, ceilingBytesPerMs } =
+    const { name, kind, token, instance, machine, duty, memoryBytes, ceilingBytesPerMs, energy } =
       this.#options;
     const data = train ?? test;
     return {
@@ -205,6 +207,7 @@ export class Worker {
       duty,
       memoryBytes,
       ceilingBytesPerMs,
+      ...(energy === undefined ? {} : { energy }),
       samples: train?.samples ?? 0,
       inputShape: data === null ? null : [...data.inputShape],
       classes: data?.classes ?? null,
