@@ -1,8 +1,14 @@
 /** What a pipeline in force would take by what is known now: the other side of {@link pipeline}, which chooses one. */
 import { present } from "../base/assert.ts";
 import { PipelineModel } from "./pipeline-model.ts";
-import { placementsOf, residenceMs, roundMs, windowPeriodMs } from "./pipeline-schedule.ts";
-import type { Plan, PlanRequest } from "./plan.ts";
+import {
+  type Placement,
+  placementsOf,
+  residenceMs,
+  roundMs,
+  windowPeriodMs,
+} from "./pipeline-schedule.ts";
+import type { ChainPlan, Plan, PlanRequest } from "./plan.ts";
 import type { Forecasted } from "./replan.ts";
 
 /**
@@ -19,9 +25,17 @@ export function pipelineForecast(plan: Plan, request: PlanRequest): Forecasted |
     stages.map(({ node }) => present(nodes[node], "a node")),
   );
   const own = stages.map((stage, node) => ({ ...stage, node }));
-  const { latencyMs, homeMs, resources, restMs } = model.timesOf(own);
-  const { schedule, window } = present(plan.chains[0], "a chain");
-  const { work, accumulate } = request;
+  return chainForecast(model, own, { ...present(plan.chains[0], "a chain"), ...request });
+}
+
+/** What a chain of a model's nodes takes under a schedule. */
+export function chainForecast(
+  model: PipelineModel,
+  stages: readonly Placement[],
+  how: Pick<ChainPlan, "schedule" | "window"> & Pick<PlanRequest, "work" | "accumulate">,
+): Forecasted {
+  const { schedule, window, work, accumulate } = how;
+  const { latencyMs, homeMs, resources, restMs } = model.timesOf(stages);
   if (schedule === "serial") {
     return { latencyMs, homeMs, periodMs: latencyMs, roundMs: work * latencyMs + homeMs };
   }

@@ -14,7 +14,7 @@ import { pipeline } from "./pipeline.ts";
 import { pipelineForecast } from "./pipeline-forecast.ts";
 import { pipelineMove } from "./pipeline-moves.ts";
 import type { FleetNode, Plan, PlanRequest } from "./plan.ts";
-import { movingMs } from "./replan.ts";
+import { type Layout, movingMs } from "./replan.ts";
 
 const segments = [0, 1, 2, 3, 4, 5].map((i) =>
   segmentCost(i, 1000, { parameterBytes: i === 5 ? 10_000_000 : 100 }),
@@ -29,13 +29,13 @@ const phone = fleetNode("phone", evenProfile(6, 20), {
 });
 const request = (nodes: readonly FleetNode[]): PlanRequest =>
   planRequest(segments, nodes, null, { work: 50 });
-const chainOf = (plan: Plan | null): string | undefined =>
-  plan?.copies.map(({ node, from, to }) => `${node} ${from}-${to}`).join(", ");
+const chainOf = (plan: Layout): string =>
+  plan.copies.map(({ node, from, to }) => `${node} ${from}-${to}`).join(", ");
 
 /** What so many batches take under a plan, and the way to it. */
 function costMs(from: Plan, to: Plan, asked: PlanRequest, batches: number): number {
   const { latencyMs, periodMs } = present(pipelineForecast(to, asked), "a forecast");
-  return latencyMs + (batches - 1) * periodMs + movingMs(from.copies, to.copies, asked);
+  return latencyMs + batches * periodMs + movingMs(from.copies, to.copies, asked);
 }
 
 describe("a pipeline to move to", () => {
@@ -50,7 +50,7 @@ describe("a pipeline to move to", () => {
     // The same server has become slow, and another one is as fast as it was.
     const asked = request([phone, server("near", 20), server("other", 10)]);
     expect(chainOf(pipeline(asked))).toBe("phone 0-2, other 2-6");
-    const moved = present(pipelineMove(plan, asked, 300), "a move");
+    const moved = present(pipelineMove(plan, asked, 300), "a move").toPlan();
     expect(moved.copies.at(-1)).toMatchObject({ node: "near", to: 6 });
     expect(moved.copies.some(({ node }) => node === "other")).toBe(true);
     expect(movingMs(plan.copies, moved.copies, asked)).toBeLessThan(12_000);
@@ -58,7 +58,20 @@ describe("a pipeline to move to", () => {
     expect(costMs(plan, moved, asked, 300)).toBeLessThan(costMs(plan, plan, asked, 300));
   });
 
-  test("is never worse than staying, keeps to memory and links, and can be run", () => {
+  test("is the fastest where that pays as well as any, and says in numbers what its plan comes to", () => {
+    const plan = pipeline(request([phone, server("near", 10)]));
+    const asked = request([phone, server("near", 400), server("other", 10)]);
+    const moved = present(pipelineMove(plan, asked, 1e6), "a move");
+    const fastest = pipeline(asked);
+    expect(moved.toPlan()).toEqual(fastest);
+    expect(chainOf(moved.layout)).toBe(chainOf(fastest));
+    expect(moved.forecast).toEqual(pipelineForecast(fastest, asked));
+    expect(moved.movingMs).toBe(movingMs(plan.copies, fastest.copies, asked));
+    // From there, there is nothing to move to.
+    expect(pipelineMove(fastest, asked, 1e6)).toBeNull();
+  });
+
+  test("is never worse than the fastest or, where it is another one, than staying, and can be run", () => {
     fc.assert(
       fc.property(
         anyPipelineRequest(4, 7),
@@ -85,14 +98,19 @@ describe("a pipeline to move to", () => {
             return { ...node, profile: { ...node.profile, segments: times } };
           });
           const now = { ...asked, fleet: { ...asked.fleet, nodes: slowed } };
-          const moved = pipelineMove(plan, now, batches);
-          if (moved === null) return;
+          const option = pipelineMove(plan, now, batches);
+          if (option === null) return;
+          const moved = option.toPlan();
           checkPlan(moved, count);
-          const [before, after] = [
-            costMs(plan, plan, now, batches),
-            costMs(plan, moved, now, batches),
-          ];
-          expect(after).toBeLessThanOrEqual(before * (1 + 1e-9));
+          expect(option.layout.copies).toEqual(moved.copies);
+          expect(option.forecast).toEqual(pipelineForecast(moved, now));
+          const fastest = pipeline(now);
+          const afterMs = costMs(plan, moved, now, batches);
+          expect(afterMs).toBeLessThanOrEqual(costMs(plan, fastest, now, batches) * (1 + 1e-9));
+          if (chainOf(moved) === chainOf(fastest)) return;
+          // Steps are weighed by what is added to the first batch.
+          const stepsMs = costMs(plan, moved, now, batches - 1);
+          expect(stepsMs).toBeLessThanOrEqual(costMs(plan, plan, now, batches - 1) * (1 + 1e-9));
         },
       ),
     );

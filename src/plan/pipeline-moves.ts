@@ -9,11 +9,17 @@
  * that no single step makes better, which need not be the best of all.
  */
 import { present } from "../base/assert.ts";
-import { decisionOf, pipelineProblem, planOf } from "./pipeline.ts";
-import type { PipelineModel } from "./pipeline-model.ts";
 import {
+  fastestChain,
+  layOut,
+  type PipelineQuestion,
+  pipelineQuestion,
+  planOf,
+} from "./pipeline.ts";
+import { chainForecast } from "./pipeline-forecast.ts";
+import {
+  type ChosenChain,
   fits,
-  type PipelineProblem,
   type Placement,
   placementsOf,
   roomyWindow,
@@ -21,26 +27,47 @@ import {
   windowPeriodMs,
 } from "./pipeline-schedule.ts";
 import type { CopyPlan, Plan, PlanRequest } from "./plan.ts";
-import { movingMs } from "./replan.ts";
+import { bestMove, type MoveOption, movingMs } from "./replan.ts";
 
 /** Steps that are taken at most: as many as there may be stages. */
 const stepsMax = 8;
 
 /**
- * The pipeline that takes least for so many batches, moving there included.
+ * The pipeline that takes least for so many batches, moving there included: the fastest of all, or the one
+ * that steps from the plan in force lead to where its schedule is `window`.
  *
- * @param plan the one in force, of the schedule `window`
  * @param batches before things are expected to change again
- * @returns null where nothing is better than staying, or the plan in force is none of the request's
+ * @returns null where that is the one in force
  * @throws PlanError as `pipeline`
  */
-export function pipelineMove(plan: Plan, request: PlanRequest, batches: number): Plan | null {
+export function pipelineMove(plan: Plan, request: PlanRequest, batches: number): MoveOption | null {
+  const question = pipelineQuestion(request);
+  const fastest = fastestChain(question);
+  const nearest = nearestChain(plan, question, batches);
+  const chains = nearest === null ? [fastest] : [fastest, nearest];
+  const options = chains.map((chain) => optionOf(plan, question, chain));
+  return bestMove(plan, options, batches);
+}
+
+function optionOf(plan: Plan, question: PipelineQuestion, chain: ChosenChain): MoveOption {
+  const { model, request } = question;
+  const layout = layOut(question, chain);
+  const how = { ...present(layout.chains[0], "a chain"), ...request };
+  return {
+    layout,
+    forecast: chainForecast(model, chain.stages, how),
+    movingMs: movingMs(plan.copies, layout.copies, request),
+    toPlan: () => planOf(question, chain),
+  };
+}
+
+/** Where steps from a plan lead; null where none pays, or the plan is no pipeline of the request's nodes with a window. */
+function nearestChain(plan: Plan, question: PipelineQuestion, batches: number): ChosenChain | null {
+  const { model, problem, request } = question;
   const isWindow = [plan.chains[0], request.pipeline].every((one) => one?.schedule === "window");
-  if (!isWindow) return null;
-  const { model, problem } = pipelineProblem(request);
-  const start = placementsOf(plan, model.nodes);
+  const start = isWindow ? placementsOf(plan, model.nodes) : null;
   if (start === null) return null;
-  const search = new MoveSearch({ model, problem, request }, plan.copies, batches);
+  const search = new MoveSearch(question, plan.copies, batches);
   const stages = search.from(start);
   if (stages === start) return null;
   const figures = search.figuresOf(stages);
@@ -48,14 +75,7 @@ export function pipelineMove(plan: Plan, request: PlanRequest, batches: number):
   const { latencyMs, slowestMs, window } = figures;
   const { homeMs } = model.timesOf(stages);
   const times = { latencyMs, slowestMs, homeMs };
-  const found = { stages, ...times, window, roundMs: roundMs(times, window, problem) };
-  return planOf(decisionOf({ request, model, problem }, found));
-}
-
-interface Surroundings {
-  readonly model: PipelineModel;
-  readonly problem: PipelineProblem;
-  readonly request: PlanRequest;
+  return { stages, ...times, window, roundMs: roundMs(times, window, problem) };
 }
 
 interface Figures {
@@ -66,12 +86,12 @@ interface Figures {
 }
 
 class MoveSearch {
-  readonly #around: Surroundings;
+  readonly #question: PipelineQuestion;
   readonly #held: readonly CopyPlan[];
   readonly #batches: number;
 
-  constructor(around: Surroundings, held: readonly CopyPlan[], batches: number) {
-    this.#around = around;
+  constructor(question: PipelineQuestion, held: readonly CopyPlan[], batches: number) {
+    this.#question = question;
     this.#held = held;
     this.#batches = batches;
   }
@@ -92,7 +112,7 @@ class MoveSearch {
 
   /** Null for a chain that memory or a link forbids. */
   figuresOf(stages: readonly Placement[]): Figures | null {
-    const { problem } = this.#around;
+    const { problem } = this.#question;
     const { segments, work } = problem;
     let [latencyMs, slowestMs] = [0, 0];
     for (const [i, { node, from, to }] of stages.entries()) {
@@ -126,7 +146,7 @@ class MoveSearch {
     const { periodMs, latencyMs } = figures;
     const ms = latencyMs + (this.#batches - 1) * periodMs;
     if (ms >= boundMs) return ms;
-    const { model, request } = this.#around;
+    const { model, request } = this.#question;
     const next = stages.map(({ node, from, to }) => ({
       node: present(model.nodes[node], "a node").id,
       from,
@@ -156,12 +176,12 @@ class MoveSearch {
 
   /** A stage ends behind its first segment, and the source's behind what may not leave it. */
   #least({ node, from }: Placement): number {
-    return Math.max(from + 1, node === 0 ? this.#around.problem.firstCut : 0);
+    return Math.max(from + 1, node === 0 ? this.#question.problem.firstCut : 0);
   }
 
   #spares(stages: readonly Placement[]): number[] {
     const used = new Set(stages.map(({ node }) => node));
-    return this.#around.problem.stages.flatMap((_, node) => (used.has(node) ? [] : [node]));
+    return this.#question.problem.stages.flatMap((_, node) => (used.has(node) ? [] : [node]));
   }
 
   *#replaced(stages: readonly Placement[]): Generator<readonly Placement[]> {
@@ -174,7 +194,7 @@ class MoveSearch {
 
   /** A server more, which takes the end of one stage and the beginning of the next. */
   *#joined(stages: readonly Placement[]): Generator<readonly Placement[]> {
-    const { segments } = this.#around.problem;
+    const { segments } = this.#question.problem;
     for (const node of this.#spares(stages)) {
       for (const [i, before] of stages.entries()) {
         const after = stages[i + 1];

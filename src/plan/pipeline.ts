@@ -35,12 +35,14 @@ export const serversMax = 12;
  *   profile does not fit the model
  */
 export function pipeline(request: PlanRequest): Plan {
-  return planOf(decide(request));
+  const question = pipelineQuestion(request);
+  return planOf(question, fastestChain(question));
 }
 
-/** A decision as a plan, with its reasons. */
-export function planOf(decision: PipelineDecision): Plan {
-  const { request, model, chain } = decision;
+/** A chain as a plan, with the reasons for it. */
+export function planOf(question: PipelineQuestion, chain: ChosenChain): Plan {
+  const { request, model } = question;
+  const decision = decisionOf(question, chain);
   const times = model.timesOf(chain.stages);
   const reasons = pipelineReasons(decision);
   const id = chainId(`chain:${present(model.nodes[0], "the source").id}`);
@@ -48,7 +50,7 @@ export function planOf(decision: PipelineDecision): Plan {
     term: request.term,
     planner: "pipeline",
     objective: "round time",
-    ...layOut(decision),
+    ...layOut(question, chain),
     forecasts: [
       {
         chain: id,
@@ -62,29 +64,34 @@ export function planOf(decision: PipelineDecision): Plan {
   };
 }
 
-function decide(request: PlanRequest): PipelineDecision {
-  const { model, problem } = pipelineProblem(request);
+/** A request with what there is to choose from. */
+export interface PipelineQuestion {
+  readonly request: PlanRequest;
+  /** The source first, then all servers. */
+  readonly model: PipelineModel;
+  readonly problem: PipelineProblem;
+}
+
+/** The fastest chain. @throws PlanError where there is none */
+export function fastestChain({ request, model, problem }: PipelineQuestion): ChosenChain {
   const every = model.nodes.map((_, i) => i);
   const chain = among(problem, nearest(problem, every));
   if (chain === null) throw noChain(request, present(model.nodes[0], "the source"));
-  return decisionOf({ request, model, problem }, chain);
+  return chain;
 }
 
-/** What there is to choose from: the source first, then all servers. @throws PlanError as {@link pipeline} */
-export function pipelineProblem(request: PlanRequest): {
-  readonly model: PipelineModel;
-  readonly problem: PipelineProblem;
-} {
+/** @throws PlanError as {@link pipeline}, though a chain may still not exist */
+export function pipelineQuestion(request: PlanRequest): PipelineQuestion {
   const source = holderOf(request);
   const servers = request.fleet.nodes.filter((node) => node !== source && node.kind !== "device");
   for (const node of [source, ...servers]) checkNode(request, node);
   const model = new PipelineModel(request, [source, ...servers]);
-  return { model, problem: problemOf(request, model) };
+  return { request, model, problem: problemOf(request, model) };
 }
 
 /** A chain with what it is compared to. */
-export function decisionOf(
-  { request, model, problem }: ReturnType<typeof pipelineProblem> & { request: PlanRequest },
+function decisionOf(
+  { request, model, problem }: PipelineQuestion,
   chain: ChosenChain,
 ): PipelineDecision {
   const used = chain.stages.map(({ node }) => node);
@@ -167,11 +174,10 @@ function noChain({ segments }: PlanRequest, source: FleetNode): PlanError {
 }
 
 /** The chain in the plan's own words. */
-function layOut({
-  request,
-  model,
-  chain,
-}: PipelineDecision): Pick<Plan, "copies" | "chains" | "groups" | "links" | "limits"> {
+export function layOut(
+  { request, model }: Pick<PipelineQuestion, "request" | "model">,
+  chain: Pick<ChosenChain, "stages" | "window">,
+): Pick<Plan, "copies" | "chains" | "groups" | "links" | "limits"> {
   const { pipeline: wish, work } = request;
   const nodes = chain.stages.map(({ node }) => present(model.nodes[node], "a node"));
   const source = present(nodes[0], "the source");

@@ -37,5 +37,5 @@ export const forecasters: Partial<Record<PlannerName, Forecaster>> = {
   pipeline: pipelineForecast,
 };
 
-/** How to find a plan that is worth moving to from one in force, beside the one that is fastest. */
+/** How to find the plan to move to from one in force; the fastest one where a scheme has no entry. */
 export const movers: Partial<Record<PlannerName, Mover>> = { pipeline: pipelineMove };

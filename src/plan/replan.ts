@@ -7,7 +7,7 @@
 
 import type { NodeId } from "../base/ids.ts";
 import { formatMs } from "../base/units.ts";
-import type { CopyPlan, Plan, PlanRequest } from "./plan.ts";
+import type { CopyPlan, Plan, Planner, PlanRequest } from "./plan.ts";
 
 /** What a plan's round takes by what is known of the fleet now. */
 export interface Forecasted {
@@ -26,11 +26,27 @@ export interface Forecasted {
  */
 export type Forecaster = (plan: Plan, request: PlanRequest) => Forecasted | null;
 
+/** A plan that there is to move to, in numbers. */
+export interface MoveOption {
+  /** Who trains what, with how many batches under way. */
+  readonly layout: Layout;
+  readonly forecast: Forecasted;
+  /** See {@link movingMs}. */
+  readonly movingMs: number;
+  /** The plan with its reasons, which take longer than choosing it: for the one that is moved to alone. */
+  toPlan(): Plan;
+}
+
+/** What of a plan its figures depend on. */
+export type Layout = Pick<Plan, "copies" | "chains">;
+
 /**
- * The plan to move to from one in force, if there is a better one than the fastest of all: moving costs, too.
+ * The best plan to move to from one in force, which need not be the fastest of all: moving costs, too.
  * @param batches before things are expected to change again
+ * @returns null where there is none but the one in force
+ * @throws PlanError where a planner would for the same request
  */
-export type Mover = (plan: Plan, request: PlanRequest, batches: number) => Plan | null;
+export type Mover = (plan: Plan, request: PlanRequest, batches: number) => MoveOption | null;
 
 /** How often in a row a move was found to pay. */
 export type Agreed = number;
@@ -101,6 +117,43 @@ export function batchesAhead(
 ): number {
   const intervalMs = (intervalMsAtFirst + elapsedMs) / (1 + changes);
   return Math.max(0, Math.min(left, intervalMs / periodMs));
+}
+
+/** Has nothing but the fastest plan to move to: for schemes that know no other. */
+export function fastestMover(planner: Planner, forecaster: Forecaster): Mover {
+  return (plan, request, batches) => {
+    const next = planner(request);
+    const forecast = forecaster(next, request);
+    if (forecast === null) return null;
+    const moving = movingMs(plan.copies, next.copies, request);
+    return bestMove(
+      plan,
+      [{ layout: next, forecast, movingMs: moving, toPlan: () => next }],
+      batches,
+    );
+  };
+}
+
+/** The option that takes least for the batches, moving included; null where that is the plan in force. */
+export function bestMove(
+  plan: Plan,
+  options: readonly MoveOption[],
+  batches: number,
+): MoveOption | null {
+  const totalMs = ({ forecast, movingMs: moving }: MoveOption): number =>
+    forecast.latencyMs + batches * forecast.periodMs + moving;
+  const best = options.reduce((a, b) => (totalMs(b) < totalMs(a) ? b : a));
+  return isSameLayout(plan, best.layout) ? null : best;
+}
+
+/** Whether two plans have the same segments on the same nodes, with as many batches under way. */
+function isSameLayout(a: Layout, b: Layout): boolean {
+  const layout = ({ copies, chains }: Layout): string =>
+    JSON.stringify([
+      copies.map(({ id, node, from, to }) => [id, node, from, to]),
+      chains.map(({ schedule, window }) => [schedule, window]),
+    ]);
+  return layout(a) === layout(b);
 }
 
 /** Segments that a node trains. */

@@ -8,17 +8,13 @@ import {
   agreedMin,
   batchesAhead,
   decideMove,
-  type Forecasted,
   type Forecaster,
   type Mover,
-  movingMs,
 } from "../../plan/replan.ts";
 
-/** What there is to choose between, and by what. */
+/** What is thought about, and by what. */
 export interface Choice {
   readonly plan: Plan;
-  /** The fastest plan as the fleet is now. */
-  readonly fastest: Plan;
   /** The fleet as it is now. */
   readonly request: PlanRequest;
   /** Batches that the run has left. */
@@ -42,7 +38,7 @@ const marksMax = 12;
 
 export class Adaptation {
   readonly #forecaster: Forecaster;
-  readonly #mover: Mover | undefined;
+  readonly #mover: Mover;
   /** How far the chain's source was, and when, in the round under way. */
   #marks: { readonly round: number; readonly steps: number; readonly atMs: number }[] = [];
   #agreed: Agreed = 0;
@@ -52,7 +48,7 @@ export class Adaptation {
   /** Nothing is considered before: a plan needs time to show what it does, and planning takes time, too. */
   #quietUntilMs = 0;
 
-  constructor(forecaster: Forecaster, mover?: Mover) {
+  constructor(forecaster: Forecaster, mover: Mover) {
     this.#forecaster = forecaster;
     this.#mover = mover;
   }
@@ -90,8 +86,11 @@ export class Adaptation {
     return (last.atMs - first.atMs) / (last.steps - first.steps);
   }
 
-  /** @returns null for staying */
-  consider({ plan, fastest, request, left, nowMs }: Choice): Move | null {
+  /**
+   * @returns null for staying
+   * @throws PlanError where there is no plan for the request
+   */
+  consider({ plan, request, left, nowMs }: Choice): Move | null {
     this.#startedMs ??= nowMs;
     this.#quietUntilMs = nowMs + betweenMs;
     const observedMs = this.#observedMs;
@@ -104,42 +103,18 @@ export class Adaptation {
     const now = { ...forecast, periodMs: Math.min(forecast.periodMs, observedMs ?? Infinity) };
     const run = { changes: this.#changes, elapsedMs: nowMs - this.#startedMs, left };
     const batches = batchesAhead(run, now.periodMs);
-    const candidates = [fastest, this.#mover?.(plan, request, batches) ?? fastest];
-    const { best, next, ms } = this.#bestOf(candidates, { plan, request, batches });
-    if (next === null || isSameLayout(plan, best)) {
+    const next = this.#mover(plan, request, batches);
+    if (next === null) {
       this.#agreed = 0;
       return null;
     }
-    const question = { now, next, batches, movingMs: ms, agreed: this.#agreed };
+    const { forecast: then, movingMs } = next;
+    const question = { now, next: then, batches, movingMs, agreed: this.#agreed };
     const { decision, agreed, reason, costMs } = decideMove(question);
     this.#agreed = agreed;
     if (decision === "stay") return null;
     this.#changes++;
     this.#lastCostMs = costMs;
-    return { plan: best, reason };
+    return { plan: next.toPlan(), reason };
   }
-
-  /** The candidate that takes least for the batches, moving included. */
-  #bestOf(
-    candidates: readonly Plan[],
-    { plan, request, batches }: { plan: Plan; request: PlanRequest; batches: number },
-  ): { best: Plan; next: Forecasted | null; ms: number } {
-    const all = candidates.map((best) => {
-      const next = this.#forecaster(best, request);
-      const ms = movingMs(plan.copies, best.copies, request);
-      const totalMs = next === null ? Infinity : next.latencyMs + batches * next.periodMs + ms;
-      return { best, next, ms, totalMs };
-    });
-    return all.reduce((a, b) => (b.totalMs < a.totalMs ? b : a));
-  }
-}
-
-/** Whether two plans have the same segments on the same nodes, with as many batches under way. */
-function isSameLayout(a: Plan, b: Plan): boolean {
-  const layout = ({ copies, chains }: Plan): string =>
-    JSON.stringify([
-      copies.map(({ id, node, from, to }) => [id, node, from, to]),
-      chains.map(({ schedule, window }) => [schedule, window]),
-    ]);
-  return layout(a) === layout(b);
 }

@@ -9,6 +9,7 @@ import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
 import type { ChainPlan, FleetNode, Plan, Planner, PlanRequest } from "../../plan/plan.ts";
 import { forecasters, movers, planners } from "../../plan/planners.ts";
+import { fastestMover } from "../../plan/replan.ts";
 import type { Host } from "../host.ts";
 import type { LinksMeasured, Planned } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
@@ -61,8 +62,11 @@ export class Planning {
     const { forecaster = options.planner ? undefined : forecasters[job.planner] } = options;
     this.#compiled = compiled;
     this.#planner = planner;
-    const mover = options.planner ? undefined : movers[job.planner];
-    this.#adaptation = forecaster === undefined ? null : new Adaptation(forecaster, mover);
+    const own = options.planner ? undefined : movers[job.planner];
+    this.#adaptation =
+      forecaster === undefined
+        ? null
+        : new Adaptation(forecaster, own ?? fastestMover(planner, forecaster));
     this.#speeds = new Speeds(compiled.passes);
     this.#drawSecret = drawSecret;
     this.#members = members;
@@ -160,10 +164,11 @@ export class Planning {
     const plan = this.#plan;
     if (this.#adaptation === null || plan === null || this.#outdated !== null) return false;
     if (!this.#adaptation.isDue(nowMs)) return false;
-    const request = this.#request();
-    const fastest = this.#tryPlan(request);
-    if (typeof fastest === "string") return false;
-    this.#next = this.#adaptation.consider({ plan, fastest, request, left, nowMs });
+    const choice = { plan, request: this.#request(), left, nowMs };
+    const adaptation = this.#adaptation;
+    const next = tryTo(() => adaptation.consider(choice));
+    if (typeof next === "string") return false;
+    this.#next = next;
     this.#outdated = this.#next?.reason ?? null;
     return this.#next !== null;
   }
@@ -242,12 +247,7 @@ export class Planning {
 
   /** @returns the plan, or why there is none, in words */
   #tryPlan(request: PlanRequest): Plan | string {
-    try {
-      return this.#planner(request);
-    } catch (error) {
-      if (!(error instanceof PlanError)) throw error;
-      return messageOf(error);
-    }
+    return tryTo(() => this.#planner(request));
   }
 
   /** A node has come that may take part: where plans are weighed against others, those with it are, too. */
@@ -318,6 +318,16 @@ export class Planning {
       this.#members.planned(member, plan.term);
     }
     this.#survey.watch(legsAmong(among, plan, isIntroduced));
+  }
+}
+
+/** @returns what is planned, or why there is no plan, in words */
+function tryTo<Planned>(plan: () => Planned): Planned | string {
+  try {
+    return plan();
+  } catch (error) {
+    if (!(error instanceof PlanError)) throw error;
+    return messageOf(error);
   }
 }
 
