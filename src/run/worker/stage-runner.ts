@@ -13,39 +13,20 @@ import { AssertionError, present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import { sameType, type Tensor, tensor, zeros } from "../../base/tensor.ts";
 import { movedPorts, type Port, type Program, portOf, portsOf } from "../../compile/program.ts";
-import type { EngineAnswer, EngineRun, Host, Outcome, Slot } from "../host.ts";
-import type { PacedTraffic, StraightTraffic } from "../metrics/record.ts";
+import type { EngineAnswer, Outcome, Slot } from "../host.ts";
+import type { StraightTraffic } from "../metrics/record.ts";
 import { drawNoise } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
-import type { FeatureMessage, GradientMessage, Message } from "../wire/messages.ts";
+import type { FeatureMessage, GradientMessage } from "../wire/messages.ts";
 import { type Rejection, StageBorders } from "./border.ts";
 import type { Place } from "./copy-tensors.ts";
 import { StageAccount } from "./stage-account.ts";
 import { mayGoForward, nextPass, type StageOrder, stageOrder } from "./stage-order.ts";
 import type { StageSetup } from "./stage-setup.ts";
+import type { StageSurroundings } from "./stage-surroundings.ts";
 
 /** A stage tells its progress so often, at most. */
 const progressMs = 1000;
-
-/** What a stage needs of its worker. */
-export interface StageSurroundings {
-  readonly host: Host;
-  send(message: Message, tensors?: Tensors): void;
-  /** Runs a program on the node's processor. */
-  compute(
-    program: Program,
-    run: EngineRun,
-    done: (outcome: Outcome<EngineAnswer>, busyMs: number) => void,
-  ): void;
-  /** What the node's link has carried at its pace so far. */
-  paced(): PacedTraffic;
-  /** What that link achieves towards the coordinator, in bytes per millisecond; null before it is known. */
-  achieved(): number | null;
-  /** What has gone straight to and from a neighbour so far; null where nothing has. */
-  straightWith(node: NodeId): StraightTraffic | null;
-  /** The node cannot go on. */
-  fail(text: string): void;
-}
 
 /** What a stage takes a batch forward with: tensors in the order of its ports. */
 interface StageBatch {

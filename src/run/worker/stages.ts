@@ -8,8 +8,9 @@ import type { Plan } from "../../plan/plan.ts";
 import type { Slot } from "../host.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { BeginMessage, DataMessage } from "../wire/messages.ts";
-import { StageRunner, type StageSurroundings } from "./stage-runner.ts";
+import { StageRunner } from "./stage-runner.ts";
 import { type StagePlace, type StageSetup, stageSetups } from "./stage-setup.ts";
+import type { StageSurroundings } from "./stage-surroundings.ts";
 
 interface Stage {
   readonly setup: StageSetup;
