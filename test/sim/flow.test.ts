@@ -12,6 +12,7 @@ import {
 } from "../../src/run/wire/frame.ts";
 import { type Acknowledgement, nothingArrived } from "../../src/run/wire/intake.ts";
 import type { WorkerMessage } from "../../src/run/wire/messages.ts";
+import { Relay } from "../../src/run/wire/relay.ts";
 import { windowBytesMax } from "../../src/run/wire/sender.ts";
 import { accessOf } from "../../src/sim/fleet.ts";
 import { simLinks } from "../../src/sim/link.ts";
@@ -285,6 +286,7 @@ describe("back-pressure", () => {
 function relayed() {
   const world = new World();
   const host = timeOf(world);
+  const relay = new Relay<WorkerMessage>();
   const [aLink, fromA] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
   const [toB, bLink] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
   const a = openChannel(host, aLink);
@@ -293,7 +295,7 @@ function relayed() {
   const inward = openChannel(host, fromA, {
     onMessage: (_decoded, frame) => {
       passed.push(frameBytes(frame));
-      out.channel.forward(frame, { onGone: inward.channel.hold(frame) });
+      relay.pass(frame, inward.channel, out.channel);
     },
   });
   let isTaking = false;
@@ -326,7 +328,7 @@ describe("a relay", () => {
     ["small", 40_000],
     ["large", 12 * MiB],
   ])(
-    "W8: holds a window and a frame at most, whatever its target takes in: %s frames",
+    "W8: holds a window and two frames at most, whatever its target takes in: %s frames",
     async (_size, bytes) => {
       const { a, b, out, passed, take, runUntil } = relayed();
       const count = Math.ceil((100 * MiB) / bytes);
@@ -337,7 +339,7 @@ describe("a relay", () => {
         most = Math.max(most, out.channel.queuedBytes);
       }
       // The target holds one window; the relay waits with no more than its bound.
-      expect(most).toBeLessThanOrEqual(windowBytesMax + bytes + 100);
+      expect(most).toBeLessThanOrEqual(windowBytesMax + 2 * bytes + 100);
       expect(passed.length).toBeLessThan(count);
       // So the sender waits, and everybody is alive.
       expect(a.channel.isFull).toBe(true);
@@ -348,6 +350,33 @@ describe("a relay", () => {
       expect(a.channel.queuedBytes + out.channel.queuedBytes).toBe(0);
     },
   );
+
+  it("W8: a target that takes little holds up nothing that goes to others", async () => {
+    const world = new World();
+    const host = timeOf(world);
+    const [aLink, fromA] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
+    const a = openChannel(host, aLink);
+    // Each alone is as large as the window, and each target gets it at its own pace.
+    const bytes = windowBytesMax;
+    const targets = [100, 1000, 1000, 1000].map((bytesPerMs) => {
+      const [near, far] = simLinks(world, { latencyMs: 1, bytesPerMs: null });
+      const { channel } = openChannel(host, near);
+      channel.setRate(bytesPerMs);
+      return { channel, heard: openChannel(host, far).heard, bytesPerMs };
+    });
+    const relay = new Relay<WorkerMessage>();
+    const inward = openChannel(host, fromA, {
+      onMessage: ({ message }, frame) => {
+        const to = message.type === "ready" ? targets[message.term] : undefined;
+        if (to !== undefined) relay.pass(frame, inward.channel, to.channel);
+      },
+    });
+    for (const term of targets.keys()) a.channel.send(ready(term), bulk(bytes));
+    await world.run(() => world.now() >= 60_000);
+    for (const { heard, bytesPerMs } of targets) {
+      expect((heard[0]?.atMs ?? Infinity) / (bytes / bytesPerMs)).toBeCloseTo(1, 1);
+    }
+  });
 
   it("W8: gives the credit back when its target is gone", async () => {
     const { a, out, passed, runUntil } = relayed();

@@ -50,8 +50,8 @@ describe("seeds that failed once", () => {
 });
 
 /** Runs seeds until one breaks; gives what it says. */
-async function broken(seeds = 5): Promise<string> {
-  for (let seed = 1; seed <= seeds; seed++) {
+async function broken(from = 1, seeds = 5): Promise<string> {
+  for (let seed = from; seed < from + seeds; seed++) {
     try {
       await runSeed(seed, interpreterEngine);
     } catch (error) {
@@ -89,7 +89,8 @@ describe("the swarm sees", () => {
 
   it("what is passed on and called consumed before it has left", async () => {
     vi.spyOn(Intake.prototype, "hold").mockReturnValue(() => {});
-    expect(await broken(40)).toMatch(/Broken: W8: \d+ bytes of a frame were called consumed/);
+    // Few of the small runs have two frames wait for one target.
+    expect(await broken(60, 40)).toMatch(/Broken: W8: \d+ bytes of a frame were called consumed/);
   });
 
   it("weights that are saved before they are committed", async () => {

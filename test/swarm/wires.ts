@@ -20,7 +20,12 @@ const relayed: ReadonlySet<string> = new Set(["feature", "gradient"]);
 /** A relayed frame that the coordinator has, and has not passed on. */
 interface Held {
   readonly from: Direction;
+  readonly to: string;
   readonly bytes: number;
+  /** Frames of the same sender to the same target that were held when this one came. */
+  behind: readonly Held[];
+  /** Once it is passed on: whether none of those was, that counted as consumed at once; then this one may. */
+  isAhead: boolean;
   /** What was called consumed as it came: its own chunks count so until it is whole (the "one frame" of W8). */
   readonly consumedBefore: number;
   /** Bytes of it that were called consumed while it was held. */
@@ -117,7 +122,11 @@ export class WireChecker {
     own.arrived += bytes;
     const whole = assembled(own, "arriving", frame, header);
     if (!isCoordinator || whole === null || !relayed.has(typeOf(whole.header))) return;
-    const held = { from: own, bytes: whole.bytes, consumedBefore: own.consumed, early: 0 };
+    const to = targetOf(whole.header);
+    const held: Held = {
+      ...{ from: own, to, bytes: whole.bytes, consumedBefore: own.consumed, early: 0 },
+      ...{ behind: [...own.held].filter((other) => other.to === to), isAhead: false },
+    };
     this.#held.set(whole.header, held);
     own.held.add(held);
   }
@@ -128,7 +137,10 @@ export class WireChecker {
     if (held === undefined) return;
     this.#held.delete(header);
     held.from.held.delete(held);
-    if (held.early > 0) {
+    // What is void is held here for ever and nowhere else: only what was passed on before counts.
+    held.isAhead = !held.behind.some(({ isAhead }) => isAhead);
+    held.behind = [];
+    if (held.early > 0 && !held.isAhead) {
       throw new Broken(
         `W8: ${held.early} bytes of a frame were called consumed before it had left`,
       );
@@ -193,6 +205,9 @@ function headerIn(bytes: Uint8Array): string {
 
 const typeOf = (header: string): string =>
   present(/^\{"message":\{"type":"(\w+)"/.exec(header)?.[1], `a type in ${header.slice(0, 60)}`);
+
+const targetOf = (header: string): string =>
+  present(/"to":"([^"]*)"/.exec(header)?.[1], `a target in ${header.slice(0, 60)}`);
 
 const numberIn = (header: string, field: string): number =>
   Number(present(new RegExp(`"${field}":(\\d+)`).exec(header)?.[1], field));

@@ -22,7 +22,9 @@ import type {
   GradientMessage,
   ProgressMessage,
   RejectMessage,
+  WorkerMessage,
 } from "../wire/messages.ts";
+import { Relay } from "../wire/relay.ts";
 import type { Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
 import { decideRound, meanLoss, Round, roundDeadlineMs } from "./round.ts";
@@ -65,6 +67,7 @@ export class Rounds {
   readonly #members: Roster;
   readonly #state: TrainingState;
   readonly #onDeadline: () => void;
+  readonly #relay = new Relay<WorkerMessage>();
   /** Oldest first; all but the newest are trained. */
   #open: OpenRound[] = [];
   #committedMs = 0;
@@ -292,8 +295,8 @@ export class Rounds {
     const target = nodeId(message.to);
     const round = this.#openOf(message)?.round;
     if (!round?.passes(message.chain, from.id, message.stage, target)) return;
-    // Its sender waits until it has left here, so what is relayed never piles up.
-    this.#members.get(target)?.channel.forward(frame, { onGone: from.channel.hold(frame) });
+    const to = this.#members.get(target);
+    if (to !== undefined) this.#relay.pass(frame, from.channel, to.channel);
   }
 
   /** Drops the chains through a member that is gone. @returns the round that it is missing from */
