@@ -92,8 +92,15 @@ export class Conditions {
       const share = meanRate(({ shares }) => shares.get(own.name) ?? 1);
       const ceiling = this.#ceiling(own);
       const rate = meanRate((moment) => this.#lineRate(own, moment));
-      const home = { up: rate, down: rate };
-      return { ...node, profile: atSpeed(own.profile, share), ceilingBytesPerMs: ceiling, home };
+      // As a coordinator reckons: the way to it is as fast as the line.
+      const line = { up: rate, down: rate };
+      return {
+        ...node,
+        profile: atSpeed(own.profile, share),
+        ceilingBytesPerMs: ceiling,
+        coordinatorBytesPerMs: line,
+        lineBytesPerMs: line,
+      };
     });
     const links = nodes.flatMap((from, i) =>
       nodes.slice(i + 1).map((to): FleetLink => {

@@ -53,14 +53,26 @@ describe("the forecast of a pipeline in force", () => {
 
   test("counts what bringing the weights home takes, by the rate that was measured", () => {
     const plan = pipeline(request([phone, server("near", 10)]));
-    const home = { up: 0.01, down: 1 };
-    const far = request([phone, { ...server("near", 10), home }]);
+    const coordinatorBytesPerMs = { up: 0.01, down: 1 };
+    const far = request([phone, { ...server("near", 10), coordinatorBytesPerMs }]);
     const near = plan.copies.find(({ node }) => node === "near");
     expect(near?.from).toBeGreaterThan(0);
     // No segment behind the first has parameters in this fleet's model.
     expect(pipelineForecast(plan, far)?.homeMs).toBeCloseTo(4 / 1000 + 6);
-    const slow = request([{ ...phone, home }, server("near", 10)]);
+    const slow = request([{ ...phone, coordinatorBytesPerMs }, server("near", 10)]);
     expect(pipelineForecast(plan, slow)?.homeMs).toBeCloseTo(400 + 6);
+  });
+
+  test("has a narrow line hold up the batches that pass it, and not the weights", () => {
+    const plan = pipeline(request([phone, server("near", 10)]));
+    const lineBytesPerMs = { up: 10, down: 1000 };
+    const forecast = pipelineForecast(
+      plan,
+      request([{ ...phone, lineBytesPerMs }, server("near", 10)]),
+    );
+    // A thousand values of four bytes leave the phone with each batch.
+    expect(forecast?.periodMs).toBeCloseTo(400);
+    expect(forecast?.homeMs).toBeCloseTo(4 / 1000 + 6);
   });
 
   test("is none without one of its nodes, or for a plan of several chains", () => {

@@ -179,8 +179,7 @@ export class PipelineModel {
     const [upBefore, downBefore] = from === 0 ? [0, 0] : this.#bytesAt(from);
     const [upAfter, downAfter] = isLast ? [0, 0] : this.#bytesAt(to);
     const ceiling = this.#ceiling(node);
-    const { home } = this.#node(node);
-    const [down, up] = [home?.down ?? Infinity, home?.up ?? Infinity];
+    const { up, down } = this.#node(node).lineBytesPerMs ?? unlimited;
     return [
       msFor(upBefore + downAfter, Math.min(ceiling, down)),
       msFor(downBefore + upAfter, Math.min(ceiling, up)),
@@ -192,9 +191,10 @@ export class PipelineModel {
    * alone: afterwards the node has them.
    */
   #homeMs({ node, from, to }: Placement): number {
-    const { home, latencyMs } = this.#node(node);
+    const { coordinatorBytesPerMs, latencyMs } = this.#node(node);
+    const { up } = coordinatorBytesPerMs ?? unlimited;
     const bytes = between(this.#stateBytes, from, to);
-    return msFor(bytes, Math.min(this.#ceiling(node), home?.up ?? Infinity)) + 2 * latencyMs;
+    return msFor(bytes, Math.min(this.#ceiling(node), up)) + 2 * latencyMs;
   }
 
   #bytesAt(cut: number): [number, number] {
@@ -279,6 +279,9 @@ export class PipelineModel {
     };
   }
 }
+
+/** What is not known holds nothing up. */
+const unlimited = { up: Number.POSITIVE_INFINITY, down: Number.POSITIVE_INFINITY };
 
 /** Nothing takes no time, also where nothing passes. */
 const msFor = (bytes: number, bytesPerMs: number): number => (bytes === 0 ? 0 : bytes / bytesPerMs);

@@ -19,13 +19,19 @@ import { type Layout, movingMs } from "./replan.ts";
 const segments = [0, 1, 2, 3, 4, 5].map((i) =>
   segmentCost(i, 1000, { parameterBytes: i === 5 ? 10_000_000 : 100 }),
 );
-const home = { up: 1000, down: 1000 };
+const rates = { up: 1000, down: 1000 };
+const measured = { coordinatorBytesPerMs: rates, lineBytesPerMs: rates };
 const server = (name: string, segmentMs: number): FleetNode =>
-  fleetNode(name, evenProfile(6, segmentMs), { kind: "edge", samples: 0, latencyMs: 2, home });
+  fleetNode(name, evenProfile(6, segmentMs), {
+    kind: "edge",
+    samples: 0,
+    latencyMs: 2,
+    ...measured,
+  });
 const phone = fleetNode("phone", evenProfile(6, 20), {
   ceilingBytesPerMs: 1000,
   latencyMs: 3,
-  home,
+  ...measured,
 });
 const request = (nodes: readonly FleetNode[]): PlanRequest =>
   planRequest(segments, nodes, null, { work: 50 });

@@ -145,8 +145,10 @@ export interface FleetNode {
   readonly ceilingDownBytesPerMs?: number | null;
   /** One-way delay to the coordinator. */
   readonly latencyMs: number;
-  /** Bytes per millisecond to the coordinator and from it, as measured; absent before. */
-  readonly home?: { readonly up: number; readonly down: number };
+  /** What its way to the coordinator carries, which weights take; absent before anything was measured. */
+  readonly coordinatorBytesPerMs?: { readonly up: number; readonly down: number };
+  /** What its own line carries out and in, which all its ways share, however fast each is; absent as above. */
+  readonly lineBytesPerMs?: { readonly up: number; readonly down: number };
   /** What it may spend, where that is limited. */
   readonly energy?: EnergyLimit;
 }

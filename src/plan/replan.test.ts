@@ -54,7 +54,7 @@ describe("what moving takes", () => {
   );
   const copy = (node: string, from: number, to: number) => ({ node: nodeId(node), from, to });
   const nodes = ["phone", "near", "far"].map((name) =>
-    fleetNode(name, evenProfile(4, 1), { home: { up: 2, down: 4 } }),
+    fleetNode(name, evenProfile(4, 1), { coordinatorBytesPerMs: { up: 2, down: 4 } }),
   );
   const request = { segments, fleet: { nodes, links: [], cellBytesPerMs: null } };
   const now = [copy("phone", 0, 2), copy("near", 2, 4)];

@@ -172,9 +172,9 @@ export function movingMs(
     segments
       .slice(from, to)
       .reduce((sum, { parameterBytes, stateBytes }) => sum + parameterBytes + stateBytes, 0);
-  const homeOf = (id: NodeId) => fleet.nodes.find((node) => node.id === id)?.home;
+  const rateOf = (id: NodeId) => fleet.nodes.find((node) => node.id === id)?.coordinatorBytesPerMs;
   const homeMs = (copy: HeldSegments): number =>
-    bytesOf(copy) / (homeOf(copy.node)?.up ?? Infinity);
+    bytesOf(copy) / (rateOf(copy.node)?.up ?? Infinity);
   const moves = next.map(({ node, from, to }) => {
     let [bytes, comesMs] = [0, 0];
     for (let index = from; index < to; index++) {
@@ -183,7 +183,7 @@ export function movingMs(
       bytes += bytesOf({ from: index, to: index + 1 });
       if (holder !== undefined) comesMs = Math.max(comesMs, homeMs(holder));
     }
-    return bytes === 0 ? 0 : comesMs + bytes / (homeOf(node)?.down ?? Infinity);
+    return bytes === 0 ? 0 : comesMs + bytes / (rateOf(node)?.down ?? Infinity);
   });
   return Math.max(0, ...moves);
 }

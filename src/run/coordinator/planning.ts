@@ -220,14 +220,13 @@ export class Planning {
   }
 
   #nodes(): FleetNode[] {
-    const homeOf = this.#ways.homes();
+    const ratesOf = this.#ways.ratesOfNodes();
     return inNodeOrder(this.#members)
       .filter(takesPart)
       .map((member) => {
         const node = fleetNode(member);
-        const home = homeOf(node.id);
         const profile = this.#speeds.now(node.id, node.profile);
-        return { ...node, profile, ...(home === undefined ? {} : { home }) };
+        return { ...node, profile, ...ratesOf(node.id) };
       });
   }
 

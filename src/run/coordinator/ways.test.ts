@@ -108,6 +108,16 @@ describe("ways between nodes", () => {
     ]);
   });
 
+  it("tell what a node's own line carries: the fastest of them, or the slowest that is known of any", () => {
+    const ways = new Ways();
+    expect(ways.ratesOfNodes()(a.id)).toEqual({});
+    tell(ways, a, { up: 30, down: 80, straight: towards(b, 100) });
+    const lineOf = (of: FleetNode) => ways.ratesOfNodes()(of.id).lineBytesPerMs;
+    expect(lineOf(a)).toEqual({ up: 100, down: 80 });
+    expect(lineOf(b)).toEqual({ up: 30, down: 100 });
+    expect(lineOf(c)).toEqual({ up: 30, down: 30 });
+  });
+
   it("go through the coordinator again where the link is lost", () => {
     const ways = new Ways();
     tell(ways, a, { up: 30, straight: towards(b, 100) });

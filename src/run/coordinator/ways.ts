@@ -175,17 +175,18 @@ export class Ways {
   }
 
   /**
-   * Nodes' rates to the coordinator and from it, for planning: what was measured, there or on a straight way,
-   * which passes the node's own line as well; otherwise, as between nodes, the slowest that was.
-   * Undefined before the first measurement.
+   * What nodes' own lines carry, for planning: the fastest that any of their ways was seen to be, for all
+   * pass the line; where none was measured, as between nodes, the slowest that was. The way to the coordinator
+   * is taken to be as fast: what weights achieve on it they achieve beside batches, and says too little.
+   * Nothing before the first measurement.
    */
-  homes(): (node: NodeId) => { up: number; down: number } | undefined {
+  ratesOfNodes(): (node: NodeId) => Pick<FleetNode, "coordinatorBytesPerMs" | "lineBytesPerMs"> {
     const straight = [...this.#straight.values()].flatMap((directions) => [...directions.values()]);
     const homes = [...this.#home.values()].flatMap(({ up, down }) => [up, down]);
     const rates = [...straight, ...homes].flatMap(({ rate }) =>
       rate === null ? [] : [rate.bytesPerMs],
     );
-    if (rates.length === 0) return () => undefined;
+    if (rates.length === 0) return () => ({});
     const slowest = rates.reduce((least, rate) => Math.min(least, rate));
     const fastest = (all: readonly (Rate | null)[]): number => {
       const known = all.flatMap((rate) => (rate === null ? [] : [rate.bytesPerMs]));
@@ -195,10 +196,11 @@ export class Ways {
       const from = [...(this.#straight.get(node)?.values() ?? [])];
       const to = [...this.#straight.values()].flatMap((directions) => directions.get(node) ?? []);
       const { up, down } = this.#home.get(node) ?? {};
-      return {
+      const line = {
         up: fastest([up?.rate ?? null, ...from.map(({ rate }) => rate)]),
         down: fastest([down?.rate ?? null, ...to.map(({ rate }) => rate)]),
       };
+      return { coordinatorBytesPerMs: line, lineBytesPerMs: line };
     };
   }
 
