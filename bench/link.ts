@@ -10,7 +10,7 @@ import { type ClientOptions, WebSocket } from "ws";
 import { dialOptions } from "../src/nodejs/link.ts";
 import { type Bench, type Goal, optionsOf, type Row, tell } from "./bench.ts";
 import { channelWire, encodeOrder, give, tcpWire, type Wire, webSocketWire } from "./link-wire.ts";
-import { middle } from "./step.ts";
+import { median } from "./statistics.ts";
 
 const KiB = 1024;
 /** Sizes of tensors, how many are sent at a time, and how many go to and fro. */
@@ -68,9 +68,9 @@ async function compare(wires: Record<Stack, Wire>): Promise<Awaited<ReturnType<B
     for (const way of ways) {
       tell(`${name}, ${way} ...`);
       const rates = await inTurns(wires, (wire) => rate(wire, way, size, count));
-      rows.push(rowOf(name, `MB/s ${way}`, rates, middle));
+      rows.push(rowOf(name, `MB/s ${way}`, rates, median));
       // Each turn is compared with itself: what else the machine does hits both.
-      const value = middle(rates.full.map((own, i) => own / (rates.ws[i] ?? Number.NaN)));
+      const value = median(rates.full.map((own, i) => own / (rates.ws[i] ?? Number.NaN)));
       goals.push({
         name: `${name}, ${way}: the full stack's throughput over a bare WebSocket's`,
         value,
@@ -80,7 +80,7 @@ async function compare(wires: Record<Stack, Wire>): Promise<Awaited<ReturnType<B
       });
     }
     const times = await inTurns(wires, (wire) => roundTripMs(wire, size, trips));
-    rows.push(rowOf(name, "ms to the server and an answer", times, middle));
+    rows.push(rowOf(name, "ms to the server and an answer", times, median));
   }
   for (const wire of Object.values(wires)) wire.close();
   const notes = [
@@ -152,7 +152,7 @@ async function roundTripMs(wire: Wire, size: number, trips: number): Promise<num
     await answered;
     times.push(performance.now() - startedMs);
   }
-  return middle(times);
+  return median(times);
 }
 
 /** Resolves when at least so many bytes have arrived. */

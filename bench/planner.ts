@@ -12,6 +12,7 @@ import {
   version,
 } from "edgeloom";
 import { type Bench, optionsOf, type Row } from "./bench.ts";
+import { median } from "./statistics.ts";
 
 const segments = 100;
 const fleets = 21;
@@ -72,9 +73,6 @@ function rowOf(servers: number): Row & { readonly "median, ms": number } {
     stages: `${Math.min(...stages)} to ${Math.max(...stages)}`,
   };
 }
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 
 /** A slow device and servers of unequal speed and ways, features that shrink with depth. */
 function requestOf(servers: number, fleet: number): PlanRequest {

@@ -26,6 +26,7 @@ import {
   type Row,
   tell,
 } from "./bench.ts";
+import { median } from "./statistics.ts";
 import { type Torch, torch } from "./torch.ts";
 
 /** A model with the batch it is measured at, and the most that a step may take of PyTorch's time. */
@@ -107,15 +108,15 @@ async function measure(
     theirs.push(...other);
   }
   await engine.close();
-  const ratio = theirs.length === 0 ? null : middle(ours) / middle(theirs);
+  const ratio = theirs.length === 0 ? null : median(ours) / median(theirs);
   return {
     row: {
       model: name,
       batch,
       threads,
-      "ours, median ms": middle(ours),
+      "ours, median ms": median(ours),
       "ours, least ms": Math.min(...ours),
-      "PyTorch, median ms": theirs.length === 0 ? null : middle(theirs),
+      "PyTorch, median ms": theirs.length === 0 ? null : median(theirs),
       "PyTorch, least ms": theirs.length === 0 ? null : Math.min(...theirs),
       ratio,
       "compile ms": compileMs,
@@ -183,10 +184,3 @@ export async function stepper(
 
 const copyOf = ({ data }: DenseTensor): Float32Array<ArrayBuffer> =>
   Float32Array.from(data as Float32Array);
-
-export function middle(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const half = Math.floor(sorted.length / 2);
-  const upper = sorted[half] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[half - 1] ?? Number.NaN)) / 2;
-}

@@ -9,7 +9,8 @@ import { builtInModel } from "edgeloom";
 import { WebEngine } from "edgeloom/browser";
 import { WebWorker } from "../test/nodejs/web-worker.ts";
 import { type Bench, type Goal, optionsOf, type Row, tell } from "./bench.ts";
-import { middle, stepProgram, stepper } from "./step.ts";
+import { median } from "./statistics.ts";
+import { stepProgram, stepper } from "./step.ts";
 
 /** Batches are small where the peers would take minutes. */
 const subjects = [
@@ -72,7 +73,7 @@ async function measure(name: string, batch: number): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < ownSteps + 2; i++) times.push(await run());
   await engine.close();
-  return middle(times.slice(2));
+  return median(times.slice(2));
 }
 
 /** Median milliseconds of a peer's step, the first not counted, or why there is none. */
@@ -87,7 +88,7 @@ function peerTime(
   const child = spawnSync(process.execPath, args, { timeout: 300_000 });
   const last = String(child.stdout).trim().split("\n").at(-1) ?? "";
   if (child.status === 0)
-    return { ms: middle((JSON.parse(last) as number[]).slice(1)), reason: "" };
+    return { ms: median((JSON.parse(last) as number[]).slice(1)), reason: "" };
   const errors = String(child.stderr);
   const reason =
     errors.split("\n").find((line) => line.includes("Error")) ?? `ended with ${child.status}`;

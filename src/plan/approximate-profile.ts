@@ -5,10 +5,8 @@
  *
  *   t(l) = t(block) * flops(l) / flops(block)     forward and backward, each by its own flops
  *   u(l) = u(block) * bytes(l) / bytes(block)     update, by bytes of parameters
- *
- * where t(block) is the median of its repeats, which a single late one does not move.
  */
-import { assert, present } from "../base/assert.ts";
+import { assert } from "../base/assert.ts";
 import type { SegmentCost } from "../compile/segment.ts";
 import type { Profile, SegmentTime } from "./plan.ts";
 
@@ -18,9 +16,9 @@ export interface Block {
   readonly to: number;
 }
 
-/** What was measured of a block: at least one repeat, in milliseconds without what any run costs. */
+/** What was measured of a block: its times without what any run costs. */
 export interface MeasuredBlock extends Block {
-  readonly repeats: readonly SegmentTime[];
+  readonly time: SegmentTime;
 }
 
 /**
@@ -56,20 +54,17 @@ export function approximateProfile(
   fixed: Pick<Profile, "runMs" | "callMs">,
 ): Profile {
   const times: SegmentTime[] = [];
-  for (const { from, to, repeats } of blocks) {
+  for (const { from, to, time } of blocks) {
     assert(from === times.length && to > from, "blocks cover the model in order");
     const own = segments.slice(from, to);
     const forwards = shares(own, ({ forwardFlops }) => forwardFlops);
     const backwards = shares(own, ({ backwardFlops }) => backwardFlops);
     const updates = shares(own, ({ parameterBytes }) => parameterBytes);
-    const forwardMs = median(repeats.map((time) => time.forwardMs));
-    const backwardMs = median(repeats.map((time) => time.backwardMs));
-    const updateMs = median(repeats.map((time) => time.updateMs));
     for (const i of own.keys()) {
       times.push({
-        forwardMs: forwardMs * (forwards[i] as number),
-        backwardMs: backwardMs * (backwards[i] as number),
-        updateMs: updateMs * (updates[i] as number),
+        forwardMs: time.forwardMs * (forwards[i] as number),
+        backwardMs: time.backwardMs * (backwards[i] as number),
+        updateMs: time.updateMs * (updates[i] as number),
       });
     }
   }
@@ -90,10 +85,4 @@ function sumOf(segments: readonly SegmentCost[], of: (cost: SegmentCost) => numb
   let total = 0;
   for (const cost of segments) total += of(cost);
   return total;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const upper = present(sorted[sorted.length >> 1], "a measurement");
-  return sorted.length % 2 === 1 ? upper : ((sorted[sorted.length / 2 - 1] as number) + upper) / 2;
 }

@@ -32,7 +32,7 @@ export function probeBlocks(
     if (!outcome.ok) return done(outcome);
     const { segments: times, runMs, callMs } = outcome.value;
     const measured = blocks.map((block, i) => {
-      return { ...block, repeats: [present(times[i], "a block's times")] };
+      return { ...block, time: present(times[i], "a block's times") };
     });
     done({ ok: true, value: approximateProfile(costs, measured, { runMs, callMs }) });
   });
