@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { nodeId } from "../src/base/ids.ts";
 import type { SegmentCost } from "../src/compile/segment.ts";
-import type { FleetNode, PlanRequest, Profile } from "../src/plan/plan.ts";
+import type { FleetNode, Plan, PlanRequest, Profile } from "../src/plan/plan.ts";
+import { splitForecast } from "../src/plan/split-judge.ts";
 
 /** A segment whose activation has `outputValues` float32 values. */
 export function segmentCost(
@@ -25,6 +26,10 @@ export function segmentCost(
     ...more,
   };
 }
+
+/** Segments whose features shrink with depth: so many float32 values each, and 80 bytes of parameters. */
+export const narrowingSegments = (...values: readonly number[]): SegmentCost[] =>
+  values.map((count, i) => segmentCost(i, count, { parameterBytes: 80, stateBytes: 80 }));
 
 /** A profile in which every segment takes the same time, split 1:2:0 over its programs. */
 export function evenProfile(segments: number, segmentMs: number, runMs = 0): Profile {
@@ -53,6 +58,18 @@ export function fleetNode(
 
 export const edgeServer = (profile: Profile, more: Partial<FleetNode> = {}): FleetNode =>
   fleetNode("edge", profile, { kind: "edge", samples: 0, ...more });
+
+/** So many devices, d0 and on, with a profile for each. */
+export const devicesWith = (count: number, profileOf: (i: number) => Profile): FleetNode[] =>
+  Array.from({ length: count }, (_, i) => fleetNode(`d${i}`, profileOf(i)));
+
+/** Where each chain leaves its device, in the order of chains. */
+export const cutsOf = ({ copies }: Plan): number[] =>
+  copies.filter(({ from }) => from === 0).map(({ to }) => to);
+
+/** What a round of a plan takes by the one judge of all plans that split. */
+export const judgedMs = (plan: Plan, request: PlanRequest): number =>
+  splitForecast(plan, request)?.roundMs ?? Number.NaN;
 
 export function planRequest(
   segments: readonly SegmentCost[],

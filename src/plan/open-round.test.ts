@@ -2,11 +2,11 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   anyRequest,
+  devicesWith,
   edgeServer,
   evenProfile,
-  fleetNode,
+  narrowingSegments,
   planRequest,
-  segmentCost,
 } from "../../test/fleets.ts";
 import { checkPlan } from "./check.ts";
 import { playOpenRound } from "./open-round.ts";
@@ -18,9 +18,7 @@ import { playRound, type SplitRun } from "./split-forecast.ts";
 import { splitForecast } from "./split-judge.ts";
 import { SplitModel } from "./split-model.ts";
 
-const segments = [1000, 500, 100, 10].map((values, i) =>
-  segmentCost(i, values, { parameterBytes: 80, stateBytes: 80 }),
-);
+const segments = narrowingSegments(1000, 500, 100, 10);
 const freely = (request: PlanRequest): PlanRequest => ({
   ...request,
   split: { ...request.split, mayShareFreely: true },
@@ -69,7 +67,7 @@ describe("a round without shares", () => {
 
 describe("parallel-split where the network divides the cell", () => {
   test("does without shares where the round is shorter so", () => {
-    const devices = Array.from({ length: 8 }, (_, i) => fleetNode(`d${i}`, evenProfile(4, 1 + i)));
+    const devices = devicesWith(8, (i) => evenProfile(4, 1 + i));
     const request = planRequest(segments, [edgeServer(evenProfile(4, 0.01)), ...devices], 100, {
       work: 20,
     });

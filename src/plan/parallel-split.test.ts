@@ -2,9 +2,11 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   anyRequest,
+  cutsOf,
   edgeServer,
   evenProfile,
   fleetNode,
+  narrowingSegments,
   planRequest,
   segmentCost,
 } from "../../test/fleets.ts";
@@ -15,14 +17,8 @@ import { trainingBytes } from "./memory.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import type { Plan, PlanRequest } from "./plan.ts";
 
-/** Cut of each chain in order. */
-const cutsOf = (plan: Plan): number[] =>
-  plan.copies.filter((copy) => copy.from === 0).map((copy) => copy.to);
-
-// Features shrink with depth: 4000, 2000, 400, 40 bytes.
-const narrowing = [1000, 500, 100, 10].map((values, i) =>
-  segmentCost(i, values, { parameterBytes: 80, stateBytes: 80 }),
-);
+// Features of 4000, 2000, 400, 40 bytes.
+const narrowing = narrowingSegments(1000, 500, 100, 10);
 const quick = evenProfile(4, 0.1);
 
 describe("parallel-split", () => {

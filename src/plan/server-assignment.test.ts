@@ -2,29 +2,26 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   anyRequest,
+  devicesWith,
   edgeServer,
   evenProfile,
-  fleetNode,
+  judgedMs,
+  narrowingSegments,
   planRequest,
-  segmentCost,
 } from "../../test/fleets.ts";
 import { nodeId } from "../base/ids.ts";
 import { checkPlan } from "./check.ts";
 import { parallelSplit } from "./parallel-split.ts";
-import type { FleetNode, Plan, PlanRequest } from "./plan.ts";
+import type { FleetNode, Plan } from "./plan.ts";
 import { chooseServers } from "./server-assignment.ts";
 import { splitBoundMs } from "./split-bound.ts";
 import { chooseSplit } from "./split-choice.ts";
-import { splitForecast } from "./split-judge.ts";
 import { SplitModel } from "./split-model.ts";
 
-const segments = [1000, 500, 100, 10].map((values, i) =>
-  segmentCost(i, values, { parameterBytes: 80, stateBytes: 80 }),
-);
+const segments = narrowingSegments(1000, 500, 100, 10);
 const server = (name: string, segmentMs: number, more: Partial<FleetNode> = {}): FleetNode =>
   edgeServer(evenProfile(4, segmentMs), { ...more, id: nodeId(name), name });
-const devices = (count: number): FleetNode[] =>
-  Array.from({ length: count }, (_, i) => fleetNode(`d${i}`, evenProfile(4, 10)));
+const devices = (count: number): FleetNode[] => devicesWith(count, () => evenProfile(4, 10));
 const serversOf = ({ copies }: Plan): string[] =>
   copies.flatMap(({ node, from }) => (from > 0 ? [node as string] : []));
 
@@ -43,8 +40,7 @@ describe("several servers", () => {
       ...request,
       fleet: { ...request.fleet, nodes: nodes.filter(({ name }) => name !== "slow") },
     };
-    const roundMs = (planned: Plan, of: PlanRequest) => splitForecast(planned, of)?.roundMs ?? 0;
-    expect(roundMs(plan, request)).toBeLessThan(0.75 * roundMs(parallelSplit(one), one));
+    expect(judgedMs(plan, request)).toBeLessThan(0.75 * judgedMs(parallelSplit(one), one));
   });
 
   test("are chosen by the way to them", () => {

@@ -3,11 +3,14 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   anyRequest,
+  cutsOf,
+  devicesWith,
   edgeServer,
   evenProfile,
   fleetNode,
+  judgedMs,
+  narrowingSegments,
   planRequest,
-  segmentCost,
 } from "../../test/fleets.ts";
 import { alternatingSplit } from "./alternating-split.ts";
 import { checkPlan } from "./check.ts";
@@ -18,16 +21,10 @@ import type { Plan, PlanRequest } from "./plan.ts";
 import { splitBoundMs } from "./split-bound.ts";
 import { sequentialSplitMs, splitForecast } from "./split-judge.ts";
 
-const cutsOf = (plan: Plan): number[] =>
-  plan.copies.filter((copy) => copy.from === 0).map((copy) => copy.to);
 const roundMs = (plan: Plan): number => Math.max(...plan.forecasts.map((one) => one.roundMs));
-const judgedMs = (plan: Plan, request: PlanRequest): number =>
-  splitForecast(plan, request)?.roundMs ?? Number.NaN;
 
-// Features shrink with depth: 4000, 2000, 400, 40 bytes.
-const narrowing = [1000, 500, 100, 10].map((values, i) =>
-  segmentCost(i, values, { parameterBytes: 80, stateBytes: 80 }),
-);
+// Features of 4000, 2000, 400, 40 bytes.
+const narrowing = narrowingSegments(1000, 500, 100, 10);
 const quick = evenProfile(4, 0.1);
 const two = [
   edgeServer(quick),
@@ -105,7 +102,7 @@ describe("the alternating method", () => {
   });
 
   test("is worse where the server is full, which it takes for free", () => {
-    const devices = Array.from({ length: 8 }, (_, i) => fleetNode(`d${i}`, evenProfile(4, 8)));
+    const devices = devicesWith(8, () => evenProfile(4, 8));
     const request = planRequest(narrowing, [edgeServer(evenProfile(4, 4)), ...devices], 1e4, {
       work: 5,
     });
@@ -173,7 +170,7 @@ describe("the lower bound", () => {
   test("is met where one device has it all to itself, and where only the cell decides", () => {
     const one = planRequest(narrowing, two.slice(0, 2), 100);
     expect(splitBoundMs(one)).toBeCloseTo(judgedMs(parallelSplit(one), one), 4);
-    const devices = Array.from({ length: 20 }, (_, i) => fleetNode(`d${i}`, evenProfile(4, 1 + i)));
+    const devices = devicesWith(20, (i) => evenProfile(4, 1 + i));
     const many = planRequest(narrowing, [edgeServer(evenProfile(4, 1e-4)), ...devices], 100, {
       work: 5,
     });
@@ -183,7 +180,7 @@ describe("the lower bound", () => {
   });
 
   test("knows that a server works on one batch at a time", () => {
-    const devices = Array.from({ length: 8 }, (_, i) => fleetNode(`d${i}`, evenProfile(4, 1)));
+    const devices = devicesWith(8, () => evenProfile(4, 1));
     const request = planRequest(narrowing, [edgeServer(evenProfile(4, 10)), ...devices], null, {
       work: 5,
     });

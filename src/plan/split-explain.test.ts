@@ -1,12 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { edgeServer, evenProfile, fleetNode, planRequest, segmentCost } from "../../test/fleets.ts";
+import {
+  edgeServer,
+  evenProfile,
+  fleetNode,
+  narrowingSegments,
+  planRequest,
+} from "../../test/fleets.ts";
 import type { PlanRequest } from "./plan.ts";
 import { explainSplit } from "./split-explain.ts";
 
-// Features shrink with depth: 4000, 2000, 400, 40, 4 bytes.
-const segments = [1000, 500, 100, 10, 1].map((values, i) =>
-  segmentCost(i, values, { parameterBytes: 80, stateBytes: 80 }),
-);
+// Features of 4000, 2000, 400, 40, 4 bytes.
+const segments = narrowingSegments(1000, 500, 100, 10, 1);
 const quick = edgeServer(evenProfile(5, 0.01));
 const answerTo = (start: string, request: PlanRequest): string =>
   explainSplit(request).find(({ question }) => question.startsWith(start))?.answer ?? "";
