@@ -182,6 +182,7 @@ export {
   type RunStarted,
   type Span,
   type SpanKind,
+  type StraightSent,
   spanKinds,
   type TimedRecord,
   type Waiting,

@@ -25,6 +25,7 @@ const cost = (name: string): NodeRound => ({
   bytesUp: 100,
   bytesDown: 30,
   bytesStraight: 0,
+  straight: [],
   sending: null,
   receiving: null,
   peakRssBytes: null,

@@ -73,6 +73,20 @@ describe("data between a device and an edge server that can be reached", () => {
       expect(Math.min(...straightOf(straight, name)), name).toBeGreaterThan(1000);
       expect(Math.max(...straightOf(relayed, name)), name).toBe(0);
     }
+    // By neighbour it is the same: what a node sent itself, and what others sent it.
+    for (const { nodes } of straight.of("round")) {
+      const sent = nodes.flatMap((from) => from.straight.map((to) => ({ from: from.node, ...to })));
+      expect(sent.every(({ bytesPerMs }) => bytesPerMs === null || bytesPerMs > 0)).toBe(true);
+      const ends = sent.map(({ from, to }): string[] => [from, to]);
+      expect(ends.every((pair) => pair.includes("edge"))).toBe(true);
+      const bytes = sent.reduce((sum, one) => sum + one.bytes, 0);
+      // What is on its way as a round ends, one end has counted and the other has not.
+      const both = nodes.reduce((sum, { bytesStraight }) => sum + bytesStraight, 0);
+      expect(Math.abs(both - 2 * bytes)).toBeLessThan(0.05 * both);
+    }
+    expect(
+      relayed.of("round").flatMap(({ nodes }) => nodes.flatMap((one) => one.straight)),
+    ).toEqual([]);
     const total = ({ of }: Ran): number =>
       of("round")
         .flatMap(({ nodes }) => nodes)

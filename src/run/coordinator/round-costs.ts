@@ -1,6 +1,12 @@
 /** What a round cost each member: from its contributions, and its link's counters. */
 import type { NodeId } from "../../base/ids.ts";
-import type { HeldMs, NodeRound, PacedTraffic, StraightTraffic } from "../metrics/record.ts";
+import type {
+  HeldMs,
+  NodeRound,
+  PacedTraffic,
+  StraightSent,
+  StraightTraffic,
+} from "../metrics/record.ts";
 import type { ContributionMessage } from "../wire/messages.ts";
 import type { Member } from "./members.ts";
 
@@ -52,9 +58,10 @@ function costsOf(
     dutyAchieved: busyMs > 0 ? computeMs / busyMs : null,
     held,
     ahead: aheadIn(own),
-    bytesUp: channel.bytesReceived - mark.up + straight.sent,
-    bytesDown: channel.bytesSent - mark.down + straight.received,
-    bytesStraight: straight.sent + straight.received,
+    bytesUp: channel.bytesReceived - mark.up + straight.bytesUp,
+    bytesDown: channel.bytesSent - mark.down + straight.bytesDown,
+    bytesStraight: straight.bytesUp + straight.bytesDown,
+    straight: straight.sent,
     sending: since(before.up, member.paced.up),
     receiving: sum(since(before.down, member.paced.down), straight.paced),
     peakRssBytes: own.reduce<number | null>((most, { peakRssBytes }) => {
@@ -83,8 +90,9 @@ const workKinds = ["forward", "backward", "update", "step"] as const satisfies (
 
 /** What a member exchanged straight with its neighbours in a round, and what they paced for it. */
 interface StraightCosts {
-  sent: number;
-  received: number;
+  bytesUp: number;
+  bytesDown: number;
+  readonly sent: StraightSent[];
   paced: PacedTraffic | null;
 }
 
@@ -95,7 +103,7 @@ function straightCosts(
 ): (node: NodeId) => StraightCosts {
   const costs = new Map<NodeId, StraightCosts>();
   const of = (node: NodeId): StraightCosts => {
-    const known = costs.get(node) ?? { sent: 0, received: 0, paced: null };
+    const known = costs.get(node) ?? { bytesUp: 0, bytesDown: 0, sent: [], paced: null };
     costs.set(node, known);
     return known;
   };
@@ -111,8 +119,11 @@ function straightCosts(
     member.straight = now;
     for (const [node, traffic] of now) {
       const old = before.get(node);
-      of(member.id).sent += traffic.sent - (old?.sent ?? 0);
-      of(member.id).received += traffic.received - (old?.received ?? 0);
+      const own = of(member.id);
+      const bytes = traffic.sent - (old?.sent ?? 0);
+      own.bytesUp += bytes;
+      own.bytesDown += traffic.received - (old?.received ?? 0);
+      if (bytes > 0) own.sent.push({ to: node, bytes, bytesPerMs: traffic.bytesPerMs });
       const paced = since(old?.paced ?? { bytes: 0, ms: 0 }, traffic.paced);
       of(node).paced = sum(of(node).paced, paced);
     }

@@ -14,6 +14,7 @@ const cost = (node: NodeId): NodeRound => ({
   bytesUp: 100,
   bytesDown: 50,
   bytesStraight: 0,
+  straight: [],
   sending: { bytes: 100, ms: 20 },
   receiving: null,
   peakRssBytes: null,

@@ -26,6 +26,7 @@ const cost = {
   bytesUp: 10,
   bytesDown: 20,
   bytesStraight: 0,
+  straight: [],
   peakRssBytes: null,
 };
 const round = {

@@ -36,6 +36,10 @@ const nodeRound = z.object({
   bytesUp: count,
   bytesDown: count,
   bytesStraight: z._default(count, 0),
+  straight: z._default(
+    z.array(z.object({ to: id, bytes: count, bytesPerMs: z.nullable(positive) })),
+    [],
+  ),
   sending: paced,
   receiving: paced,
   peakRssBytes: z.nullable(count),

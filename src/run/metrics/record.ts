@@ -163,6 +163,14 @@ export interface StraightTraffic {
   readonly latencyMs: number | null;
 }
 
+/** What a node has sent one neighbour on a link of their own since the round before. */
+export interface StraightSent {
+  readonly to: NodeId;
+  readonly bytes: number;
+  /** What was achieved towards it lately, in bytes per millisecond; null before enough was sent. */
+  readonly bytesPerMs: number | null;
+}
+
 /** What a round cost one node. */
 export interface NodeRound {
   readonly node: NodeId;
@@ -180,6 +188,8 @@ export interface NodeRound {
   readonly bytesDown: number;
   /** Bytes of both that went straight, on links between it and its neighbours. */
   readonly bytesStraight: number;
+  /** What it sent straight, by neighbour; empty in records of older releases. */
+  readonly straight: readonly StraightSent[];
   /** What its link carried up and down at its pace since the last round; null where none was set. */
   readonly sending: PacedTraffic | null;
   readonly receiving: PacedTraffic | null;

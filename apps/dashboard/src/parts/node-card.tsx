@@ -1,7 +1,7 @@
 /** One node of the topology: a card with its name, its segments as blocks, and its link. */
 import { formatShare } from "edgeloom";
 import type { NodeId } from "../run-model.ts";
-import { type Box, stripsMax } from "../topology/layout.ts";
+import { type Box, passesOn, stripsMax } from "../topology/layout.ts";
 import type { SceneNode, Strip } from "../topology/scene.ts";
 import { counted, mbitDigits, segmentsWords, unknown } from "../words.ts";
 import { memo } from "./memo.ts";
@@ -17,6 +17,10 @@ interface Props {
   /** Achieved over allotted, 0 to 1. */
   readonly upShare: number;
   readonly downShare: number;
+  /** The node that it sends features to; empty for none. */
+  readonly next: string;
+  /** Whether what it sends there goes without the coordinator. */
+  readonly isStraight: boolean;
   readonly label: string;
   readonly isSelected: boolean;
   readonly isTabStop: boolean;
@@ -106,11 +110,11 @@ function DeviceBody(props: Props) {
 }
 
 /** What the link achieved of what it was allotted, on the line above the card. */
-function Link({ node, box, up, down, upShare, downShare }: Props) {
+function Link(props: Props) {
+  const { node, box, up, down, upShare, downShare } = props;
   const centre = box.width / 2;
   const isUnlimited = node.allotted === Number.POSITIVE_INFINITY;
-  const of = isUnlimited ? "Mbit/s, unlimited" : `of ${mbitDigits(node.allotted ?? 0)} Mbit/s`;
-  const half = 62;
+  const half = 70;
   return (
     <g class="link" transform={`translate(${centre} -50)`}>
       <rect class="chip" x={-half} width={2 * half} height="42" rx="5" />
@@ -119,10 +123,18 @@ function Link({ node, box, up, down, upShare, downShare }: Props) {
       {!isUnlimited && <Meter x={-half + 8} width={half - 14} share={upShare} />}
       {!isUnlimited && <Meter x={6} width={half - 14} share={downShare} />}
       <text class="minor" y="36" text-anchor="middle">
-        {of}
+        {ofWords(props)}
       </text>
     </g>
   );
+}
+
+/** What the rates of a link are to be compared with, and which way it goes. */
+function ofWords({ node, isStraight }: Pick<Props, "node" | "isStraight">): string {
+  const isUnlimited = node.allotted === Number.POSITIVE_INFINITY;
+  if (isUnlimited) return isStraight ? "Mbit/s, straight" : "Mbit/s, unlimited";
+  const of = `of ${mbitDigits(node.allotted ?? 0)} Mbit/s`;
+  return isStraight ? `${of}, straight` : of;
 }
 
 const Meter = ({ x, width, share }: { x: number; width: number; share: number }) => (
@@ -160,7 +172,7 @@ function SmallBody(props: Props) {
 
 /** Edge servers and clouds hold a strip for each different part of the model that they train. */
 function HubBody(props: Props) {
-  const { node, box, segments } = props;
+  const { node, box, segments, up, down, next } = props;
   const inset = 12;
   const width = Math.min(132, box.width * 0.42);
   const hidden = node.strips.length - stripsMax;
@@ -183,6 +195,11 @@ function HubBody(props: Props) {
       {hidden > 0 && (
         <text class="minor" x={inset} y={48 + 20 * stripsMax}>
           {`and ${counted(hidden, "other cut")}`}
+        </text>
+      )}
+      {passesOn(node) && node.left === null && (
+        <text class="minor" x={inset} y={box.height - 12}>
+          {fitted(`to ${next}: ↑ ${up} ↓ ${down} ${ofWords(props)}`, (box.width - 2 * inset) / 5.8)}
         </text>
       )}
     </>

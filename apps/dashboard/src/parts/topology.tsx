@@ -8,7 +8,14 @@ import { formatRate, formatShare } from "edgeloom";
 import { useMemo } from "preact/hooks";
 import type { NodeId, RunModel } from "../run-model.ts";
 import { layOut, stripsMax } from "../topology/layout.ts";
-import { type Achieved, achievedIn, type SceneNode, sceneOf } from "../topology/scene.ts";
+import {
+  type Achieved,
+  achievedIn,
+  type SceneNode,
+  type StraightLink,
+  sceneOf,
+  straightIn,
+} from "../topology/scene.ts";
 import { counted, listed, segmentsWords, unknown } from "../words.ts";
 import { NodeCard, rateDigits } from "./node-card.tsx";
 import { useWidth } from "./use-size.ts";
@@ -32,9 +39,10 @@ function sceneSignal(model: RunModel) {
 export function Topology({ model }: { model: RunModel }) {
   const [ref, width] = useWidth();
   const scene = useMemo(() => sceneSignal(model), [model]).value;
-  const achieved = useComputed(() => {
+  const last = useComputed(() => {
     model.beat.value;
-    return achievedIn(model.history.rounds.at(-1));
+    const round = model.history.rounds.at(-1);
+    return { achieved: achievedIn(round), straight: straightIn(round) };
   }).value;
   const layout = useMemo(() => layOut(scene, Math.max(width, 280)), [scene, width]);
   const segments = model.summary.value.segments;
@@ -54,12 +62,14 @@ export function Topology({ model }: { model: RunModel }) {
         >
           {layout.wires.map(({ from, path }) => {
             const node = scene.find((candidate) => candidate.id === from);
-            return <path key={from} d={path} class={wireClass(node, selected)} />;
+            const isStraight = node !== undefined && towardsParent(node, last.straight) !== null;
+            return <path key={from} d={path} class={wireClass(node, selected, isStraight)} />;
           })}
           {scene.map((node) => {
             const box = layout.boxes.get(node.id);
             if (box === undefined) return null;
-            const rates = achieved.get(node.id);
+            const link = towardsParent(node, last.straight);
+            const rates = ratesOf(last.achieved.get(node.id), link);
             return (
               <NodeCard
                 key={node.id}
@@ -71,7 +81,9 @@ export function Topology({ model }: { model: RunModel }) {
                 down={rateDigits(rates?.down ?? null)}
                 upShare={shareOf(rates?.up, node.allotted)}
                 downShare={shareOf(rates?.down, node.allotted)}
-                label={nodeInWords(node, segments, rates)}
+                next={nameOf(scene, node.parent)}
+                isStraight={link !== null}
+                label={nodeInWords(node, segments, rates, last.straight.get(node.id) ?? [], scene)}
                 isSelected={node.id === selected}
                 isTabStop={node.id === stop}
                 onChoose={model.choose}
@@ -85,15 +97,34 @@ export function Topology({ model }: { model: RunModel }) {
   );
 }
 
+/** The link to the node that a node sends features to, where the last round used one of their own. */
+const towardsParent = (
+  { id, parent }: SceneNode,
+  straight: ReadonlyMap<NodeId, readonly StraightLink[]>,
+): StraightLink | null => straight.get(id)?.find((link) => link.with === parent) ?? null;
+
+/** What was paced says most; where nothing was, what the two ends of a straight link achieved. */
+function ratesOf(paced: Achieved | undefined, link: StraightLink | null): Achieved {
+  return { up: paced?.up ?? link?.up ?? null, down: paced?.down ?? link?.down ?? null };
+}
+
+const nameOf = (scene: readonly SceneNode[], id: NodeId | null): string =>
+  scene.find((node) => node.id === id)?.name ?? "";
+
 /** Achieved over allotted to a hundredth, so that a hair's breadth draws nothing anew. */
 function shareOf(rate: number | null | undefined, allotted: number | null): number {
   if (rate == null || allotted === null || !Number.isFinite(allotted)) return 0;
   return Math.round((100 * rate) / allotted) / 100;
 }
 
-function wireClass(node: SceneNode | undefined, selected: NodeId | null): string {
+function wireClass(
+  node: SceneNode | undefined,
+  selected: NodeId | null,
+  isStraight: boolean,
+): string {
   const isPlanned = node !== undefined && node.left === null && node.allotted !== null;
-  return `wire${isPlanned ? "" : " off"}${node?.id === selected ? " chosen" : ""}`;
+  const state = !isPlanned ? " off" : isStraight ? " straight" : "";
+  return `wire${state}${node?.id === selected ? " chosen" : ""}`;
 }
 
 /** One tab stop for the whole drawing; arrows move the focus in reading order. */
@@ -120,7 +151,9 @@ function kindsInWords(scene: readonly SceneNode[]): string {
 function nodeInWords(
   node: SceneNode,
   segments: readonly string[],
-  rates: Achieved | undefined,
+  rates: Achieved,
+  straight: readonly StraightLink[],
+  scene: readonly SceneNode[],
 ): string {
   const kind = node.kind === "device" ? "device" : `${node.kind} server`;
   const parts = [`${node.name}, ${kind}, duty ${formatShare(node.duty)}`];
@@ -132,9 +165,12 @@ function nodeInWords(
   }
   if (node.samples > 0) parts.push(counted(node.samples, "private sample"));
   if (node.allotted !== null) {
-    const up = rates?.up == null ? unknown : formatRate(rates.up);
-    const down = rates?.down == null ? unknown : formatRate(rates.down);
+    const up = rates.up === null ? unknown : formatRate(rates.up);
+    const down = rates.down === null ? unknown : formatRate(rates.down);
     parts.push(`link: sends ${up}, receives ${down}, allotted ${formatRate(node.allotted)}`);
+  }
+  if (straight.length > 0) {
+    parts.push(`straight links to ${listed(straight.map((link) => nameOf(scene, link.with)))}`);
   }
   return parts.join("; ");
 }

@@ -9,7 +9,13 @@ import {
   waitingMs,
 } from "edgeloom";
 import type { RunModel } from "../run-model.ts";
-import { achievedIn, type SceneNode, sceneOf } from "../topology/scene.ts";
+import {
+  achievedIn,
+  type SceneNode,
+  type StraightLink,
+  sceneOf,
+  straightIn,
+} from "../topology/scene.ts";
 import {
   counted,
   listed,
@@ -102,10 +108,15 @@ function NodeFacts(props: { model: RunModel; scene: SceneNode; row: PlanRow | un
     ["duty", `${duty} of a core asked, ${achieved} achieved`],
   ];
   if (node.kind === "device") facts.push(["private samples", node.samples.toLocaleString("en")]);
+  const straight = straightIn(newest).get(scene.id) ?? [];
   if (scene.allotted !== null) {
     facts.push(["link, allotted", formatRate(scene.allotted)]);
-    facts.push(["link, achieved", `${speed(rates?.up)} up, ${speed(rates?.down)} down`]);
+    // What nothing paces, straight links alone tell.
+    if (straight.length === 0 || rates?.up != null || rates?.down != null) {
+      facts.push(["link, achieved", `${speed(rates?.up)} up, ${speed(rates?.down)} down`]);
+    }
   }
+  facts.push(...straightFacts(straight, model));
   if (row !== undefined) {
     const { computeMs, transferMs, roundMs } = row;
     const parts = `${formatMs(computeMs)} computing, ${formatMs(transferMs)} transfer`;
@@ -122,6 +133,31 @@ function NodeFacts(props: { model: RunModel; scene: SceneNode; row: PlanRow | un
     facts.push(["memory", `${memory}, ${limit}`]);
   }
   return <Facts facts={facts} />;
+}
+
+/** More straight links than this are shown together. */
+const straightMax = 4;
+
+/** What went past the coordinator in the last round, by neighbour. */
+function straightFacts(links: readonly StraightLink[], { summary }: RunModel): Fact[] {
+  if (links.length === 0) return [];
+  if (links.length > straightMax) {
+    const bytes = (of: (link: StraightLink) => number): string =>
+      formatBytes(links.reduce((sum, link) => sum + of(link), 0));
+    const sent = bytes((link) => link.sentBytes);
+    const received = bytes((link) => link.receivedBytes);
+    const text = `${counted(links.length, "node")}, ${sent} sent and ${received} received in the last round`;
+    return [["straight links", text]];
+  }
+  const { nodes } = summary.value;
+  const way = (bytes: number, rate: number | null): string =>
+    rate === null ? formatBytes(bytes) : `${formatBytes(bytes)} at ${formatRate(rate)}`;
+  return links.map((link): Fact => {
+    const name = nodes.find(({ node }) => node === link.with)?.name ?? link.with;
+    const sent = way(link.sentBytes, link.up);
+    const received = way(link.receivedBytes, link.down);
+    return [`straight to ${name}`, `${sent} sent, ${received} received in the last round`];
+  });
 }
 
 function holdsWords(node: SceneNode, segments: readonly string[]): string {

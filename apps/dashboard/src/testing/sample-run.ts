@@ -63,9 +63,11 @@ const evaluation = (after: number, accuracy: number, final: boolean) => ({
 
 /** Two rounds, then device b leaves, then two rounds under a new plan; with its end or without. */
 export function sampleRecords(hasEnded = true): object[] {
-  const hub = cost("edge", { sending: null, receiving: null });
-  const before = [hub, cost("a"), cost("b"), cost("c")];
-  const after = [hub, cost("a"), cost("c", { held: null, sending: null, receiving: null })];
+  const toA = [{ to: "a", bytes: 1200, bytesPerMs: null }];
+  const hub = cost("edge", { sending: null, receiving: null, straight: toA });
+  const a = cost("a", { straight: [{ to: "edge", bytes: 1800, bytesPerMs: 250 }] });
+  const before = [hub, a, cost("b"), cost("c")];
+  const after = [hub, a, cost("c", { held: null, sending: null, receiving: null })];
   const started = {
     ...{ type: "run", version: 2, run: "sample", name: "sample", model: "small" },
     ...{ planner: "parallel-split", seed: 3, rounds: 4, batch: 8, localBatches: 2 },

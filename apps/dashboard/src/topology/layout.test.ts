@@ -9,18 +9,20 @@ function fleet(devices: number, hubs: readonly string[] = ["edge"], cloud: strin
   return [
     ...(cloud === null
       ? []
-      : [{ id: id(cloud), kind: "cloud" as const, parent: null, strips: [] }]),
+      : [{ id: id(cloud), kind: "cloud" as const, parent: null, strips: [], allotted: null }]),
     ...hubs.map((hub) => ({
       id: id(hub),
       kind: "edge" as const,
       parent: cloud === null ? null : id(cloud),
       strips,
+      allotted: null,
     })),
     ...Array.from({ length: devices }, (_, i) => ({
       id: id(`device ${i}`),
       kind: "device" as const,
       parent: hubs.length === 0 ? null : id(hubs[i % hubs.length] ?? ""),
       strips,
+      allotted: 1000,
     })),
   ];
 }
@@ -88,9 +90,11 @@ test("devices without a server need no lines", () => {
 
 test("edge servers that pass on to one another stand in a column, with the device at its foot", () => {
   const nodes = fleet(1, ["near", "spare", "far"]).map((node) =>
-    node.id === id("near") ? { ...node, parent: id("far") } : node,
+    node.id === id("near") ? { ...node, parent: id("far"), allotted: 1000 } : node,
   );
   const { boxes, wires } = layOut(nodes, 900);
+  // It has room to say what it passes on.
+  expect(boxes.get("near")?.height).toBeGreaterThan(boxes.get("far")?.height ?? 0);
   const below = ["spare", "far", "near", "device 0"].map((name) => boxes.get(name)?.y ?? 0);
   expect(below).toEqual([...below].sort((a, b) => a - b));
   expect(wires.map(({ from }) => from).sort()).toEqual(["device 0", "near"]);

@@ -6,7 +6,7 @@
  */
 import type { SceneNode } from "./scene.ts";
 
-type Placeable = Pick<SceneNode, "id" | "kind" | "parent"> & {
+type Placeable = Pick<SceneNode, "id" | "kind" | "parent" | "allotted"> & {
   readonly strips: readonly unknown[];
 };
 
@@ -50,9 +50,15 @@ const rail = 14;
 const margin = 2;
 const bend = 7;
 
-/** Height of a hub's card: its strips stand below each other. */
-const hubHeight = (strips: number): number =>
-  hubHead + hubStrip * Math.max(1, Math.min(strips, stripsMax + 1)) + 6;
+/** Whether a hub passes on what it has computed: its card then says how fast. */
+export const passesOn = ({ kind, allotted }: Pick<SceneNode, "kind" | "allotted">): boolean =>
+  kind !== "device" && allotted !== null;
+
+/** Height of a hub's card: its strips stand below each other, and below them what its link carries. */
+const hubHeight = (hub: Placeable): number => {
+  const strips = Math.max(1, Math.min(hub.strips.length, stripsMax + 1));
+  return hubHead + hubStrip * (strips + (passesOn(hub) ? 1 : 0)) + 6;
+};
 
 export function layOut(nodes: readonly Placeable[], width: number): Layout {
   const devices = nodes.filter((node) => node.kind === "device");
@@ -110,10 +116,10 @@ function placeRow(hubs: readonly Placeable[], area: Area, boxes: Map<string, Box
   if (hubs.length === 0) return area.y;
   const slot = area.width / hubs.length;
   const width = Math.min(hubWidth, slot - 8);
-  const height = Math.max(...hubs.map((hub) => hubHeight(hub.strips.length)));
+  const height = Math.max(...hubs.map(hubHeight));
   hubs.forEach((hub, i) => {
     const x = area.x + i * slot + (slot - width) / 2;
-    boxes.set(hub.id, { x, y: area.y, width, height: hubHeight(hub.strips.length) });
+    boxes.set(hub.id, { x, y: area.y, width, height: hubHeight(hub) });
   });
   return area.y + height + 36;
 }
@@ -144,7 +150,7 @@ function placeGroup(
   if (head !== null) {
     const width = Math.min(hubWidth, area.width - 2 * margin);
     const x = Math.max(area.x + margin, left + rowWidth / 2 - width / 2);
-    hub = { x, y, width, height: hubHeight(head.strips.length) };
+    hub = { x, y, width, height: hubHeight(head) };
     boxes.set(head.id, hub);
     y += hub.height + (devices.length > 0 ? 16 : 12);
   }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { historyOf, sampleRecords } from "../testing/sample-run.ts";
-import { achievedIn, sceneOf } from "./scene.ts";
+import { achievedIn, sceneOf, straightIn } from "./scene.ts";
 
 const history = historyOf(sampleRecords());
 const byName = (history_ = history) =>
@@ -38,4 +38,14 @@ test("what a link achieved is bytes over the time that they took to leave", () =
   expect(achieved.get("a" as never)).toEqual({ up: 500, down: 500 });
   expect(achieved.get("c" as never)).toEqual({ up: null, down: null });
   expect(achievedIn(undefined).size).toBe(0);
+});
+
+test("what went straight is shown at both of its ends, each way with its rate", () => {
+  const links = straightIn(history.rounds.at(-1));
+  const there = { sentBytes: 1800, receivedBytes: 1200, up: 250, down: null };
+  expect(links.get("a" as never)).toEqual([{ with: "edge", ...there }]);
+  const back = { sentBytes: 1200, receivedBytes: 1800, up: null, down: 250 };
+  expect(links.get("edge" as never)).toEqual([{ with: "a", ...back }]);
+  expect(links.get("c" as never)).toBeUndefined();
+  expect(straightIn(undefined).size).toBe(0);
 });

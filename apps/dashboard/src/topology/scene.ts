@@ -70,6 +70,35 @@ export function sceneOf({ nodes, plan }: Summary): SceneNode[] {
   });
 }
 
+/** What went straight between two nodes in a round, seen from one of them. */
+export interface StraightLink {
+  readonly with: NodeId;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  /** What was achieved lately, in bytes per millisecond; null before enough was sent. */
+  readonly up: number | null;
+  readonly down: number | null;
+}
+
+/** Links that carried something in a round without the coordinator, by both of their nodes. */
+export function straightIn(round: RoundPoint | undefined): Map<NodeId, StraightLink[]> {
+  const links = new Map<NodeId, StraightLink[]>();
+  const take = (node: NodeId, other: NodeId, seen: Partial<StraightLink>): void => {
+    const own = links.get(node) ?? [];
+    links.set(node, own);
+    const at = own.findIndex((link) => link.with === other);
+    const known = own[at] ?? { with: other, sentBytes: 0, receivedBytes: 0, up: null, down: null };
+    own.splice(at < 0 ? own.length : at, 1, { ...known, ...seen });
+  };
+  for (const { node, straight } of round?.nodes ?? []) {
+    for (const { to, bytes, bytesPerMs } of straight) {
+      take(node, to, { sentBytes: bytes, up: bytesPerMs });
+      take(to, node, { receivedBytes: bytes, down: bytesPerMs });
+    }
+  }
+  return links;
+}
+
 /** What a node's link carried in a round, in bytes per millisecond. */
 export interface Achieved {
   readonly up: number | null;

@@ -48,7 +48,8 @@ export function RunView({ model, source, isLost, files, token }: Props) {
           <Topology model={model} />
           <p class="hint">
             Blocks are the segments of the model, filled where a node trains them. A link shows what
-            it carried in the last round, up and down, of the rate that the plan allots to it.
+            it carried in the last round, up and down, of the rate that the plan allots to it. A
+            thick link goes straight from worker to worker, a thin one through the coordinator.
           </p>
         </section>
         <Why model={model} />
