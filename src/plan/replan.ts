@@ -89,7 +89,8 @@ export function decideMove({ now, next, batches, movingMs, agreed }: MoveQuestio
   const costMs = movingMs + emptyMs;
   const marginMs = batches * marginShare * now.periodMs;
   const what = `${formatMs(next.periodMs)} a batch instead of ${formatMs(now.periodMs)}`;
-  const price = `${formatMs(gainMs)} over ${Math.round(batches)} batches for ${formatMs(costMs)} of moving`;
+  const saved = `saves ${formatMs(gainMs)} over the next ${Math.round(batches)} batches`;
+  const price = `which ${saved} and takes ${formatMs(costMs)} of moving`;
   if (!(gainMs > costMs + marginMs)) {
     return { decision: "stay", agreed: 0, costMs, reason: `it would not pay: ${what}, ${price}` };
   }

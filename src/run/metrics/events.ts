@@ -1,6 +1,7 @@
 /** What happened, in words: one wording for terminal, page and report. */
-import { formatMs, formatShare } from "../../base/units.ts";
-import type { RunRecord } from "./record.ts";
+import { formatBytes, formatMs, formatShare } from "../../base/units.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { RunRecord, WayProbed } from "./record.ts";
 
 /** What sort of thing happened. */
 export type EventKind =
@@ -50,7 +51,8 @@ export function eventsOf(record: RunRecord): readonly RunEvent[] {
       return [{ kind: "probed", text: `${record.name}: probed in ${formatMs(record.probeMs)}` }];
     case "planned": {
       const { plan, reason } = record;
-      return [{ kind: "planned", text: `plan, term ${plan.term} (${plan.planner}; ${reason})` }];
+      const what = `plan, term ${plan.term}${placeWords(plan)}`;
+      return [{ kind: "planned", text: `${what} (${plan.planner}; ${reason})` }];
     }
     case "round":
       return record.dropped.map(({ chain, reason }) => ({
@@ -66,9 +68,33 @@ export function eventsOf(record: RunRecord): readonly RunEvent[] {
     case "ended":
       return [{ kind: "ended", text: `${record.reason}: ${record.text}` }];
     case "links":
+      return probeWords(record.probes);
     case "environment":
     case "evaluation":
     case "activity":
       return [];
   }
+}
+
+/** Where the one chain of a pipeline goes; plans of many chains have their table. */
+function placeWords({ chains, copies }: Plan): string {
+  const [chain] = chains;
+  if (chain === undefined || chains.length > 1) return "";
+  const nodes = chain.stages.map(
+    (stage) => copies.find(({ id }) => id === stage.copy)?.node ?? "?",
+  );
+  const [source, ...servers] = nodes;
+  return servers.length === 0 ? `: ${source} alone` : `: ${source} with ${servers.join(", then ")}`;
+}
+
+/** What probes of the ways between nodes have cost so far. */
+function probeWords(probes: readonly WayProbed[]): RunEvent[] {
+  const sum = (of: (way: WayProbed) => number): number =>
+    probes.reduce((total, way) => total + of(way), 0);
+  const payloads = sum((way) => way.payloads);
+  if (payloads === 0) return [];
+  const bytes = formatBytes(sum((way) => way.bytes));
+  const longest = formatMs(Math.max(...probes.map(({ ms }) => ms)));
+  const text = `ways between nodes: ${payloads} probes so far, ${bytes} in all, ${longest} on the one that was held longest`;
+  return [{ kind: "probed", text }];
 }

@@ -229,5 +229,8 @@ function StageRow(props: { stage: PlacedStage; isFirst: boolean; segments: numbe
 
 const scheduleWords = ({ schedule, window, roundMs }: PlanRow): string =>
   schedule === "window"
-    ? `Window ${window}: up to ${window + 1} batches are under way, ${cellMs(roundMs)} a round.`
+    ? `Window ${window}: ${underWayWords(window + 1)} under way, ${cellMs(roundMs)} a round.`
     : `Schedule ${schedule}, ${cellMs(roundMs)} a round.`;
+
+const underWayWords = (batches: number): string =>
+  batches === 1 ? "one batch at a time is" : `up to ${batches} batches are`;

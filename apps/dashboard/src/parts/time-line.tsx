@@ -25,7 +25,9 @@ const calmFrameMs = 1000;
 const hiddenFrameMs = 2000;
 const numbersMs = 500;
 
-type Node = RunModel["summary"]["value"]["nodes"][number];
+type Summary = RunModel["summary"]["value"];
+type Node = Summary["nodes"][number];
+type Plan = NonNullable<Summary["plan"]>;
 
 interface Props {
   readonly model: RunModel;
@@ -44,7 +46,9 @@ const kinds = [
 ] as const;
 
 export function TimeLine({ model, isMoving }: Props) {
-  const nodes = model.summary.value.nodes;
+  const { plan, nodes: all } = model.summary.value;
+  const chain = plan?.chains.length === 1 ? stageNodes(plan) : [];
+  const nodes = inChainOrder(all, chain);
   const rowHeight = nodes.length > 16 ? 16 : 28;
   const [cell, width] = useWidth();
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -86,7 +90,10 @@ export function TimeLine({ model, isMoving }: Props) {
         <Choice label="Time in view" options={windows} value={shown} />
       </div>
       <p class="hint reserve">
-        {under.value ?? "Work above, traffic below it; where there is nothing, the node waits."}
+        {under.value ??
+          `Work above, traffic below it; where there is nothing, the node waits.${
+            chain.length > 1 ? " Batches go forward from row to row, and come back." : ""
+          }`}
       </p>
       <KindLegend kinds={kinds} />
       <Rows
@@ -100,6 +107,18 @@ export function TimeLine({ model, isMoving }: Props) {
       />
     </section>
   );
+}
+
+/** The nodes that a plan's first chain passes, in its order. */
+function stageNodes({ chains, copies }: Plan): NodeId[] {
+  const stages = chains[0]?.stages ?? [];
+  return stages.flatMap(({ copy }) => copies.find(({ id }) => id === copy)?.node ?? []);
+}
+
+/** The nodes of a chain first; all others as they were. */
+function inChainOrder(nodes: readonly Node[], chain: readonly NodeId[]): readonly Node[] {
+  const place = ({ node }: Node): number => chain.indexOf(node) + 1 || chain.length + 1;
+  return nodes.toSorted((a, b) => place(a) - place(b));
 }
 
 interface RowsProps {

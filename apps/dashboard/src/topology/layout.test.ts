@@ -88,6 +88,14 @@ test("devices without a server need no lines", () => {
   expect(wires).toEqual([]);
 });
 
+test("a server that nobody sends to stands above those of a chain, away from their devices", () => {
+  const nodes = fleet(1, ["near", "spare"]).map((node) =>
+    node.id === id("device 0") ? { ...node, parent: id("near") } : node,
+  );
+  const { boxes } = layOut(nodes, 338);
+  expect(boxes.get("spare")?.y).toBeLessThan(boxes.get("near")?.y ?? 0);
+});
+
 test("edge servers that pass on to one another stand in a column, with the device at its foot", () => {
   const nodes = fleet(1, ["near", "spare", "far"]).map((node) =>
     node.id === id("near") ? { ...node, parent: id("far"), allotted: 1000 } : node,

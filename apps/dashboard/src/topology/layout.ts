@@ -48,6 +48,8 @@ const hubStrip = 20;
 /** Room beside the rows for the line that leads to the lower ones. */
 const rail = 14;
 const margin = 2;
+/** Below a group's devices. */
+const groupGap = 12;
 const bend = 7;
 
 /** Whether a hub passes on what it has computed: its card then says how fast. */
@@ -69,7 +71,7 @@ export function layOut(nodes: readonly Placeable[], width: number): Layout {
   const hubs = nodes.filter((node) => node.kind !== "device");
   const isOver = (hub: Placeable): boolean =>
     devices.some((device) => device.parent === hub.id) || hub.kind === "edge";
-  const heads = inChains(hubs.filter(isOver));
+  const heads = inChains(hubs.filter(isOver), devices);
   const top = placeRow(
     hubs.filter((hub) => !isOver(hub)),
     { x: 0, y: margin, width },
@@ -94,13 +96,17 @@ export function layOut(nodes: readonly Placeable[], width: number): Layout {
   return { width, height: bottom + margin, isCompact, boxes, wires };
 }
 
-/** Hubs that pass on to one another stand above each other, so that what goes up a chain goes up the drawing. */
-function inChains(heads: readonly Placeable[]): Placeable[] {
+/**
+ * Hubs that pass on to one another stand above each other, so that what goes up a chain goes up the drawing;
+ * above them all those that have no part in one.
+ */
+function inChains(heads: readonly Placeable[], devices: readonly Placeable[]): Placeable[] {
   const above = (hub: Placeable, seen = 0): number => {
     const next = heads.find(({ id }) => id === hub.parent);
     return next === undefined || seen > heads.length ? 0 : 1 + above(next, seen + 1);
   };
-  const isPassedTo = (hub: Placeable): boolean => heads.some(({ parent }) => parent === hub.id);
+  const isPassedTo = (hub: Placeable): boolean =>
+    [...heads, ...devices].some(({ parent }) => parent === hub.id);
   const rank = (hub: Placeable): number => above(hub) + (isPassedTo(hub) ? 0.5 : 0);
   return [...heads].sort((a, b) => rank(a) - rank(b));
 }
@@ -178,7 +184,7 @@ function placeGroup(
     wires.push({ from: device.id, path: rounded([...corners, { x: centre, y: box.y }]) });
   });
   if (devices.length === 0) return y;
-  return y + rows * (drop + size.height + size.rowGap) + (rows - 1) * size.gap;
+  return y + groupGap + rows * (drop + size.height + size.rowGap) + (rows - 1) * size.gap;
 }
 
 function wireUp(hub: Placeable, boxes: ReadonlyMap<string, Box>): Wire[] {
