@@ -43,7 +43,10 @@ export interface FleetFields {
  */
 export interface JobFields
   extends Partial<
-    Omit<Job, "loss" | "optimizer" | "codec" | "pipeline" | "split" | "evaluate" | "fleet">
+    Omit<
+      Job,
+      "loss" | "optimizer" | "codec" | "pipeline" | "round" | "split" | "evaluate" | "fleet"
+    >
   > {
   readonly loss?: LossName | (Partial<LossSpec> & Pick<LossSpec, "kind">);
   readonly optimizer?: Partial<Omit<Job["optimizer"], "schedule">> & {
@@ -51,6 +54,7 @@ export interface JobFields
   };
   readonly codec?: Partial<Job["codec"]>;
   readonly pipeline?: Partial<Job["pipeline"]>;
+  readonly round?: Partial<Job["round"]>;
   readonly split?: Partial<Job["split"]>;
   readonly evaluate?: Partial<Job["evaluate"]>;
   readonly fleet?: FleetFields;

@@ -109,3 +109,20 @@ describe("how a job wants its model split", () => {
     expect(() => job({ split })).toThrow(message);
   });
 });
+
+describe("whom rounds wait for", () => {
+  it("is everybody where nothing is said, and a share after a deadline where the job says so", () => {
+    expect(job({}).round).toEqual({ quorum: 1, deadline: 1.5, late: "drop" });
+    const round = { quorum: 0.8, late: "fold" };
+    expect(job({ round }).round).toEqual({ ...round, deadline: 1.5 });
+  });
+
+  it.each([
+    [{ quorum: 0 }, "round.quorum: got 0"],
+    [{ quorum: 2 }, "round.quorum: got 2"],
+    [{ deadline: 0.5 }, "round.deadline: got 0.5"],
+    [{ late: "wait" }, 'round.late: got "wait"'],
+  ])("is not %j", (round, message) => {
+    expect(() => job({ round })).toThrow(message);
+  });
+});

@@ -120,6 +120,12 @@ const splitSchema = z.strictObject({
   mayShareFreely: z._default(z.boolean(), false),
 });
 
+const roundSchema = z.strictObject({
+  quorum: z._default(z.number().check(z.positive(), z.maximum(1)), 1),
+  deadline: z._default(z.number().check(z.minimum(1)), 1.5),
+  late: z._default(z.enum(["drop", "fold"]), "drop"),
+});
+
 const jobSchema = z.strictObject({
   name: z._default(z.string().check(z.regex(namePattern, "letters, digits, _ . -")), "job"),
   model: z.string().check(z.minLength(1)),
@@ -133,6 +139,7 @@ const jobSchema = z.strictObject({
   batch: z._default(positiveInt, 32),
   rounds: z._default(positiveInt, 10),
   localBatches: z._default(positiveInt, 10),
+  round: z._default(roundSchema, { quorum: 1, deadline: 1.5, late: "drop" as const }),
   planner: z._default(z.enum(plannerNames as [string, ...string[]]), "parallel-split"),
   pipeline: z._default(pipelineSchema, {
     ...{ schedule: "window" as const, window: null },

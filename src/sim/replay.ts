@@ -24,17 +24,18 @@ import type { Segment } from "../compile/segment.ts";
 import { trainingModel } from "../compile/training-model.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../plan/plan.ts";
-import { mergeGroups } from "../run/coordinator/round.ts";
+import { type BroughtPart, mergeGroups } from "../run/coordinator/round.ts";
 import type { Engine } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
 import {
+  type FoldedPart,
   type Participant,
   type RoundCommitted,
   type RunRecord,
   standing,
 } from "../run/metrics/record.ts";
 import { drawNoise, roundingSeed } from "../run/noise.ts";
-import type { Contribution } from "../sync/sync.ts";
+import { stalePartWeight } from "../sync/sync.ts";
 
 /** A run to follow: its committed log, and the samples of its nodes. */
 export interface ReplayOptions {
@@ -60,26 +61,58 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
   options.onCommitted?.(0, trained);
   const compile = sharedPrograms(graph, segments, job);
   const plans = new Map<number, Plan>();
-  for (const record of standing(records, (each) => each)) {
+  const log = standing(records, (each) => each);
+  const starts = new Starts(log);
+  for (const record of log) {
     if (record.type === "planned") plans.set(record.plan.term, record.plan);
     if (record.type !== "round") continue;
+    starts.begin(record, trained);
     // A plan may come before the last round of the one before it is home.
-    const current = present(plans.get(record.term), `the plan of term ${record.term}`);
-    const brought = new Map<CopyId, Contribution>();
-    for (const participant of record.participants) {
+    const plan = present(plans.get(record.term), `the plan of term ${record.term}`);
+    const parts: BroughtPart[] = [];
+    for (const participant of [...record.participants, ...(record.folded ?? [])]) {
       const { chain: id, samples } = participant;
       const chain = present(
-        current.chains.find((candidate) => candidate.id === id),
+        plan.chains.find((candidate) => candidate.id === id),
         id,
       );
-      const run = new ChainReplay(options, { compile, plan: current, chain });
-      const results = await run.train(record, participant, trained);
-      for (const [copy, tensors] of results) brought.set(copy, { samples, tensors });
+      const late = record.folded?.find((part) => part === participant);
+      const start = late === undefined ? { record, trained } : starts.of(late);
+      const run = new ChainReplay(options, { compile, plan, chain });
+      const tensors = await run.train(start.record, participant, start.trained);
+      const staleness = record.round - start.record.round;
+      parts.push({ samples: stalePartWeight(samples, staleness), tensors });
     }
-    for (const [name, value] of mergeGroups(current, brought)) trained.set(name, value);
+    for (const [name, value] of mergeGroups(plan, parts)) trained.set(name, value);
     options.onCommitted?.(record.round + 1, trained);
   }
   return new Map([...trained].map(([name, value]) => [name, dense(value)]));
+}
+
+/** How a round began. */
+interface RoundStart {
+  readonly record: RoundCommitted;
+  readonly trained: ReadonlyMap<string, Tensor>;
+}
+
+/** Keeps how rounds began whose late parts were folded into later ones. */
+class Starts {
+  readonly #wanted: ReadonlySet<number>;
+  readonly #starts = new Map<number, RoundStart>();
+
+  constructor(log: readonly RunRecord[]) {
+    const folded = log.flatMap((record) => (record.type === "round" ? (record.folded ?? []) : []));
+    this.#wanted = new Set(folded.map(({ round }) => round));
+  }
+
+  begin(record: RoundCommitted, trained: ReadonlyMap<string, Tensor>): void {
+    if (!this.#wanted.has(record.round)) return;
+    this.#starts.set(record.round, { record, trained: new Map(trained) });
+  }
+
+  of({ round }: FoldedPart): RoundStart {
+    return present(this.#starts.get(round), `the start of round ${round}`);
+  }
 }
 
 /** The programs of a copy's segments; `isReplayed` where backward starts again from the features. */

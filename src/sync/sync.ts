@@ -13,6 +13,16 @@ export interface Contribution {
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
 
+/**
+ * The weight of a part that is merged into a later round than it was trained in: its samples, discounted by
+ * the root of one more than the rounds in between. That is the polynomial discount of Xie, Koyejo and Gupta,
+ * "Asynchronous federated optimization" (2019), section 5.2, with the exponent 1/2 of FedBuff (Nguyen et
+ * al., "Federated learning with buffered asynchronous aggregation", 2022).
+ * @param staleness rounds from the one that it was trained in to the one that it is merged into
+ */
+export const stalePartWeight = (samples: number, staleness: number): number =>
+  samples / Math.sqrt(1 + staleness);
+
 /** Merges contributions, given in node order, into the tensors that all copies go on with. */
 export type SyncPolicy = (contributions: readonly Contribution[]) => Map<string, Tensor>;
 

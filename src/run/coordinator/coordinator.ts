@@ -93,7 +93,8 @@ export class Coordinator {
     this.#members = new Roster(host, { tickets, ...this.#compiled.places });
     const around = { host, members: this.#members, onSurveyed: () => this.#decide() };
     this.#planning = new Planning(this.#compiled, options, around);
-    this.#rounds = new Rounds(host, this.#members, this.#state, () => this.#decide());
+    const kept = { state: this.#state, policy: job.round, onDeadline: () => this.#decide() };
+    this.#rounds = new Rounds(host, this.#members, kept);
     if (legacy === undefined) {
       this.#record(this.#compiled.started(options.run));
       this.#keeper.saveModel();

@@ -25,7 +25,12 @@ function roundOfTwo() {
     copies: [...present(first, "a plan").copies, ...present(second, "a plan").copies],
     chains: [...present(first, "a plan").chains, ...present(second, "a plan").chains],
   };
-  const round = new Round(plan, { number: 5, startedMs: 0, deadlineMs: 1000, learningRate: 0.1 });
+  const round = new Round(plan, {
+    number: 5,
+    startedMs: 0,
+    learningRate: 0.1,
+    ...{ deadlineMs: 1000, lastDeadlineMs: 1000, quorum: 1 },
+  });
   const tensors = (change: (name: string, value: Tensor) => Tensor = (_name, value) => value) =>
     new Map(
       [...state.forSegments(plan.copies.filter(({ node }) => node === "a"))].flatMap(
@@ -130,15 +135,21 @@ describe("the decision on a round", () => {
     dropped: 0,
     diverged: 0,
     lastDropped: null,
+    late: 0,
+    quorum: 3,
     deadlineMs: 100,
+    lastDeadlineMs: 200,
   };
 
   it.each([
     ["waits while a chain is at work", 50, { complete: 1, pending: 1 }, "wait"],
     ["commits when nobody is missing", 50, { complete: 2 }, "commit"],
     ["commits without the dropped", 50, { complete: 1, dropped: 1 }, "commit"],
-    ["goes on without the late at the deadline", 100, { complete: 1, pending: 1 }, "drop late"],
-    ["waits beyond the deadline for the first", 100, { pending: 2 }, "wait"],
+    ["leaves the late behind at the deadline", 100, { complete: 3, pending: 1 }, "leave late"],
+    ["waits for a quorum until the last one", 199, { complete: 2, pending: 2 }, "wait"],
+    ["goes on without the late at the last one", 200, { complete: 1, pending: 1 }, "drop late"],
+    ["waits beyond the last deadline for the first", 200, { pending: 2 }, "wait"],
+    ["commits without who was left behind", 150, { complete: 3, late: 1 }, "commit"],
     ["gives up when all were dropped", 50, { dropped: 2 }, "give up"],
   ])("%s", (_what, nowMs, change, decision) => {
     expect(decideRound(nowMs, { ...standing, ...change }).decision).toBe(decision);

@@ -7,8 +7,9 @@ import { isAllFinite } from "../../base/finite.ts";
 import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
-import { type Contribution, syncPolicies } from "../../sync/sync.ts";
-import type { Participant } from "../metrics/record.ts";
+import { type Contribution, stalePartWeight, syncPolicies } from "../../sync/sync.ts";
+import type { Job } from "../job.ts";
+import type { FoldedPart, Participant } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
 import type { TrainingState } from "./training-state.ts";
@@ -21,6 +22,8 @@ interface ChainState {
   readonly plannedWork: number;
   /** Why it is out of the round; null while it is in. */
   dropped: string | null;
+  /** Why the round went on without it, while it goes on with the round; null where it did not. */
+  late: string | null;
   readonly contributions: Map<CopyId, { message: ContributionMessage; tensors: Tensors }>;
   /** Copies that have said that all their batches are trained, and may not have brought them yet. */
   readonly trained: Set<CopyId>;
@@ -28,7 +31,7 @@ interface ChainState {
 
 /** What to do with a round, and why. */
 export interface RoundDecision {
-  readonly decision: "wait" | "drop late" | "commit" | "give up";
+  readonly decision: "wait" | "leave late" | "drop late" | "commit" | "give up";
   readonly reason: string;
 }
 
@@ -37,29 +40,40 @@ export interface RoundStanding {
   readonly complete: number;
   readonly pending: number;
   readonly dropped: number;
+  /** Left behind, and still at work. */
+  readonly late: number;
+  /** So many complete chains are enough at the deadline. */
+  readonly quorum: number;
   /** Those of the dropped whose numbers were not finite. */
   readonly diverged: number;
   /** Why the last one was dropped; null where none was. */
   readonly lastDropped: string | null;
+  /** From the first on a quorum is enough, from the second on anybody. */
   readonly deadlineMs: number;
+  readonly lastDeadlineMs: number;
 }
 
 /**
  * Decides a round: commit when nobody who is still in is missing; at the
- * deadline go on without the late, if anybody is complete. Pure.
+ * deadline leave the late behind, if a quorum is complete; at the last one, if anybody is. Pure.
  */
 export function decideRound(nowMs: number, standing: RoundStanding): RoundDecision {
-  const { complete, pending, dropped, deadlineMs } = standing;
-  const all = complete + pending + dropped;
+  const { complete, pending, dropped, late, quorum, deadlineMs, lastDeadlineMs } = standing;
+  const all = complete + pending + dropped + late;
   if (pending === 0) {
     if (complete === 0) {
       const last = standing.lastDropped === null ? "" : `; the last one: ${standing.lastDropped}`;
       return { decision: "give up", reason: `all ${all} chains were dropped${last}` };
     }
     const rest = dropped === 0 ? "" : `, ${dropped} dropped`;
-    return { decision: "commit", reason: `${complete} of ${all} chains complete${rest}` };
+    const behind = late === 0 ? "" : `, ${late} late`;
+    return { decision: "commit", reason: `${complete} of ${all} chains complete${rest}${behind}` };
   }
-  if (nowMs >= deadlineMs && complete > 0) {
+  if (nowMs >= deadlineMs && complete >= quorum) {
+    const reason = `late: ${complete} of ${all} chains were complete at the deadline, ${quorum} are enough`;
+    return { decision: "leave late", reason };
+  }
+  if (nowMs >= lastDeadlineMs && complete > 0) {
     return { decision: "drop late", reason: `${pending} of ${all} chains missed the deadline` };
   }
   return { decision: "wait", reason: `${pending} of ${all} chains are still at work` };
@@ -69,34 +83,50 @@ export function decideRound(nowMs: number, standing: RoundStanding): RoundDecisi
 const deadlineFactor = 10;
 const deadlineMsMin = 30_000;
 
-/** How long a round waits for its last chains, from its start. */
-export function roundDeadlineMs(plan: Plan): number {
+/** How long a round waits for its last chains, from its start: where a quorum is complete, and where anybody is. */
+export function roundDeadlines(
+  plan: Plan,
+  { deadline }: Pick<Job["round"], "deadline">,
+): { readonly quorumMs: number; readonly lastMs: number } {
   const forecastMs = Math.max(...plan.forecasts.map((forecast) => forecast.roundMs));
-  return Math.max(deadlineMsMin, deadlineFactor * forecastMs);
+  const quorumMs = deadline * forecastMs;
+  return { quorumMs, lastMs: Math.max(deadlineMsMin, deadlineFactor * forecastMs, quorumMs) };
+}
+
+/** What a round is, beside its plan. */
+export interface RoundStart {
+  readonly number: number;
+  readonly startedMs: number;
+  /** From the first on a quorum is enough, from the second on anybody. */
+  readonly deadlineMs: number;
+  readonly lastDeadlineMs: number;
+  readonly learningRate: number;
+  /** Share of the chains that began it which is a quorum. */
+  readonly quorum: number;
 }
 
 export class Round {
   readonly number: number;
   readonly startedMs: number;
-  readonly deadlineMs: number;
   readonly learningRate: number;
+  readonly #at: RoundStart;
   readonly #plan: Plan;
   readonly #chains: Map<ChainId, ChainState>;
   readonly #copies: ReadonlyMap<CopyId, CopyPlan>;
   /** Chains that are in and complete, chains that are out, and those of them that diverged. */
   #complete = 0;
   #dropped = 0;
+  #late = 0;
+  /** Those that were out of it from its start. */
+  #excluded = 0;
   #diverged = 0;
   #lastDropped: string | null = null;
 
-  constructor(
-    plan: Plan,
-    at: { number: number; startedMs: number; deadlineMs: number; learningRate: number },
-  ) {
+  constructor(plan: Plan, at: RoundStart) {
     this.#plan = plan;
+    this.#at = at;
     this.number = at.number;
     this.startedMs = at.startedMs;
-    this.deadlineMs = at.deadlineMs;
     this.learningRate = at.learningRate;
     this.#copies = new Map(plan.copies.map((copy) => [copy.id, copy]));
     this.#chains = new Map(
@@ -106,6 +136,7 @@ export class Round {
           plan: chain,
           plannedWork: chain.work,
           dropped: null,
+          late: null,
           contributions: new Map(),
           trained: new Set(),
         },
@@ -139,7 +170,7 @@ export class Round {
     const diverged = firstNotFinite(tensors);
     if (diverged === null) {
       chain.contributions.set(id, { message, tensors });
-      if (isComplete(chain)) this.#complete++;
+      if (isComplete(chain) && chain.late === null) this.#complete++;
     } else {
       this.diverge(chain.plan.id, `${diverged} of ${from}`);
     }
@@ -162,7 +193,7 @@ export class Round {
   /** Whether all chains are in, and have trained all their batches, wherever what came of them is. */
   get isTrained(): boolean {
     return [...this.#chains.values()].every(
-      ({ plan, dropped, trained }) => dropped === null && trained.size === plan.stages.length,
+      (chain) => isIn(chain) && chain.trained.size === chain.plan.stages.length,
     );
   }
 
@@ -191,7 +222,7 @@ export class Round {
   /** Chains that are in, incomplete and pass through `node`; all of them where `node` is null. */
   pendingThrough(node: NodeId | null): ChainId[] {
     return [...this.#chains.values()]
-      .filter((chain) => chain.dropped === null && !isComplete(chain))
+      .filter((chain) => isIn(chain) && !isComplete(chain))
       .filter((chain) => node === null || this.nodesOf(chain.plan.id).includes(node))
       .map((chain) => chain.plan.id);
   }
@@ -211,10 +242,50 @@ export class Round {
     const state = present(this.#chains.get(chain), chain);
     if (state.dropped === null) {
       this.#dropped++;
-      if (isComplete(state)) this.#complete--;
+      if (state.late !== null) this.#late--;
+      else if (isComplete(state)) this.#complete--;
     }
     state.dropped = reason;
     this.#lastDropped = reason;
+  }
+
+  /** A chain has no part in the round from its start. */
+  exclude(chain: ChainId, reason: string): void {
+    this.drop(chain, reason);
+    this.#excluded++;
+  }
+
+  /** The round goes on without a chain that is in, and the chain goes on with the round. */
+  leave(chain: ChainId, reason: string): void {
+    present(this.#chains.get(chain), chain).late = reason;
+    this.#late++;
+  }
+
+  /** Chains that the round went on without, and that are still at work on it. */
+  get late(): ChainId[] {
+    return this.#behind()
+      .filter((chain) => !isComplete(chain))
+      .map(({ plan }) => plan.id);
+  }
+
+  /** Whether it has late chains, at work or done, that were not taken or given up. */
+  get hasLate(): boolean {
+    return this.#behind().length > 0;
+  }
+
+  /** What late chains have brought by now, in plan order. */
+  foldable(samplesOf: (node: NodeId) => number): LatePart[] {
+    return this.#behind()
+      .filter(isComplete)
+      .map((chain) => ({
+        part: { ...participantOf(chain, samplesOf), round: this.number },
+        tensors: tensorsOf(chain),
+        costs: this.#costsOf(chain),
+      }));
+  }
+
+  #behind(): ChainState[] {
+    return [...this.#chains.values()].filter((chain) => chain.dropped === null && !isIn(chain));
   }
 
   /** What has been brought so far, by copy. */
@@ -246,62 +317,96 @@ export class Round {
   standing(): RoundStanding {
     return {
       complete: this.#complete,
-      pending: this.#chains.size - this.#complete - this.#dropped,
+      pending: this.#chains.size - this.#complete - this.#dropped - this.#late,
       dropped: this.#dropped,
+      late: this.#late,
+      quorum: Math.max(1, Math.ceil(this.#at.quorum * (this.#chains.size - this.#excluded))),
       diverged: this.#diverged,
       lastDropped: this.#lastDropped,
-      deadlineMs: this.deadlineMs,
+      deadlineMs: this.#at.deadlineMs,
+      lastDeadlineMs: this.#at.lastDeadlineMs,
     };
   }
 
   /** The chains that made it, in plan order: what the log names and the merge takes. */
   participants(samplesOf: (node: NodeId) => number): Participant[] {
-    return this.#completed().map(({ plan, plannedWork, contributions }) => ({
-      chain: plan.id,
-      node: plan.source,
-      copies: plan.stages.map((stage) => stage.copy),
-      ...passesOf(plan, contributions),
-      ...(plan.work === plannedWork ? {} : { steps: plan.work }),
-      samples: samplesOf(plan.source),
-      loss:
-        [...contributions.values()]
-          .map(({ message }) => message.loss)
-          .find((loss) => loss !== null) ?? null,
-    }));
+    return this.#completed().map((chain) => participantOf(chain, samplesOf));
   }
 
+  /** The chains that did not, late ones included, with the reason. */
   dropped(): { chain: ChainId; reason: string }[] {
-    return [...this.#chains.values()].flatMap(({ plan, dropped }) =>
-      dropped === null ? [] : [{ chain: plan.id, reason: dropped }],
-    );
+    return [...this.#chains.values()].flatMap(({ plan, dropped, late }) => {
+      const reason = dropped ?? late;
+      return reason === null ? [] : [{ chain: plan.id, reason }];
+    });
   }
 
   /** Contributions that reached the merge, with the node that sent each. */
-  costs(): { node: NodeId; message: ContributionMessage }[] {
-    return this.#completed().flatMap(({ contributions }) =>
-      [...contributions].map(([copy, { message }]) => ({ node: this.#copy(copy).node, message })),
-    );
+  costs(): SentContribution[] {
+    return this.#completed().flatMap((chain) => this.#costsOf(chain));
   }
 
-  /** Merges every group by its policy: the trained tensors after this round. */
-  merge(samplesOf: (node: NodeId) => number): Map<string, Tensor> {
-    const brought = new Map<CopyId, Contribution>();
-    for (const { plan, contributions } of this.#completed()) {
-      const samples = samplesOf(plan.source);
-      for (const stage of plan.stages) {
-        const { tensors } = present(contributions.get(stage.copy), stage.copy);
-        brought.set(stage.copy, { samples, tensors });
-      }
-    }
-    return mergeGroups(this.#plan, brought);
+  #costsOf({ contributions }: ChainState): SentContribution[] {
+    return [...contributions].map(([copy, { message }]) => ({
+      node: this.#copy(copy).node,
+      message,
+    }));
+  }
+
+  /**
+   * Merges every group by its policy: the trained tensors after this round.
+   * @param folded late parts of earlier rounds under the same plan
+   */
+  merge(
+    samplesOf: (node: NodeId) => number,
+    folded: readonly LatePart[] = [],
+  ): Map<string, Tensor> {
+    const brought = this.#completed().map((chain): BroughtPart => {
+      const { plan } = chain;
+      return { samples: samplesOf(plan.source), tensors: tensorsOf(chain) };
+    });
+    const late = folded.map(({ part, tensors }): BroughtPart => {
+      return { samples: stalePartWeight(part.samples, this.number - part.round), tensors };
+    });
+    return mergeGroups(this.#plan, [...brought, ...late]);
   }
 
   #completed(): ChainState[] {
-    return [...this.#chains.values()].filter(
-      (chain) => chain.dropped === null && isComplete(chain),
-    );
+    return [...this.#chains.values()].filter((chain) => isIn(chain) && isComplete(chain));
   }
 }
+
+/** A contribution, and the node that sent it. */
+export interface SentContribution {
+  readonly node: NodeId;
+  readonly message: ContributionMessage;
+}
+
+/** What a chain that was late has brought of its round. */
+export interface LatePart {
+  readonly part: FoldedPart;
+  readonly tensors: ReadonlyMap<CopyId, Tensors>;
+  readonly costs: readonly SentContribution[];
+}
+
+const participantOf = (
+  { plan, plannedWork, contributions }: ChainState,
+  samplesOf: (node: NodeId) => number,
+): Participant => ({
+  chain: plan.id,
+  node: plan.source,
+  copies: plan.stages.map((stage) => stage.copy),
+  ...passesOf(plan, contributions),
+  ...(plan.work === plannedWork ? {} : { steps: plan.work }),
+  samples: samplesOf(plan.source),
+  loss:
+    [...contributions.values()].map(({ message }) => message.loss).find((loss) => loss !== null) ??
+    null,
+});
+
+/** What a chain's copies have brought. */
+const tensorsOf = ({ contributions }: ChainState): Map<CopyId, Tensors> =>
+  new Map([...contributions].map(([copy, { tensors }]) => [copy, tensors]));
 
 /** The order of each copy's passes, where the schedule leaves it to chance. */
 function passesOf(
@@ -314,18 +419,27 @@ function passesOf(
   };
 }
 
+/** What a chain's copies bring to a merge, and their weight. */
+export interface BroughtPart {
+  readonly samples: number;
+  readonly tensors: ReadonlyMap<CopyId, Tensors>;
+}
+
 /**
- * Applies each group's policy to the copies that brought something, in the
- * order in which the plan lists them: node order, never order of arrival.
+ * Applies each group's policy to the copies that brought something, part after part: never in the order
+ * of arrival. The copies of one part have no tensor in common.
+ * @param parts in the order of the plan's chains, those of earlier rounds behind
  */
-export function mergeGroups(
-  plan: Plan,
-  brought: ReadonlyMap<CopyId, Contribution>,
-): Map<string, Tensor> {
+export function mergeGroups(plan: Plan, parts: readonly BroughtPart[]): Map<string, Tensor> {
   const merged = new Map<string, Tensor>();
   for (const group of plan.groups) {
-    const present = group.members.flatMap((member) => brought.get(member) ?? []);
-    for (const [name, value] of syncPolicies[group.policy](present)) merged.set(name, value);
+    const members = new Set(group.members);
+    const brought = parts.flatMap(({ samples, tensors }) =>
+      [...tensors].flatMap(([copy, own]): Contribution[] =>
+        members.has(copy) ? [{ samples, tensors: own }] : [],
+      ),
+    );
+    for (const [name, value] of syncPolicies[group.policy](brought)) merged.set(name, value);
   }
   return merged;
 }
@@ -335,6 +449,9 @@ function firstNotFinite(tensors: Tensors): string | null {
   for (const [name, value] of tensors) if (!isAllFinite(value)) return name;
   return null;
 }
+
+/** Whether the round is waiting for a chain, or has it. */
+const isIn = ({ dropped, late }: ChainState): boolean => dropped === null && late === null;
 
 const isComplete = (chain: ChainState): boolean =>
   chain.contributions.size === chain.plan.stages.length;

@@ -13,6 +13,7 @@ import { type ChainId, type CopyId, type NodeId, nodeId } from "../../base/ids.t
 import type { Tensor } from "../../base/tensor.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
+import type { Job } from "../job.ts";
 import type { RoundCommitted } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type {
@@ -25,9 +26,10 @@ import type {
   WorkerMessage,
 } from "../wire/messages.ts";
 import { Relay } from "../wire/relay.ts";
+import { type LateRound, LateRounds, mayFold } from "./late-rounds.ts";
 import type { Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
-import { decideRound, meanLoss, Round, roundDeadlineMs } from "./round.ts";
+import { decideRound, meanLoss, Round, roundDeadlines } from "./round.ts";
 import { markTraffic, roundCosts } from "./round-costs.ts";
 import type { TrainingState } from "./training-state.ts";
 
@@ -52,6 +54,14 @@ export interface UnderPlan {
   partOf(node: NodeId): Plan;
 }
 
+/** What rounds work on and keep to. */
+export interface RoundsAround {
+  readonly state: TrainingState;
+  /** Who is waited for, and what becomes of the late. */
+  readonly policy: Job["round"];
+  onDeadline(): void;
+}
+
 /** A round that has begun and is not committed. */
 interface OpenRound {
   readonly round: Round;
@@ -68,22 +78,26 @@ export class Rounds {
   readonly #state: TrainingState;
   readonly #onDeadline: () => void;
   readonly #relay = new Relay<WorkerMessage>();
+  readonly #policy: Job["round"];
   /** Oldest first; all but the newest are trained. */
   #open: OpenRound[] = [];
+  readonly #late = new LateRounds();
   #committedMs = 0;
   /** Copies whose nodes have the tensors that the round before gave. */
   #kept: readonly KeptCopy[] = [];
 
-  /** @param onDeadline called when time alone may have changed a round's outcome */
-  constructor(host: Host, members: Roster, state: TrainingState, onDeadline: () => void) {
+  /** @param around `onDeadline` is called when time alone may have changed a round's outcome */
+  constructor(host: Host, members: Roster, around: RoundsAround) {
     this.#host = host;
     this.#members = members;
-    this.#state = state;
-    this.#onDeadline = onDeadline;
+    this.#state = around.state;
+    this.#policy = around.policy;
+    this.#onDeadline = around.onDeadline;
   }
 
   /** A plan comes into force: nodes drop what it gives them no use for, so that is kept no more. */
   adopt(plan: Plan): void {
+    this.#late.clear();
     this.#kept = keptUnder(plan, this.#kept);
   }
 
@@ -126,7 +140,9 @@ export class Rounds {
     const kept = new Map(keptUnder(plan, held).map((copy) => [copy.copy.id, copy]));
     return [...this.#members].flatMap((member): NodeStart[] => {
       if (member.plannedTerm !== plan.term) return [];
-      const own = partOf(member.id).copies.filter(({ node }) => node === member.id);
+      const mine = partOf(member.id);
+      const going = this.#goingIn(mine);
+      const own = mine.copies.filter(({ id, node }) => node === member.id && !going.copies.has(id));
       const keep: CopyId[] = [];
       const lacking = own.flatMap((copy): Segments[] => {
         const there = kept.get(copy.id);
@@ -134,8 +150,18 @@ export class Rounds {
         keep.push(copy.id);
         return without(copy, there.copy);
       });
-      return [{ member, keep, lacking }];
+      return own.length === 0 && going.chains.length > 0
+        ? []
+        : [{ member, keep, lacking, going: going.chains }];
     });
+  }
+
+  /** Chains of a plan that go on with an earlier round, and their copies. */
+  #goingIn({ chains }: Plan): { chains: ChainId[]; copies: ReadonlySet<CopyId> } {
+    const { busy } = this.#late;
+    const going = busy.size === 0 ? [] : chains.filter(({ id }) => busy.has(id));
+    const copies = going.flatMap(({ stages }) => stages.map(({ copy }) => copy));
+    return { chains: going.map(({ id }) => id), copies: new Set(copies) };
   }
 
   /** Starts a round under a plan that everybody has ready who is there. */
@@ -144,28 +170,40 @@ export class Rounds {
     { number, learningRate }: { number: number; learningRate: number },
   ): void {
     const startedMs = this.#host.now();
-    const waitMs = roundDeadlineMs(plan);
-    const at = { number, startedMs, deadlineMs: startedMs + waitMs, learningRate };
-    const round = new Round(plan, at);
+    const { quorumMs, lastMs } = roundDeadlines(plan, this.#policy);
+    const round = new Round(plan, {
+      ...{ number, startedMs, learningRate, quorum: this.#policy.quorum },
+      ...{ deadlineMs: startedMs + quorumMs, lastDeadlineMs: startedMs + lastMs },
+    });
+    for (const { late, chain } of this.#late.expire(number)) this.#abandon(late, chain);
     const { term } = plan;
     const before = this.#open[0];
     if (before === undefined) for (const member of this.#members) markTraffic(member);
     const brought = [...(before?.round.brought().values() ?? [])];
     const newer = new Map(brought.flatMap((tensors) => [...tensors]));
-    for (const { member, keep, lacking } of this.#starts({ plan, partOf })) {
+    for (const { member, keep, lacking, going } of this.#starts({ plan, partOf })) {
       const tensors = this.#state.forSegments(lacking, newer);
-      member.channel.send({ type: "begin", term, round: number, learningRate, keep }, tensors);
+      const message = { type: "begin", term, round: number, learningRate, keep, going } as const;
+      member.channel.send(message, tensors);
     }
     this.#kept = [];
-    const open = { round, plan, timer: this.#host.after(waitMs, this.#onDeadline) };
+    const timers = [quorumMs, lastMs].map((ms) => this.#host.after(ms, this.#onDeadline));
+    const open: OpenRound = { round, plan, timer: () => timers.forEach((cancel) => void cancel()) };
     this.#open.push(open);
-    for (const { id } of broken) this.#drop(open, id, "a node of it left before the round");
+    for (const [chain, late] of this.#late.busy) {
+      round.exclude(chain, `it is still at work on round ${late + 1}`);
+    }
+    for (const { id } of broken) {
+      round.exclude(id, "a node of it left before the round");
+      this.#abandon(open, id);
+    }
   }
 
   /** Ends all rounds under way, whatever has become of them. */
   stop(): void {
     for (const { timer } of this.#open) timer();
     this.#open = [];
+    this.#late.clear();
   }
 
   /** Drops who is late, and says how the oldest round under way stands. */
@@ -178,6 +216,9 @@ export class Rounds {
       switch (decision) {
         case "wait":
           return { kind: "under way" };
+        case "leave late":
+          for (const chain of round.pendingThrough(null)) this.#leave(open, chain, reason);
+          break;
         case "drop late":
           for (const chain of round.pendingThrough(null)) this.#dropLate(open, chain, reason);
           break;
@@ -197,7 +238,10 @@ export class Rounds {
   #complete({ round, plan }: OpenRound): RoundOutcome {
     const { samplesOf } = this.#members;
     const participants = round.participants(samplesOf);
-    for (const { node } of participants) {
+    const late = this.#late.take(samplesOf);
+    const folded = late.map(({ part }) => part);
+    this.#late.add({ round, plan });
+    for (const { node } of [...participants, ...folded]) {
       const member = this.#members.get(node);
       if (member !== undefined) member.lateRounds = 0;
     }
@@ -215,10 +259,11 @@ export class Rounds {
       ms: now - fromMs,
       loss: meanLoss(participants),
       participants,
+      ...(folded.length === 0 ? {} : { folded }),
       dropped: round.dropped(),
-      nodes: roundCosts(this.#members, round.costs()),
+      nodes: roundCosts(this.#members, [...round.costs(), ...late.flatMap(({ costs }) => costs)]),
     };
-    return { kind: "complete", record, merged: round.merge(samplesOf) };
+    return { kind: "complete", record, merged: round.merge(samplesOf, late) };
   }
 
   /** Copies that share their tensors with no other, and whose nodes are there: a merge gives them back what they brought. */
@@ -234,14 +279,19 @@ export class Rounds {
 
   /** Takes what a copy brings; who brings what does not fit is sent away. */
   contributed(member: Member, message: ContributionMessage, tensors: Tensors): void {
-    const open = this.#openOf(message);
+    const open = this.#roundOf(message);
     const problem = open?.round.take(member.id, message, tensors, this.#state) ?? null;
     if (problem !== null) member.channel.close(`sent a contribution with ${problem}`);
   }
 
   /** A copy says how far it is in a round. */
   told(member: Member, message: ProgressMessage): void {
-    this.#openOf(message)?.round.told(member.id, message);
+    this.#roundOf(message)?.round.told(member.id, message);
+  }
+
+  /** The round that a message is about, whether it is open or late. */
+  #roundOf(message: { term: number; round: number }): LateRound | undefined {
+    return this.#openOf(message) ?? this.#late.find(message);
   }
 
   #openOf({ term, round }: { term: number; round: number }): OpenRound | undefined {
@@ -276,7 +326,7 @@ export class Rounds {
    * that are not finite need nobody's ill will: the chain is out of the round, and says whose they were.
    */
   rejected(member: Member, message: RejectMessage): void {
-    const open = this.#openOf(message);
+    const open = this.#roundOf(message);
     if (open === undefined) return;
     const { chain, reason, text } = message;
     const { round, plan } = open;
@@ -293,7 +343,7 @@ export class Rounds {
   /** Passes a data message on between two nodes of one chain; anything else is void. */
   relay(from: Member, message: FeatureMessage | GradientMessage, frame: Frame): void {
     const target = nodeId(message.to);
-    const round = this.#openOf(message)?.round;
+    const round = this.#roundOf(message)?.round;
     if (!round?.passes(message.chain, from.id, message.stage, target)) return;
     const to = this.#members.get(target);
     if (to !== undefined) this.#relay.pass(frame, from.channel, to.channel);
@@ -301,6 +351,7 @@ export class Rounds {
 
   /** Drops the chains through a member that is gone. @returns the round that it is missing from */
   left(member: Member, reason: string): number | null {
+    for (const { late, chain } of this.#late.left(member.id)) this.#abandon(late, chain);
     for (const open of this.#open) {
       for (const chain of open.round.lostWith(member.id)) {
         this.#drop(open, chain, `${member.hello.name} left: ${reason}`);
@@ -309,7 +360,14 @@ export class Rounds {
     return this.#open.at(-1)?.round.number ?? null;
   }
 
-  /** Drops a chain that missed the deadline; a source that misses it again and again is sent away. */
+  /** Goes on without a chain, which brings its part later where the job wants that and it can; else it is dropped. */
+  #leave(open: OpenRound, chain: ChainId, reason: string): void {
+    const isFolded = this.#policy.late === "fold" && mayFold(open.plan, chain);
+    if (isFolded) open.round.leave(chain, reason);
+    else this.#drop(open, chain, reason);
+  }
+
+  /** Drops a chain that missed the last deadline; a source that misses it again and again is sent away. */
   #dropLate(open: OpenRound, chain: ChainId, reason: string): void {
     this.#drop(open, chain, reason);
     const source = this.#members.get(present(open.round.nodesOf(chain)[0], "a source"));
@@ -326,7 +384,7 @@ export class Rounds {
   }
 
   /** Tells the nodes of a chain that it is out of a round. */
-  #abandon({ round, plan }: OpenRound, chain: ChainId): void {
+  #abandon({ round, plan }: LateRound, chain: ChainId): void {
     const { term } = plan;
     for (const node of round.nodesOf(chain)) {
       this.#members.get(node)?.channel.send({ type: "abandon", term, round: round.number, chain });
@@ -346,6 +404,8 @@ interface NodeStart {
   readonly member: Member;
   readonly keep: readonly CopyId[];
   readonly lacking: readonly Segments[];
+  /** Chains that it goes on with in an earlier round. */
+  readonly going: readonly ChainId[];
 }
 
 /** What is kept of copies under another plan: each node drops what it has no use for. */

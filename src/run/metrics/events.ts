@@ -1,7 +1,7 @@
 /** What happened, in words: one wording for terminal, page and report. */
 import { formatBytes, formatMs, formatShare } from "../../base/units.ts";
 import type { Plan } from "../../plan/plan.ts";
-import type { RunRecord, WayProbed } from "./record.ts";
+import type { RoundCommitted, RunRecord, WayProbed } from "./record.ts";
 
 /** What sort of thing happened. */
 export type EventKind =
@@ -13,6 +13,7 @@ export type EventKind =
   | "probed"
   | "planned"
   | "dropped"
+  | "folded"
   | "ended";
 
 /** Something that a person following the run would want to know. */
@@ -55,10 +56,7 @@ export function eventsOf(record: RunRecord): readonly RunEvent[] {
       return [{ kind: "planned", text: `${what} (${plan.planner}; ${reason})` }];
     }
     case "round":
-      return record.dropped.map(({ chain, reason }) => ({
-        kind: "dropped",
-        text: `round ${record.round + 1}: went on without ${chain.replace("chain:", "")} (${reason})`,
-      }));
+      return roundEvents(record);
     case "waiting":
       return [{ kind: "waiting", text: `waiting for nodes to come back: ${record.reason}` }];
     case "resumed": {
@@ -97,4 +95,23 @@ function probeWords(probes: readonly WayProbed[]): RunEvent[] {
   const longest = formatMs(Math.max(...probes.map(({ ms }) => ms)));
   const text = `ways between nodes: ${payloads} probes so far, ${bytes} in all, ${longest} on the one that was held longest`;
   return [{ kind: "probed", text }];
+}
+
+/** Who was missing in a round, and whose late part came into it. */
+function roundEvents({ round, dropped, folded = [] }: RoundCommitted): RunEvent[] {
+  const named = (chain: string): string => chain.replace("chain:", "");
+  return [
+    ...dropped.map(
+      ({ chain, reason }): RunEvent => ({
+        kind: "dropped",
+        text: `round ${round + 1}: went on without ${named(chain)} (${reason})`,
+      }),
+    ),
+    ...folded.map(
+      ({ chain, round: from }): RunEvent => ({
+        kind: "folded",
+        text: `round ${round + 1}: took in what ${named(chain)} has brought late of round ${from + 1}`,
+      }),
+    ),
+  ];
 }

@@ -45,6 +45,17 @@ const nodeRound = z.object({
   peakRssBytes: z.nullable(count),
 });
 
+/** See `Participant`. */
+const participant = {
+  chain: id,
+  node: id,
+  copies: z.array(id),
+  samples: count,
+  loss: z.nullable(z.number()),
+  passes: z.optional(z.array(passes)),
+  steps: z.optional(count),
+};
+
 const record = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("environment"),
@@ -127,17 +138,8 @@ const record = z.discriminatedUnion("type", [
     learningRate: z.number(),
     ms: duration,
     loss: z.nullable(z.number()),
-    participants: z.array(
-      z.object({
-        chain: id,
-        node: id,
-        copies: z.array(id),
-        samples: count,
-        loss: z.nullable(z.number()),
-        passes: z.optional(z.array(passes)),
-        steps: z.optional(count),
-      }),
-    ),
+    participants: z.array(z.object(participant)),
+    folded: z.optional(z.array(z.object({ ...participant, round: count }))),
     dropped: z.array(z.object({ chain: id, reason: z.string() })),
     nodes: z.array(nodeRound),
   }),

@@ -134,6 +134,12 @@ export interface Participant {
   readonly steps?: number;
 }
 
+/** What a late chain brought of an earlier round; its weight is `stalePartWeight`. */
+export interface FoldedPart extends Participant {
+  /** The round that it was trained in, from the tensors at that round's start, with its learning rate. */
+  readonly round: number;
+}
+
 /** Time that a node held its processor in a round, sleeping included, by kind of program. */
 export interface HeldMs {
   readonly forward: number;
@@ -196,7 +202,7 @@ export interface NodeRound {
   readonly peakRssBytes: number | null;
 }
 
-/** A committed round: exactly the copies listed were merged, in this order. */
+/** A committed round: exactly the copies listed were merged, in this order, the folded after the others. */
 export interface RoundCommitted {
   readonly type: "round";
   readonly round: number;
@@ -205,6 +211,8 @@ export interface RoundCommitted {
   readonly ms: number;
   readonly loss: number | null;
   readonly participants: readonly Participant[];
+  /** Late parts of earlier rounds under the same plan; absent where there are none. */
+  readonly folded?: readonly FoldedPart[];
   readonly dropped: readonly { readonly chain: ChainId; readonly reason: string }[];
   readonly nodes: readonly NodeRound[];
 }

@@ -25,6 +25,7 @@ import { type Decoded, encodeFrame, type Tensors } from "../wire/frame.ts";
 import type { DataMessage, Introduction, PeerRefusal } from "../wire/messages.ts";
 import { Pace } from "../wire/pace.ts";
 import { type MeasuredLink, type PayloadSize, unmeasured } from "../wire/payload.ts";
+import { borderOf, type Inflow, inflowsOf } from "./inflows.ts";
 import type { StageSetup } from "./stage-setup.ts";
 import { type Greeting, StraightLink, type TurnedAway } from "./straight-link.ts";
 
@@ -88,16 +89,12 @@ interface Early extends Decoded<DataMessage> {
   readonly release: () => void;
 }
 
-/** What may come over a border: from whom, and how many batches in a round. */
-interface Inflow {
-  readonly from: NodeId;
-  readonly batches: number;
-}
-
 export class Neighbours {
   readonly #around: NeighboursAround;
   #term = -1;
   #round = -1;
+  /** Rounds of the chains that go on with an earlier one. */
+  #behind: ReadonlyMap<string, number> = new Map();
   #self: NodeId | null = null;
   #frameBytesMax = 0;
   #neighbours = new Map<string, Neighbour>();
@@ -129,6 +126,7 @@ export class Neighbours {
     const kept = this.#endTerm("the plan has changed", introductions);
     this.#term = plan.term;
     this.#round = -1;
+    this.#behind = new Map();
     this.#self = node;
     this.#frameBytesMax = frameBytesMax;
     this.#inflows = inflowsOf(stages);
@@ -167,20 +165,35 @@ export class Neighbours {
     if (this.#unsettled.size === 0) this.#settled();
   }
 
-  /** A round begins: from now on its messages are handed on, those first that have waited for it. */
-  begin(round: number): void {
+  /**
+   * A round begins: from now on its messages are handed on, those first that have waited for it.
+   * @param going chains that go on with the round that they are in
+   */
+  begin(round: number, going: ReadonlySet<string> = new Set()): void {
+    this.#behind = new Map([...going].map((chain) => [chain, this.#roundOf(chain)]));
     this.#round = round;
-    this.#taken.clear();
+    for (const border of [...this.#taken.keys()]) {
+      // What a plan before has left has no chain in this one.
+      const chain = this.#inflows.get(border)?.chain;
+      if (chain === undefined || !going.has(chain)) this.#taken.delete(border);
+    }
     for (const neighbour of this.#neighbours.values()) {
       neighbour.way = neighbour.link === null ? "relayed" : "straight";
     }
     const early = this.#early;
-    this.#early = early.filter(({ message }) => message.round > round);
-    for (const { message, tensors, release } of early) {
-      if (message.round > round) continue;
+    const isEarly = ({ message }: Early) => message.round > this.#roundOf(message.chain);
+    this.#early = early.filter(isEarly);
+    for (const one of early) {
+      const { message, tensors, release } = one;
+      if (isEarly(one)) continue;
       release();
       this.take({ message, tensors });
     }
+  }
+
+  /** The round that a chain is in. */
+  #roundOf(chain: string): number {
+    return this.#behind.get(chain) ?? this.#round;
   }
 
   /** Sends a data message to the node of its stage, whichever way. */
@@ -196,7 +209,7 @@ export class Neighbours {
   take({ message, tensors }: Decoded<DataMessage>): void {
     const border = borderOf(message);
     const { batches } = this.#inflows.get(border) ?? { batches: 0 };
-    if (message.term !== this.#term || message.round !== this.#round) return;
+    if (message.term !== this.#term || message.round !== this.#roundOf(message.chain)) return;
     if (message.step >= batches) return;
     const steps = this.#taken.get(border) ?? new Set();
     this.#taken.set(border, steps);
@@ -393,7 +406,7 @@ export class Neighbours {
     const stands = link.node !== null && this.#neighbours.get(link.node)?.link === link;
     const isOurs = message.to === this.#self && message.term === this.#term;
     if (!stands || !isOurs || this.#inflows.get(borderOf(message))?.from !== link.node) return;
-    if (message.round <= this.#round) return this.take(decoded);
+    if (message.round <= this.#roundOf(message.chain)) return this.take(decoded);
     this.#early.push({ message, tensors, link, release: hold() });
   }
 
@@ -414,7 +427,8 @@ export class Neighbours {
     neighbour.way = "relayed";
     this.#tell(node, "relayed", text);
     for (const [frame, message] of unconsumed) {
-      if (message.term === this.#term && message.round === this.#round) this.#around.relay(frame);
+      const isOfRound = message.round === this.#roundOf(message.chain);
+      if (message.term === this.#term && isOfRound) this.#around.relay(frame);
     }
     if (neighbour.address !== null) this.#dialAgain(neighbour);
   }
@@ -449,26 +463,7 @@ function refusalOf(
   return { reason: "secret", text: `that is not what ${node} and we were given` };
 }
 
-/** One border and direction: what comes over it has one order. */
-const borderOf = ({ type, stage, chain }: Pick<DataMessage, "type" | "stage" | "chain">): string =>
-  `${type} ${stage} of ${chain}`;
-
 /** Nodes with a border to a stage of this one. */
 function neighboursOf(stages: Iterable<StageSetup>): Set<string | null> {
   return new Set([...stages].flatMap(({ upstream, downstream }) => [upstream, downstream]));
-}
-
-/** What comes to the stages of this node, and from whom. */
-function inflowsOf(stages: Iterable<StageSetup>): Map<string, Inflow> {
-  const inflows = new Map<string, Inflow>();
-  for (const { chain, stage, upstream, downstream } of stages) {
-    const { id, work: batches } = chain;
-    if (upstream !== null) {
-      inflows.set(borderOf({ type: "feature", stage, chain: id }), { from: upstream, batches });
-    }
-    if (downstream !== null) {
-      inflows.set(borderOf({ type: "gradient", stage, chain: id }), { from: downstream, batches });
-    }
-  }
-  return inflows;
 }

@@ -70,11 +70,13 @@ export class Stages {
    * @returns what to write into the engine first; the name of a tensor that is missing or of a wrong type
    */
   begin(message: BeginMessage, tensors: Tensors): Map<Slot, Tensor> | string {
-    this.#leave();
+    const going = new Set(message.going);
+    this.#leave(going);
     const slots = new Map<Slot, Tensor>();
     const isHollow = this.#around.host.engine.isHollow === true;
     for (const stage of this.#stages.values()) {
       const { setup } = stage;
+      if (going.has(setup.chain.id)) continue;
       const isKept = message.keep.includes(setup.copy);
       const own = setup.tensors.begin(neededPorts(setup.programs), tensors, { isKept, isHollow });
       if (typeof own === "string") return own;
@@ -84,8 +86,9 @@ export class Stages {
     return slots;
   }
 
-  start(): void {
-    for (const { runner } of this.#stages.values()) runner?.start();
+  /** Starts the stages whose round was made ready. */
+  start(round: number): void {
+    for (const { runner } of this.#stages.values()) if (runner?.round === round) runner.start();
   }
 
   /** Ends whatever is under way. */
@@ -94,8 +97,10 @@ export class Stages {
   }
 
   /** Ends what is under way; what a round is done with is on its way home, whatever comes next. */
-  #leave(): void {
-    for (const { runner } of this.#stages.values()) if (!runner?.isDone) runner?.abandon();
+  #leave(going: ReadonlySet<string> = new Set()): void {
+    for (const { setup, runner } of this.#stages.values()) {
+      if (!going.has(setup.chain.id) && !runner?.isDone) runner?.abandon();
+    }
   }
 
   /** Hands a data message to its stage. */

@@ -379,8 +379,8 @@ export class Worker {
     this.#host.engine.write(slots, (outcome) => {
       if (!outcome.ok) this.#fail(outcome.error);
     });
-    this.#neighbours.begin(message.round);
-    this.#stages.start();
+    this.#neighbours.begin(message.round, new Set(message.going));
+    this.#stages.start(message.round);
     this.#owner.onEvent({ type: "round", round: message.round });
   }
 
