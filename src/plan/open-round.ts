@@ -21,7 +21,10 @@ interface Timer {
   readonly step: Step;
 }
 
-/** When each device has sent its weights back; `rate` of a run is its own link's. */
+/**
+ * When each device has sent its weights back; `rate` of a run is its own link's.
+ * @param work batches of devices that do not have a number of their own
+ */
 export function playOpenRound(
   runs: readonly SplitRun[],
   work: number,
@@ -50,7 +53,7 @@ class OpenRound {
       cell.down,
       runs.map(({ rate }) => rate.down),
     );
-    this.#left = runs.map(() => work);
+    this.#left = runs.map(({ option }) => option.work ?? work);
     this.#waitMs = runs.map(() => 0);
     this.#doneMs = runs.map(() => 0);
   }

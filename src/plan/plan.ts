@@ -138,6 +138,8 @@ export interface FleetNode {
   readonly memoryBytes: number | null;
   /** Training samples it holds; 0 where it holds none. */
   readonly samples: number;
+  /** Batches that it trains a round, where they are not as many as everybody's. */
+  readonly work?: number;
   readonly profile: Profile;
   /** Ceiling of its own link in bytes per millisecond each way; null where unlimited. */
   readonly ceilingBytesPerMs: number | null;
@@ -212,7 +214,7 @@ export interface PlanRequest {
   readonly fleet: Fleet;
   /** Whether stages before the last compute activations once more in backward instead of saving them. */
   readonly recompute: boolean;
-  /** Local batches per round. */
+  /** Local batches per round, of nodes that do not have their own number. */
   readonly work: number;
   /** Bytes of one batch's labels. */
   readonly labelBytes: number;

@@ -35,11 +35,14 @@ interface Arrival {
   readonly device: number;
 }
 
-/** When each device has sent its weights back, in milliseconds from the start of the round. */
+/**
+ * When each device has sent its weights back, in milliseconds from the start of the round.
+ * @param work batches of devices that do not have a number of their own
+ */
 export function playRound(runs: readonly SplitRun[], work: number): SplitTimes[] {
   const arrivals = new Heap<Arrival>((a, b) => a.atMs - b.atMs || a.device - b.device);
   const freeAtMs: number[] = [];
-  const left = runs.map(() => work);
+  const left = runs.map(({ option }) => option.work ?? work);
   const waitMs = runs.map(() => 0);
   const cycles = runs.map(cycleOf);
   for (const [device, { option }] of runs.entries()) {

@@ -46,7 +46,7 @@ export function splitForecast(plan: Plan, request: PlanRequest): Forecasted | nu
   );
   const homeMs = option.weightBytes / Math.min(rate.up, model.cell.up) + option.delayMs;
   const beforeMs = option.weightBytes / Math.min(rate.down, model.cell.down) + option.delayMs;
-  const periodMs = (roundMs - homeMs - beforeMs) / request.work;
+  const periodMs = (roundMs - homeMs - beforeMs) / (option.work ?? request.work);
   return { roundMs, latencyMs: periodMs, periodMs, homeMs };
 }
 

@@ -32,6 +32,8 @@ export interface SplitOption extends JointOption {
   readonly stepMs: number;
   /** One way, each time that something travels. */
   readonly delayMs: number;
+  /** Batches a round, where they are not the request's. */
+  readonly work?: number;
   /** For a batch. */
   readonly featureBytes: number;
   readonly gradientBytes: number;
@@ -133,22 +135,24 @@ export class SplitModel {
   }
 
   /** What a round takes of a device's energy. */
-  joules({ energy }: FleetNode, option: SplitOption): number {
+  joules({ energy, work = this.request.work }: FleetNode, option: SplitOption): number {
     if (energy === undefined) return 0;
     const { computeWatts, joulesPerByte } = energy;
-    const computeMs = this.request.work * (option.forwardMs + option.backwardMs);
+    const computeMs = work * (option.forwardMs + option.backwardMs);
     return (computeWatts * computeMs) / 1000 + joulesPerByte * (option.upBytes + option.downBytes);
   }
 
   /** Training the whole model on the device. */
   alone(device: FleetNode): SplitOption {
-    const { work, accumulate } = this.request;
+    const { accumulate } = this.request;
+    const { work = this.request.work } = device;
     const held = this.#held(device);
     let stepMs = msOf(held.step, 0, this.whole);
     if (accumulate > 1) stepMs += this.#updateMs(held, 0, this.whole);
     const weightBytes = between(this.#weightSums, 0, this.whole);
     return {
       cut: this.whole,
+      ...ownWork(device),
       forwardMs: stepMs,
       backwardMs: 0,
       stepMs: 0,
@@ -208,7 +212,7 @@ export class SplitModel {
   }
 
   #splitAt(device: FleetNode, server: FleetNode, cut: number): SplitOption {
-    const { work } = this.request;
+    const { work = this.request.work } = device;
     const held = this.#held(device);
     const forwardMs = msOf(held.forward, 0, cut);
     const backwardMs = msOf(held.backward, 0, cut) + this.#updateMs(held, 0, cut);
@@ -219,6 +223,7 @@ export class SplitModel {
     const delayMs = this.#wayBetween(device, server)?.delayMs ?? device.latencyMs;
     return {
       ...{ cut, forwardMs, backwardMs, stepMs, delayMs, featureBytes, gradientBytes, weightBytes },
+      ...ownWork(device),
       fixedMs: work * (forwardMs + stepMs + backwardMs + 2 * delayMs) + 2 * delayMs,
       upBytes: work * featureBytes + weightBytes,
       downBytes: work * gradientBytes + weightBytes,
@@ -294,6 +299,9 @@ export class SplitModel {
     );
   }
 }
+
+const ownWork = ({ work }: FleetNode): Pick<SplitOption, "work"> =>
+  work === undefined ? {} : { work };
 
 function serversOf({ fleet }: PlanRequest, needsServer: boolean): readonly FleetNode[] {
   const edges = fleet.nodes.filter(({ kind }) => kind === "edge");

@@ -49,12 +49,12 @@ export function splitPlan(
       copies.push({ id: served, node: id, from: cut, to: whole, mode: "train" });
       stages.push({ copy: served, backward: "none" });
     }
-    const { id, work } = { id: chain, work: request.work };
-    chains.push({ id, source: device.id, stages, schedule: "serial", window: 0, work });
+    const { work = request.work } = device;
+    chains.push({ id: chain, source: device.id, stages, schedule: "serial", window: 0, work });
     if (server !== undefined) links.push(linkOf(model, { device, server, run, chain }));
     const { roundMs, waitMs } = present(times[i], "a device's times");
     const { forwardMs, backwardMs } = run.option;
-    const computeMs = request.work * (forwardMs + backwardMs) + serverMs + waitMs;
+    const computeMs = work * (forwardMs + backwardMs) + serverMs + waitMs;
     const reason = present(reasons.parts[i], "a reason");
     forecasts.push({ chain, roundMs, computeMs, transferMs: roundMs - computeMs, reason });
   }

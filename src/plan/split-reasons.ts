@@ -49,7 +49,9 @@ export function splitReasons(
     const times = present(split.times[i], "a device's times");
     const { option } = run;
     const computeMs =
-      request.work * (option.forwardMs + option.backwardMs) + option.serverMs + times.waitMs;
+      (option.work ?? request.work) * (option.forwardMs + option.backwardMs) +
+      option.serverMs +
+      times.waitMs;
     const bytes = option.upBytes + option.downBytes;
     return { ...run, ...times, device, computeMs, bytes, limit: limitWords(model, device, run) };
   });

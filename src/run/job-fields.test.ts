@@ -32,7 +32,7 @@ const everything = {
   batch: 8,
   rounds: 3,
   localBatches: 2,
-  round: { quorum: 0.5, deadline: 2, late: "fold" },
+  round: { quorum: 0.5, deadline: 2, late: "fold", batches: "proportional" },
   planner: "local",
   pipeline: { schedule: "1f1b", window: null, backward: "replay" },
   split: { cutMin: 2, mayKeepAll: true, mayShareFreely: true },

@@ -112,9 +112,10 @@ describe("how a job wants its model split", () => {
 
 describe("whom rounds wait for", () => {
   it("is everybody where nothing is said, and a share after a deadline where the job says so", () => {
-    expect(job({}).round).toEqual({ quorum: 1, deadline: 1.5, late: "drop" });
+    const plain = { quorum: 1, deadline: 1.5, late: "drop", batches: "equal" };
+    expect(job({}).round).toEqual(plain);
     const round = { quorum: 0.8, late: "fold" };
-    expect(job({ round }).round).toEqual({ ...round, deadline: 1.5 });
+    expect(job({ round }).round).toEqual({ ...plain, ...round });
   });
 
   it.each([
@@ -122,6 +123,7 @@ describe("whom rounds wait for", () => {
     [{ quorum: 2 }, "round.quorum: got 2"],
     [{ deadline: 0.5 }, "round.deadline: got 0.5"],
     [{ late: "wait" }, 'round.late: got "wait"'],
+    [{ batches: "fair" }, 'round.batches: got "fair"'],
   ])("is not %j", (round, message) => {
     expect(() => job({ round })).toThrow(message);
   });

@@ -124,6 +124,7 @@ const roundSchema = z.strictObject({
   quorum: z._default(z.number().check(z.positive(), z.maximum(1)), 1),
   deadline: z._default(z.number().check(z.minimum(1)), 1.5),
   late: z._default(z.enum(["drop", "fold"]), "drop"),
+  batches: z._default(z.enum(["equal", "proportional"]), "equal"),
 });
 
 const jobSchema = z.strictObject({
@@ -139,7 +140,9 @@ const jobSchema = z.strictObject({
   batch: z._default(positiveInt, 32),
   rounds: z._default(positiveInt, 10),
   localBatches: z._default(positiveInt, 10),
-  round: z._default(roundSchema, { quorum: 1, deadline: 1.5, late: "drop" as const }),
+  round: z._default(roundSchema, {
+    ...{ quorum: 1, deadline: 1.5, late: "drop" as const, batches: "equal" as const },
+  }),
   planner: z._default(z.enum(plannerNames as [string, ...string[]]), "parallel-split"),
   pipeline: z._default(pipelineSchema, {
     ...{ schedule: "window" as const, window: null },

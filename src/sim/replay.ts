@@ -24,7 +24,7 @@ import type { Segment } from "../compile/segment.ts";
 import { trainingModel } from "../compile/training-model.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../plan/plan.ts";
-import { type BroughtPart, mergeGroups } from "../run/coordinator/round.ts";
+import { type BroughtPart, mergeGroups, partWeights } from "../run/coordinator/merge.ts";
 import type { Engine } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
 import {
@@ -70,6 +70,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
     // A plan may come before the last round of the one before it is home.
     const plan = present(plans.get(record.term), `the plan of term ${record.term}`);
     const parts: BroughtPart[] = [];
+    const weightOf = partWeights(plan);
     for (const participant of [...record.participants, ...(record.folded ?? [])]) {
       const { chain: id, samples } = participant;
       const chain = present(
@@ -81,7 +82,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
       const run = new ChainReplay(options, { compile, plan, chain });
       const tensors = await run.train(start.record, participant, start.trained);
       const staleness = record.round - start.record.round;
-      parts.push({ samples: stalePartWeight(samples, staleness), tensors });
+      parts.push({ samples: stalePartWeight(weightOf(chain.id, samples), staleness), tensors });
     }
     for (const [name, value] of mergeGroups(plan, parts)) trained.set(name, value);
     options.onCommitted?.(record.round + 1, trained);
@@ -198,13 +199,13 @@ class ChainReplay {
 
   async train(
     { round, learningRate }: RoundCommitted,
-    { passes, steps }: Participant,
+    { passes, steps, firstStep = round * this.#chain.work }: Participant,
     trained: ReadonlyMap<string, Tensor>,
   ): Promise<Map<CopyId, Map<string, Tensor>>> {
     const work = steps ?? this.#chain.work;
     this.#work = work;
     this.#learningRate = learningRate;
-    this.#firstStep = round * this.#chain.work;
+    this.#firstStep = firstStep;
     for (const [i, stage] of this.#stages.entries()) {
       // What takes the passes in another order computes the same, unless the log says so.
       stage.passes = passes?.[i] || "FB".repeat(work);

@@ -10,6 +10,7 @@ import { writeOnnx } from "../../compile/onnx/write.ts";
 import type { OptimizerSpec } from "../../compile/optimizer.ts";
 import type { Segment, SegmentCost } from "../../compile/segment.ts";
 import { trainingModel } from "../../compile/training-model.ts";
+import { batchesBySamples } from "../../plan/batch-shares.ts";
 import type { FleetLink, FleetNode, PlanRequest } from "../../plan/plan.ts";
 import { frameBytesMaxOf } from "../frame-limits.ts";
 import type { Frame } from "../host.ts";
@@ -116,12 +117,16 @@ export class CompiledJob {
     nodes: readonly FleetNode[],
     links: readonly FleetLink[] = [],
   ): PlanRequest {
-    const { fleet, localBatches, batch, codec } = this.#job;
+    const { fleet, localBatches, batch, codec, round } = this.#job;
     return {
       term,
       segments: this.costs,
       recompute: this.#job.recompute,
-      fleet: { nodes, links, cellBytesPerMs: fleet.cellBytesPerMs },
+      fleet: {
+        nodes: round.batches === "equal" ? nodes : this.#withBatches(nodes),
+        links,
+        cellBytesPerMs: fleet.cellBytesPerMs,
+      },
       work: localBatches,
       labelBytes: batch * labelWidth,
       codecUp: codec.up,
@@ -130,6 +135,18 @@ export class CompiledJob {
       split: this.#job.split,
       accumulate: this.optimizer.accumulate,
     };
+  }
+
+  /** Nodes with data, each with batches in proportion to them. */
+  #withBatches(nodes: readonly FleetNode[]): FleetNode[] {
+    const samples = nodes.flatMap((node) => (node.samples > 0 ? [node.samples] : []));
+    const { accumulate } = this.optimizer;
+    const shares = batchesBySamples(samples, { mean: this.#job.localBatches, accumulate });
+    const next = shares.values();
+    return nodes.map((node) => {
+      const work = node.samples > 0 ? next.next().value : undefined;
+      return work === undefined ? node : { ...node, work };
+    });
   }
 
   /** A plain inference model: initializers hold the weights, the batch dimension stays open. */

@@ -24,6 +24,7 @@ import type { Hello, RefusalReason, WorkerMessage } from "../wire/messages.ts";
 import { consumesWithinMs, helloBytesMax } from "./admission.ts";
 import { CompiledJob } from "./compiled-job.ts";
 import type { CoordinatorOptions, Legacy } from "./coordinator-options.ts";
+import { Draws } from "./draws.ts";
 import { Examiner, evaluationMsMax } from "./examiner.ts";
 import { type CoordinatorEnd, Farewell } from "./farewell.ts";
 import { Gathering } from "./gathering.ts";
@@ -93,8 +94,8 @@ export class Coordinator {
     this.#members = new Roster(host, { tickets, ...this.#compiled.places });
     const around = { host, members: this.#members, onSurveyed: () => this.#decide() };
     this.#planning = new Planning(this.#compiled, options, around);
-    const kept = { state: this.#state, policy: job.round, onDeadline: () => this.#decide() };
-    this.#rounds = new Rounds(host, this.#members, kept);
+    const drawn = { state: this.#state, policy: job.round, draws: new Draws(legacy?.past) };
+    this.#rounds = new Rounds(host, this.#members, drawn, () => this.#decide());
     if (legacy === undefined) {
       this.#record(this.#compiled.started(options.run));
       this.#keeper.saveModel();

@@ -52,6 +52,14 @@ export class LateRounds {
     );
   }
 
+  /** Batches that a source will have drawn with the rounds that it is late with; null where it is not late. */
+  drawn(source: NodeId): number | null {
+    const drawn = this.#rounds.flatMap(({ round }) =>
+      round.hasLate ? (round.drawn(source) ?? []) : [],
+    );
+    return drawn.length === 0 ? null : Math.max(...drawn);
+  }
+
   /** Takes what has been brought by now, oldest first; it is brought once. */
   take(samplesOf: (node: NodeId) => number): LatePart[] {
     return this.#rounds.flatMap(({ round }) => {

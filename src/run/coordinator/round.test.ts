@@ -30,6 +30,7 @@ function roundOfTwo() {
     startedMs: 0,
     learningRate: 0.1,
     ...{ deadlineMs: 1000, lastDeadlineMs: 1000, quorum: 1 },
+    firstStepOf: () => 15,
   });
   const tensors = (change: (name: string, value: Tensor) => Tensor = (_name, value) => value) =>
     new Map(

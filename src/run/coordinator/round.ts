@@ -7,11 +7,12 @@ import { isAllFinite } from "../../base/finite.ts";
 import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
-import { type Contribution, stalePartWeight, syncPolicies } from "../../sync/sync.ts";
+import { stalePartWeight } from "../../sync/sync.ts";
 import type { Job } from "../job.ts";
 import type { FoldedPart, Participant } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
+import { type BroughtPart, mergeGroups, partWeights } from "./merge.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** One chain's standing in a round. */
@@ -20,6 +21,8 @@ interface ChainState {
   plan: ChainPlan;
   /** Batches that the plan has for it. */
   readonly plannedWork: number;
+  /** Batches that its source had drawn before. */
+  readonly firstStep: number;
   /** Why it is out of the round; null while it is in. */
   dropped: string | null;
   /** Why the round went on without it, while it goes on with the round; null where it did not. */
@@ -103,6 +106,8 @@ export interface RoundStart {
   readonly learningRate: number;
   /** Share of the chains that began it which is a quorum. */
   readonly quorum: number;
+  /** Batches that the source of a chain has drawn before. */
+  firstStepOf(chain: ChainPlan): number;
 }
 
 export class Round {
@@ -135,6 +140,7 @@ export class Round {
         {
           plan: chain,
           plannedWork: chain.work,
+          firstStep: at.firstStepOf(chain),
           dropped: null,
           late: null,
           contributions: new Map(),
@@ -183,6 +189,19 @@ export class Round {
     if (chain === undefined || steps !== chain.plan.work) return;
     const isOfChain = chain.plan.stages.some((stage) => stage.copy === copy);
     if (isOfChain && this.#copy(copy as CopyId).node === from) chain.trained.add(copy as CopyId);
+  }
+
+  /** Batches that a chain's source had drawn before the round. */
+  firstStep(chain: ChainId): number {
+    return present(this.#chains.get(chain), chain).firstStep;
+  }
+
+  /** Batches that a source will have drawn with the round, where it is in; null where it is not. */
+  drawn(source: NodeId): number | null {
+    for (const { plan, dropped, firstStep } of this.#chains.values()) {
+      if (plan.source === source && dropped === null) return firstStep + plan.work;
+    }
+    return null;
   }
 
   /** Batches of the chain that has most. */
@@ -278,7 +297,7 @@ export class Round {
     return this.#behind()
       .filter(isComplete)
       .map((chain) => ({
-        part: { ...participantOf(chain, samplesOf), round: this.number },
+        part: { ...participantOf(chain, this.number, samplesOf), round: this.number },
         tensors: tensorsOf(chain),
         costs: this.#costsOf(chain),
       }));
@@ -330,7 +349,7 @@ export class Round {
 
   /** The chains that made it, in plan order: what the log names and the merge takes. */
   participants(samplesOf: (node: NodeId) => number): Participant[] {
-    return this.#completed().map((chain) => participantOf(chain, samplesOf));
+    return this.#completed().map((chain) => participantOf(chain, this.number, samplesOf));
   }
 
   /** The chains that did not, late ones included, with the reason. */
@@ -361,12 +380,15 @@ export class Round {
     samplesOf: (node: NodeId) => number,
     folded: readonly LatePart[] = [],
   ): Map<string, Tensor> {
+    const weightOf = partWeights(this.#plan);
     const brought = this.#completed().map((chain): BroughtPart => {
-      const { plan } = chain;
-      return { samples: samplesOf(plan.source), tensors: tensorsOf(chain) };
+      const { id, source } = chain.plan;
+      return { samples: weightOf(id, samplesOf(source)), tensors: tensorsOf(chain) };
     });
     const late = folded.map(({ part, tensors }): BroughtPart => {
-      return { samples: stalePartWeight(part.samples, this.number - part.round), tensors };
+      const { chain, samples } = part;
+      const staleness = this.number - part.round;
+      return { samples: stalePartWeight(weightOf(chain, samples), staleness), tensors };
     });
     return mergeGroups(this.#plan, [...brought, ...late]);
   }
@@ -390,13 +412,15 @@ export interface LatePart {
 }
 
 const participantOf = (
-  { plan, plannedWork, contributions }: ChainState,
+  { plan, plannedWork, firstStep, contributions }: ChainState,
+  round: number,
   samplesOf: (node: NodeId) => number,
 ): Participant => ({
   chain: plan.id,
   node: plan.source,
   copies: plan.stages.map((stage) => stage.copy),
   ...passesOf(plan, contributions),
+  ...(firstStep === round * plannedWork ? {} : { firstStep }),
   ...(plan.work === plannedWork ? {} : { steps: plan.work }),
   samples: samplesOf(plan.source),
   loss:
@@ -417,31 +441,6 @@ function passesOf(
   return {
     passes: stages.map(({ copy }) => present(contributions.get(copy), copy).message.passes),
   };
-}
-
-/** What a chain's copies bring to a merge, and their weight. */
-export interface BroughtPart {
-  readonly samples: number;
-  readonly tensors: ReadonlyMap<CopyId, Tensors>;
-}
-
-/**
- * Applies each group's policy to the copies that brought something, part after part: never in the order
- * of arrival. The copies of one part have no tensor in common.
- * @param parts in the order of the plan's chains, those of earlier rounds behind
- */
-export function mergeGroups(plan: Plan, parts: readonly BroughtPart[]): Map<string, Tensor> {
-  const merged = new Map<string, Tensor>();
-  for (const group of plan.groups) {
-    const members = new Set(group.members);
-    const brought = parts.flatMap(({ samples, tensors }) =>
-      [...tensors].flatMap(([copy, own]): Contribution[] =>
-        members.has(copy) ? [{ samples, tensors: own }] : [],
-      ),
-    );
-    for (const [name, value] of syncPolicies[group.policy](brought)) merged.set(name, value);
-  }
-  return merged;
 }
 
 /** Name of a tensor with a value that is not finite; null where there is none. */

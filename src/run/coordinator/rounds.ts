@@ -26,6 +26,7 @@ import type {
   WorkerMessage,
 } from "../wire/messages.ts";
 import { Relay } from "../wire/relay.ts";
+import type { Draws } from "./draws.ts";
 import { type LateRound, LateRounds, mayFold } from "./late-rounds.ts";
 import type { Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
@@ -59,7 +60,7 @@ export interface RoundsAround {
   readonly state: TrainingState;
   /** Who is waited for, and what becomes of the late. */
   readonly policy: Job["round"];
-  onDeadline(): void;
+  readonly draws: Draws;
 }
 
 /** A round that has begun and is not committed. */
@@ -79,6 +80,7 @@ export class Rounds {
   readonly #onDeadline: () => void;
   readonly #relay = new Relay<WorkerMessage>();
   readonly #policy: Job["round"];
+  readonly #draws: Draws;
   /** Oldest first; all but the newest are trained. */
   #open: OpenRound[] = [];
   readonly #late = new LateRounds();
@@ -86,13 +88,14 @@ export class Rounds {
   /** Copies whose nodes have the tensors that the round before gave. */
   #kept: readonly KeptCopy[] = [];
 
-  /** @param around `onDeadline` is called when time alone may have changed a round's outcome */
-  constructor(host: Host, members: Roster, around: RoundsAround) {
+  /** @param onDeadline called when time alone may have changed a round's outcome */
+  constructor(host: Host, members: Roster, around: RoundsAround, onDeadline: () => void) {
     this.#host = host;
     this.#members = members;
     this.#state = around.state;
     this.#policy = around.policy;
-    this.#onDeadline = around.onDeadline;
+    this.#draws = around.draws;
+    this.#onDeadline = onDeadline;
   }
 
   /** A plan comes into force: nodes drop what it gives them no use for, so that is kept no more. */
@@ -174,6 +177,7 @@ export class Rounds {
     const round = new Round(plan, {
       ...{ number, startedMs, learningRate, quorum: this.#policy.quorum },
       ...{ deadlineMs: startedMs + quorumMs, lastDeadlineMs: startedMs + lastMs },
+      firstStepOf: ({ source }) => this.#nextStep(source),
     });
     for (const { late, chain } of this.#late.expire(number)) this.#abandon(late, chain);
     const { term } = plan;
@@ -183,8 +187,11 @@ export class Rounds {
     const newer = new Map(brought.flatMap((tensors) => [...tensors]));
     for (const { member, keep, lacking, going } of this.#starts({ plan, partOf })) {
       const tensors = this.#state.forSegments(lacking, newer);
-      const message = { type: "begin", term, round: number, learningRate, keep, going } as const;
-      member.channel.send(message, tensors);
+      const first = partOf(member.id)
+        .chains.filter(({ id }) => !going.includes(id))
+        .map(({ id: chain }) => ({ chain, step: round.firstStep(chain) }));
+      const at = { term, round: number, learningRate };
+      member.channel.send({ type: "begin", ...at, keep, first, going }, tensors);
     }
     this.#kept = [];
     const timers = [quorumMs, lastMs].map((ms) => this.#host.after(ms, this.#onDeadline));
@@ -197,6 +204,12 @@ export class Rounds {
       round.exclude(id, "a node of it left before the round");
       this.#abandon(open, id);
     }
+  }
+
+  /** The number of a source's next batch, those of rounds counted that are not committed. */
+  #nextStep(source: NodeId): number {
+    const open = this.#open.flatMap(({ round }) => round.drawn(source) ?? []);
+    return Math.max(this.#draws.next(source), this.#late.drawn(source) ?? 0, ...open);
   }
 
   /** Ends all rounds under way, whatever has become of them. */
@@ -263,6 +276,7 @@ export class Rounds {
       dropped: round.dropped(),
       nodes: roundCosts(this.#members, [...round.costs(), ...late.flatMap(({ costs }) => costs)]),
     };
+    this.#draws.committed(plan, record);
     return { kind: "complete", record, merged: round.merge(samplesOf, late) };
   }
 

@@ -53,6 +53,7 @@ const participant = {
   samples: count,
   loss: z.nullable(z.number()),
   passes: z.optional(z.array(passes)),
+  firstStep: z.optional(count),
   steps: z.optional(count),
 };
 

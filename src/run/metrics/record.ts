@@ -130,6 +130,8 @@ export interface Participant {
    * depends on it: under the schedule `window`. Absent elsewhere.
    */
   readonly passes?: readonly string[];
+  /** Batches that its source had drawn before, where they are not those of all rounds before under this plan. */
+  readonly firstStep?: number;
   /** Batches that it trained, where the round was ended before it had as many as the plan says. */
   readonly steps?: number;
 }

@@ -309,6 +309,8 @@ const begin = z.strictObject({
   learningRate: z.number().check(z.nonnegative()),
   /** Copies of the receiver that go on with the tensors that they brought to the round before. */
   keep: z.array(id),
+  /** Batches that the sources of the receiver's chains have drawn before. */
+  first: z.array(z.strictObject({ chain: id, step: count })),
   /** Chains of the receiver that are late and go on with the round that they are in. */
   going: z.array(id),
 });

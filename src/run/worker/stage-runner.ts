@@ -51,6 +51,7 @@ export class StageRunner {
   readonly #term: number;
   readonly round: number;
   readonly #learningRate: number;
+  readonly #firstStep: number;
   /** Passes done each way. */
   #forward = 0;
   #backward = 0;
@@ -74,7 +75,7 @@ export class StageRunner {
   constructor(
     setup: StageSetup,
     around: StageSurroundings,
-    at: { term: number; round: number; learningRate: number },
+    at: { term: number; round: number; learningRate: number; firstStep: number },
   ) {
     this.#setup = setup;
     this.#borders = new StageBorders(setup);
@@ -83,6 +84,7 @@ export class StageRunner {
     this.#term = at.term;
     this.round = at.round;
     this.#learningRate = at.learningRate;
+    this.#firstStep = at.firstStep;
     this.#toldMs = around.host.now();
   }
 
@@ -200,9 +202,9 @@ export class StageRunner {
     });
   }
 
-  /** Rounds have equal work under one job, so it is a function of round and step. */
+  /** Batches that the source has drawn before this one. */
   #globalStep(step: number): number {
-    return this.round * this.#setup.chain.work + step;
+    return this.#firstStep + step;
   }
 
   #goForward(step: number, batch: StageBatch): void {

@@ -74,6 +74,7 @@ export class Stages {
     this.#leave(going);
     const slots = new Map<Slot, Tensor>();
     const isHollow = this.#around.host.engine.isHollow === true;
+    const firstOf = new Map(message.first.map(({ chain, step }) => [chain, step]));
     for (const stage of this.#stages.values()) {
       const { setup } = stage;
       if (going.has(setup.chain.id)) continue;
@@ -81,7 +82,11 @@ export class Stages {
       const own = setup.tensors.begin(neededPorts(setup.programs), tensors, { isKept, isHollow });
       if (typeof own === "string") return own;
       for (const [slot, value] of own) slots.set(slot, value);
-      stage.runner = new StageRunner(setup, this.#around, message);
+      const firstStep = firstOf.get(setup.chain.id);
+      if (firstStep === undefined) return `the first step of ${setup.chain.id}`;
+      const { term, round, learningRate } = message;
+      const at = { term, round, learningRate, firstStep };
+      stage.runner = new StageRunner(setup, this.#around, at);
     }
     return slots;
   }
