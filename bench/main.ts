@@ -11,6 +11,7 @@ import { coordinator } from "./coordinator.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
 import { parallelSplit } from "./parallel-split.ts";
+import { parallelSplitAccuracy } from "./parallel-split-accuracy.ts";
 import { pipeline } from "./pipeline.ts";
 import { pipelineAccuracy } from "./pipeline-accuracy.ts";
 import { planner } from "./planner.ts";
@@ -25,6 +26,7 @@ const benches: Readonly<Record<string, Bench>> = {
   link,
   memory,
   "parallel-split": parallelSplit,
+  "parallel-split-accuracy": parallelSplitAccuracy,
   pipeline,
   "pipeline-accuracy": pipelineAccuracy,
   planner,

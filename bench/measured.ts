@@ -1,5 +1,12 @@
 /** How fast this machine is, where others measure at the same time. */
-import { type Job, loadModel, NativeEngine, type Profile, profileModel } from "edgeloom";
+import {
+  type Job,
+  loadModel,
+  NativeEngine,
+  type Profile,
+  profileModel,
+  scaledProfile,
+} from "edgeloom";
 
 /** How often it is measured. */
 const measurements = 5;
@@ -29,3 +36,10 @@ export async function measuredCore(job: Job): Promise<Profile> {
 /** A whole step by a profile. */
 export const stepMs = ({ segments }: Profile): number =>
   segments.reduce((sum, one) => sum + one.forwardMs + one.backwardMs + one.updateMs, 0);
+
+/** A small network's profile on this machine, as if a step of it took so many milliseconds, as a large one's does. */
+export async function stretchedCore(job: Job, ms: number): Promise<Profile> {
+  const profile = await measuredCore(job);
+  const factor = ms / stepMs(profile);
+  return { ...scaledProfile(profile, (own) => factor * own), runMs: 0.02, callMs: 0.05 };
+}

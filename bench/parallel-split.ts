@@ -29,6 +29,7 @@ import {
   modelNames,
   requestOf,
 } from "./parallel-split-fleet.ts";
+import { realParallelSplit } from "./parallel-split-real.ts";
 import { virtualRoundMs } from "./parallel-split-virtual.ts";
 
 const deviceCounts = [10, 20, 50, 100];
@@ -59,8 +60,15 @@ type Scheme = (typeof schemes)[number];
 
 export const parallelSplit: Bench = {
   summary:
-    "a cut and a share for each device, against other schemes, on drawn fleets [--models A,B] [--draws N] [--profiles FILE]",
+    "a cut and a share for each device, against other schemes, on drawn fleets [--models A,B] [--draws N] [--profiles FILE]; on processes: --real [--scenario FILE]",
   async run(args) {
+    if (args.includes("--real")) {
+      const { scenario } = optionsOf(
+        args.filter((arg) => arg !== "--real"),
+        { scenario: "" },
+      );
+      return realParallelSplit(scenario === "" ? null : scenario);
+    }
     const asked = optionsOf(args, { models: modelNames.join(), draws: "20", profiles: "" });
     const models = chosenOf("--models", asked.models, modelNames, (name) => name);
     const draws = countOf("--draws", asked.draws);

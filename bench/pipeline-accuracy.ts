@@ -15,9 +15,7 @@ import {
   type Profile,
   parseJob,
   planners,
-  profileModel,
   readyScenario,
-  scaledProfile,
   type TimedRecord,
   version,
 } from "edgeloom";
@@ -25,6 +23,7 @@ import { drawMobility, parseMobility, parseScenario, type SimNode, simulate } fr
 import { parse } from "yaml";
 import { type Bench, optionsOf, type Row, tell } from "./bench.ts";
 import { checkFashion, fashion } from "./fashion.ts";
+import { stretchedCore } from "./measured.ts";
 
 /** A step of the large network whose times are taken, on one core: VGG-11 at batch 32. */
 const stepMs = 1000;
@@ -63,7 +62,7 @@ export const pipelineAccuracy: Bench = {
     const asked = optionsOf(args, { walks: String(walks.length), seeds: String(seeds.length) });
     const walksAsked = walks.slice(0, countOf(asked.walks, walks.length, "--walks"));
     const seedsAsked = seeds.slice(0, countOf(asked.seeds, seeds.length, "--seeds"));
-    const profile = await stretched();
+    const profile = await stretchedCore(parseJob(jobOf(1)), stepMs);
     const rows: Row[] = [];
     const losses: number[] = [];
     for (const walk of walksAsked) {
@@ -121,20 +120,6 @@ function countOf(text: string, most: number, what: string): number {
   if (Number.isInteger(count) && count >= 1 && count <= most) return count;
   throw new InputError({ what, received: text, allowed: `1 to ${most}` });
 }
-/** The small network's profile on this machine, as if a step took as long as the large one's. */
-async function stretched(): Promise<Profile> {
-  const job = parseJob(jobOf(1));
-  const engine = new NativeEngine({ threads: 1 });
-  const profile = await profileModel(job, loadModel(job, "."), engine);
-  await engine.close();
-  const ownMs = profile.segments.reduce(
-    (sum, one) => sum + one.forwardMs + one.backwardMs + one.updateMs,
-    0,
-  );
-  const factor = stepMs / ownMs;
-  return { ...scaledProfile(profile, (ms) => factor * ms), runMs: 0.02, callMs: 0.05 };
-}
-
 /** Trains on a walk; in one process where a number of updates is given. */
 async function train(
   walk: number,

@@ -8,15 +8,10 @@ import { loadavg } from "node:os";
 import path from "node:path";
 import {
   forecasters,
-  InputError,
   type NodeId,
-  type Plan,
   type Planner,
   type Profile,
   parseJob,
-  type ReadyScenario,
-  readyScenario,
-  scaledProfile,
   type TimedRecord,
   version,
 } from "edgeloom";
@@ -24,21 +19,28 @@ import {
   drawMobility,
   type Mobility,
   parseMobility,
-  parseScenario,
-  type SimNode,
   type SimTrace,
   type SimulationOptions,
   simulate,
 } from "edgeloom/sim";
 import { parse } from "yaml";
 import { atLeast, atMost, type BenchResult, type Row, tell } from "./bench.ts";
-import { measuredCore, stepMs } from "./measured.ts";
+import { measuredCore } from "./measured.ts";
 import { Conditions } from "./pipeline-conditions.ts";
-import type { SharePoints } from "./pipeline-real-messages.ts";
-import { ownServer, type RealRun, runReal } from "./pipeline-real-run.ts";
 import { countsOf } from "./pipeline-run.ts";
 import { chainText } from "./pipeline-schemes.ts";
 import { batchTimes } from "./pipeline-stalls.ts";
+import { runReal } from "./real-run.ts";
+import {
+  asMeasured,
+  lastPlan,
+  type RealScene,
+  realScene,
+  roundsUnder,
+  type Scene,
+  sceneIn,
+  sharesOf,
+} from "./real-scene.ts";
 
 const mobilityFile = path.join(import.meta.dirname, "pipeline-real.yaml");
 
@@ -53,13 +55,12 @@ const jobFields = {
   evaluate: { every: 1_000_000 },
 };
 
+const command = "npm run bench -- pipeline --real";
+
 /** How long conditions stand still, at least. */
 const standingMs = 45_000;
 /** Batches at each end of a round in which a pipeline fills or empties. */
 const edgeBatches = 15;
-
-/** More of this machine's cores are not for a fleet's nodes to share: the rest is for their coordinator and links. */
-const coresMax = 1.5;
 
 /**
  * Everything that `--real` measures.
@@ -72,7 +73,9 @@ export async function realPipelines(file: string | null): Promise<BenchResult> {
   const scenes = file === null ? drawnScenes(mobility) : [sceneIn(file)];
   tell("measuring this machine ...");
   const base = await measuredCore(parseJob(jobFields));
-  const walks = await Promise.all(scenes.map((scene) => walkOf(scene, endMs, base)));
+  const walks = await Promise.all(
+    scenes.map(async (scene) => ({ ...(await realScene(scene, jobFields, base)), endMs })),
+  );
   const standing: Standing[] = [];
   for (const walk of walks) standing.push(await stand(walk, base));
   const compared: Compared[] = [];
@@ -91,18 +94,8 @@ export async function realPipelines(file: string | null): Promise<BenchResult> {
   };
 }
 
-interface RealWalk {
-  readonly name: string;
+interface RealWalk extends RealScene {
   readonly endMs: number;
-  readonly ready: ReadyScenario;
-  /** The job as its file would say it, with the fleet's devices. */
-  readonly job: object;
-}
-
-interface Scene {
-  readonly name: string;
-  /** As a scenario file would say it. */
-  readonly fields: { readonly fleet?: { readonly nodes?: readonly object[] } };
 }
 
 const drawnScenes = (mobility: Mobility): Scene[] =>
@@ -113,34 +106,6 @@ const drawnScenes = (mobility: Mobility): Scene[] =>
       return { name: `${set.name} ${seed}`, fields: { ...drawMobility(mobility, set, seed) } };
     });
   });
-
-function sceneIn(file: string): Scene {
-  const fields = parse(readFileSync(file, "utf8"));
-  if (fields?.fleet?.nodes !== undefined) return { name: path.basename(file), fields };
-  const received = "a job without fleet.nodes";
-  throw new InputError({ what: "--scenario", received, allowed: "a scenario", where: file });
-}
-
-/** A scenario without faults, and with the server in the coordinator's process. */
-async function walkOf({ name, fields }: Scene, endMs: number, base: Profile): Promise<RealWalk> {
-  const own = { kind: "edge", ...ownServer };
-  const nodes = [...(fields.fleet?.nodes ?? []), own];
-  const fleet = { ...fields.fleet, nodes, coordinator: own.name };
-  const scenario = parseScenario({ ...fields, ...jobFields, fleet, faults: [] });
-  const ready = await readyScenario(scenario, ".", { profile: base });
-  const cores = [...sharesOf(ready, base)]
-    .filter(([node]) => node !== own.name)
-    .reduce((sum, [, shares]) => sum + Math.max(...shares.map(([, share]) => share)), 0);
-  if (cores > coresMax) {
-    throw new InputError({
-      what: "nodes of the scenario",
-      received: `speeds of ${cores.toFixed(2)} cores of this machine`,
-      allowed: `${coresMax} together`,
-    });
-  }
-  const devices = scenario.job.fleet.devices.map((device) => ({ name: device.name }));
-  return { name, endMs, ready, job: { ...jobFields, fleet: { devices } } };
-}
 
 /** A plan on both sides while nothing changes. */
 interface Standing {
@@ -157,7 +122,7 @@ async function stand({ name, ready, endMs, job }: RealWalk, base: Profile): Prom
   const scene = new Conditions(ready, endMs).frozen(ready);
   const shares = sharesOf(scene, base);
   const real = await runReal({
-    ...{ job, scene, shares, core: base },
+    ...{ command, job, scene, shares, core: base },
     until: (nowMs, records) => nowMs >= standingMs && roundsUnder(records).length >= 2,
   });
   const plan = lastPlan(real.records);
@@ -187,24 +152,6 @@ async function stand({ name, ready, endMs, job }: RealWalk, base: Profile): Prom
   };
 }
 
-function lastPlan(records: readonly TimedRecord[]): Plan {
-  const last = records.findLast(({ record }) => record.type === "planned")?.record;
-  if (last?.type !== "planned") throw new Error("no plan was made");
-  return last.plan;
-}
-
-/** When whole rounds under the last plan began and ended; without its first, which waits for weights. */
-function roundsUnder(records: readonly TimedRecord[]): (readonly [fromMs: number, toMs: number])[] {
-  const term = records.findLast(({ record }) => record.type === "planned")?.record;
-  return records
-    .flatMap(({ atMs, record }) =>
-      record.type === "round" && term?.type === "planned" && record.term === term.plan.term
-        ? [[atMs - record.ms, atMs] as const]
-        : [],
-    )
-    .slice(1);
-}
-
 /** Time from batch to batch at the device in those rounds, away from their ends. */
 function periodMs(records: readonly TimedRecord[]): number {
   const device = lastPlan(records).chains[0]?.source as NodeId;
@@ -220,36 +167,6 @@ function periodMs(records: readonly TimedRecord[]): number {
     batches += own.length - 1;
   }
   return ms / batches;
-}
-
-/** By node its share of a core over time: of that of its machine, what its tenants leave. */
-function sharesOf({ nodes, traces = [] }: ReadyScenario, base: Profile): Map<string, SharePoints> {
-  return new Map(
-    nodes.map(({ name, profile }) => {
-      const speed = stepMs(base) / stepMs(profile);
-      const points = traces.flatMap((trace) =>
-        trace.kind === "speed" && trace.node === name ? trace.points : [],
-      );
-      const own = points.length === 0 ? ([[0, 1]] as const) : points;
-      return [name, own.map(([atMs, share]) => [atMs, speed * share] as const)];
-    }),
-  );
-}
-
-/** Nodes as fast as their processes were found to be, without the tenants of the beginning. */
-function asMeasured(
-  nodes: readonly SimNode[],
-  { profiles }: RealRun,
-  shares: ReadonlyMap<string, SharePoints>,
-  base: Profile,
-): SimNode[] {
-  return nodes.map((node) => {
-    const found = profiles.get(node.name);
-    if (found === undefined) return { ...node, profile: base };
-    const speed = stepMs(base) / stepMs(node.profile);
-    const [[, share] = [0, speed]] = shares.get(node.name) ?? [];
-    return { ...node, profile: scaledProfile(found, (ms) => (ms * share) / speed) };
-  });
 }
 
 type Counts = ReturnType<typeof countsOf>;
@@ -270,7 +187,7 @@ async function compare({ name, ready, endMs, job }: RealWalk, base: Profile): Pr
   const shares = sharesOf(ready, base);
   const until = (nowMs: number, records: readonly TimedRecord[]): boolean =>
     isWalked(nowMs, records, endMs);
-  const real = await runReal({ job, scene: ready, core: base, shares, until });
+  const real = await runReal({ command, job, scene: ready, core: base, shares, until });
   const countsIn = (records: readonly TimedRecord[]): Counts =>
     countsOf(records, {
       endMs: (startOf(records) ?? 0) + endMs,

@@ -1,4 +1,4 @@
-/** What the benchmark of pipelines on real processes and its child processes say to each other. */
+/** What benchmarks on real processes and their child processes say to each other. */
 import type { Profile, ShapedFleet } from "edgeloom";
 import type { SimNode } from "edgeloom/sim";
 import type { Kept } from "./quota-engine.ts";

@@ -1,4 +1,4 @@
-/** A node of the benchmark of pipelines on real processes: a worker with a share of a core that changes. */
+/** A node of a benchmark on real processes: a worker with a share of a core that changes. */
 import {
   type Joined,
   join,
@@ -8,8 +8,8 @@ import {
   parseJob,
   profileModel,
 } from "edgeloom";
-import type { NodeAnswer, NodeOrder, SharePoints } from "./pipeline-real-messages.ts";
 import { QuotaEngine } from "./quota-engine.ts";
+import type { NodeAnswer, NodeOrder, SharePoints } from "./real-messages.ts";
 
 const answer = (message: NodeAnswer): void => void process.send?.(message);
 

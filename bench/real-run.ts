@@ -29,7 +29,7 @@ import type {
   NodeOrder,
   SharePoints,
   Way,
-} from "./pipeline-real-messages.ts";
+} from "./real-messages.ts";
 
 /** The server in the coordinator's process: so weak that no plan has a use for it. */
 export const ownServer = { name: "edge", duty: 0.001 } as const;
@@ -39,6 +39,8 @@ const answerMsMax = 120_000;
 
 /** What to run. */
 export interface RealScenario {
+  /** What a person would type for it. */
+  readonly command: string;
   /** The job as its file would say it. */
   readonly job: object;
   /** Machines, links and traces; nodes of its own process but for {@link ownServer}. */
@@ -165,7 +167,7 @@ class Run {
   }
 
   #start(what: "node" | "links"): ChildProcess {
-    const script = path.join(import.meta.dirname, `pipeline-real-${what}.ts`);
+    const script = path.join(import.meta.dirname, `real-${what}.ts`);
     const child = fork(script, { execArgv: ["--no-warnings"] });
     this.#children.push(child);
     return child;
@@ -188,7 +190,7 @@ class Run {
       ...{ job, folder, startedAt, test: null, port: null, duty: ownServer.duty },
       model: loadModel(job, "."),
       engine: new NativeEngine({ threads: 1 }),
-      command: "npm run bench -- pipeline --real",
+      command: this.#scenario.command,
       record: (record, atMs) => this.#records.push({ record, atMs }),
     });
     this.#serving = serving;

@@ -1,6 +1,6 @@
 /** The links of a scenario between real processes: a process of its own, so that nothing else delays them. */
 import { ShapedNetwork } from "edgeloom";
-import type { LinksAnswer, LinksOrder } from "./pipeline-real-messages.ts";
+import type { LinksAnswer, LinksOrder } from "./real-messages.ts";
 
 let network: ShapedNetwork | null = null;
 process.on("message", async (order: LinksOrder) => {
