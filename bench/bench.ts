@@ -14,13 +14,13 @@ export interface Goal {
   readonly met: boolean;
 }
 
-/** A ratio that has to reach a bound. */
-export const atLeast = (name: string, value: number, goal: number): Goal => ({
+/** A ratio that has to reach a bound, or so great a part of it. */
+export const atLeast = (name: string, value: number, goal: number, part = 1): Goal => ({
   name,
   value,
   goal,
   unit: "x, at least",
-  met: value >= goal,
+  met: value >= goal * part,
 });
 
 /** The worst of some values, none of which may pass a bound. */

@@ -1,6 +1,7 @@
 /**
  * What splitting costs in accuracy, and how soon it gets there: a small CNN on Fashion-MNIST, trained for
- * real in virtual time by every planner that splits in parallel, on ten unequal devices with uneven data.
+ * real in virtual time on ten unequal devices with uneven data, by plans of the joint planner and by
+ * federated averaging; what the other schemes take for as many rounds is timed.
  * The network is small and its numbers are real; its times are those of a large one, and the cell is
  * as much slower as its features are smaller.
  */
@@ -23,8 +24,9 @@ import {
   trainingModel,
   version,
 } from "edgeloom";
-import { simulate } from "edgeloom/sim";
+import { nullEngine, simulate } from "edgeloom/sim";
 import {
+  atLeast,
   atMost,
   type Bench,
   type BenchResult,
@@ -35,7 +37,7 @@ import {
 } from "./bench.ts";
 import { checkFashion, fashion } from "./fashion.ts";
 import { stretchedCore } from "./measured.ts";
-import { type Cell, costsOf, fleetOf } from "./parallel-split-fleet.ts";
+import { baselines, type Cell, costsOf, even, fleetOf } from "./parallel-split-fleet.ts";
 import { virtualFleet } from "./parallel-split-virtual.ts";
 
 /** A step of the large network whose times are taken, on one core: VGG-19 at batch 32. */
@@ -43,16 +45,16 @@ const stepMs = 1400;
 /** What devices share each way when they train the large one. */
 const largeBytesPerMs = 12_500;
 const devices = 10;
-const [rounds, localBatches, evaluatedEvery] = [18, 15, 3];
+const [batch, rounds, localBatches, evaluatedEvery] = [32, 18, 15, 3];
 
-const schemes = [
-  "federated-averaging",
-  "splitfed",
-  "per-device-cut",
-  "alternating-split",
-  "parallel-split",
-] as const;
+const schemes = [...baselines, "parallel-split"] as const;
 type Scheme = (typeof schemes)[number];
+
+/**
+ * Their rounds are played with every message, and no numbers: with a copy on the server for each device
+ * they compute what federated averaging does, but for rounding.
+ */
+const timed = baselines.filter((scheme) => scheme !== "federated-averaging");
 
 export const parallelSplitAccuracy: Bench = {
   summary:
@@ -93,7 +95,7 @@ const jobOf = ({ scheme, seed }: Asked, cell: Cell | null): Job =>
     model: "lenet5",
     data: { idx: fashion },
     optimizer: { kind: "sgd", learningRate: 0.05, momentum: 0.9, schedule: "cosine" },
-    batch: 32,
+    batch,
     rounds,
     localBatches,
     seed,
@@ -114,13 +116,14 @@ function cellFor(job: Job): Cell {
 const firstBytes = ([first]: readonly SegmentCost[]): number =>
   (first?.outputs ?? []).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 4), 0);
 
-/** A point of a run: seconds of training so far, and the accuracy on held-out samples. */
-type Point = readonly [seconds: number, accuracy: number];
+/** When the rounds of a run had ended, in seconds of training. */
+type Ends = readonly number[];
 
-/** How a scheme did. */
+/** How a scheme did whose numbers were computed. */
 interface Trained {
-  readonly points: readonly Point[];
-  readonly seconds: number;
+  readonly ends: Ends;
+  /** Accuracy on held-out samples, after so many rounds. */
+  readonly points: readonly (readonly [rounds: number, accuracy: number])[];
   readonly accuracy: number;
   readonly samples: number;
 }
@@ -136,32 +139,44 @@ interface RaceOptions {
 interface Race {
   readonly alpha: number;
   readonly seed: number;
-  readonly runs: Readonly<Record<Scheme, Trained>>;
-  /** The accuracy that all of them reach. */
+  readonly averaged: Trained;
+  readonly split: Trained;
+  readonly ends: Readonly<Record<Scheme, Ends>>;
+  /** An accuracy that both reach. */
   readonly fixed: number;
 }
 
 async function race({ alpha, seed, folder, profile }: RaceOptions): Promise<Race> {
   const out = path.join(folder, `${alpha} ${seed}`);
-  const shards = partition(fashion, { out, parts: devices, alpha, seed });
-  const runs: Partial<Record<Scheme, Trained>> = {};
-  for (const scheme of schemes) {
-    const folders = shards.map((shard) => shard.folder);
-    const run = await train({ scheme, seed }, folders, profile);
-    runs[scheme] = run;
-    const came = `${(100 * run.accuracy).toFixed(2)} % after ${run.seconds.toFixed(0)} s`;
-    tell(`alpha ${alpha}, seed ${seed}, ${scheme}: ${came}`);
-  }
-  const all = runs as Record<Scheme, Trained>;
+  const folders = partition(fashion, { out, parts: devices, alpha, seed }).map((own) => own.folder);
+  const trained = async (scheme: Scheme, isTimed: boolean): Promise<Trained> => {
+    const run = await train({ scheme, seed }, folders, { profile, isTimed });
+    const came = isTimed ? "" : `${(100 * run.accuracy).toFixed(2)} % after `;
+    const seconds = (run.ends.at(-1) ?? 0).toFixed(0);
+    tell(`alpha ${alpha}, seed ${seed}, ${scheme}: ${came}${seconds} s`);
+    return run;
+  };
+  const averaged = await trained("federated-averaging", false);
+  const split = await trained("parallel-split", false);
+  const ends: Partial<Record<Scheme, Ends>> = {
+    "federated-averaging": averaged.ends,
+    "parallel-split": split.ends,
+  };
+  for (const scheme of timed) ends[scheme] = (await trained(scheme, true)).ends;
   // The best of each run counts, as averages of uneven data go up and down.
-  const best = Object.values(all).map(({ points }) => Math.max(...points.map(([, own]) => own)));
+  const best = [averaged, split].map(({ points }) => Math.max(...points.map(([, own]) => own)));
   const fixed = Math.floor(100 * Math.min(...best)) / 100;
-  const times = schemes.map((scheme) => `${scheme} ${secondsTo(all[scheme], fixed).toFixed(0)} s`);
-  tell(`alpha ${alpha}, seed ${seed}, to ${100 * fixed} %: ${times.join(", ")}`);
-  return { alpha, seed, runs: all, fixed };
+  const result = { alpha, seed, averaged, split, ends: ends as Race["ends"], fixed };
+  const times = schemes.map((scheme) => `${scheme} ${secondsTo(result, scheme).toFixed(0)} s`);
+  tell(`alpha ${alpha}, seed ${seed}, to ${(100 * fixed).toFixed(0)} %: ${times.join(", ")}`);
+  return result;
 }
 
-async function train(asked: Asked, folders: readonly string[], profile: Profile): Promise<Trained> {
+async function train(
+  asked: Asked,
+  folders: readonly string[],
+  { profile, isTimed }: { readonly profile: Profile; readonly isTimed: boolean },
+): Promise<Trained> {
   const cell = cellFor(jobOf(asked, null));
   const job = jobOf(asked, cell);
   const nodes = fleetOf({ profile }, cell, asked.seed - 1);
@@ -170,72 +185,74 @@ async function train(asked: Asked, folders: readonly string[], profile: Profile)
   const fleet = virtualFleet(nodes, cell, (node) =>
     node.kind === "device"
       ? { train: loadTraining({ idx: folders[sources.indexOf(node)] ?? "" }, "."), test: null }
-      : { train: null, test: held },
+      : { train: null, test: isTimed ? null : held },
   );
-  const engine = (): NativeEngine => new NativeEngine({ threads: 1 });
+  const engine = isTimed ? nullEngine : () => new NativeEngine({ threads: 1 });
   const { records } = await simulate({ job, model: loadModel(job, "."), engine, ...fleet });
   return trainedIn(records);
 }
 
 function trainedIn(records: readonly TimedRecord[]): Trained {
   let [ms, samples, accuracy, work] = [0, 0, 0, 0];
-  const points: Point[] = [];
+  const ends: number[] = [];
+  const points: (readonly [number, number])[] = [];
   for (const { record } of records) {
     if (record.type === "planned") work = record.plan.chains[0]?.work ?? 0;
     if (record.type === "round") {
       ms += record.ms;
-      for (const { steps = work } of record.participants) samples += 32 * steps;
+      ends.push(ms / 1000);
+      for (const { steps = work } of record.participants) samples += batch * steps;
     }
     if (record.type !== "evaluation" || record.accuracy === null) continue;
-    points.push([ms / 1000, record.accuracy]);
+    points.push([record.round, record.accuracy]);
     if (record.final) accuracy = record.accuracy;
   }
-  return { points, seconds: ms / 1000, accuracy, samples };
+  return { ends, points, accuracy, samples };
 }
 
-/** When a run first had an accuracy. */
-const secondsTo = ({ points }: Trained, accuracy: number): number =>
-  points.find(([, own]) => own >= accuracy)?.[0] ?? Number.POSITIVE_INFINITY;
+/** When a scheme first has the accuracy that both reach. */
+function secondsTo({ averaged, split, ends, fixed }: Race, scheme: Scheme): number {
+  const { points } = scheme === "parallel-split" ? split : averaged;
+  const [after = 0] = points.find(([, accuracy]) => accuracy >= fixed) ?? [];
+  return ends[scheme][after - 1] ?? Number.POSITIVE_INFINITY;
+}
 
 function resultOf(races: readonly Race[]): BenchResult {
-  const lost = races.map(
-    ({ runs }) => 100 * (runs["federated-averaging"].accuracy - runs["parallel-split"].accuracy),
-  );
-  const sooner = (scheme: Scheme, { runs, fixed }: Race): number =>
-    secondsTo(runs[scheme], fixed) / secondsTo(runs["parallel-split"], fixed);
-  const others = schemes.filter((scheme) => scheme !== "parallel-split");
-  const worst = Math.min(...others.flatMap((scheme) => races.map((own) => sooner(scheme, own))));
+  const lost = races.map(({ averaged, split }) => 100 * (averaged.accuracy - split.accuracy));
+  const worst = Math.min(...baselines.flatMap((scheme) => races.map((own) => sooner(own, scheme))));
   return {
-    rows: races.flatMap((own) => rowsOf(own, (scheme) => sooner(scheme, own))),
+    rows: races.flatMap(rowsOf),
     goals: [
       atMost("accuracy lost against federated averaging, worst", lost, 0.5, "points"),
-      {
-        ...{ name: "time of any other scheme to the same accuracy, worst", value: worst, goal: 1 },
-        ...{ unit: "x, at least", met: worst >= 1 - 1e-3 },
-      },
+      atLeast("time of any other scheme to the same accuracy, worst", worst, 1, even),
     ],
     versions: { edgeloom: version },
     seed: 1,
     notes: [
       "numbers by the native engine, in virtual time; held-out: the 10,000 test images, at the end all of them",
       `times: the small network's, stretched to ${stepMs} ms a step on one core, as VGG-19's are; the cell as much slower as features are smaller`,
-      "the fixed accuracy is what every scheme of a row reaches; time is that of rounds, without measurements",
+      "the fixed accuracy is what both runs with numbers reach; time is that of rounds, without measurements",
     ],
   };
 }
 
-const rowsOf = ({ alpha, seed, runs, fixed }: Race, sooner: (scheme: Scheme) => number): Row[] =>
+/** How many times as long as the joint planner's plan another scheme takes to the fixed accuracy. */
+const sooner = (race: Race, scheme: Scheme): number =>
+  secondsTo(race, scheme) / secondsTo(race, "parallel-split");
+
+const rowsOf = (race: Race): Row[] =>
   schemes.map((scheme) => {
-    const run = runs[scheme];
+    const { alpha, seed, averaged, split, ends, fixed } = race;
+    const run = { "federated-averaging": averaged, "parallel-split": split }[scheme as string];
     return {
       alpha,
       seed,
       scheme,
-      samples: run.samples,
-      "round, s": run.seconds / rounds,
-      "final accuracy, %": 100 * run.accuracy,
+      samples: run?.samples ?? null,
+      "round, s": (ends[scheme].at(-1) ?? Number.NaN) / rounds,
+      "final accuracy, %": run === undefined ? null : 100 * run.accuracy,
       "fixed accuracy, %": 100 * fixed,
-      "s to it": secondsTo(run, fixed),
-      "over parallel-split": sooner(scheme),
+      "s to it": secondsTo(race, scheme),
+      "over parallel-split": sooner(race, scheme),
     };
   });

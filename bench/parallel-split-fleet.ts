@@ -17,6 +17,17 @@ import {
 export const modelNames = ["vgg19", "resnet50", "mobilenetv3-large"] as const;
 export type ModelName = (typeof modelNames)[number];
 
+/** Schemes that are plans, to compare with. */
+export const baselines = [
+  "federated-averaging",
+  "splitfed",
+  "per-device-cut",
+  "alternating-split",
+] as const;
+
+/** Two methods that come to the same plan may have a device wait here or there for a server: so much is as good as 1. */
+export const even = 1 - 1e-3;
+
 /** How many times slower than the fastest a device may be. */
 const slowDowns = [1, 2, 4, 8, 20] as const;
 /** How many times as fast as the fastest device the edge server is. */
