@@ -4,6 +4,8 @@
  * `edgeloom/sim`.
  * @module
  */
+export { type LeakFloor, leakFloor, type ScoredCut } from "./audit/floor.ts";
+export type { Audit, CutLeakage, Reconstruction } from "./audit/leakage.ts";
 export {
   EdgeloomError,
   InputError,

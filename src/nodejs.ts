@@ -9,6 +9,7 @@ export {
   type TokenListing,
 } from "./nodejs/administration.ts";
 export { type OpenedRun, RunArchive } from "./nodejs/archive.ts";
+export { type AuditOptions, audit } from "./nodejs/audit.ts";
 export { type CheckOptions, type CheckResult, check, type ParameterCheck } from "./nodejs/check.ts";
 export {
   loadHeldOut,
@@ -60,5 +61,6 @@ export { type ShapedFleet, ShapedNetwork } from "./nodejs/shaped-network.ts";
 export { type IssuedToken, type TokenRole, tokenRoles } from "./nodejs/tokens.ts";
 export { type TrainOptions, type TrainResult, train } from "./nodejs/train.ts";
 export { watch } from "./nodejs/watch.ts";
+export { withWeights } from "./nodejs/weights-file.ts";
 export type { RejoinerEvent } from "./run/worker/rejoiner.ts";
 export type { WorkerEnd, WorkerEvent } from "./run/worker/worker.ts";

@@ -17,6 +17,7 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
   data: ["base"],
   codec: ["base", "compile"],
   sync: ["base"],
+  audit: ["base"],
   // Costs, sizes and the kinds of programs, never operators or graphs.
   plan: ["base", "compile/segment.ts", "compile/program.ts", "codec", "sync"],
   // Of the built-in models jobs know names, losses and options; their layers stay with who makes them.
@@ -41,6 +42,9 @@ const importTable: Readonly<Record<string, readonly string[]>> = {
   nodejs: [
     "base",
     "compile",
+    // What crosses a cut is what the link's codec lets through.
+    "codec/link-codec.ts",
+    "audit",
     "models",
     "data",
     "engine",
@@ -103,7 +107,10 @@ interface Ban {
   readonly instead: string;
 }
 
-const core = ["base", "compile", "models", "data", "codec", "sync", "plan", "run", "engine", "sim"];
+const core = [
+  ...["base", "compile", "models", "data", "codec", "sync", "audit", "plan", "run", "engine"],
+  "sim",
+];
 const coreFolders = core.map((folder) => `src/${folder}/`);
 
 /** Names that code may not use. Platform globals in the core are type errors already. */

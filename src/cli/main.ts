@@ -13,6 +13,7 @@ import { fail } from "./terminal.ts";
 const port = (text: string): number => numberBetween(text, 1, 65535, true);
 const duty = (text: string): number => numberBetween(text, 0.001, 1, false);
 const share = (text: string): number => numberBetween(text, 0, 0.999, false);
+const bound = (text: string): number => numberBetween(text, 0, 1, false);
 const positive = (text: string): number => numberBetween(text, 1e-9, Number.MAX_VALUE, false);
 const count = (text: string): number => numberBetween(text, 1, 1e9, true);
 function nodeName(text: string): string {
@@ -85,6 +86,7 @@ Exit codes: 0 done, 1 failed while running, 2 wrong input or usage, 130 interrup
   addViews(root);
   addAdministration(root);
   addModels(root);
+  addMeasurements(root);
   addTools(root);
   return root;
 }
@@ -288,30 +290,19 @@ function addModels(root: Command): void {
     );
 }
 
-/** Commands around a run: planning, results, data. */
-function addTools(root: Command): void {
+/** Commands that measure a job's model, or a run's. */
+function addMeasurements(root: Command): void {
   root
-    .command("plan")
-    .description(
-      "measure this machine, plan the job for the fleet it describes, and predict a round",
-    )
-    .argument("<job>", "job file or scenario, see docs/jobs.md and docs/scenarios.md")
-    .option("--explain", "say what decides the round, and what would shorten it")
-    .option("--planner <name>", "plan by another scheme than the job's, see docs/parallel-split.md")
-    .option("--min-cut <n>", "segments that devices keep at least, for privacy", count)
-    .option("--json", "print one JSON object as the last line")
-    .action(async (job, options) => (await import("./commands/plan.ts")).planJob(job, options));
-
-  root
-    .command("simulate")
-    .description(
-      "run a job in virtual time, on the machines and with the trouble that a scenario describes",
-    )
-    .argument("<scenario>", "scenario or job file, see docs/scenarios.md")
+    .command("audit")
+    .description("measure how much of a job's inputs and labels can be told from what crosses cuts")
+    .argument("<job>", "job file or scenario, see docs/jobs.md and docs/audit.md")
+    .option("--cuts <list>", "cuts to look at: 1,3,5 (default: all)", sizes)
+    .option("--samples <n>", "samples of attacker and attacked together (default: 1500)", count)
+    .option("--weights <path>", "run folder, .onnx or .safetensors file (default: untrained)")
+    .option("--out <file>", "write what was found, for edgeloom plan --audit")
+    .option("--plot <file>", "write it as a picture (SVG)")
     .option("--json", "print one JSON object")
-    .action(async (scenario, options) =>
-      (await import("./commands/simulate.ts")).simulateScenario(scenario, options),
-    );
+    .action(async (job, options) => (await import("./commands/audit.ts")).auditJob(job, options));
 
   root
     .command("eval")
@@ -332,6 +323,34 @@ function addTools(root: Command): void {
     )
     .option("--json", "print one JSON object as the last line")
     .action(async (run, options) => (await import("./commands/eval.ts")).evaluateRun(run, options));
+}
+
+/** Commands around a run: planning, results, data. */
+function addTools(root: Command): void {
+  root
+    .command("plan")
+    .description(
+      "measure this machine, plan the job for the fleet it describes, and predict a round",
+    )
+    .argument("<job>", "job file or scenario, see docs/jobs.md and docs/scenarios.md")
+    .option("--explain", "say what decides the round, and what would shorten it")
+    .option("--planner <name>", "plan by another scheme than the job's, see docs/parallel-split.md")
+    .option("--min-cut <n>", "segments that devices keep at least, for privacy", count)
+    .option("--audit <file>", "what edgeloom audit --out wrote of this job, for --leak-max")
+    .option("--leak-max <r2>", "most of the inputs that cuts may reveal, see docs/audit.md", bound)
+    .option("--json", "print one JSON object as the last line")
+    .action(async (job, options) => (await import("./commands/plan.ts")).planJob(job, options));
+
+  root
+    .command("simulate")
+    .description(
+      "run a job in virtual time, on the machines and with the trouble that a scenario describes",
+    )
+    .argument("<scenario>", "scenario or job file, see docs/scenarios.md")
+    .option("--json", "print one JSON object")
+    .action(async (scenario, options) =>
+      (await import("./commands/simulate.ts")).simulateScenario(scenario, options),
+    );
 
   root
     .command("export")

@@ -323,7 +323,7 @@ function beside({ graph, weights }: Model, draw: Random): Weights {
 }
 
 /** Whether the output moves with the input; it does not where the input is numbers of words. */
-function isReached(graph: Graph): boolean {
+export function isReached(graph: Graph): boolean {
   const builder = new GraphBuilder("reach");
   for (const { name, dtype, shape } of graph.inputs) {
     builder.input(name, { dtype, shape: shape as readonly number[] });

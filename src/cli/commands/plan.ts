@@ -3,6 +3,7 @@ import {
   explainSplit,
   formatMs,
   InputError,
+  type LeakFloor,
   PlanError,
   type Planner,
   type PlannerName,
@@ -11,6 +12,7 @@ import {
 } from "../../index.ts";
 import { loadModel, plan, readyScenario, runScenario } from "../../nodejs.ts";
 import { type JobFile, readJobFile, sayUnused } from "../job-file.ts";
+import { type LeakFlags, leakLimit } from "../leak-limit.ts";
 import { planLines } from "../run-reporter.ts";
 import { bold, say } from "../terminal.ts";
 
@@ -18,7 +20,7 @@ import { bold, say } from "../terminal.ts";
 const rounds = 3;
 
 /** What the command line says beside the job. */
-interface PlanJobOptions {
+interface PlanJobOptions extends LeakFlags {
   readonly json?: true;
   /** Whether to say what would change the round. */
   readonly explain?: true;
@@ -29,7 +31,9 @@ interface PlanJobOptions {
 }
 
 export async function planJob(path: string, options: PlanJobOptions): Promise<void> {
-  const file = withFloor(withPlanner(readJobFile(path), options.planner), options.minCut);
+  const wanted = withPlanner(readJobFile(path), options.planner);
+  const limit = leakLimit(options, wanted.job);
+  const file = withFloor(wanted, options.minCut, limit);
   sayUnused(file.scenario, "plan", ["fleet.nodes", "fleet.cells", "fleet.coordinator"]);
   const isPlain = file.scenario.fields.length === 0;
   const wish = wishOf(file, options);
@@ -41,6 +45,7 @@ export async function planJob(path: string, options: PlanJobOptions): Promise<vo
   const whose = isPlain ? "this machine's profile" : "the scenario's fleet";
   say(bold(`Plan for ${whose} (${planned.planner})`));
   for (const line of planLines(planned, summary)) say(`  ${line}`);
+  if (limit !== null) say(`  least cut ${limit.cutMin}: ${limit.reason}`);
   say();
   say(
     `Predicted round: ${formatMs(predictedRoundMs)} (simulator, ${summary.rounds} rounds, median)`,
@@ -49,7 +54,8 @@ export async function planJob(path: string, options: PlanJobOptions): Promise<vo
   const answers = request !== null ? explainSplit(request) : undefined;
   for (const { question, answer } of answers ?? []) say(`\n${bold(question)}\n  ${answer}`);
   if (options.json) {
-    say(JSON.stringify({ plan: planned, predictedRoundMs, ...(answers && { answers }) }));
+    const more = { ...(answers && { answers }), ...(limit && { leakFloor: limit }) };
+    say(JSON.stringify({ plan: planned, predictedRoundMs, ...more }));
   }
 }
 
@@ -63,10 +69,11 @@ function withPlanner(file: JobFile, name: string | undefined): JobFile {
   return withJob(file, { planner: name as PlannerName });
 }
 
-/** The same job with another floor. @throws InputError where the job's planner knows none */
-function withFloor(file: JobFile, cutMin: number | undefined): JobFile {
-  if (cutMin === undefined) return file;
-  requireParallelSplit(file, "--min-cut");
+/** The same job with another floor, which leakage may raise. @throws InputError where the job's planner knows none */
+function withFloor(file: JobFile, minCut: number | undefined, limit: LeakFloor | null): JobFile {
+  if (minCut === undefined && limit === null) return file;
+  requireParallelSplit(file, limit === null ? "--min-cut" : "--leak-max");
+  const cutMin = Math.max(minCut ?? file.job.split.cutMin ?? 1, limit?.cutMin ?? 1);
   return withJob(file, { split: { ...file.job.split, cutMin } });
 }
 
