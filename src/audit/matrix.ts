@@ -78,15 +78,26 @@ export function innerProducts(a: Matrix, b: Matrix): Matrix {
   return out;
 }
 
-/** Rows i to i + 3 of `a`, as far as there are any, with row j of `b`: each number of `b` is read once. */
-function fourInnerProducts(a: Matrix, i: number, b: Matrix, j: number, out: Matrix): void {
+/**
+ * Inner products of rows i to i + 3 of `a`, as far as there are any, with row j of `b`, into column j of
+ * `out`: each number of `b` is read once for all of them.
+ * @param length of the rows, as far as they count
+ */
+function fourInnerProducts(
+  a: Matrix,
+  i: number,
+  b: Matrix,
+  j: number,
+  out: Matrix,
+  length = a.columns,
+): void {
   const n = a.columns;
   const last = a.rows - 1;
   const [x, y] = [a.values, b.values];
   const [p, q, r, s] = [i, Math.min(i + 1, last), Math.min(i + 2, last), Math.min(i + 3, last)];
-  const [pn, qn, rn, sn, jn] = [p * n, q * n, r * n, s * n, j * n];
+  const [pn, qn, rn, sn, jn] = [p * n, q * n, r * n, s * n, j * b.columns];
   let [sum0, sum1, sum2, sum3] = [0, 0, 0, 0];
-  for (let k = 0; k < n; k++) {
+  for (let k = 0; k < length; k++) {
     const value = y[jn + k] as number;
     sum0 += (x[pn + k] as number) * value;
     sum1 += (x[qn + k] as number) * value;
@@ -135,36 +146,31 @@ export function shiftedSolver(a: Matrix, shift: number): Solver {
   };
 }
 
-/** The lower triangular L with L times its transpose equal to a + shift I. */
+/** The lower triangular L with L times its transpose equal to a + shift I, four rows at a time. */
 function cholesky(a: Matrix, shift: number): Matrix {
-  const factor = matrix(a.rows, a.rows);
-  for (let i = 0; i < a.rows; i++) {
-    const row = rowOf(factor, i);
-    for (let j = 0; j < i; j++) {
-      const other = rowOf(factor, j);
-      const rest = (a.values[i * a.columns + j] as number) - innerProduct(row, other, j);
-      row[j] = rest / (other[j] as number);
+  const n = a.rows;
+  const lower = matrix(n, n);
+  const { values } = lower;
+  for (let first = 0; first < n; first += 4) {
+    const end = Math.min(first + 4, n);
+    for (let j = 0; j < end; j++) {
+      // Of column j no row has been written that the products read: they end before it.
+      fourInnerProducts(lower, first, lower, j, lower, j);
+      if (j >= first) {
+        const square = (a.values[j * n + j] as number) + shift - (values[j * n + j] as number);
+        assert(square > 0, `row ${j} of a system that is not positive definite`);
+        values[j * n + j] = Math.sqrt(square);
+      }
+      const root = values[j * n + j] as number;
+      for (let i = first; i < end; i++) {
+        const at = i * n + j;
+        // Above the diagonal is nothing.
+        if (i < j) values[at] = 0;
+        else if (i > j) values[at] = ((a.values[at] as number) - (values[at] as number)) / root;
+      }
     }
-    const square = (a.values[i * a.columns + i] as number) + shift - innerProduct(row, row, i);
-    assert(square > 0, `row ${i} of a system that is not positive definite`);
-    row[i] = Math.sqrt(square);
   }
-  return factor;
-}
-
-/** Inner product of the first n numbers. */
-function innerProduct(a: Float64Array, b: Float64Array, n: number): number {
-  // Four sums do not wait for each other.
-  let [sum0, sum1, sum2, sum3] = [0, 0, 0, 0];
-  let k = 0;
-  for (; k + 3 < n; k += 4) {
-    sum0 += (a[k] as number) * (b[k] as number);
-    sum1 += (a[k + 1] as number) * (b[k + 1] as number);
-    sum2 += (a[k + 2] as number) * (b[k + 2] as number);
-    sum3 += (a[k + 3] as number) * (b[k + 3] as number);
-  }
-  for (; k < n; k++) sum0 += (a[k] as number) * (b[k] as number);
-  return sum0 + sum1 + (sum2 + sum3);
+  return lower;
 }
 
 /** Adds to `to` the first rows of `b`, each times its coefficient times `sign`, four at once. */
