@@ -17,6 +17,8 @@ const run = promisify(execFile);
 
 /** What each example must print. */
 const prints: Readonly<Record<string, RegExp>> = {
+  "audit-and-plan.ts":
+    /^(cut \d+, after \w+: R² 0\.\d\d, \d+ % of labels\n){4}least cut 8: .*\ngateway keeps .*\nphone keeps .*\n$/,
   "custom-data-and-model.ts":
     /^finished: 1218 parameters answer (9[5-9]|100)\.\d % of new points right$/m,
   "dcgan-alternating.ts": /^(step \d+: discriminator \d\.\d{3}, generator \d\.\d{3}\n){4}$/,
