@@ -81,6 +81,20 @@ describe("an audit", () => {
     expect(c?.reconstruction?.r2).toBeLessThan(0.5);
   });
 
+  it("finds nearly as much in the sketch that it keeps of very many features", async () => {
+    const broad = new Sequential("broad", [12], 3).linear("wide", 9000).linear("answer", 2).model();
+    const found = await audit({
+      job: { ...fields, batch: 40 },
+      model: broad,
+      train: samplesOf(360),
+      samples: 360,
+      engine: interpreterEngine(),
+    });
+    const [wide] = found.cuts;
+    expect(wide).toMatchObject({ values: 9000, bytesPerSample: 36_000 });
+    expect(wide?.reconstruction?.r2).toBeGreaterThan(0.99);
+  });
+
   it("tells samples apart along whichever axis they lie, and leaves words alone", async () => {
     // Each text is one word over and over, and its class says which: any mixing of samples would show.
     const draw = random(2);
