@@ -160,7 +160,7 @@ function addJoin(root: Command): void {
     .option("--ca <fingerprint>", "the server's certificate authority: fingerprint, or PEM file")
     .option(
       "--data <path>",
-      "mnist, a folder with idx files or with images by class, or a CSV file",
+      "mnist, a folder with idx files or with images by class, a CSV file, or a job file, whose data it takes",
     )
     .option("--edge", "join as an edge server, by a token of that role: it needs no data")
     .option(

@@ -86,3 +86,28 @@ test.each<[LossName, number[], number | null]>([
 ])("%s of an output %j tells so many classes apart: %s", (kind, shape, classes) => {
   expect(lossRule(lossSpec(kind)).classes({ dtype: "float32", shape })).toBe(classes);
 });
+
+test.each<[LossName, number]>([
+  ["mean-squared-error", (0.5 ** 2 + 1.5 ** 2) / 2],
+  ["mean-absolute-error", 1],
+  ["huber", (0.5 ** 2 / 2 + 1) / 2],
+])("labels in steps of half a star are compared by %s as stars", (kind, expected) => {
+  const inStars = lossRule(lossSpec(kind, { labelUnit: 0.5 }));
+  const output = float32([2, 1], [3, 3]);
+  expect(inStars.labels(output)).toEqual({ dtype: "int64", shape: [2] });
+  expect(inStars.classes(output)).toBe(null);
+  const builder = new GraphBuilder("loss");
+  const labels = int64([2], [7, 3]); // 3.5 and 1.5 stars
+  builder.input("output", output);
+  builder.input("labels", labels);
+  const { loss } = inStars.loss(builder, "output", "labels");
+  const feeds = new Map([
+    ["output", output],
+    ["labels", labels],
+  ]);
+  const results = interpret(builder.graph([loss]), feeds);
+  expect(Number(results.get(loss)?.data?.[0])).toBeCloseTo(expected, 6);
+  expect(() => inStars.labels({ dtype: "float32", shape: [2, 3] })).toThrow(
+    /with labelUnit takes one number for each sample/,
+  );
+});

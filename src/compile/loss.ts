@@ -42,6 +42,11 @@ export interface LossSpec {
   readonly delta: number;
   /** Divides the similarities of the contrastive loss. */
   readonly temperature: number;
+  /**
+   * What one step of a whole-number label is worth to a loss between numbers (half a star: 0.5), for
+   * models that answer with one number; null where labels are of the output's own type.
+   */
+  readonly labelUnit: number | null;
 }
 
 /** Every setting's default. */
@@ -51,6 +56,7 @@ const lossDefaults = {
   ignoreLabel: null,
   delta: 1,
   temperature: 0.1,
+  labelUnit: null,
 } as const satisfies Omit<LossSpec, "kind">;
 
 /** One loss with its settings. */
@@ -214,45 +220,69 @@ const manyBinary = elementwise(
   },
 );
 
-/** With one logit for each sample, labels are class numbers: 0 and 1. */
-const isOneLogit = (shape: readonly number[]): boolean =>
+/** With one number for each sample, so have labels: a class, 0 or 1, or a count of units. */
+const isOneNumber = (shape: readonly number[]): boolean =>
   shape.length === 1 || (shape.length === 2 && shape[1] === 1);
 
-/** Class numbers as targets of the output's type. */
-function binaryTargets(builder: GraphBuilder, output: string, labels: string): string {
+/** Whole-number labels as targets of the output's type. */
+function numberTargets(builder: GraphBuilder, output: string, labels: string): string {
   const { dtype, shape } = builder.type(output);
-  if (!isOneLogit(shape)) return labels;
   return builder.emit("Reshape", [cast(builder, labels, dtype), integerList(builder, shape)]);
 }
+
+/** Class numbers as targets where there is one logit; else the labels are targets themselves. */
+const binaryTargets = (builder: GraphBuilder, output: string, labels: string): string =>
+  isOneNumber(builder.type(output).shape) ? numberTargets(builder, output, labels) : labels;
 
 const binaryCrossEntropy: LossRule = {
   includes: manyBinary.includes,
   labels: ({ dtype, shape }) =>
-    isOneLogit(shape) ? { dtype: "int64", shape: shape.slice(0, 1) } : { dtype, shape },
-  classes: ({ shape }) => (isOneLogit(shape) ? 2 : null),
+    isOneNumber(shape) ? { dtype: "int64", shape: shape.slice(0, 1) } : { dtype, shape },
+  classes: ({ shape }) => (isOneNumber(shape) ? 2 : null),
   loss: (builder, output, labels) =>
     manyBinary.loss(builder, output, binaryTargets(builder, output, labels)),
   correct: (builder, output, labels) =>
     manyBinary.correct(builder, output, binaryTargets(builder, output, labels)),
 };
 
-const meanSquaredError = elementwise([], (builder, x, t) => {
+/** A loss between numbers, of which labels may be whole multiples of a unit. */
+const betweenNumbers =
+  (perElement: (spec: LossSpec) => Parameters<typeof elementwise>[1]) =>
+  (spec: LossSpec): LossRule => {
+    const rule = elementwise([], perElement(spec));
+    const { kind, labelUnit } = spec;
+    if (labelUnit === null) return rule;
+    return {
+      ...rule,
+      labels(output) {
+        if (isOneNumber(output.shape)) return { dtype: "int64", shape: output.shape.slice(0, 1) };
+        throw new ModelError(
+          `${kind} with labelUnit takes one number for each sample, got ${formatType(output)}`,
+        );
+      },
+      loss(builder, output, labels) {
+        const targets = times(builder, numberTargets(builder, output, labels), labelUnit);
+        return rule.loss(builder, output, targets);
+      },
+    };
+  };
+
+const meanSquaredError = betweenNumbers(() => (builder, x, t) => {
   const difference = builder.emit("Sub", [x, t]);
   return builder.emit("Mul", [difference, difference]);
 });
 
-const meanAbsoluteError = elementwise([], (builder, x, t) =>
-  builder.emit("Abs", [builder.emit("Sub", [x, t])]),
+const meanAbsoluteError = betweenNumbers(
+  () => (builder, x, t) => builder.emit("Abs", [builder.emit("Sub", [x, t])]),
 );
 
 /** Huber 1964: d²/2 up to `delta`, then delta (|d| - delta/2): with m = min(|d|, delta), m (|d| - m/2). */
-const huber = ({ delta }: LossSpec): LossRule =>
-  elementwise([], (builder, x, t) => {
-    const distance = builder.emit("Abs", [builder.emit("Sub", [x, t])]);
-    const near = builder.emit("Min", [distance, scalar(builder, distance, delta)]);
-    const rest = builder.emit("Sub", [distance, times(builder, near, 0.5)]);
-    return builder.emit("Mul", [near, rest]);
-  });
+const huber = betweenNumbers(({ delta }) => (builder, x, t) => {
+  const distance = builder.emit("Abs", [builder.emit("Sub", [x, t])]);
+  const near = builder.emit("Min", [distance, scalar(builder, distance, delta)]);
+  const rest = builder.emit("Sub", [distance, times(builder, near, 0.5)]);
+  return builder.emit("Mul", [near, rest]);
+});
 
 const requireRows = (loss: string, output: TensorType): TensorType => {
   if (output.shape.length === 2) return output;
@@ -358,8 +388,8 @@ const meanOutput: LossRule = {
 const losses: { readonly [Name in LossName]: (spec: LossSpec) => LossRule } = {
   "softmax-cross-entropy": softmaxCrossEntropy,
   "binary-cross-entropy": () => binaryCrossEntropy,
-  "mean-squared-error": () => meanSquaredError,
-  "mean-absolute-error": () => meanAbsoluteError,
+  "mean-squared-error": meanSquaredError,
+  "mean-absolute-error": meanAbsoluteError,
   huber,
   cosine: () => cosine,
   "kl-divergence": () => klDivergence,

@@ -22,7 +22,7 @@ export interface Batch {
 /** Labelled samples of one shape. */
 export interface Dataset {
   /** What the samples were decoded from. */
-  readonly kind: "idx" | "csv" | "images" | "arrays";
+  readonly kind: "idx" | "csv" | "images" | "texts" | "ratings" | "arrays";
   readonly samples: number;
   /** Shape of one sample, without the batch: [channels, height, width] or [features]. */
   readonly inputShape: readonly number[];

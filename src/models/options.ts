@@ -1,3 +1,6 @@
+/** Words that a model of texts knows where nothing is chosen. */
+export const vocabularyDefault = 5000;
+
 /** What may be chosen of a built-in model; a job's `modelOptions`. */
 export interface ModelChoices {
   /** Number of classes that a classifier answers with. */

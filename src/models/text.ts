@@ -1,11 +1,11 @@
 /** Classifiers of texts: samples are word numbers, 0 for none. */
 import type { Model } from "../compile/graph.ts";
 import { Network } from "./network.ts";
-import type { ModelOptions } from "./options.ts";
+import { type ModelOptions, vocabularyDefault } from "./options.ts";
 
 /** Kim, "Convolutional neural networks for sentence classification", 2014. */
 export function textcnn(options: ModelOptions): Model {
-  const { seed, classes = 2, vocabulary = 5000, length = 64, dropout = 0.5 } = options;
+  const { seed, classes = 2, vocabulary = vocabularyDefault, length = 64, dropout = 0.5 } = options;
   const [width, filters] = [128, 100];
   const net = new Network("textcnn", { seed });
   const words = net.embedding("embedding", net.input([length]), vocabulary, width);
@@ -20,7 +20,7 @@ export function textcnn(options: ModelOptions): Model {
 
 /** A bidirectional LSTM (Graves and Schmidhuber 2005); the answer is made of the mean of its states. */
 export function bilstm(options: ModelOptions): Model {
-  const { seed, classes = 2, vocabulary = 5000, length = 32, dropout = 0.5 } = options;
+  const { seed, classes = 2, vocabulary = vocabularyDefault, length = 32, dropout = 0.5 } = options;
   const [width, hidden] = [64, 64];
   const net = new Network("bilstm", { seed });
   const words = net.embedding("embedding", net.input([length]), vocabulary, width);

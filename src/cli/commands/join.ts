@@ -12,11 +12,13 @@ import {
   findServer,
   join,
   loadShard,
+  loadTraining,
   NativeEngine,
   peakMemoryBytes,
   type RejoinerEvent,
 } from "../../nodejs.ts";
 import { exitCodes } from "../exit.ts";
+import { readJobFile } from "../job-file.ts";
 import { pathOptions } from "../path-options.ts";
 import { fail, say } from "../terminal.ts";
 
@@ -144,6 +146,10 @@ async function found(
 function trainingData(flags: JoinFlags): ReturnType<typeof loadShard> | null {
   if (flags.edge === true && flags.data === undefined) return null;
   if (flags.edge !== true && flags.data !== undefined) {
+    if (/\.ya?ml$/.test(flags.data)) {
+      const { job, folder } = readJobFile(flags.data);
+      return loadTraining(job.data, folder);
+    }
     return loadShard(flags.data, pathOptions(flags));
   }
   throw new InputError({

