@@ -17,6 +17,7 @@ import { pipelineAccuracy } from "./pipeline-accuracy.ts";
 import { planner } from "./planner.ts";
 import { simulator } from "./simulator.ts";
 import { step } from "./step.ts";
+import { tasksBench } from "./tasks.ts";
 import { web } from "./web.ts";
 
 const benches: Readonly<Record<string, Bench>> = {
@@ -32,6 +33,7 @@ const benches: Readonly<Record<string, Bench>> = {
   planner,
   simulator,
   step,
+  tasks: tasksBench,
   web,
 };
 

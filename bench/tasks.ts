@@ -1,0 +1,218 @@
+/**
+ * How well the jobs in `examples/tasks` do when they are trained across a device and a cloud: the same
+ * peers and messages as on sockets, in virtual time, with real numbers. Held-out samples are looked at for
+ * the figures alone: settings were chosen on parts of the training samples.
+ */
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import {
+  type Job,
+  loadHeldOut,
+  loadModel,
+  loadTraining,
+  NativeEngine,
+  type Planner,
+  type Profile,
+  parseJob,
+  planners,
+  RunFold,
+  scaledProfile,
+  type TimedRecord,
+  version,
+} from "edgeloom";
+import { type SimNode, simulate } from "edgeloom/sim";
+import { parse } from "yaml";
+import { type Bench, chosenOf, countOf, type Goal, optionsOf, type Row, tell } from "./bench.ts";
+import { measuredCore } from "./measured.ts";
+
+/** What a task is to reach. */
+interface Task {
+  readonly name: string;
+  /** Segments on the device: a fixed cut, so that every machine trains the same. */
+  readonly cut: number;
+  readonly figure: Figure;
+  readonly goal: number;
+}
+
+/** What is made of an evaluation. */
+interface Figure {
+  readonly name: string;
+  readonly unit: string;
+  readonly isHigherBetter: boolean;
+  of(evaluation: { readonly accuracy: number | null; readonly loss: number | null }): number;
+}
+
+const accuracy: Figure = {
+  name: "accuracy",
+  unit: "%",
+  isHigherBetter: true,
+  of: (evaluation) => 100 * (evaluation.accuracy ?? Number.NaN),
+};
+
+const rootError: Figure = {
+  name: "RMSE",
+  unit: "stars",
+  isHigherBetter: false,
+  of: ({ loss }) => Math.sqrt(loss ?? Number.NaN),
+};
+
+/** The model's loss is the negative bound for each pixel. */
+const lowerBound: Figure = {
+  name: "ELBO",
+  unit: "nats",
+  isHigherBetter: true,
+  of: ({ loss }) => -28 * 28 * (loss ?? Number.NaN),
+};
+
+const tasks: readonly Task[] = [
+  { name: "mnist", cut: 3, figure: accuracy, goal: 99 },
+  { name: "fashion-mnist", cut: 3, figure: accuracy, goal: 91 },
+  { name: "spam", cut: 3, figure: accuracy, goal: 98 },
+  { name: "food-reviews", cut: 3, figure: accuracy, goal: 78 },
+  { name: "movielens", cut: 1, figure: rootError, goal: 0.882 },
+  { name: "vae", cut: 3, figure: lowerBound, goal: -105 },
+];
+
+/** The device is so much slower than the cloud, which is as fast as a core of this machine. */
+const slowness = 10;
+const link = { bytesPerMs: 3000, latencyMs: 10 };
+
+export const tasksBench: Bench = {
+  summary:
+    "what the jobs in examples/tasks reach across device and cloud [--only a,b] [--seeds N] [--data FOLDER]",
+  async run(args) {
+    const asked = optionsOf(args, { only: "", seeds: "3", data: "." });
+    const seeds = countOf("--seeds", asked.seeds);
+    const chosen =
+      asked.only === "" ? tasks : chosenOf("--only", asked.only, tasks, ({ name }) => name);
+    const rows: Row[] = [];
+    const goals: Goal[] = [];
+    for (const task of chosen) {
+      const values: number[] = [];
+      for (let seed = 1; seed <= seeds; seed++) {
+        const outcome = await train(task, seed, asked.data);
+        values.push(outcome.value);
+        rows.push(outcome.row);
+      }
+      goals.push(goalOf(task, values));
+    }
+    return {
+      rows,
+      goals,
+      versions: { edgeloom: version },
+      seed: 1,
+      notes: [
+        `numbers by the native engine; times are virtual: a device ${slowness} times slower than the cloud, which is a core ` +
+          `of this machine; a link of ${link.bytesPerMs / 1000} MB/s and ${link.latencyMs} ms each way`,
+        "batches go one after the other, so the numbers are those of one process",
+      ],
+    };
+  },
+};
+
+function goalOf({ name, figure, goal }: Task, values: readonly number[]): Goal {
+  const value = values.reduce((sum, one) => sum + one, 0) / values.length;
+  const [met, bound] = figure.isHigherBetter
+    ? [value >= goal, "at least"]
+    : [value <= goal, "at most"];
+  const unit = `${figure.unit}, ${bound}`;
+  return { name: `${name}: ${figure.name}, mean of ${values.length}`, value, goal, unit, met };
+}
+
+function jobOf(task: Task, seed: number): Job {
+  const file = path.join(import.meta.dirname, "../examples/tasks", `${task.name}.yaml`);
+  return parseJob({ ...parse(readFileSync(file, "utf8")), seed });
+}
+
+/** Trains a task's job once. */
+async function train(
+  task: Task,
+  seed: number,
+  data: string,
+): Promise<{ readonly value: number; readonly row: Row }> {
+  const job = jobOf(task, seed);
+  const profile = await measuredCore(job);
+  const model = loadModel(job, ".");
+  tell(`${task.name}, seed ${seed}: ${job.rounds} rounds of ${job.localBatches} batches ...`);
+  const { records, virtualMs } = await simulate({
+    job,
+    model,
+    nodes: nodesOf(job, profile, data),
+    planner: fixedCut(task.cut),
+    engine: () => new NativeEngine({ threads: 1 }),
+    until: teller(task),
+  });
+  const fold = new RunFold();
+  for (const { record } of records) fold.add(record);
+  const { bytesUp, bytesDown } = fold.summary;
+  const value = finalOf(task, records);
+  return {
+    value,
+    row: {
+      task: task.name,
+      model: job.model,
+      seed,
+      [task.figure.name]: value,
+      updates: job.rounds * job.localBatches,
+      "MB up": bytesUp / 1e6,
+      "MB down": bytesDown / 1e6,
+      "virtual minutes": virtualMs / 60_000,
+    },
+  };
+}
+
+function nodesOf(job: Job, profile: Profile, data: string): SimNode[] {
+  const wire = {
+    upBytesPerMs: link.bytesPerMs,
+    downBytesPerMs: link.bytesPerMs,
+    ...{ jitterMs: 0, loss: 0, cell: null },
+  };
+  const machine = { duty: 1, memoryBytes: null, latencyMs: link.latencyMs / 2, wire };
+  const ceilingBytesPerMs = link.bytesPerMs;
+  return [
+    {
+      ...machine,
+      ...{ name: "device-1", kind: "device", ceilingBytesPerMs },
+      profile: scaledProfile(profile, (ms) => slowness * ms),
+      train: loadTraining(job.data, data),
+      test: null,
+    },
+    {
+      ...machine,
+      ...{ name: "cloud", kind: "cloud", ceilingBytesPerMs, profile },
+      train: null,
+      test: loadHeldOut(job.data, data),
+    },
+  ];
+}
+
+/** The plan of parallel split, with one cut on every machine. */
+const fixedCut =
+  (cut: number): Planner =>
+  (request) => {
+    const plan = planners["parallel-split"](request);
+    const copies = plan.copies.map((copy) =>
+      copy.from === 0 ? { ...copy, to: cut } : { ...copy, from: cut },
+    );
+    return { ...plan, copies };
+  };
+
+/** Says each evaluation as it comes; never stops the run. */
+function teller({ figure }: Task): (nowMs: number, records: readonly TimedRecord[]) => boolean {
+  let told = 0;
+  return (_, records) => {
+    for (; told < records.length; told++) {
+      const record = records[told]?.record;
+      if (record?.type !== "evaluation") continue;
+      tell(`  after ${record.round} rounds: ${figure.name} ${figure.of(record).toFixed(4)}`);
+    }
+    return false;
+  };
+}
+
+function finalOf({ figure }: Task, records: readonly TimedRecord[]): number {
+  const last = records.findLast(
+    ({ record }) => record.type === "evaluation" && record.final,
+  )?.record;
+  return last?.type === "evaluation" ? figure.of(last) : Number.NaN;
+}
