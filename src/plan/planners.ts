@@ -9,6 +9,7 @@ import { pipelineForecast } from "./pipeline-forecast.ts";
 import { pipelineMove } from "./pipeline-moves.ts";
 import type { Planner } from "./plan.ts";
 import type { Forecaster, Mover } from "./replan.ts";
+import { uShaped } from "./u-shaped.ts";
 
 /** Planners by the name that a job gives them. */
 export const planners = {
@@ -26,6 +27,8 @@ export const planners = {
   "per-device-cut": perDeviceCut,
   /** Split in parallel, cuts and shares chosen by turns. */
   "alternating-split": alternatingSplit,
+  /** Each device keeps both ends of the model and its labels, the server trains what is between. */
+  "u-shaped": uShaped,
 } as const satisfies Record<string, Planner>;
 
 /** Name of a scheme, as jobs give it. */

@@ -13,7 +13,7 @@ import { AssertionError, present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import { sameType, type Tensor, tensor, zeros } from "../../base/tensor.ts";
 import { movedPorts, type Port, type Program, portOf, portsOf } from "../../compile/program.ts";
-import type { EngineAnswer, Outcome, Slot } from "../host.ts";
+import type { Batch, EngineAnswer, Outcome, Slot } from "../host.ts";
 import type { StraightTraffic } from "../metrics/record.ts";
 import { drawNoise } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
@@ -137,7 +137,17 @@ export class StageRunner {
     const ports = portsOf(present(program, "a program that takes features").inputs, "feature");
     const features = this.#borders.decode("up", tensors, ports);
     if (!Array.isArray(features)) return this.#reject(features);
-    this.#features.set(step, { features, labels: tensors.get("labels") ?? null });
+    const { labelsStay, downstream } = this.#setup;
+    if (labelsStay && downstream === null) {
+      return this.#drawBatch(step, ({ labels }) => this.#keep(step, { features, labels }));
+    }
+    this.#keep(step, { features, labels: tensors.get("labels") ?? null });
+  }
+
+  /** A batch has come, and waits for its turn. */
+  #keep(step: number, batch: StageBatch): void {
+    if (step < this.#forward) return;
+    this.#features.set(step, batch);
     this.#advance();
   }
 
@@ -189,16 +199,21 @@ export class StageRunner {
   #draw(step: number): void {
     if (this.#isDrawing || this.#features.has(step) || this.#isBusy) return;
     this.#isDrawing = true;
+    this.#drawBatch(step, ({ features, labels }) => {
+      this.#isDrawing = false;
+      this.#keep(step, { features: [features], labels: this.#setup.labelsStay ? null : labels });
+    });
+  }
+
+  /** Gathers the samples of a step, of which each draw gives the same. */
+  #drawBatch(step: number, use: (batch: Batch) => void): void {
     const { job, sourceName } = this.#setup;
     const source = present(this.#around.host.train, "training data of a chain's source");
     const at = this.#globalStep(step);
     source.batch({ seed: job.seed, node: sourceName, step: at, size: job.batch }, (outcome) => {
-      this.#isDrawing = false;
       if (this.#isAbandoned) return;
-      if (!outcome.ok) return this.#around.fail(outcome.error);
-      const { features, labels } = outcome.value;
-      this.#features.set(step, { features: [features], labels });
-      this.#advance();
+      if (outcome.ok) use(outcome.value);
+      else this.#around.fail(outcome.error);
     });
   }
 

@@ -17,6 +17,11 @@ export interface StageSetup {
   /** Neighbours; null at the ends of the chain. */
   readonly upstream: NodeId | null;
   readonly downstream: NodeId | null;
+  /**
+   * Whether the chain ends on the node where it began: labels never leave that node then, its last
+   * stage draws them itself.
+   */
+  readonly labelsStay: boolean;
   /** Codec of features that arrive here and leave here, and of gradients likewise. */
   readonly codecs: {
     readonly featureIn: LinkCodecName;
@@ -84,6 +89,7 @@ function setupOf(
     tensors: tensorsOf(own.id) ?? new CopyTensors(own.id, model.trained),
     upstream,
     downstream,
+    labelsStay: along.length > 1 && along.at(-1)?.node === chain.source,
     codecs: {
       featureIn: linkIn?.codecUp ?? "float32",
       gradientOut: linkIn?.codecDown ?? "float32",
