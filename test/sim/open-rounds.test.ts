@@ -44,9 +44,10 @@ const alone: Planner = ({ term, segments }) => ({
 });
 
 type Begin = CoordinatorMessage & { type: "begin" };
+type Evaluate = CoordinatorMessage & { type: "evaluate" };
 
 /** A run with one device, which does what the test says. */
-function runWith(change: object = {}) {
+function runWith(change: object = {}, testSamples = 0) {
   const world = new World();
   const job = smallJob({
     localBatches: work,
@@ -61,6 +62,7 @@ function runWith(change: object = {}) {
   const records: RunRecord[] = [];
   const ends: CoordinatorEnd[] = [];
   const begins: { message: Begin; tensors: Tensors }[] = [];
+  const evaluates: { message: Evaluate; tensors: Tensors }[] = [];
   const { batch } = job;
   const own = { seed: 1, batch, train: null, test: null, files: new Map<string, Uint8Array>() };
   const record = (told: RunRecord): void => void records.push(told);
@@ -88,10 +90,11 @@ function runWith(change: object = {}) {
         if (message.type === "probe") link.send({ type: "profile", profile: node.profile });
         else if (message.type === "plan") link.send({ type: "ready", term: message.plan.term });
         else if (message.type === "begin") begins.push({ message, tensors });
+        else if (message.type === "evaluate") evaluates.push({ message, tensors });
       },
       onClose: () => {},
     });
-    link.send(helloOf(node));
+    link.send({ ...helloOf(node), testSamples });
     return link;
   };
   let channel = connect();
@@ -109,6 +112,7 @@ function runWith(change: object = {}) {
   return {
     records,
     begins,
+    evaluates,
     ends,
     /** Its link is cut, and made anew. */
     comesBack: async (): Promise<void> => {
@@ -125,6 +129,9 @@ function runWith(change: object = {}) {
     /** The copy of a round has trained all its batches, or some. */
     trained: (begin: (typeof begins)[number], steps = work): void =>
       say({ type: "progress", ...of(begin), steps, ahead: 0 }),
+    /** It has measured what it was sent. */
+    measured: ({ message: { round } }: (typeof evaluates)[number], correct: number): void =>
+      say({ type: "evaluation", round, samples: 10, correct, loss: 1, ms: 5 }),
     /** What a round gave arrives. */
     brings: (begin: (typeof begins)[number], tensors: Tensors): void =>
       say(
@@ -206,4 +213,67 @@ test("R16: without the older round the newer one is nothing", async () => {
   const again = present(run.begins[2], "a round once more");
   expect(again.message).toMatchObject({ round: 0, keep: [] });
   expect(again.tensors.size).toBe(begun.tensors.size);
+});
+
+test("R16: held-out data are measured beside the next round, with the weights of the one before", async () => {
+  const run = runWith({ evaluate: { every: 1 } }, 10);
+  const measured = () =>
+    run.records.flatMap((one) => (one.type === "evaluation" ? [[one.round, one.accuracy]] : []));
+  await run.later(1000);
+  const begun = present(run.begins[0], "a first round");
+  run.trained(begun);
+  await run.later(100);
+  const second = present(run.begins[1], "a second round");
+  expect(run.evaluates).toEqual([]);
+  run.brings(begun, moved(begun));
+  await run.later(100);
+  expect(run.committed()).toEqual([0]);
+  const asked = present(run.evaluates[0], "a measurement");
+  expect(asked.message.round).toBe(1);
+  expect([...asked.tensors.keys()].sort()).toEqual([...begun.tensors.keys()].sort());
+  // Another one is due after the second round, so the third waits for the first answer.
+  run.trained(second);
+  await run.later(100);
+  expect(run.begins).toHaveLength(2);
+  run.measured(asked, 4);
+  await run.later(100);
+  expect(measured()).toEqual([[1, 0.4]]);
+  const third = present(run.begins[2], "a third round");
+  run.brings(second, moved(begun));
+  await run.later(100);
+  run.measured(present(run.evaluates[1], "another measurement"), 6);
+  run.trained(third);
+  run.brings(third, moved(begun));
+  await run.later(100);
+  // The last one is of all that was trained, and the run ends with it.
+  const last = present(run.evaluates[2], "the last measurement");
+  expect(last.message).toMatchObject({ round: 3, samples: null });
+  expect(run.ends).toEqual([]);
+  run.measured(last, 9);
+  await run.later(100);
+  expect(measured()).toEqual([
+    [1, 0.4],
+    [2, 0.6],
+    [3, 0.9],
+  ]);
+  expect(run.ends.map(({ reason }) => reason)).toEqual(["finished"]);
+});
+
+test("R16: who leaves while it measures, and comes back, is not waited for", async () => {
+  const run = runWith({ evaluate: { every: 1 } }, 10);
+  await run.later(1000);
+  const begun = present(run.begins[0], "a first round");
+  run.trained(begun);
+  await run.later(100);
+  run.brings(begun, moved(begun));
+  await run.later(100);
+  expect(run.evaluates).toHaveLength(1);
+  await run.comesBack();
+  await run.later(1000);
+  // The second round begins anew, and the third behind it: the answer will never come.
+  const second = present(run.begins.at(-1), "a second round");
+  expect(second.message.round).toBe(1);
+  run.trained(second);
+  await run.later(100);
+  expect(run.begins.at(-1)?.message.round).toBe(2);
 });

@@ -300,6 +300,14 @@ describe("a pipeline over three nodes", () => {
       expect(participants[0]?.steps ?? 400).toBeLessThanOrEqual(400);
   }, 60_000);
 
+  test("is measured after each round while the next one trains, and once more at the end", async () => {
+    const change = { evaluate: { every: 1 } };
+    const { rounds, records } = await train({ schedule: "window", window: 2 }, change);
+    const measured = records.filter((record) => record.type === "evaluation");
+    expect(measured.map(({ round }) => round)).toEqual(rounds.map(({ round }) => round + 1));
+    expect(measured.map((one) => one.final)).toEqual(rounds.map((_, i) => i === rounds.length - 1));
+  });
+
   test("loses no update when a server in the middle is lost and comes back", async () => {
     const fault = { kind: "crash", node: "near", atMs: 150, forMs: 500 } as const;
     const change = { optimizer: { learningRate: 0.05, momentum: 0.9 } };

@@ -25,7 +25,7 @@ import { consumesWithinMs, helloBytesMax } from "./admission.ts";
 import { CompiledJob } from "./compiled-job.ts";
 import type { CoordinatorOptions, Legacy } from "./coordinator-options.ts";
 import { Draws } from "./draws.ts";
-import { Examiner, evaluationMsMax } from "./examiner.ts";
+import { Examiner } from "./examiner.ts";
 import { type CoordinatorEnd, Farewell } from "./farewell.ts";
 import { Gathering } from "./gathering.ts";
 import { type Decision, noJournal } from "./journal.ts";
@@ -42,7 +42,7 @@ type Phase =
   | { readonly kind: "probing" }
   | { readonly kind: "planned" }
   | { readonly kind: "round" }
-  | { readonly kind: "evaluating"; readonly isFinal: boolean }
+  | { readonly kind: "evaluating" }
   /** The journal has not confirmed a decision yet. */
   | { readonly kind: "writing" }
   | { readonly kind: "ending"; readonly farewell: Farewell };
@@ -77,7 +77,6 @@ export class Coordinator {
     const { segments, optimizer } = this.#compiled;
     this.#state = new TrainingState(model, segments, optimizer);
     this.#progress = new Progress(job, legacy?.past);
-    this.#examiner = new Examiner(job, legacy?.past.examinedAt ?? -1);
     this.#keeper = new Keeper({
       store: host.store,
       journal: options.journal ?? noJournal(host),
@@ -92,6 +91,7 @@ export class Coordinator {
       this.#decide();
     });
     this.#members = new Roster(host, { tickets, ...this.#compiled.places });
+    this.#examiner = new Examiner(job, this.#members, legacy?.past.examinedAt ?? -1);
     const around = { host, members: this.#members, onSurveyed: () => this.#decide() };
     this.#planning = new Planning(this.#compiled, options, around);
     const drawn = { state: this.#state, policy: job.round, draws: new Draws(legacy?.past) };
@@ -203,7 +203,7 @@ export class Coordinator {
       case "curtailed":
         return this.#rounds.curtailed(member, message);
       case "evaluation":
-        if (this.#examiner.take(member.id, message)) this.#members.answered(member);
+        this.#examiner.take(member, message);
         return this.#decide();
       case "reject":
         this.#rounds.rejected(member, message);
@@ -232,7 +232,6 @@ export class Coordinator {
     }
     this.#members.profiled(member, profile);
     this.#planning.probed(member);
-    this.#members.answered(member);
     this.#record(profiled(member, profile, this.#host.now()));
     this.#planning.arrived(member.id, `${member.hello.name} has joined`);
     this.#decide();
@@ -292,12 +291,15 @@ export class Coordinator {
         return this.#probeNext();
       case "planned":
       case "round":
+        if (this.#noteEvaluation()) return false;
         this.#members.probeNewcomers();
         if (this.#rounds.isOpen) this.#takeRound();
         if (this.#phase !== phase) return false;
         return phase.kind === "planned" ? this.#beginWhenReady() : this.#beginEarly();
       case "evaluating":
-        return this.#takeEvaluation(phase.isFinal);
+        if (this.#examiner.isAwaited) return false;
+        this.#phase = { kind: "planned" };
+        return true;
       case "writing":
         return false;
       case "ending":
@@ -380,6 +382,7 @@ export class Coordinator {
     if (!this.#members.isReady) return false;
     if (isOpen) return this.#beginRound(this.#progress.after(batches));
     if (!this.#planning.isSurveyed()) return this.#planning.isDue;
+    if (this.#examiner.isInTheWay(this.#progress)) return false;
     if (this.#examiner.isDue(this.#progress)) return this.#startEvaluation();
     if (this.#isDone) {
       this.#finishDone();
@@ -393,7 +396,7 @@ export class Coordinator {
     const { trainedBatches } = this.#rounds;
     if (trainedBatches === null) return false;
     const next = this.#progress.after(trainedBatches);
-    if (next.isOver || this.#examiner.asks(next, this.#members)) return false;
+    if (next.isOver || this.#examiner.isInTheWay(next)) return false;
     if (this.#planning.isMove) return this.#makePlan(next.committed);
     if (!this.#planning.isDue) this.#beginRound(next);
     return false;
@@ -427,6 +430,10 @@ export class Coordinator {
       this.#progress.add(record);
       this.#keeper.saveWeights(this.#progress.committed, false);
       this.#phase = { kind: this.#rounds.isOpen ? "round" : "planned" };
+      // Where the next round is under way already, it is measured beside it.
+      if (this.#rounds.isOpen && this.#examiner.isDue(this.#progress)) {
+        this.#examiner.ask(this.#progress, this.#state.parameters());
+      }
       this.#reconsider();
     };
     this.#write(record, act, merged);
@@ -434,15 +441,11 @@ export class Coordinator {
 
   // -- Evaluation and the end.
 
+  /** @returns whether there is nobody to ask */
   #startEvaluation(): boolean {
-    const { isOver: isFinal } = this.#progress;
-    const judge = this.#examiner.ask(this.#members, this.#progress, this.#state.parameters());
-    if (judge !== null) {
-      this.#members.expect(judge, "evaluation", evaluationMsMax);
-      this.#phase = { kind: "evaluating", isFinal };
-      return false;
-    }
-    return true;
+    if (!this.#examiner.ask(this.#progress, this.#state.parameters())) return true;
+    this.#phase = { kind: "evaluating" };
+    return false;
   }
 
   /** Whether everything is trained, and measured where it can be. */
@@ -454,17 +457,14 @@ export class Coordinator {
     this.#finish({ reason: "finished", text: `${this.#progress.committed} rounds` });
   }
 
-  #takeEvaluation(isFinal: boolean): boolean {
-    if (this.#examiner.isAwaited(this.#members)) return false;
-    const record = this.#examiner.result(isFinal);
-    const act = (): void => {
-      this.#phase = { kind: "planned" };
-    };
-    if (record !== null) {
-      this.#write(record, act);
-      return false;
-    }
-    act();
+  /** Writes down what was measured, while rounds go on. @returns whether there was anything */
+  #noteEvaluation(): boolean {
+    const phase = this.#phase;
+    const record = this.#examiner.result();
+    if (record === null) return false;
+    this.#write(record, () => {
+      this.#phase = phase;
+    });
     return true;
   }
 

@@ -15,6 +15,9 @@ import { Timeline } from "../metrics/timeline.ts";
 import type { Channel } from "../wire/channel.ts";
 import type { Hello, WorkerMessage } from "../wire/messages.ts";
 
+/** What a member may be asked for, as one reads it that does not answer. */
+export type Asked = "profile" | "programs loaded" | "evaluation";
+
 export interface Member {
   readonly id: NodeId;
   readonly hello: Hello;
@@ -22,8 +25,8 @@ export interface Member {
   isProbing: boolean;
   probeStartedMs: number;
   profile: Profile | null;
-  /** Cancels the moment by which it must have answered; null while nothing is awaited. */
-  deadline: Cancel | null;
+  /** Cancels the moments by which it must have answered, by what it was asked for. */
+  readonly deadlines: Map<Asked, Cancel>;
   /** It has given notice: it is in no further plan. */
   isLeaving: boolean;
   /** Rounds in a row whose deadline it missed. */
@@ -47,7 +50,7 @@ export const newMember = (id: NodeId, hello: Hello, channel: Channel<WorkerMessa
   isProbing: false,
   probeStartedMs: 0,
   profile: null,
-  deadline: null,
+  deadlines: new Map(),
   isLeaving: false,
   lateRounds: 0,
   plannedTerm: -1,

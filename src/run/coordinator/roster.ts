@@ -11,7 +11,7 @@ import type { TakenData } from "../taken-data.ts";
 import type { Channel } from "../wire/channel.ts";
 import type { Hello, WorkerMessage } from "../wire/messages.ts";
 import { admit, type Present, type Refusal, type Tickets } from "./admission.ts";
-import { type Member, newMember, nextToProbe } from "./members.ts";
+import { type Asked, type Member, newMember, nextToProbe } from "./members.ts";
 
 const probeRepeats = 5;
 /** A few coarse blocks are long enough for fewer to do. */
@@ -113,7 +113,7 @@ export class Roster {
 
   /** A member's channel has closed. */
   remove(member: Member): void {
-    member.deadline?.();
+    for (const cancel of member.deadlines.values()) cancel();
     this.#unprobed.delete(member);
     this.#unasked.delete(member);
     this.#unready.delete(member);
@@ -143,7 +143,7 @@ export class Roster {
   ready(member: Member, term: number): void {
     if (term !== member.plannedTerm) return;
     this.#unready.delete(member);
-    this.answered(member);
+    this.answered(member, "programs loaded");
   }
 
   /** Whether everybody who was sent the plan has its programs. */
@@ -169,22 +169,24 @@ export class Roster {
   profiled(member: Member, profile: Profile): void {
     member.profile = profile;
     member.isProbing = false;
+    this.answered(member, "profile");
     this.#unprobed.delete(member);
     this.#profiles.set(member.id, { on: measuredOn(member.hello), profile });
   }
 
   /** Closes a member's channel unless {@link answered} is called in time. */
-  expect(member: Member, what: string, withinMs: number): void {
-    member.deadline?.();
-    member.deadline = this.#host.after(withinMs, () => {
+  expect(member: Member, what: Asked, withinMs: number): void {
+    this.answered(member, what);
+    const late = this.#host.after(withinMs, () => {
       member.channel.close(`no ${what} within ${(withinMs / 1000).toFixed(0)} s`);
     });
+    member.deadlines.set(what, late);
   }
 
   /** What was expected of a member has come. */
-  answered(member: Member): void {
-    member.deadline?.();
-    member.deadline = null;
+  answered(member: Member, what: Asked): void {
+    member.deadlines.get(what)?.();
+    member.deadlines.delete(what);
   }
 }
 
