@@ -9,17 +9,17 @@
  *    under way needs of an older version stays as it was.
  * 3. After `abandon` nothing is sent and no result is used.
  */
-import { AssertionError, present } from "../../base/assert.ts";
+import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
-import { sameType, type Tensor, tensor, zeros } from "../../base/tensor.ts";
+import { sameType, type Tensor } from "../../base/tensor.ts";
 import { movedPorts, type Port, type Program, portOf, portsOf } from "../../compile/program.ts";
 import type { Batch, EngineAnswer, Outcome, Slot } from "../host.ts";
 import type { StraightTraffic } from "../metrics/record.ts";
-import { drawNoise } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { FeatureMessage, GradientMessage } from "../wire/messages.ts";
 import { type Rejection, StageBorders } from "./border.ts";
 import type { Place } from "./copy-tensors.ts";
+import { batchSlot, engineRunOf } from "./engine-run.ts";
 import { StageAccount } from "./stage-account.ts";
 import { mayGoForward, nextPass, type StageOrder, stageOrder } from "./stage-order.ts";
 import type { StageSetup } from "./stage-setup.ts";
@@ -230,9 +230,9 @@ export class StageRunner {
     }
     const program = present(programs.forward, "a forward program");
     if (chain.stages[stage]?.backward === "stored") this.#stashed.set(step, tensors.take());
+    const at = { tensors, batchPlace: this.#batchPlace(step) };
     const entering = portsOf(program.inputs, "feature").map(
-      (port, i) =>
-        [this.#batchSlot(step, "in", port.of), present(batch.features[i], port.of)] as const,
+      (port, i) => [batchSlot(at, "in", port.of), present(batch.features[i], port.of)] as const,
     );
     this.#around.host.engine.write(new Map(entering), this.#onWritten);
     this.#run(program, { step, from: place, to: place }, (answer) => {
@@ -378,74 +378,33 @@ export class StageRunner {
     );
   }
 
-  /**
-   * Runs one of the stage's programs: trained tensors, saved activations and
-   * gradients of parameters stay in slots; what crosses a border is handed back.
-   */
+  /** Runs one of the stage's programs. */
   #run(
     program: Program,
-    pass: Pass,
+    { step, from, to }: Pass,
     use: (answer: EngineAnswer) => void,
     given: ReadonlyMap<string, Tensor> = new Map(),
   ): void {
-    const feeds = new Map<string, Slot | Tensor>();
-    for (const port of program.inputs) {
-      const value = given.get(port.name);
-      if (value !== undefined) feeds.set(port.name, value);
-      else if (port.role === "learningRate") feeds.set(port.name, scalar(this.#learningRate));
-      else if (port.role === "noise") feeds.set(port.name, this.#noise(port, pass.step));
-      else if (this.#startsSum(program, port, pass.step)) feeds.set(port.name, zeros(port));
-      else feeds.set(port.name, this.#slotOf(port, pass.step, pass.from));
-    }
-    const keep = new Map<string, Slot>();
-    const fetch: string[] = [];
-    for (const port of program.outputs) {
-      if (stays.has(port.role)) keep.set(port.name, this.#slotOf(port, pass.step, pass.to));
-      else fetch.push(port.name);
-    }
-    this.#around.compute(
-      program,
-      { program: program.id, feeds, keep, fetch },
-      (outcome, busyMs) => {
-        if (this.#isAbandoned) return;
-        if (!outcome.ok) return this.#around.fail(outcome.error);
-        this.#account.ran(program.kind, outcome.value.computeMs, busyMs);
-        use(outcome.value);
-      },
-    );
-  }
-
-  #noise(port: Port, step: number): Tensor {
-    const { chain, job } = this.#setup;
-    const at = this.#globalStep(step);
-    return drawNoise(port, { seed: job.seed, node: chain.source, step: at, of: port.of });
-  }
-
-  /** Sums of gradients start from zeros with the first micro-batch. */
-  #startsSum(program: Program, { role }: Port, step: number): boolean {
-    if (role !== "parameterGradient" || program.kind === "update") return false;
-    return this.#globalStep(step) % this.#setup.job.optimizer.accumulate === 0;
-  }
-
-  #slotOf(port: Port, step: number, place: Place): Slot {
-    switch (port.role) {
-      case "parameter":
-      case "state":
-        return this.#setup.tensors.slot(port.of, place);
-      case "saved":
-        return this.#batchSlot(step, port.role, port.of);
-      case "parameterGradient":
-        return this.#setup.tensors.spaceSlot(port.role, 0, port.of);
-      case "feature":
-        return this.#batchSlot(step, "in", port.of);
-      default:
-        throw new AssertionError(`a port of role ${port.role} has no slot`);
-    }
+    const { chain, job, tensors } = this.#setup;
+    const globalStep = this.#globalStep(step);
+    const run = engineRunOf(program, {
+      ...{ tensors, from, to, given },
+      batchPlace: this.#batchPlace(step),
+      noise: { seed: job.seed, node: chain.source, step: globalStep },
+      startsSum: globalStep % job.optimizer.accumulate === 0,
+      learningRate: this.#learningRate,
+    });
+    this.#around.compute(program, run, (outcome, busyMs) => {
+      if (this.#isAbandoned) return;
+      if (!outcome.ok) return this.#around.fail(outcome.error);
+      this.#account.ran(program.kind, outcome.value.computeMs, busyMs);
+      use(outcome.value);
+    });
   }
 
   /** Where a batch keeps what it needs on its way back: places are used again in turn. */
-  #batchSlot(step: number, space: "in" | "saved", of: string): Slot {
-    return this.#setup.tensors.spaceSlot(space, step % this.#order.capacity, of);
+  #batchPlace(step: number): number {
+    return step % this.#order.capacity;
   }
 
   /** Gives up the chain, because of what came along it; the node and its other chains go on. */
@@ -479,14 +438,3 @@ export class StageRunner {
     if (!outcome.ok && !this.#isAbandoned) this.#around.fail(outcome.error);
   };
 }
-
-/** Roles of outputs that stay in the engine. */
-const stays: ReadonlySet<Port["role"]> = new Set([
-  "parameter",
-  "state",
-  "saved",
-  "parameterGradient",
-]);
-
-/** A fresh one each time: engines take over the memory of what they are fed. */
-const scalar = (value: number): Tensor => tensor("float32", [], Float32Array.of(value));
