@@ -86,6 +86,17 @@ export function countOf(flag: string, text: string): number {
   throw new InputError({ what: flag, received: text, allowed: "a whole number from 1" });
 }
 
+/** What a flag gives as JSON, for a job to check. @throws InputError for what is no object */
+export function fieldsOf(flag: string, text: string): object {
+  try {
+    const fields: unknown = JSON.parse(text);
+    if (typeof fields === "object" && fields !== null) return fields;
+  } catch {
+    // Said below, as for any other value that is no object.
+  }
+  throw new InputError({ what: flag, received: text, allowed: 'an object, as {"cutMin":2}' });
+}
+
 /** Those of a list that are named, parted by commas. @throws InputError for a name that none has */
 export function chosenOf<T>(
   flag: string,

@@ -12,6 +12,7 @@ import { link } from "./link.ts";
 import { memory } from "./memory.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import { parallelSplitAccuracy } from "./parallel-split-accuracy.ts";
+import { parallelSplitMemory } from "./parallel-split-memory.ts";
 import { pipeline } from "./pipeline.ts";
 import { pipelineAccuracy } from "./pipeline-accuracy.ts";
 import { planner } from "./planner.ts";
@@ -28,6 +29,7 @@ const benches: Readonly<Record<string, Bench>> = {
   memory,
   "parallel-split": parallelSplit,
   "parallel-split-accuracy": parallelSplitAccuracy,
+  "parallel-split-memory": parallelSplitMemory,
   pipeline,
   "pipeline-accuracy": pipelineAccuracy,
   planner,

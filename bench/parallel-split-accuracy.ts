@@ -31,6 +31,7 @@ import {
   type Bench,
   type BenchResult,
   countOf,
+  fieldsOf,
   optionsOf,
   type Row,
   tell,
@@ -58,18 +59,22 @@ const timed = baselines.filter((scheme) => scheme !== "federated-averaging");
 
 export const parallelSplitAccuracy: Bench = {
   summary:
-    "accuracy of parallel split learning, and time to it, against other schemes [--seeds N] [--alpha A,B]",
+    "accuracy of parallel split learning, and time to it, against other schemes [--seeds N] [--alpha A,B] [--split JSON]",
   async run(args) {
     checkFashion();
-    const asked = optionsOf(args, { seeds: "3", alpha: "0.1,0.5" });
+    const asked = optionsOf(args, { seeds: "3", alpha: "0.1,0.5", split: "{}" });
+    const split = fieldsOf("--split", asked.split);
     const seeds = countOf("--seeds", asked.seeds);
     const alphas = asked.alpha.split(",").map(alphaOf);
-    const profile = await stretchedCore(jobOf({ scheme: "parallel-split", seed: 1 }, null), stepMs);
+    const profile = await stretchedCore(
+      jobOf({ scheme: "parallel-split", seed: 1, split }, null),
+      stepMs,
+    );
     const folder = mkdtempSync(path.join(tmpdir(), "edgeloom-bench-"));
     try {
       const races: Race[] = [];
       for (let seed = 1; seed <= seeds; seed++) {
-        for (const alpha of alphas) races.push(await race({ alpha, seed, folder, profile }));
+        for (const alpha of alphas) races.push(await race({ alpha, seed, split, folder, profile }));
       }
       return resultOf(races);
     } finally {
@@ -88,9 +93,11 @@ function alphaOf(text: string): number {
 interface Asked {
   readonly scheme: Scheme;
   readonly seed: number;
+  /** The job's field of that name, for the joint planner. */
+  readonly split: object;
 }
 
-const jobOf = ({ scheme, seed }: Asked, cell: Cell | null): Job =>
+const jobOf = ({ scheme, seed, split }: Asked, cell: Cell | null): Job =>
   parseJob({
     model: "lenet5",
     data: { idx: fashion },
@@ -100,7 +107,7 @@ const jobOf = ({ scheme, seed }: Asked, cell: Cell | null): Job =>
     localBatches,
     seed,
     planner: scheme,
-    split: { mayKeepAll: true },
+    split: { mayKeepAll: true, ...(scheme === "parallel-split" ? split : {}) },
     evaluate: { every: evaluatedEvery, samples: 3000 },
     fleet: { devices, cellMbit: cell && cell.bytesPerMs / 125 },
   });
@@ -128,9 +135,8 @@ interface Trained {
   readonly samples: number;
 }
 
-interface RaceOptions {
+interface RaceOptions extends Omit<Asked, "scheme"> {
   readonly alpha: number;
-  readonly seed: number;
   readonly folder: string;
   readonly profile: Profile;
 }
@@ -146,11 +152,11 @@ interface Race {
   readonly fixed: number;
 }
 
-async function race({ alpha, seed, folder, profile }: RaceOptions): Promise<Race> {
+async function race({ alpha, seed, split: fields, folder, profile }: RaceOptions): Promise<Race> {
   const out = path.join(folder, `${alpha} ${seed}`);
   const folders = partition(fashion, { out, parts: devices, alpha, seed }).map((own) => own.folder);
   const trained = async (scheme: Scheme, isTimed: boolean): Promise<Trained> => {
-    const run = await train({ scheme, seed }, folders, { profile, isTimed });
+    const run = await train({ scheme, seed, split: fields }, folders, { profile, isTimed });
     const came = isTimed ? "" : `${(100 * run.accuracy).toFixed(2)} % after `;
     const seconds = (run.ends.at(-1) ?? 0).toFixed(0);
     tell(`alpha ${alpha}, seed ${seed}, ${scheme}: ${came}${seconds} s`);

@@ -238,7 +238,8 @@ class Run {
 
 const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
 
-async function edgeToken(run: string, label: string): Promise<string> {
+/** A token for an edge server of a run. @param run its folder */
+export async function edgeToken(run: string, label: string): Promise<string> {
   const { token } = await administerTokens(run, { add: { role: "edge", label } });
   if (token === undefined) throw new Error("no token was issued");
   return token;

@@ -74,6 +74,10 @@ test("reasons become sentences", () => {
     "As fast as any.",
     "Keeps 22 % of the work.",
   ]);
+  expect(sentencesOf("slow: 8 x slower than the fastest; cut 2 keeps 31 % of its time")).toEqual([
+    "Slow: 8 x slower than the fastest.",
+    "Cut 2 keeps 31 % of its time.",
+  ]);
   expect(sentencesOf("")).toEqual([]);
 });
 
