@@ -79,10 +79,11 @@ const link = { bytesPerMs: 3000, latencyMs: 10 };
 
 export const tasksBench: Bench = {
   summary:
-    "what the jobs in examples/tasks reach across device and cloud [--only a,b] [--seeds N] [--data FOLDER]",
+    "what the jobs in examples/tasks reach across device and cloud [--only a,b] [--seeds N] [--rounds N] [--data FOLDER]",
   async run(args) {
-    const asked = optionsOf(args, { only: "", seeds: "3", data: "." });
+    const asked = optionsOf(args, { only: "", seeds: "3", rounds: "", data: "." });
     const seeds = countOf("--seeds", asked.seeds);
+    const change = asked.rounds === "" ? {} : { rounds: countOf("--rounds", asked.rounds) };
     const chosen =
       asked.only === "" ? tasks : chosenOf("--only", asked.only, tasks, ({ name }) => name);
     const rows: Row[] = [];
@@ -90,7 +91,7 @@ export const tasksBench: Bench = {
     for (const task of chosen) {
       const values: number[] = [];
       for (let seed = 1; seed <= seeds; seed++) {
-        const outcome = await train(task, seed, asked.data);
+        const outcome = await train(task, { ...change, seed }, asked.data);
         values.push(outcome.value);
         rows.push(outcome.row);
       }
@@ -119,21 +120,27 @@ function goalOf({ name, figure, goal }: Task, values: readonly number[]): Goal {
   return { name: `${name}: ${figure.name}, mean of ${values.length}`, value, goal, unit, met };
 }
 
-function jobOf(task: Task, seed: number): Job {
+/** What a run has of its own, whatever the task's file says. */
+interface Change {
+  readonly seed: number;
+  readonly rounds?: number;
+}
+
+function jobOf(task: Task, change: Change): Job {
   const file = path.join(import.meta.dirname, "../examples/tasks", `${task.name}.yaml`);
-  return parseJob({ ...parse(readFileSync(file, "utf8")), seed });
+  return parseJob({ ...parse(readFileSync(file, "utf8")), ...change });
 }
 
 /** Trains a task's job once. */
 async function train(
   task: Task,
-  seed: number,
+  change: Change,
   data: string,
 ): Promise<{ readonly value: number; readonly row: Row }> {
-  const job = jobOf(task, seed);
+  const job = jobOf(task, change);
   const profile = await measuredCore(job);
   const model = loadModel(job, ".");
-  tell(`${task.name}, seed ${seed}: ${job.rounds} rounds of ${job.localBatches} batches ...`);
+  tell(`${task.name}, seed ${job.seed}: ${job.rounds} rounds of ${job.localBatches} batches ...`);
   const { records, virtualMs } = await simulate({
     job,
     model,
@@ -151,7 +158,7 @@ async function train(
     row: {
       task: task.name,
       model: job.model,
-      seed,
+      seed: job.seed,
       [task.figure.name]: value,
       updates: job.rounds * job.localBatches,
       "MB up": bytesUp / 1e6,

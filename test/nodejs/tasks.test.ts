@@ -12,6 +12,7 @@ import {
   parseJob,
   train,
 } from "../../src/nodejs.ts";
+import { start } from "./processes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "edgeloom-tasks-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -89,5 +90,23 @@ it("words beyond the model's vocabulary are refused with the line to write", () 
   const data = { text: "spam", vocabulary: 20_000 };
   expect(() => parseJob({ model: "textcnn", data })).toThrow(
     /data.vocabulary: got 20000 .* modelOptions: \{ vocabulary: 20000 \}/,
+  );
+});
+
+it("a device joins with the data of a job file, and keeps both ends of a u-shaped chain", async () => {
+  const file = join(folder, "u-shaped.yaml");
+  const job = {
+    ...{ model: "lenet5", data: "mnist", planner: "u-shaped", rounds: 2, localBatches: 2 },
+    evaluate: { every: 10, samples: 100 },
+  };
+  writeFileSync(file, JSON.stringify(job));
+  const server = start(["serve", file, "--runs", join(folder, "runs")], 110_000);
+  const [, url = "", token = ""] = await server.says(/edgeloom join (ws\S+) --token (\S+)/);
+  const device = start(["join", url, "--token", token, "--data", file], 100_000);
+  const { code, stdout } = await device.finished;
+  expect([code, stdout]).toEqual([0, expect.stringContaining("60,000 samples from")]);
+  expect(stdout).toMatch(/the run has finished: 2 rounds/);
+  expect((await server.finished).stdout).toMatch(
+    /keeps segments 0 to \d and \d+ to 11, and its labels/,
   );
 });

@@ -164,10 +164,10 @@ function wordsOf(event: RejoinerEvent): string {
     case "welcomed":
       return `joined run ${event.run}; waiting for the others`;
     case "planned": {
-      const own = event.plan.copies.find((copy) => copy.node === event.node);
+      const own = event.plan.copies.filter((copy) => copy.node === event.node);
       const link = event.plan.links.find((candidate) => candidate.from === event.node);
       const share = link?.bytesPerMs == null ? "" : ` over ${formatRate(link.bytesPerMs)}`;
-      const kept = own === undefined ? 0 : own.to - own.from;
+      const kept = own.reduce((sum, { from, to }) => sum + to - from, 0);
       const segments = `${kept} segment${kept === 1 ? "" : "s"}`;
       return `plan, term ${event.plan.term}: ${segments} here${share}`;
     }
