@@ -43,8 +43,25 @@ describe("u-shaped", () => {
     const small = fleetNode("watch", evenProfile(5, 10), { memoryBytes: 1000 });
     const tight = planRequest(segmentsOf(50, 50, 50, 50, 10), [server, small], 10);
     expect(() => uShaped(tight)).toThrow(
-      "u-shaped has no plan for watch: its memory allows no two cuts",
+      "u-shaped has no plan for watch: its memory and energy allow no two cuts",
     );
+  });
+
+  test("keeps to a device's own number of batches, and to its energy", () => {
+    const segments = segmentsOf(50, 5000, 5000, 40, 10);
+    const device = fleetNode("phone", evenProfile(5, 10), { work: 3 });
+    const energy = { computeWatts: 10, joulesPerByte: 0, joulesPerRound: 0 };
+    const planned = uShaped(planRequest(segments, [server, device], 10));
+    const [chain, forecast] = [planned.chains[0], planned.forecasts[0]];
+    expect(chain?.work).toBe(3);
+    const batchJoules = (joulesPerRound: number): (() => unknown) => {
+      const limited = { ...device, energy: { ...energy, joulesPerRound } };
+      return () => uShaped(planRequest(segments, [server, limited], 10));
+    };
+    // The device computes for most of the round; a thousandth of it is not enough for any cut.
+    const joulesPerRound = (10 * (forecast?.computeMs ?? 0)) / 1000;
+    expect(batchJoules(joulesPerRound)).not.toThrow();
+    expect(batchJoules(joulesPerRound / 1000)).toThrow("its memory and energy allow no two cuts");
   });
 
   test("its plans make sense for any fleet, and every chain ends where it began", () => {

@@ -28,9 +28,11 @@ import { SplitModel } from "./split-model.ts";
 interface Choice {
   readonly from: number;
   readonly to: number;
-  /** Of one batch. */
+  /** Of one batch: on both nodes, of that on the device, on the way, and what goes out and comes in there. */
   readonly computeMs: number;
+  readonly ownMs: number;
   readonly transferMs: number;
+  readonly bytes: number;
 }
 
 /**
@@ -72,7 +74,7 @@ interface Pair {
   readonly rate: Capacity;
 }
 
-/** The fastest cuts that the device has memory for. */
+/** The fastest cuts that the device has memory and energy for. */
 function fastest(request: PlanRequest, pair: Pair): Choice {
   const { segments, recompute } = request;
   const { device } = pair;
@@ -89,15 +91,29 @@ function fastest(request: PlanRequest, pair: Pair): Choice {
     for (let to = from + 1; to < whole; to++) {
       if (!fits(from, to)) continue;
       const choice = { from, to, ...times(from, to) };
+      if (joules(request, device, choice) > (device.energy?.joulesPerRound ?? 0)) continue;
       if (best === null || totalMs(choice) < totalMs(best)) best = choice;
     }
   }
   if (best !== null) return best;
   const why =
     first < whole - 1
-      ? "its memory allows no two cuts"
+      ? "its memory and energy allow no two cuts"
       : "the model cannot be cut twice behind a trained segment";
   throw new PlanError(`u-shaped has no plan for ${device.name}: ${why}`);
+}
+
+/** What a round takes of a device's energy: its batches, and its part's weights, which come and go. */
+function joules({ segments, work }: PlanRequest, device: FleetNode, choice: Choice): number {
+  if (device.energy === undefined) return 0;
+  const { computeWatts, joulesPerByte } = device.energy;
+  const batches = device.work ?? work;
+  let bytes = batches * choice.bytes;
+  for (const { index, parameterBytes, stateBytes } of segments) {
+    const isOwn = index < choice.from || index >= choice.to;
+    if (isOwn) bytes += 2 * (parameterBytes + stateBytes);
+  }
+  return (batches * computeWatts * choice.ownMs) / 1000 + joulesPerByte * bytes;
 }
 
 const totalMs = ({ computeMs, transferMs }: Choice): number => computeMs + transferMs;
@@ -106,7 +122,7 @@ const totalMs = ({ computeMs, transferMs }: Choice): number => computeMs + trans
 function timesOf(
   { segments, codecUp, codecDown }: PlanRequest,
   { device, server, rate }: Pair,
-): (from: number, to: number) => Pick<Choice, "computeMs" | "transferMs"> {
+): (from: number, to: number) => Omit<Choice, "from" | "to"> {
   const bytesAt = (cut: number, codec: LinkCodecName, isBack: boolean): number => {
     let bytes = 0;
     for (const value of present(segments[cut - 1], "a segment").outputs) {
@@ -123,14 +139,17 @@ function timesOf(
   const between = (held: typeof own, from: number, to: number): number =>
     ms(held, "forward", from, to) + ms(held, "backward", from, to) + ms(held, "update", from, to);
   const delayMs = device.latencyMs + server.latencyMs;
-  return (from, to) => ({
-    computeMs:
-      between(own, 0, from) + between(far, from, to) + ms(own, "step", to, segments.length),
-    transferMs:
-      (bytesAt(from, codecUp, false) + bytesAt(to, codecDown, true)) / rate.up +
-      (bytesAt(to, codecUp, false) + bytesAt(from, codecDown, true)) / rate.down +
-      4 * delayMs,
-  });
+  return (from, to) => {
+    const ownMs = between(own, 0, from) + ms(own, "step", to, segments.length);
+    const up = bytesAt(from, codecUp, false) + bytesAt(to, codecDown, true);
+    const down = bytesAt(to, codecUp, false) + bytesAt(from, codecDown, true);
+    return {
+      ownMs,
+      computeMs: ownMs + between(far, from, to),
+      transferMs: up / rate.up + down / rate.down + 4 * delayMs,
+      bytes: up + down,
+    };
+  };
 }
 
 interface MadeChain {
@@ -141,13 +160,14 @@ interface MadeChain {
 }
 
 function chainOf(
-  { segments, work, codecUp, codecDown }: PlanRequest,
+  { segments, work: usual, codecUp, codecDown }: PlanRequest,
   device: FleetNode,
   server: FleetNode,
   rate: Capacity,
   choice: Choice,
 ): MadeChain {
   const { from, to, computeMs, transferMs } = choice;
+  const { work = usual } = device;
   const id = chainId(`chain:${device.id}`);
   const [head, middle, tail] = [
     copyId(`copy:${device.id}`),
