@@ -6,6 +6,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   createRunFolder,
   type Job,
@@ -103,12 +104,6 @@ async function serveFleet(devices: number, split: object): Promise<Served> {
   const folder = mkdtempSync(path.join(tmpdir(), "edgeloom-bench-"));
   const children: ChildProcess[] = [];
   const records: RunRecord[] = [];
-  const start = (task: MemoryTask): void => {
-    const script = path.join(import.meta.dirname, "split-memory-child.ts");
-    const child = fork(script, { execArgv: ["--no-warnings"] });
-    children.push(child);
-    child.send(task);
-  };
   try {
     const run = createRunFolder(folder, "load", "", new Date());
     const serving = await serve({
@@ -124,10 +119,20 @@ async function serveFleet(devices: number, split: object): Promise<Served> {
       record: (record) => records.push(record),
     });
     const { url, tokens } = serving;
+    const start = (task: MemoryTask): void => {
+      const script = path.join(import.meta.dirname, "split-memory-child.ts");
+      const child = fork(script, { execArgv: ["--no-warnings"] });
+      children.push(child);
+      child.once("exit", (code) => {
+        if (code !== 0) serving.interrupt(`a process ended with ${code}`);
+      });
+      child.send(task);
+    };
     start({ kind: "server", url, token: await edgeToken(run.path, serverName), name: serverName });
-    while (!records.some((record) => record.type === "joined" && record.name === serverName)) {
-      await moment();
-    }
+    // The run begins when its devices are there, with the servers that are there by then.
+    const isThere = (record: RunRecord): boolean =>
+      record.type === "ended" || (record.type === "joined" && record.name === serverName);
+    while (!records.some(isThere)) await sleep(50);
     start({ kind: "devices", url, tokens });
     const end = await serving.ended;
     if (end.reason !== "finished") throw new Error(`the run came to no end: ${end.text}`);
@@ -137,8 +142,6 @@ async function serveFleet(devices: number, split: object): Promise<Served> {
     rmSync(folder, { recursive: true, force: true });
   }
 }
-
-const moment = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
 
 const jobFor = (devices: number, split: object): Job =>
   parseJob({
