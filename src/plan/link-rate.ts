@@ -3,11 +3,15 @@ import type { NodeId } from "../base/ids.ts";
 import type { Plan } from "./plan.ts";
 
 /**
- * A node's rate each way, in bytes per millisecond: the shares of the chains that
- * begin at it, together. Both ends pace by it. Null where nothing limits it.
+ * A node's rate, in bytes per millisecond: the shares of the chains that begin at it, together. The node
+ * keeps to its rate up, who sends to it to its rate down. Null where nothing limits it.
  */
-export function linkRate(plan: Plan, node: NodeId): number | null {
-  const shares = plan.links.filter((link) => link.from === node).map((link) => link.bytesPerMs);
+export function linkRate(plan: Plan, node: NodeId, way: "up" | "down"): number | null {
+  const shares = plan.links
+    .filter((link) => link.from === node)
+    .map(({ bytesPerMs, backBytesPerMs = bytesPerMs }) =>
+      way === "up" ? bytesPerMs : backBytesPerMs,
+    );
   if (shares.length === 0) return null;
   let total = 0;
   for (const share of shares) {

@@ -10,9 +10,11 @@ import {
   planRequest,
   segmentCost,
 } from "../../test/fleets.ts";
+import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { random } from "../base/random.ts";
 import { checkPlan } from "./check.ts";
+import { linkRate } from "./link-rate.ts";
 import { trainingBytes } from "./memory.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import type { Plan, PlanRequest } from "./plan.ts";
@@ -188,6 +190,8 @@ describe("parallel-split", () => {
     const wide = { ...request, fleet: { ...request.fleet, cellDownBytesPerMs: 400 } };
     const plan = parallelSplit(wide);
     expect(plan.links[0]).toMatchObject({ bytesPerMs: 40, backBytesPerMs: 400 });
+    const device = present(plan.chains[0], "a chain").source;
+    expect([linkRate(plan, device, "up"), linkRate(plan, device, "down")]).toEqual([40, 400]);
     expect(parallelSplit(request).links[0]).not.toHaveProperty("backBytesPerMs");
     const roundMs = (one: Plan) => one.forecasts[0]?.roundMs ?? 0;
     expect(roundMs(plan)).toBeLessThan(roundMs(parallelSplit(request)));

@@ -17,7 +17,9 @@ test("a node's part of any plan is a plan with all that concerns the node, and n
         checkPlan(part, request.segments.length);
         const own = plan.copies.filter((copy) => copy.node === node);
         expect(part.copies.filter((copy) => copy.node === node)).toEqual(own);
-        expect(linkRate(part, node)).toBe(linkRate(plan, node));
+        for (const way of ["up", "down"] as const) {
+          expect(linkRate(part, node, way)).toBe(linkRate(plan, node, way));
+        }
         for (const { stages } of part.chains) {
           const copies = stages.map(({ copy }) => part.copies.find(({ id }) => id === copy));
           expect(copies.some((copy) => copy?.node === node)).toBe(true);

@@ -73,9 +73,9 @@ export interface LinkPlan {
   readonly from: NodeId;
   readonly to: NodeId;
   readonly chain: ChainId;
-  /** Pacing rate in bytes per millisecond, each way; null where nothing limits it (same process). */
+  /** Pacing rate in bytes per millisecond, each way unless the way back has one of its own; null where nothing limits it (same process). */
   readonly bytesPerMs: number | null;
-  /** The rate of the way back where it has one of its own. Workers have no use for it yet, and refuse it. */
+  /** The rate of the way back where it has one of its own. */
   readonly backBytesPerMs?: number | null;
   readonly codecUp: LinkCodecName;
   readonly codecDown: LinkCodecName;

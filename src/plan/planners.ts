@@ -9,6 +9,7 @@ import { pipelineForecast } from "./pipeline-forecast.ts";
 import { pipelineMove } from "./pipeline-moves.ts";
 import type { Planner } from "./plan.ts";
 import type { Forecaster, Mover } from "./replan.ts";
+import { splitMover, splitRoundForecast } from "./split-moves.ts";
 import { uShaped } from "./u-shaped.ts";
 
 /** Planners by the name that a job gives them. */
@@ -38,7 +39,17 @@ export const plannerNames = Object.keys(planners) as PlannerName[];
 /** Schemes that are planned anew while training runs, where that pays: how to forecast a plan in force. */
 export const forecasters: Partial<Record<PlannerName, Forecaster>> = {
   pipeline: pipelineForecast,
+  "parallel-split": splitRoundForecast,
+  splitfed: splitRoundForecast,
+  "per-device-cut": splitRoundForecast,
+  "alternating-split": splitRoundForecast,
 };
 
 /** How to find the plan to move to from one in force; the fastest one where a scheme has no entry. */
-export const movers: Partial<Record<PlannerName, Mover>> = { pipeline: pipelineMove };
+export const movers: Partial<Record<PlannerName, Mover>> = {
+  pipeline: pipelineMove,
+  "parallel-split": splitMover(parallelSplit),
+  splitfed: splitMover(splitFed),
+  "per-device-cut": splitMover(perDeviceCut),
+  "alternating-split": splitMover(alternatingSplit),
+};

@@ -59,6 +59,22 @@ export interface MoveQuestion {
   /** Until everybody has what the next plan needs: see {@link movingMs}. */
   readonly movingMs: number;
   readonly agreed: Agreed;
+  /** How sure a move has to be; {@link withinRounds} where absent. */
+  readonly hysteresis?: Hysteresis;
+}
+
+/** How sure a move has to be. Estimates are noisy, and each move costs more than what is reckoned here. */
+export interface Hysteresis {
+  /** A gain must be larger than this share of the period. */
+  readonly marginShare: number;
+  /** So often in a row a move has to be found to pay. */
+  readonly agreedMin: number;
+  /** Between two considerations: agreement means that it lasts as long. */
+  readonly betweenMs: number;
+  /** From a change of plan to the next consideration, at least. */
+  readonly settlingMsMin: number;
+  /** What figures are said of. */
+  readonly per: "batch" | "round";
 }
 
 export interface MoveDecision {
@@ -70,26 +86,35 @@ export interface MoveDecision {
 }
 
 /**
- * A gain must be larger than this share of the period. Rates of radio links, and of ways that are in use,
- * are off by as much; with a tenth, runs on walks past servers moved every minute and gained nothing.
+ * For pipelines, which move at any moment. Rates of radio links, and of ways that are in use, are off by as much as
+ * the margin; with a tenth, runs on walks past servers moved every minute and gained nothing.
  */
-const marginShare = 0.3;
-/** So often in a row a move has to be found to pay. */
-export const agreedMin = 4;
+export const withinRounds: Hysteresis = {
+  ...{ marginShare: 0.3, agreedMin: 4, betweenMs: 5_000, settlingMsMin: 10_000, per: "batch" },
+};
+
+/** For plans that are changed between rounds: each round is one measurement, of all its batches. */
+export const betweenRounds: Hysteresis = {
+  ...{ marginShare: 0.15, agreedMin: 3, betweenMs: 0, settlingMsMin: 0, per: "round" },
+};
 
 /**
  * Decides between the plan in force and another one: r (P_now - P_next) > cost of moving + margin,
  * where r counts the batches before the next change (EdgeMove, WWW 2023, in our reading of it:
  * its abstract names the rule's parts and not the rule).
  */
-export function decideMove({ now, next, batches, movingMs, agreed }: MoveQuestion): MoveDecision {
+export function decideMove(question: MoveQuestion): MoveDecision {
+  const { now, next, batches, movingMs, agreed, hysteresis = withinRounds } = question;
+  const { marginShare, agreedMin, per } = hysteresis;
   const gainMs = batches * (now.periodMs - next.periodMs);
   // The old pipeline empties and the new one fills, each for the batches that it does not overlap.
   const emptyMs = now.latencyMs - now.periodMs + (next.latencyMs - next.periodMs);
   const costMs = movingMs + emptyMs;
   const marginMs = batches * marginShare * now.periodMs;
-  const what = `${formatMs(next.periodMs)} a batch instead of ${formatMs(now.periodMs)}`;
-  const saved = `saves ${formatMs(gainMs)} over the next ${Math.round(batches)} batches`;
+  const count = per === "round" ? next.roundMs / next.periodMs : 1;
+  const what = `${formatMs(count * next.periodMs)} a ${per} instead of ${formatMs(count * now.periodMs)}`;
+  const ahead = `${Math.round(batches / count)} ${per === "round" ? "rounds" : "batches"}`;
+  const saved = `saves ${formatMs(gainMs)} over the next ${ahead}`;
   const price = `which ${saved} and takes ${formatMs(costMs)} of moving`;
   if (!(gainMs > costMs + marginMs)) {
     return { decision: "stay", agreed: 0, costMs, reason: `it would not pay: ${what}, ${price}` };

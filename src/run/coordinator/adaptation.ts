@@ -5,10 +5,10 @@
 import type { Plan, PlanRequest } from "../../plan/plan.ts";
 import {
   type Agreed,
-  agreedMin,
   batchesAhead,
   decideMove,
   type Forecaster,
+  type Hysteresis,
   type Mover,
 } from "../../plan/replan.ts";
 
@@ -28,17 +28,15 @@ export interface Move {
   readonly reason: string;
 }
 
-/** Between two considerations: agreement means that it lasts as long. */
-const betweenMs = 5_000;
-/** From a change of plan to the next consideration, at least. */
-const settlingMsMin = 10_000;
-
 /** Marks that the observed period is read from: a dozen, of a second each at least. */
 const marksMax = 12;
 
 export class Adaptation {
   readonly #forecaster: Forecaster;
   readonly #mover: Mover;
+  readonly #hysteresis: Hysteresis;
+  /** Time of the last round for a batch of it, where rounds are looked at as wholes. */
+  #tookMs: number | null = null;
   /** How far the chain's source was, and when, in the round under way. */
   #marks: { readonly round: number; readonly steps: number; readonly atMs: number }[] = [];
   #agreed: Agreed = 0;
@@ -48,9 +46,10 @@ export class Adaptation {
   /** Nothing is considered before: a plan needs time to show what it does, and planning takes time, too. */
   #quietUntilMs = 0;
 
-  constructor(forecaster: Forecaster, mover: Mover) {
+  constructor(forecaster: Forecaster, mover: Mover, hysteresis: Hysteresis) {
     this.#forecaster = forecaster;
     this.#mover = mover;
+    this.#hysteresis = hysteresis;
   }
 
   /** Whether it is time to consider again. */
@@ -60,7 +59,7 @@ export class Adaptation {
 
   /** Somebody has come who may take part. That is no noise: what pays with it pays at once. */
   hasNews(): void {
-    this.#agreed = agreedMin - 1;
+    this.#agreed = this.#hysteresis.agreedMin - 1;
     this.#quietUntilMs = 0;
   }
 
@@ -68,7 +67,10 @@ export class Adaptation {
   adopted(nowMs: number): void {
     this.#agreed = 0;
     this.#marks = [];
-    this.#quietUntilMs = nowMs + Math.max(settlingMsMin, this.#lastCostMs);
+    this.#tookMs = null;
+    const { settlingMsMin } = this.#hysteresis;
+    this.#quietUntilMs =
+      settlingMsMin === 0 ? 0 : nowMs + Math.max(settlingMsMin, this.#lastCostMs);
   }
 
   /** The chain's source has so many batches of a round back. */
@@ -78,8 +80,19 @@ export class Adaptation {
     if (this.#marks.length > marksMax) this.#marks.shift();
   }
 
+  /** Nothing is as it would have to be for a move. */
+  calm(): void {
+    this.#agreed = 0;
+  }
+
+  /** A round of so many batches is over. */
+  took(ms: number, batches: number): void {
+    this.#tookMs = ms / batches;
+  }
+
   /** Time from batch to batch lately; null where too little has been seen. */
   get #observedMs(): number | null {
+    if (this.#tookMs !== null) return this.#tookMs;
     const [first] = this.#marks;
     const last = this.#marks.at(-1);
     if (first === undefined || last === undefined || last.steps === first.steps) return null;
@@ -92,7 +105,7 @@ export class Adaptation {
    */
   consider({ plan, request, left, nowMs }: Choice): Move | null {
     this.#startedMs ??= nowMs;
-    this.#quietUntilMs = nowMs + betweenMs;
+    this.#quietUntilMs = nowMs + this.#hysteresis.betweenMs;
     const observedMs = this.#observedMs;
     const forecast = this.#forecaster(plan, request);
     if (forecast === null) {
@@ -109,7 +122,8 @@ export class Adaptation {
       return null;
     }
     const { forecast: then, movingMs } = next;
-    const question = { now, next: then, batches, movingMs, agreed: this.#agreed };
+    const [agreedBefore, hysteresis] = [this.#agreed, this.#hysteresis];
+    const question = { now, next: then, batches, movingMs, agreed: agreedBefore, hysteresis };
     const { decision, agreed, reason, costMs } = decideMove(question);
     this.#agreed = agreed;
     if (decision === "stay") return null;

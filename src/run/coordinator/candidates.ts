@@ -15,6 +15,12 @@ import type { WatchedLeg } from "./survey.ts";
 const choosing: ReadonlySet<string> = new Set<PlannerName>(["pipeline"]);
 
 /**
+ * Whether a planner chooses among nodes: then somebody who comes need not have a part in the next plan, and plans
+ * change at any moment. Others take in everybody, and change between rounds.
+ */
+export const isChoosing = (planner: string): boolean => choosing.has(planner);
+
+/**
  * What is to be kept known of the ways between candidates: each way straight where the two have been
  * introduced, elsewhere the links of both to the coordinator.
  */

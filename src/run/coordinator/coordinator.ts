@@ -239,8 +239,8 @@ export class Coordinator {
 
   /** What rounds show may make another plan the better one: then the round under way ends early. */
   #reconsider(): void {
-    const isOver = this.#planning.reconsider(this.#host.now(), this.#progress.batchesLeft);
-    if (isOver) this.#rounds.curtail(null);
+    const at = { left: this.#progress.batchesLeft, isInRound: this.#rounds.isOpen };
+    if (this.#planning.reconsider(this.#host.now(), at)) this.#rounds.curtail(null);
   }
 
   /** A notice of departure: the member finishes its round and is in no further plan. */
@@ -410,7 +410,7 @@ export class Coordinator {
     const under = { plan, broken, partOf };
     if (!this.#rounds.canBegin(under)) return false;
     this.#rounds.begin(under, { number, learningRate });
-    this.#planning.begun(number);
+    this.#planning.begun(number, this.#host.now());
     this.#phase = { kind: "round" };
     return true;
   }

@@ -5,18 +5,20 @@
 import { present } from "../../base/assert.ts";
 import { messageOf, PlanError } from "../../base/errors.ts";
 import { type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
+import { hasDrifted } from "../../plan/drift.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
-import type { ChainPlan, FleetNode, Plan, Planner, PlanRequest } from "../../plan/plan.ts";
+import type { ChainPlan, Fleet, FleetNode, Plan, Planner, PlanRequest } from "../../plan/plan.ts";
 import { forecasters, movers, planners } from "../../plan/planners.ts";
-import { fastestMover } from "../../plan/replan.ts";
+import { betweenRounds, fastestMover, withinRounds } from "../../plan/replan.ts";
 import type { Host } from "../host.ts";
 import type { LinksMeasured, Planned } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { MeasuredMessage, PayloadMessage } from "../wire/messages.ts";
 import { isPayload } from "../wire/payload.ts";
 import { Adaptation, type Move } from "./adaptation.ts";
-import { candidates, legsAmong } from "./candidates.ts";
+import { candidates, isChoosing, legsAmong } from "./candidates.ts";
+import { CarriedRates } from "./carried-rates.ts";
 import type { CompiledJob } from "./compiled-job.ts";
 import type { CoordinatorOptions } from "./coordinator-options.ts";
 import { introductions } from "./introductions.ts";
@@ -33,6 +35,9 @@ export class Planning {
   readonly #speeds: Speeds;
   readonly #members: Roster;
   readonly #ways = new Ways();
+  readonly #carried = new CarriedRates();
+  /** Whether plans change within rounds, and need not take in everybody. */
+  readonly #isChoosing: boolean;
   readonly #survey: Survey;
   readonly #drawSecret: (() => string) | undefined;
   /** Newest term issued, that of a plan which is being written down included. */
@@ -45,8 +50,11 @@ export class Planning {
   #without: string | null = null;
   /** Whether no round has begun under the plan in force. */
   #isUnused = false;
-  /** The newest round that has begun. */
+  /** The newest round that has begun, and when it did. */
   #round = 0;
+  #begunMs = 0;
+  /** What was known of the fleet when the plan in force was made. */
+  #fleet: Fleet | null = null;
   /** The part of the plan in force that concerns a node. */
   #partOf: ((node: NodeId) => Plan) | null = null;
   /** Nodes of the copies of the plan in force. */
@@ -63,10 +71,15 @@ export class Planning {
     this.#compiled = compiled;
     this.#planner = planner;
     const own = options.planner ? undefined : movers[job.planner];
+    this.#isChoosing = options.forecaster !== undefined || isChoosing(job.planner);
     this.#adaptation =
       forecaster === undefined
         ? null
-        : new Adaptation(forecaster, own ?? fastestMover(planner, forecaster));
+        : new Adaptation(
+            forecaster,
+            own ?? fastestMover(planner, forecaster),
+            this.#isChoosing ? withinRounds : betweenRounds,
+          );
     this.#speeds = new Speeds(compiled.passes);
     this.#drawSecret = drawSecret;
     this.#members = members;
@@ -126,9 +139,10 @@ export class Planning {
   }
 
   /** A round has begun under the plan in force. */
-  begun(round: number): void {
+  begun(round: number, nowMs: number): void {
     this.#isUnused = false;
     this.#round = round;
+    this.#begunMs = nowMs;
   }
 
   /** Takes over from a coordinator that is no more; its plan is not in force, but says who was there. */
@@ -157,12 +171,17 @@ export class Planning {
 
   /**
    * Thinks about the plan in force again, by what is known now.
-   * @param left batches that a chain still has to train
+   * @param at batches that a chain still has to train, and whether a round is under way: plans of many
+   *   chains change between two
    * @returns whether another plan is to be made
    */
-  reconsider(nowMs: number, left: number): boolean {
+  reconsider(
+    nowMs: number,
+    { left, isInRound }: { readonly left: number; readonly isInRound: boolean },
+  ): boolean {
     const plan = this.#plan;
     if (this.#adaptation === null || plan === null || this.#outdated !== null) return false;
+    if (!this.#isChoosing && (isInRound || !this.#looksBack(plan, nowMs))) return false;
     if (!this.#adaptation.isDue(nowMs)) return false;
     const choice = { plan, request: this.#request(), left, nowMs };
     const adaptation = this.#adaptation;
@@ -173,9 +192,20 @@ export class Planning {
     return this.#next !== null;
   }
 
+  /** Takes in what a round has shown that is over. @returns whether nodes or ways are not as the plan has them */
+  #looksBack(plan: Plan, nowMs: number): boolean {
+    const { work = 1 } = plan.chains[0] ?? {};
+    this.#adaptation?.took(nowMs - this.#begunMs, work);
+    this.#carried.observe(plan, (from, to) => this.#ways.achieved(from, to));
+    const isDrifting = this.#fleet !== null && hasDrifted(this.#fleet, this.#request().fleet);
+    if (!isDrifting) this.#adaptation?.calm();
+    return isDrifting;
+  }
+
   /** A member has left. */
   left(node: NodeId): void {
     this.#ways.forget(node);
+    this.#carried.forget(node);
     this.#survey.left(node);
   }
 
@@ -236,7 +266,8 @@ export class Planning {
     // A planner that may choose does so among those whose ways are known; for others nobody counts
     // all pairs of a large fleet.
     const nodes = some.length === 0 ? all : some;
-    return this.#compiled.planRequest(this.#term + 1, nodes, this.#ways.links(some));
+    const links = this.#isChoosing ? this.#ways.links(some) : this.#carried.links(nodes);
+    return this.#compiled.planRequest(this.#term + 1, nodes, links);
   }
 
   /** Nodes between which the ways are worth knowing, the source first. */
@@ -260,7 +291,8 @@ export class Planning {
    * holds until another one pays.
    */
   changed(node: NodeId, reason: string): void {
-    const isWeighed = this.#adaptation !== null && ![...this.#nodeOf.values()].includes(node);
+    const isWeighed =
+      this.#isChoosing && this.#adaptation !== null && ![...this.#nodeOf.values()].includes(node);
     if (!isWeighed) this.outdate(reason);
   }
 
@@ -283,7 +315,9 @@ export class Planning {
    */
   make(round: number): Planned | string {
     const next = this.#next?.plan;
-    const plan = next ? { ...next, term: this.#term + 1 } : this.#tryPlan(this.#request());
+    const request = this.#request();
+    const plan = next ? { ...next, term: this.#term + 1 } : this.#tryPlan(request);
+    this.#fleet = request.fleet;
     if (typeof plan === "string") return plan;
     this.#next = null;
     const reason = [this.#outdated, this.#without].filter((why) => why !== null).join("; ");
@@ -311,7 +345,7 @@ export class Planning {
     for (const member of this.#members) {
       if (!takesPart(member) && !planned.has(member.id)) continue;
       const part = this.partOf(member.id);
-      member.channel.setRate(linkRate(part, member.id));
+      member.channel.setRate(linkRate(part, member.id, "down"));
       const own = introduced?.get(member.id) ?? [];
       member.channel.send({ type: "plan", plan: part, introductions: own });
       this.#members.planned(member, plan.term);

@@ -140,6 +140,14 @@ export class Ways {
     );
   }
 
+  /** What data between two nodes have achieved lately, straight or through the coordinator; null before. */
+  achieved(from: NodeId, to: NodeId): Rate | null {
+    return (
+      this.rate({ from, to }) ??
+      slower(this.rate({ from, to: null }), this.rate({ from: null, to }))
+    );
+  }
+
   #direction({ from, to }: Leg): Direction {
     if (from !== null && to !== null) return this.#straightOf(from, to);
     return from === null ? this.#homeOf(to as NodeId).down : this.#homeOf(from).up;

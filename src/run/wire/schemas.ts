@@ -113,6 +113,7 @@ export const planSchema = z.strictObject({
       to: id,
       chain: id,
       bytesPerMs: z.nullable(positive),
+      backBytesPerMs: z.optional(z.nullable(positive)),
       codecUp: codec,
       codecDown: codec,
     }),

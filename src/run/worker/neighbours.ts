@@ -285,7 +285,7 @@ export class Neighbours {
     if (pace.bytesPerMs !== null) return pace;
     const own = this.#paces.get(node) ?? new Pace();
     this.#paces.set(node, own);
-    own.setRate(linkRate(plan, node));
+    own.setRate(linkRate(plan, node, "down"));
     return own;
   }
 

@@ -356,7 +356,7 @@ export class Worker {
     }
     this.#plan = plan;
     this.#processor.setDuty(plan.limits.find((limit) => limit.node === node)?.duty ?? 1);
-    this.#channel.setRate(linkRate(plan, node));
+    this.#channel.setRate(linkRate(plan, node, "up"));
     this.#neighbours.adopt({
       plan,
       node,

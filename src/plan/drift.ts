@@ -1,0 +1,32 @@
+/** Whether machines and ways have changed since a plan was made: planning again is worth its time only then. */
+import type { Fleet, Profile } from "./plan.ts";
+
+/** Less is what measurements are off by. */
+const driftShare = 0.1;
+
+/** Whether what is known of a fleet differs by more than a tenth anywhere from what it was. */
+export function hasDrifted(then: Fleet, now: Fleet): boolean {
+  const before = new Map(then.nodes.map((node) => [node.id, node]));
+  const isOther = now.nodes.some(({ id, profile }) => {
+    const old = before.get(id);
+    return old === undefined || isFar(wholeMs(old.profile), wholeMs(profile));
+  });
+  if (isOther || before.size !== now.nodes.length) return true;
+  const waysOf = ({ links }: Fleet): Map<string, number> =>
+    new Map(
+      links.flatMap(({ from, to, thereBytesPerMs, backBytesPerMs }) => [
+        [`${from} ${to}`, thereBytesPerMs ?? Infinity],
+        [`${to} ${from}`, backBytesPerMs ?? Infinity],
+      ]),
+    );
+  const [ways, known] = [waysOf(now), waysOf(then)];
+  return [...new Set([...ways.keys(), ...known.keys()])].some((way) =>
+    isFar(known.get(way) ?? Infinity, ways.get(way) ?? Infinity),
+  );
+}
+
+const wholeMs = ({ segments }: Profile): number =>
+  segments.reduce((sum, time) => sum + time.forwardMs + time.backwardMs + time.updateMs, 0);
+
+const isFar = (a: number, b: number): boolean =>
+  a !== b && Math.abs(Math.log(a / b)) > Math.log(1 + driftShare);
