@@ -16,6 +16,9 @@ export interface JobFile {
   readonly folder: string;
 }
 
+/** Whether a path given as data is a job file, whose data are meant. */
+export const isJobFile = (path: string): boolean => /\.ya?ml$/.test(path);
+
 /** @throws InputError naming file, line and field */
 export function readJobFile(path: string): JobFile {
   let text: string;

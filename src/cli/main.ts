@@ -310,7 +310,7 @@ function addMeasurements(root: Command): void {
     .argument("<run>", "run folder, or an .onnx file")
     .requiredOption(
       "--data <path>",
-      "mnist, a folder with idx files or with images by class, or a CSV file",
+      "mnist, a folder with idx files or with images by class, a CSV file, or a job file, whose data it takes",
     )
     .addOption(
       new Option("--loss <name>", "loss to measure (default: the run's)").choices(lossNames),

@@ -12,7 +12,7 @@ import {
   parseJob,
   train,
 } from "../../src/nodejs.ts";
-import { start } from "./processes.ts";
+import { edgeloom, start } from "./processes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "edgeloom-tasks-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -106,7 +106,9 @@ it("a device joins with the data of a job file, and keeps both ends of a u-shape
   const { code, stdout } = await device.finished;
   expect([code, stdout]).toEqual([0, expect.stringContaining("60,000 samples from")]);
   expect(stdout).toMatch(/the run has finished: 2 rounds/);
-  expect((await server.finished).stdout).toMatch(
-    /keeps segments 0 to \d and \d+ to 11, and its labels/,
-  );
+  const served = await server.finished;
+  expect(served.stdout).toMatch(/keeps segments 0 to \d and \d+ to 11, and its labels/);
+  const [, run = ""] = served.stdout.match(/^Written to (.*?)\/:/m) ?? [];
+  const measured = await edgeloom(["eval", run, "--data", file]);
+  expect(measured.stdout).toMatch(/Accuracy [\d.]+ %, loss [\d.]+, on 10,000 samples/);
 });

@@ -2,8 +2,16 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { type LossName, type LossSpec, lossSpec, measuredWords, parseJob } from "../../index.ts";
-import { evaluate, loadHeldOutPath, openRun, runFiles } from "../../nodejs.ts";
+import {
+  InputError,
+  type LossName,
+  type LossSpec,
+  lossSpec,
+  measuredWords,
+  parseJob,
+} from "../../index.ts";
+import { evaluate, loadHeldOut, loadHeldOutPath, openRun, runFiles } from "../../nodejs.ts";
+import { isJobFile, readJobFile } from "../job-file.ts";
 import { pathOptions } from "../path-options.ts";
 import { bold, say } from "../terminal.ts";
 
@@ -17,7 +25,7 @@ export interface EvaluateFlags {
 
 export async function evaluateRun(run: string, options: EvaluateFlags): Promise<void> {
   const model = openRun(run);
-  const test = loadHeldOutPath(options.data, pathOptions(options));
+  const test = heldOut(options);
   const asked = options.loss === undefined ? lossOfRun(run) : lossSpec(options.loss);
   const { samples, accuracy, loss } = await evaluate({ model, test, loss: asked });
   const [what, value] = measuredWords({ accuracy, heldOutLoss: loss }) ?? ["", ""];
@@ -28,6 +36,18 @@ export async function evaluateRun(run: string, options: EvaluateFlags): Promise<
       `, on ${samples.toLocaleString("en")} samples of ${options.data}`,
   );
   if (options.json) say(JSON.stringify({ accuracy, loss, samples }));
+}
+
+function heldOut(options: EvaluateFlags): ReturnType<typeof loadHeldOutPath> {
+  if (!isJobFile(options.data)) return loadHeldOutPath(options.data, pathOptions(options));
+  const { job, folder } = readJobFile(options.data);
+  const samples = loadHeldOut(job.data, folder);
+  if (samples !== null) return samples;
+  throw new InputError({
+    what: "--data",
+    received: `${options.data}, whose data have no held-out part`,
+    allowed: "a job with held-out samples",
+  });
 }
 
 /** The loss of the run's job; a classifier's where the run is a model file or a program's. */

@@ -18,7 +18,7 @@ import {
   type RejoinerEvent,
 } from "../../nodejs.ts";
 import { exitCodes } from "../exit.ts";
-import { readJobFile } from "../job-file.ts";
+import { isJobFile, readJobFile } from "../job-file.ts";
 import { pathOptions } from "../path-options.ts";
 import { fail, say } from "../terminal.ts";
 
@@ -146,7 +146,7 @@ async function found(
 function trainingData(flags: JoinFlags): ReturnType<typeof loadShard> | null {
   if (flags.edge === true && flags.data === undefined) return null;
   if (flags.edge !== true && flags.data !== undefined) {
-    if (/\.ya?ml$/.test(flags.data)) {
+    if (isJobFile(flags.data)) {
       const { job, folder } = readJobFile(flags.data);
       return loadTraining(job.data, folder);
     }
