@@ -103,7 +103,17 @@ export { type TrainingModel, type TrainingShape, trainingModel } from "./compile
 export { type ArrayOptions, arrayDataset } from "./data/arrays.ts";
 export { type CsvOptions, csvDataset } from "./data/csv.ts";
 export { type Batch, type Dataset, type Labels, subset } from "./data/dataset.ts";
+export {
+  type HistoryOptions,
+  historyDataset,
+  pairDataset,
+  type Rating,
+  type RatingParts,
+  type RatingSplit,
+  splitRatings,
+} from "./data/ratings.ts";
 export { type BatchKey, SampleSource } from "./data/source.ts";
+export { type LabelledText, type TextOptions, textDataset } from "./data/text.ts";
 export {
   type BuiltInModelName,
   builtInLoss,

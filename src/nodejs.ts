@@ -21,6 +21,13 @@ export {
   partition,
   type Shard,
 } from "./nodejs/data-files.ts";
+export {
+  loadMovieLens,
+  loadTextSet,
+  type RatingSet,
+  type TextSet,
+  type TextSetName,
+} from "./nodejs/data-packages.ts";
 export { defaultPort } from "./nodejs/default-port.ts";
 export { NativeEngine, type NativeEngineOptions } from "./nodejs/engine.ts";
 export { version } from "./nodejs/environment.ts";
