@@ -40,6 +40,7 @@ const jobOf = (seed: number, more: object = {}): object => ({
   localBatches,
   seed,
   planner: "pipeline",
+  codec: { updates: "affine8" },
   evaluate: { every: 1_000_000 },
   ...more,
 });

@@ -60,6 +60,8 @@ const optimizerDefaults = {
 export interface StateTensor extends TensorType {
   /** Unique in the model, e.g. "momentum:conv1.weight". */
   readonly name: string;
+  /** Whether updates take its root: a value below zero, however small, would spoil them. */
+  readonly isOfSquares: boolean;
 }
 
 /** Names of the values that one parameter's update takes; `state` in the order of {@link optimizerState}. */
@@ -77,8 +79,8 @@ export interface UpdateOutputs {
 }
 
 interface OptimizerRule {
-  /** Kinds of state: as large as the parameter, or one number for it. */
-  state(spec: OptimizerSpec): { readonly [kind: string]: "parameter" | "number" };
+  /** Kinds of state: as large as the parameter, and so with an average of squares, or one number for it. */
+  state(spec: OptimizerSpec): { readonly [kind: string]: "parameter" | "squares" | "number" };
   update(builder: GraphBuilder, spec: OptimizerSpec, inputs: UpdateInputs): UpdateOutputs;
 }
 
@@ -132,7 +134,7 @@ const sgd: OptimizerRule = {
 
 const adamState = {
   average: "parameter",
-  square: "parameter",
+  square: "squares",
   correction: "number",
   squareCorrection: "number",
 } as const;
@@ -190,7 +192,7 @@ const adamw: OptimizerRule = {
  */
 const rmsprop: OptimizerRule = {
   state: ({ momentum }) => ({
-    square: "parameter",
+    square: "squares",
     ...(momentum !== 0 && { momentum: "parameter" as const }),
   }),
   update(builder, spec, inputs) {
@@ -234,6 +236,7 @@ export function optimizerState(spec: OptimizerSpec, parameter: Parameter): State
     name: `${kind}:${name}`,
     dtype,
     shape: size === "number" ? [] : shape,
+    isOfSquares: size === "squares",
   }));
 }
 

@@ -66,6 +66,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Accuracy> {
     loss,
     optimizer: optimizerSpec("sgd"),
     seed: 0,
+    updates: "float32",
   });
   // The engine takes over what it is given; the caller's model stays whole.
   const weights = new Map([...model.weights].map(([name, value]) => [name, cloneTensor(value)]));

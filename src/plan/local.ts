@@ -6,6 +6,7 @@ import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { chainId, copyId } from "../base/ids.ts";
 import { formatBytes, formatMs } from "../base/units.ts";
+import { keepsBase } from "./home-bytes.ts";
 import { trainingBytes } from "./memory.ts";
 import type { FleetNode, Plan, PlanRequest } from "./plan.ts";
 import { heldMs } from "./program-time.ts";
@@ -19,7 +20,9 @@ import { heldMs } from "./program-time.ts";
 export function local(request: PlanRequest): Plan {
   const { segments, recompute, work, term } = request;
   const node = holderOf(request);
-  const needed = trainingBytes(segments, 0, segments.length, { hasLoss: true, recompute });
+  const needed = trainingBytes(segments, 0, segments.length, {
+    ...{ hasLoss: true, recompute, keepsBase: keepsBase(request) },
+  });
   if (node.memoryBytes !== null && needed > node.memoryBytes) {
     throw new PlanError(
       `${node.name} has ${formatBytes(node.memoryBytes)} of memory, and training the whole model ` +

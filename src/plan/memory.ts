@@ -2,6 +2,13 @@
 import { byteLength } from "../base/tensor.ts";
 import type { SegmentCost } from "../compile/segment.ts";
 
+/** What a stage's memory depends on beside its segments. */
+export interface TrainingStage {
+  readonly hasLoss: boolean;
+  readonly recompute: boolean;
+  readonly keepsBase?: boolean;
+}
+
 /** What compiling a stage and holding its sessions takes, whatever their size. */
 const sessionBytes = 35e6;
 
@@ -19,18 +26,20 @@ const sessionBytes = 35e6;
  * A stage that computes its activations once more in backward saves none: there they are once,
  * and the gaps.
  *
- * @param stage whether it is the last one, and whether it recomputes
+ * @param stage whether it is the last one, whether it recomputes, and whether it keeps what its rounds
+ *   began with, as where differences travel home
  */
 export function trainingBytes(
   segments: readonly SegmentCost[],
   from: number,
   to: number,
-  { hasLoss, recompute }: { readonly hasLoss: boolean; readonly recompute: boolean },
+  { hasLoss, recompute, keepsBase = false }: TrainingStage,
 ): number {
+  const held = keepsBase ? 4 : 3;
   const handed = hasLoss ? 1 : recompute ? 2 : 4;
   let [bytes, working] = [sessionBytes, 0];
   for (const segment of segments.slice(from, to)) {
-    bytes += 3 * (segment.parameterBytes + segment.stateBytes) + handed * segment.savedBytes;
+    bytes += held * (segment.parameterBytes + segment.stateBytes) + handed * segment.savedBytes;
     if (!hasLoss) bytes += 3 * segment.parameterBytes;
     working = Math.max(working, segment.workingBytes);
   }
@@ -43,6 +52,7 @@ export interface PipelinedStage {
   readonly backward: "stored" | "replay";
   /** Batches that it holds at once; 1 or more. */
   readonly inFlight: number;
+  readonly keepsBase?: boolean;
   /** So many batches in a row see the same parameters, at least. */
   readonly batchesPerVersion: number;
 }
@@ -60,10 +70,12 @@ export function pipelinedBytes(
   segments: readonly SegmentCost[],
   from: number,
   to: number,
-  { recompute, backward, inFlight, batchesPerVersion }: PipelinedStage,
+  { recompute, backward, inFlight, batchesPerVersion, keepsBase = false }: PipelinedStage,
 ): number {
   const isComputedAnew = recompute || backward === "replay";
-  const bytes = trainingBytes(segments, from, to, { hasLoss: false, recompute: isComputedAnew });
+  const bytes = trainingBytes(segments, from, to, {
+    ...{ hasLoss: false, recompute: isComputedAnew, keepsBase },
+  });
   let [waiting, parameters] = [0, 0];
   for (const { savedBytes, parameterBytes } of segments.slice(from, to)) {
     if (!isComputedAnew) waiting += savedBytes;

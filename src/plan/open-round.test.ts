@@ -29,7 +29,7 @@ describe("a round without shares", () => {
   const sending: SplitRun = {
     option: {
       ...{ cut: 1, forwardMs: 0, backwardMs: 0, stepMs: 1, delayMs: 0, serverMs: 1 },
-      ...{ featureBytes: 100, gradientBytes: 0, weightBytes: 0 },
+      ...{ featureBytes: 100, gradientBytes: 0, weightBytes: 0, homeBytes: 0 },
       ...{ fixedMs: 1, upBytes: 100, downBytes: 0 },
     },
     rate: unlimited,

@@ -109,7 +109,7 @@ class OpenRound {
         return;
       }
       case "finish":
-        this.#up.add(nowMs, device, option.weightBytes, "end");
+        this.#up.add(nowMs, device, option.homeBytes, "end");
         return;
       case "end":
         this.#doneMs[device] = nowMs;

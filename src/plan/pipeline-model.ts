@@ -14,6 +14,7 @@
  */
 import { present } from "../base/assert.ts";
 import { linkWireBytes } from "../codec/link-codec.ts";
+import { homeSums, keepsBase } from "./home-bytes.ts";
 import { pipelinedBytes, trainingBytes } from "./memory.ts";
 import type { BorderCosts, ChosenChain, Placement, StageCosts } from "./pipeline-schedule.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
@@ -46,9 +47,9 @@ export class PipelineModel {
   /** Bytes of a batch by cut, features with labels and gradients. */
   readonly #upBytes: Float64Array;
   readonly #downBytes: Float64Array;
-  /** Bytes of parameters, and those with their optimizer state, of the segments before each. */
+  /** Bytes of parameters, and those that a round brings home, of the segments before each. */
   readonly #parameterBytes: Float64Array;
-  readonly #stateBytes: Float64Array;
+  readonly #homeBytes: Float64Array;
 
   constructor(request: PlanRequest, nodes: readonly FleetNode[]) {
     const { segments, codecUp, codecDown, labelBytes } = request;
@@ -72,7 +73,7 @@ export class PipelineModel {
       }
     }
     this.#parameterBytes = sumsOf(segments.map(({ parameterBytes }) => parameterBytes));
-    this.#stateBytes = sumsOf(segments.map((cost) => cost.parameterBytes + cost.stateBytes));
+    this.#homeBytes = homeSums(request);
   }
 
   /** Tables for {@link chooseChain}: every stage that a node could be. */
@@ -193,7 +194,7 @@ export class PipelineModel {
   #homeMs({ node, from, to }: Placement): number {
     const { coordinatorBytesPerMs, latencyMs } = this.#node(node);
     const { up } = coordinatorBytesPerMs ?? unlimited;
-    const bytes = between(this.#stateBytes, from, to);
+    const bytes = between(this.#homeBytes, from, to);
     return msFor(bytes, Math.min(this.#ceiling(node), up)) + 2 * latencyMs;
   }
 
@@ -246,9 +247,8 @@ export class PipelineModel {
     const { segments, recompute } = this.#request;
     const { memoryBytes } = this.#node(index);
     if (memoryBytes === null) return true;
-    return (
-      trainingBytes(segments, from, segments.length, { hasLoss: true, recompute }) <= memoryBytes
-    );
+    const stage = { hasLoss: true, recompute, keepsBase: keepsBase(this.#request) };
+    return trainingBytes(segments, from, segments.length, stage) <= memoryBytes;
   }
 
   /** How far a stage may reach by memory, once for each number of batches in flight that is asked for. */
@@ -261,6 +261,7 @@ export class PipelineModel {
     const known = new Map<number, Int32Array>();
     const options = {
       recompute,
+      keepsBase: keepsBase(this.#request),
       backward: pipeline.backward,
       // Synchronous schedules update when nothing is in flight: all batches saw the same parameters.
       batchesPerVersion: pipeline.schedule === "window" ? accumulate : Number.POSITIVE_INFINITY,

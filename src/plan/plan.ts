@@ -220,6 +220,11 @@ export interface PlanRequest {
   readonly labelBytes: number;
   readonly codecUp: LinkCodecName;
   readonly codecDown: LinkCodecName;
+  /**
+   * Bytes that a round brings home of each segment; null or absent where parameters and optimizer
+   * state travel as they are.
+   */
+  readonly homeBytes?: readonly number[] | null;
   readonly pipeline: PipelineChoice;
   /** Wishes for planners that split between devices and servers; none where absent. */
   readonly split?: SplitChoice;

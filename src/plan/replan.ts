@@ -7,7 +7,9 @@
 
 import type { NodeId } from "../base/ids.ts";
 import { formatMs } from "../base/units.ts";
+import { homeSums } from "./home-bytes.ts";
 import type { CopyPlan, Plan, Planner, PlanRequest } from "./plan.ts";
+import { between } from "./program-time.ts";
 
 /** What a plan's round takes by what is known of the fleet now. */
 export interface Forecasted {
@@ -187,26 +189,25 @@ export type HeldSegments = Pick<CopyPlan, "node" | "from" | "to">;
 
 /**
  * Milliseconds until all nodes have what another plan has them train: parameters and optimizer state of
- * segments that they do not train already. Those come home with all that their copies have trained, and go on from there.
+ * segments that they do not train already. Those come home with all that their copies have trained, and go on from there. Where
+ * differences travel, the rest has been sent ahead, and they are all that the move waits for.
  */
 export function movingMs(
   now: readonly HeldSegments[],
   next: readonly HeldSegments[],
-  { segments, fleet }: Pick<PlanRequest, "segments" | "fleet">,
+  request: Pick<PlanRequest, "segments" | "homeBytes" | "fleet">,
 ): number {
-  const bytesOf = ({ from, to }: Pick<HeldSegments, "from" | "to">): number =>
-    segments
-      .slice(from, to)
-      .reduce((sum, { parameterBytes, stateBytes }) => sum + parameterBytes + stateBytes, 0);
+  const { fleet } = request;
+  const homeBytes = homeSums(request);
   const rateOf = (id: NodeId) => fleet.nodes.find((node) => node.id === id)?.coordinatorBytesPerMs;
   const homeMs = (copy: HeldSegments): number =>
-    bytesOf(copy) / (rateOf(copy.node)?.up ?? Infinity);
+    between(homeBytes, copy.from, copy.to) / (rateOf(copy.node)?.up ?? Infinity);
   const moves = next.map(({ node, from, to }) => {
     let [bytes, comesMs] = [0, 0];
     for (let index = from; index < to; index++) {
       const holder = now.find((copy) => copy.from <= index && index < copy.to);
       if (holder?.node === node) continue;
-      bytes += bytesOf({ from: index, to: index + 1 });
+      bytes += between(homeBytes, index, index + 1);
       if (holder !== undefined) comesMs = Math.max(comesMs, homeMs(holder));
     }
     return bytes === 0 ? 0 : comesMs + bytes / (rateOf(node)?.down ?? Infinity);

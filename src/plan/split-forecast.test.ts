@@ -5,7 +5,7 @@ import type { SplitOption } from "./split-model.ts";
 const option = (work: number, more: Partial<SplitOption>): SplitOption => {
   const parts = {
     ...{ cut: 1, forwardMs: 1, backwardMs: 2, stepMs: 3, delayMs: 0 },
-    ...{ featureBytes: 10, gradientBytes: 20, weightBytes: 5 },
+    ...{ featureBytes: 10, gradientBytes: 20, weightBytes: 5, homeBytes: 5 },
     ...more,
   };
   const { forwardMs, backwardMs, stepMs, delayMs, featureBytes, gradientBytes, weightBytes } =

@@ -44,7 +44,7 @@ export function splitForecast(plan: Plan, request: PlanRequest): Forecasted | nu
     runs[times.findIndex((one) => one.roundMs === roundMs)],
     "the slowest chain",
   );
-  const homeMs = option.weightBytes / Math.min(rate.up, model.cell.up) + option.delayMs;
+  const homeMs = option.homeBytes / Math.min(rate.up, model.cell.up) + option.delayMs;
   const beforeMs = option.weightBytes / Math.min(rate.down, model.cell.down) + option.delayMs;
   const periodMs = (roundMs - homeMs - beforeMs) / (option.work ?? request.work);
   return { roundMs, latencyMs: periodMs, periodMs, homeMs };

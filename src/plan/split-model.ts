@@ -16,6 +16,7 @@ import { PlanError } from "../base/errors.ts";
 import { formatBytes, formatRate } from "../base/units.ts";
 import { type LinkCodecName, linkWireBytes } from "../codec/link-codec.ts";
 import { checkNode, firstCut } from "./check-request.ts";
+import { homeSums, keepsBase, stateSums } from "./home-bytes.ts";
 import { trainingBytes } from "./memory.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
 import { between, type Held, heldBy, msOf, sumsOf } from "./program-time.ts";
@@ -37,8 +38,9 @@ export interface SplitOption extends JointOption {
   /** For a batch. */
   readonly featureBytes: number;
   readonly gradientBytes: number;
-  /** Parameters and optimizer state of the device's part, each way, once a round. */
+  /** Parameters and optimizer state of the device's part, once a round: as they come, and as they travel home. */
   readonly weightBytes: number;
+  readonly homeBytes: number;
 }
 
 export class SplitModel {
@@ -52,6 +54,7 @@ export class SplitModel {
   readonly #featureBytes: Float64Array;
   readonly #gradientBytes: Float64Array;
   readonly #weightSums: Float64Array;
+  readonly #homeSums: Float64Array;
   readonly #parameterSums: Float64Array;
   readonly #deviceMemory: readonly number[];
   readonly #stepsOf = new Map<FleetNode, Float64Array>();
@@ -82,10 +85,13 @@ export class SplitModel {
       (cut) => labelBytes + bytesAt(cut, codecUp, false),
     );
     this.#gradientBytes = Float64Array.from(cuts, (cut) => bytesAt(cut, codecDown, true));
-    this.#weightSums = sumsOf(segments.map((cost) => cost.parameterBytes + cost.stateBytes));
+    this.#weightSums = stateSums(request);
+    this.#homeSums = homeSums(request);
     this.#parameterSums = sumsOf(segments.map((cost) => cost.parameterBytes));
     const memoryAt = (to: number): number =>
-      trainingBytes(segments, 0, to, { hasLoss: to === segments.length, recompute });
+      trainingBytes(segments, 0, to, {
+        ...{ hasLoss: to === segments.length, recompute, keepsBase: keepsBase(request) },
+      });
     const some = this.devices.some(({ memoryBytes }) => memoryBytes !== null);
     this.#deviceMemory = some ? [...cuts, segments.length].map(memoryAt) : [];
   }
@@ -150,6 +156,7 @@ export class SplitModel {
     let stepMs = msOf(held.step, 0, this.whole);
     if (accumulate > 1) stepMs += this.#updateMs(held, 0, this.whole);
     const weightBytes = between(this.#weightSums, 0, this.whole);
+    const homeBytes = between(this.#homeSums, 0, this.whole);
     return {
       cut: this.whole,
       ...ownWork(device),
@@ -160,8 +167,9 @@ export class SplitModel {
       featureBytes: 0,
       gradientBytes: 0,
       weightBytes,
+      homeBytes,
       fixedMs: work * stepMs + 2 * device.latencyMs,
-      upBytes: weightBytes,
+      upBytes: homeBytes,
       downBytes: weightBytes,
       serverMs: 0,
     };
@@ -220,12 +228,14 @@ export class SplitModel {
     const featureBytes = this.#featureBytes[cut] as number;
     const gradientBytes = this.#gradientBytes[cut] as number;
     const weightBytes = between(this.#weightSums, 0, cut);
+    const homeBytes = between(this.#homeSums, 0, cut);
     const delayMs = this.#wayBetween(device, server)?.delayMs ?? device.latencyMs;
     return {
-      ...{ cut, forwardMs, backwardMs, stepMs, delayMs, featureBytes, gradientBytes, weightBytes },
+      ...{ cut, forwardMs, backwardMs, stepMs, delayMs },
+      ...{ featureBytes, gradientBytes, weightBytes, homeBytes },
       ...ownWork(device),
       fixedMs: work * (forwardMs + stepMs + backwardMs + 2 * delayMs) + 2 * delayMs,
-      upBytes: work * featureBytes + weightBytes,
+      upBytes: work * featureBytes + homeBytes,
       downBytes: work * gradientBytes + weightBytes,
       serverMs: work * stepMs,
     };

@@ -3,6 +3,7 @@ import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { chainId, copyId } from "../base/ids.ts";
 import { formatBytes } from "../base/units.ts";
+import { keepsBase } from "./home-bytes.ts";
 import { trainingBytes } from "./memory.ts";
 import type { ChainPlan, CopyPlan, FleetNode, Forecast, LinkPlan, Plan } from "./plan.ts";
 import type { SplitRun, SplitTimes } from "./split-forecast.ts";
@@ -107,12 +108,13 @@ function checkServerMemory(
   runs: readonly SplitRun[],
 ): void {
   const { segments, recompute } = request;
+  const stage = { hasLoss: true, recompute, keepsBase: keepsBase(request) };
   for (const [position, { name, memoryBytes }] of servers.entries()) {
     if (memoryBytes === null) continue;
     const served = runs.filter(({ server, option }) => server === position && option.cut < whole);
     let bytes = 0;
     for (const { option } of served) {
-      bytes += trainingBytes(segments, option.cut, whole, { hasLoss: true, recompute });
+      bytes += trainingBytes(segments, option.cut, whole, stage);
     }
     if (bytes <= memoryBytes) continue;
     throw new PlanError(

@@ -35,7 +35,8 @@ export function frameBytesMaxOf(costs: readonly SegmentCost[], parameters: numbe
     (sum, { parameterBytes, stateBytes }) => sum + parameterBytes + stateBytes,
     0,
   );
-  // Optimizers keep three tensors beside a parameter at most, and paddings are short.
-  const tensors = 4 * parameters + outputsOf(costs);
+  // Optimizers keep three tensors beside a parameter at most, codecs of updates make two parts of one, and
+  // paddings are short.
+  const tensors = 2 * 4 * parameters + outputsOf(costs);
   return messageBytesMax + entryBytesMax * tensors + Math.max(contribution, borderBytes(costs));
 }

@@ -36,7 +36,7 @@ const everything = {
   planner: "local",
   pipeline: { schedule: "1f1b", window: null, backward: "replay" },
   split: { cutMin: 2, mayKeepAll: true, mayShareFreely: true },
-  codec: { up: "float16", down: "float32" },
+  codec: { up: "float16", down: "float32", updates: "affine8" },
   seed: 7,
   evaluate: { every: 2, samples: null },
   partition: { alpha: 1 },

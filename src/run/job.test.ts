@@ -78,8 +78,10 @@ describe("codecs of a job", () => {
   const base = { model: "lenet5", data: "mnist" };
 
   it("are float32 where nothing is said, and each way its own", () => {
-    expect(parseJob(base).codec).toEqual({ up: "float32", down: "float32" });
-    const codec = { up: "affine4-stochastic", down: "topk10+feedback" };
+    expect(parseJob(base).codec).toEqual({
+      ...{ up: "float32", down: "float32", updates: "float32" },
+    });
+    const codec = { up: "affine4-stochastic", down: "topk10+feedback", updates: "affine8" };
     expect(parseJob({ ...base, codec }).codec).toEqual(codec);
   });
 
@@ -91,6 +93,12 @@ describe("codecs of a job", () => {
       );
     },
   );
+
+  it.each(["topk10", "affine8+feedback"])("bring no updates home by %s", (updates) => {
+    expect(() => parseJob({ ...base, codec: { updates } })).toThrow(
+      `codec.updates: got "${updates}"; allowed: one of float32, float16, affine8, affine4, affine8-stochastic, affine4-stochastic`,
+    );
+  });
 });
 
 describe("how a job wants its model split", () => {

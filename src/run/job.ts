@@ -8,6 +8,7 @@ import { InputError } from "../base/errors.ts";
 import { namePattern } from "../base/ids.ts";
 import { bytesPerMsOfMbit } from "../base/units.ts";
 import { type LinkCodecName, linkCodecNames } from "../codec/link-codec.ts";
+import { type UpdateCodecName, updateCodecNames } from "../codec/update.ts";
 import { type LossName, type LossSpec, lossNames, lossSpec } from "../compile/loss.ts";
 import {
   type OptimizerName,
@@ -64,6 +65,7 @@ const deviceSchema = z.strictObject({
 // Deltas follow samples from epoch to epoch, and runs keep what codecs remember for a round.
 const jobCodecs = linkCodecNames.filter((name) => !name.endsWith("+delta"));
 const codecField = z.enum(jobCodecs, `one of ${jobCodecs.join(", ")}`);
+const updatesField = z.enum(updateCodecNames, `one of ${updateCodecNames.join(", ")}`);
 
 const rate = z.number().check(z.nonnegative(), z.lt(1));
 const nonnegative = z.number().check(z.nonnegative());
@@ -164,8 +166,9 @@ const jobSchema = z.strictObject({
     z.strictObject({
       up: z._default(codecField, "float32"),
       down: z._default(codecField, "float32"),
+      updates: z._default(updatesField, "float32"),
     }),
-    { up: "float32", down: "float32" },
+    { up: "float32", down: "float32", updates: "float32" },
   ),
   seed: z._default(z.int(), 1),
   evaluate: z._default(
@@ -208,7 +211,12 @@ export interface Job
     readonly schedule: Schedule;
   };
   readonly planner: PlannerName;
-  readonly codec: { readonly up: LinkCodecName; readonly down: LinkCodecName };
+  readonly codec: {
+    readonly up: LinkCodecName;
+    readonly down: LinkCodecName;
+    /** How what is trained travels home: as it is (float32), or as differences. */
+    readonly updates: UpdateCodecName;
+  };
   readonly fleet: {
     /** The radio cell that all devices share; null where nothing but ceilings limits them. */
     readonly cellBytesPerMs: number | null;
@@ -407,6 +415,7 @@ export const jobSpecOf = (job: Job): JobSpec => ({
   loss: job.loss,
   optimizer: optimizerSpecOf(job),
   seed: job.seed,
+  updates: job.codec.updates,
 });
 
 /** The optimizer's settings without the learning rate, which comes with each round. */

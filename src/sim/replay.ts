@@ -35,6 +35,7 @@ import {
   standing,
 } from "../run/metrics/record.ts";
 import { drawNoise, roundingSeed } from "../run/noise.ts";
+import { UpdateCoding } from "../run/update-coding.ts";
 import { stalePartWeight } from "../sync/sync.ts";
 
 /** A run to follow: its committed log, and the samples of its nodes. */
@@ -60,6 +61,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
   }
   options.onCommitted?.(0, trained);
   const compile = sharedPrograms(graph, segments, job);
+  const updates = new UpdateCoding(segments, jobSpecOf(job));
   const plans = new Map<number, Plan>();
   const log = standing(records, (each) => each);
   const starts = new Starts(log);
@@ -79,7 +81,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
       );
       const late = record.folded?.find((part) => part === participant);
       const start = late === undefined ? { record, trained } : starts.of(late);
-      const run = new ChainReplay(options, { compile, plan, chain });
+      const run = new ChainReplay(options, { compile, updates, plan, chain });
       const tensors = await run.train(start.record, participant, start.trained);
       const staleness = record.round - start.record.round;
       parts.push({ samples: stalePartWeight(weightOf(chain.id, samples), staleness), tensors });
@@ -159,12 +161,21 @@ interface UnderWay {
   readonly stashed: ReadonlyMap<string, Tensor>;
 }
 
+/** What a chain is trained under. */
+interface Under {
+  readonly compile: Compile;
+  readonly updates: UpdateCoding;
+  readonly plan: Plan;
+  readonly chain: ChainPlan;
+}
+
 /** One chain's round, from the tensors at its start to each copy's tensors at its end. */
 class ChainReplay {
   readonly #options: ReplayOptions;
   readonly #plan: Plan;
   readonly #chain: ChainPlan;
   readonly #stages: readonly Stage[];
+  readonly #updates: UpdateCoding;
   #learningRate = 0;
   #firstStep = 0;
   /** Batches of the round. */
@@ -172,8 +183,9 @@ class ChainReplay {
   /** The ends of links, which may remember for as long as the round; by border, way and place. */
   readonly #ends = new Map<string, { sender: Sender; receiver: Receiver }>();
 
-  constructor(options: ReplayOptions, at: { compile: Compile; plan: Plan; chain: ChainPlan }) {
+  constructor(options: ReplayOptions, at: Under) {
     this.#options = options;
+    this.#updates = at.updates;
     this.#plan = at.plan;
     this.#chain = at.chain;
     this.#stages = at.chain.stages.map(({ copy: id, backward }) => {
@@ -217,12 +229,14 @@ class ChainReplay {
     const open = this.#stages.find(({ backward }) => backward < work);
     if (open !== undefined) throw new Error(`the log's passes of ${open.copy.id} lead nowhere`);
     return new Map(
-      this.#stages.map(({ copy, programs, held }) => [
-        copy.id,
-        new Map(
+      this.#stages.map(({ copy, programs, held }) => {
+        const values = new Map(
           movedPorts(programs).map((port) => [port.of, present(held.get(key(port)), port.of)]),
-        ),
-      ]),
+        );
+        const baseOf = (name: string): Tensor => present(trained.get(name), name);
+        const origin = { copy: copy.id, round };
+        return [copy.id, this.#updates.asBrought({ values, baseOf }, origin)];
+      }),
     );
   }
 

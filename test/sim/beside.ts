@@ -37,6 +37,8 @@ export interface BesideOptions {
   /** Number of the first secret that is drawn. */
   readonly secretsFrom?: number;
   readonly untilMs?: number;
+  /** What is another way in the job. */
+  readonly change?: object;
 }
 
 /** How an honest worker introduces itself. */
@@ -91,10 +93,11 @@ export async function runBeside(
     isStraight = false,
     secretsFrom = 0,
     untilMs = 600_000,
+    change = {},
   }: BesideOptions = {},
 ) {
   const world = new World();
-  const job = smallJob();
+  const job = smallJob(change);
   const awaited = job.fleet.devices.filter(({ name }) => isAwaited || name !== "c");
   const own = { ...job, fleet: { ...job.fleet, devices: awaited } };
   const records: RunRecord[] = [];

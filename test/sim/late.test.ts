@@ -24,10 +24,14 @@ const timesAsSlow = (profile: Profile, factor: number): Profile => ({
 
 async function run(
   round: JobFields["round"],
-  { rounds = 16, faults = [] }: { rounds?: number; faults?: SimFault[] } = {},
+  {
+    rounds = 16,
+    faults = [],
+    updates = "float32",
+  }: { rounds?: number; faults?: SimFault[]; updates?: string } = {},
 ) {
   const devices = ["a", "b", "c"].map((name) => ({ name, duty: 1 }));
-  const job = smallJob({ round, rounds, fleet: { cellMbit: 10, devices } });
+  const job = smallJob({ round, rounds, codec: { updates }, fleet: { cellMbit: 10, devices } });
   const nodes = smallFleet(job).map((node) =>
     node.kind === "edge" ? node : { ...node, profile: timesAsSlow(node.profile, 50) },
   );
@@ -73,22 +77,25 @@ describe("a device that becomes slow", () => {
     for (const { ms } of committed) expect(ms).toBeLessThan(2 * first.ms);
   });
 
-  test("R17: goes on where the job folds late parts in, and counts the less the later it is", async () => {
-    const { committed } = await run({ quorum: 0.6, late: "fold" }, { rounds: 20 });
-    const folded = committed.flatMap((record) =>
-      (record.folded ?? []).map((part) => ({ ...part, into: record.round })),
-    );
-    expect(folded.length).toBeGreaterThan(0);
-    for (const { node, round, into, samples } of folded) {
-      expect([node, samples]).toEqual(["c", shard(2).samples]);
-      expect(into).toBeGreaterThan(round);
-      // What it brings late it does not bring in time, and it begins no other round meanwhile.
-      for (const record of committed.slice(round, into)) {
-        expect(record.participants.map((one) => one.node)).not.toContain("c");
+  test.each(["float32", "affine8"])(
+    "R17: goes on where the job folds late parts in, and counts the less the later it is, by %s",
+    async (updates) => {
+      const { committed } = await run({ quorum: 0.6, late: "fold" }, { rounds: 20, updates });
+      const folded = committed.flatMap((record) =>
+        (record.folded ?? []).map((part) => ({ ...part, into: record.round })),
+      );
+      expect(folded.length).toBeGreaterThan(0);
+      for (const { node, round, into, samples } of folded) {
+        expect([node, samples]).toEqual(["c", shard(2).samples]);
+        expect(into).toBeGreaterThan(round);
+        // What it brings late it does not bring in time, and it begins no other round meanwhile.
+        for (const record of committed.slice(round, into)) {
+          expect(record.participants.map((one) => one.node)).not.toContain("c");
+        }
       }
-    }
-    expect(committed.at(-1)?.participants).toHaveLength(3);
-  });
+      expect(committed.at(-1)?.participants).toHaveLength(3);
+    },
+  );
 
   test("R17: leaves a run that its coordinator was lost to whole, whatever was late by then", async () => {
     const crash: SimFault = {

@@ -208,6 +208,7 @@ test("R16: without the older round the newer one is nothing", async () => {
   run.brings(second, moved(begun));
   await run.later(100);
   expect(run.committed()).toEqual([]);
+  expect(run.records.filter(({ type }) => type === "left")).toEqual([]);
   await run.comesBack();
   await run.later(1000);
   const again = present(run.begins[2], "a round once more");
@@ -276,4 +277,18 @@ test("R16: who leaves while it measures, and comes back, is not waited for", asy
   run.trained(second);
   await run.later(100);
   expect(run.begins.at(-1)?.message.round).toBe(2);
+});
+
+test("R18: an update of what the coordinator has not got yet is its sender's fault", async () => {
+  const run = runWith({ codec: { updates: "affine8" } });
+  await run.later(1000);
+  const begun = present(run.begins[0], "a first round");
+  run.trained(begun);
+  await run.later(100);
+  // The second round's, before the first round's that it builds on.
+  run.brings(present(run.begins[1], "a second round"), new Map());
+  await run.later(100);
+  const left = run.records.flatMap((one) => (one.type === "left" ? [one.reason] : []));
+  expect(left).toEqual(["sent a contribution with fc1.weight, whose round before is not here"]);
+  expect(run.committed()).toEqual([]);
 });

@@ -1,6 +1,6 @@
 /**
  * A coordinator that is killed, at any step, and started again on its disk: the run goes on,
- * every round is committed once, and the weights are those of the committed log.
+ * every round is committed once, and the weights are those of the committed log, although what rounds bring home is rounded.
  */
 import { describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
@@ -22,7 +22,7 @@ import { replay } from "../../src/sim/replay.ts";
 import { World } from "../../src/sim/world.ts";
 import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
 
-const job = smallJob({ rounds: 3 });
+const job = smallJob({ rounds: 3, codec: { updates: "affine8" } });
 const nodes = smallFleet(job);
 const patienceMs = 600_000;
 

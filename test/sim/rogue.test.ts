@@ -18,7 +18,7 @@ type Send = (message: WorkerMessage, tensors?: ReadonlyMap<string, Tensor>) => v
 type Script = (message: CoordinatorMessage, send: Send) => void;
 
 /** Runs the small job with devices a and b honest and device c following a script. */
-async function runWithRogue(script: Script, change: Partial<Hello> = {}) {
+async function runWithRogue(script: Script, change: Partial<Hello> = {}, job: object = {}) {
   const heard: CoordinatorMessage[] = [];
   const closed: string[] = [];
   const begin = ({ node, host, connect }: Stranger): void => {
@@ -32,7 +32,7 @@ async function runWithRogue(script: Script, change: Partial<Hello> = {}) {
     });
     channel.send({ ...helloOf(node), ...change });
   };
-  const { end, ofType } = await runBeside(begin);
+  const { end, ofType } = await runBeside(begin, { change: job });
   return {
     end,
     left: ofType("left"),
@@ -158,6 +158,39 @@ describe("a device that does not keep to the protocol is dropped with the reason
     expect(end?.reason).toBe("finished");
     expect(rounds).toHaveLength(4);
     expect(rounds.at(-1)?.participants.map(({ node }) => node)).toEqual(["a", "b"]);
+  });
+
+  it.each<[what: string, update: (first: string) => Map<string, Tensor>, reason: RegExp]>([
+    ["that are missing", () => new Map(), /with no fc1\.weight/],
+    [
+      "as they are, and no differences",
+      () => new Map([["fc1.weight", zeros({ dtype: "float32", shape: [8, 12] })]]),
+      /with no fc1\.weight/,
+    ],
+    [
+      "in parts of other shapes",
+      (first) => new Map([[first, zeros({ dtype: "uint8", shape: [96] })]]),
+      /with fc1\.weight in parts that are no update of it/,
+    ],
+    [
+      "in parts of which one is too many",
+      (first) =>
+        new Map([
+          [first, zeros({ dtype: "uint8", shape: [96] })],
+          ["fc1.weight.1", zeros({ dtype: "float32", shape: [8, 2] })],
+          ["fc1.weight.2", zeros({ dtype: "float32", shape: [8, 2] })],
+        ]),
+      /with fc1\.weight in parts that are no update of it/,
+    ],
+  ])("R18: with updates %s", async (_what, update, reason) => {
+    const script = untilRound(({ term, round }, send) => {
+      send(contribution("copy:c", term, round), update("fc1.weight.0"));
+    });
+    const { end, left } = await runWithRogue(script, {}, { codec: { updates: "affine8" } });
+    expect(left.map((record) => `${record.name}: ${record.reason}`)).toEqual([
+      expect.stringMatching(new RegExp(`^c: sent a contribution ${reason.source}`)),
+    ]);
+    expect(end?.reason).toBe("finished");
   });
 
   it("R5: features that are not finite cost their chain the round, and say whose they were", async () => {

@@ -59,16 +59,16 @@ function roundEnds({ records }: SimulationResult): [number, number] {
 
 describe("a simulated run", () => {
   it.each([
-    ["float32", "float32"],
-    ["float16", "float16"],
-    ["affine8", "affine4"],
-    ["affine4-stochastic", "affine8-stochastic"],
-    ["topk10", "topk1"],
-    ["affine4+feedback", "topk10+feedback"],
+    ["float32", "float32", "float32"],
+    ["float16", "float16", "float16"],
+    ["affine8", "affine4", "affine8"],
+    ["affine4-stochastic", "affine8-stochastic", "affine4-stochastic"],
+    ["topk10", "topk1", "affine4"],
+    ["affine4+feedback", "topk10+feedback", "affine8-stochastic"],
   ])(
-    "R8, R9: gives the weights of its single-process replay, bit for bit, with %s links",
-    async (up, down) => {
-      const job = smallJob({ codec: { up, down } });
+    "R8, R9: gives the weights of its single-process replay, bit for bit, with codecs %s, %s, %s",
+    async (up, down, updates) => {
+      const job = smallJob({ codec: { up, down, updates } });
       const result = await run(job);
       expect(result.end.reason).toBe("finished");
       expect(ofType(result, "round")).toHaveLength(job.rounds);

@@ -82,7 +82,10 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
     rounds: 2 + chance.below(4),
     localBatches: 1 + chance.below(3),
     evaluate: { every: 1 + chance.below(3) },
-    codec: { up: codec, down: codec },
+    codec: {
+      ...{ up: codec, down: codec },
+      updates: pick(chance.fork("updates"), ["float32", "affine8", "affine4-stochastic"]),
+    },
     fleet: {
       cellMbit: pick(chance, [null, 0.1, 1]),
       devices: Array.from({ length: devices }, (_, i) => ({

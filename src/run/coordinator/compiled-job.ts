@@ -17,6 +17,7 @@ import type { Frame } from "../host.ts";
 import { type Job, jobSpecOf } from "../job.ts";
 import { type RunStarted, recordVersion } from "../metrics/record.ts";
 import { type TakenData, takenData } from "../taken-data.ts";
+import { UpdateCoding } from "../update-coding.ts";
 import { encodeFrame } from "../wire/frame.ts";
 import { commonVersion, type Hello, protocolVersions } from "../wire/messages.ts";
 import { blocksFor } from "./candidates.ts";
@@ -32,6 +33,8 @@ export class CompiledJob {
   /** The model without its values, as ONNX bytes. */
   readonly #structure: Uint8Array;
   readonly takes: TakenData;
+  /** How what is trained travels home. */
+  readonly updates: UpdateCoding;
   readonly parameterCount: number;
   /** Largest frame, in bytes, that any plan of this job has a worker send: more is refused before it is there. */
   readonly frameBytesMax: number;
@@ -51,6 +54,7 @@ export class CompiledJob {
     this.takes = takenData(graph, job);
     refuseFloor(job, segments.length);
     this.segments = segments;
+    this.updates = new UpdateCoding(segments, jobSpecOf(job));
     this.costs = segmentCosts(graph, segments, job);
     this.#structure = writeOnnx(structure);
     this.frameBytesMax = frameBytesMaxOf(this.costs, graph.parameters.length);
@@ -131,6 +135,7 @@ export class CompiledJob {
       labelBytes: batch * labelWidth,
       codecUp: codec.up,
       codecDown: codec.down,
+      homeBytes: this.updates.isWhole ? null : this.updates.segmentBytes,
       pipeline: this.#job.pipeline,
       split: this.#job.split,
       accumulate: this.optimizer.accumulate,

@@ -30,7 +30,7 @@ import { type CoordinatorEnd, Farewell } from "./farewell.ts";
 import { Gathering } from "./gathering.ts";
 import { type Decision, noJournal } from "./journal.ts";
 import { Keeper } from "./keeper.ts";
-import { activityOf, joined, type Member, profiled, watchMember } from "./members.ts";
+import { activityOf, joined, type Member, profiled, release, watchMember } from "./members.ts";
 import { Planning } from "./planning.ts";
 import { Progress } from "./progress.ts";
 import { Roster } from "./roster.ts";
@@ -74,8 +74,7 @@ export class Coordinator {
     this.#onEnd = onEnd;
     const { job, model, legacy } = options;
     this.#compiled = new CompiledJob(job, model);
-    const { segments, optimizer } = this.#compiled;
-    this.#state = new TrainingState(model, segments, optimizer);
+    this.#state = new TrainingState(model, this.#compiled);
     this.#progress = new Progress(job, legacy?.past);
     this.#keeper = new Keeper({
       store: host.store,
@@ -237,10 +236,15 @@ export class Coordinator {
     this.#decide();
   }
 
-  /** What rounds show may make another plan the better one: then the round under way ends early. */
+  /** What rounds show may make another plan the better one: once it can be moved to, the round under way ends early. */
   #reconsider(): void {
     const at = { left: this.#progress.batchesLeft, isInRound: this.#rounds.isOpen };
-    if (this.#planning.reconsider(this.#host.now(), at)) this.#rounds.curtail(null);
+    const plan = this.#planning.reconsider(this.#host.now(), at);
+    if (plan === null) return;
+    this.#rounds.prepare(plan, () => {
+      if (this.#planning.moveTo(plan)) this.#rounds.curtail(null);
+      this.#decide();
+    });
   }
 
   /** A notice of departure: the member finishes its round and is in no further plan. */
@@ -248,14 +252,8 @@ export class Coordinator {
     member.isLeaving = true;
     this.#planning.changed(member.id, `${member.hello.name} is leaving: ${text}`);
     if (this.#rounds.isOpen) this.#rounds.curtail(member.id);
-    else this.#release(member);
+    else release(member);
     this.#decide();
-  }
-
-  #release(member: Member): void {
-    const text = "its work is done";
-    member.channel.send({ type: "stop", reason: "released", text });
-    member.channel.close(`it gave notice, and ${text}`);
   }
 
   #left(member: Member, reason: string): void {
@@ -353,7 +351,7 @@ export class Coordinator {
   }
 
   #makePlan(round = this.#progress.committed): boolean {
-    for (const member of this.#members) if (member.isLeaving) this.#release(member);
+    for (const member of this.#members) if (member.isLeaving) release(member);
     const decision = this.#planning.make(round);
     if (typeof decision === "string") this.#cannotGoOn(`no plan: ${decision}`);
     else this.#write(decision, () => this.#adopt(decision.plan));

@@ -5,12 +5,15 @@
  */
 import type { ChainId, NodeId } from "../../base/ids.ts";
 import type { Plan } from "../../plan/plan.ts";
+import type { Tensors } from "../wire/frame.ts";
 import type { LatePart, Round } from "./round.ts";
 
 /** A committed round that chains are still at work on. */
 export interface LateRound {
   readonly round: Round;
   readonly plan: Plan;
+  /** What it began with, where what is trained travels home as differences from that. */
+  readonly base?: Tensors;
 }
 
 /** A late chain is given up when so many rounds have begun after its own. */

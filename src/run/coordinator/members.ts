@@ -60,6 +60,13 @@ export const newMember = (id: NodeId, hello: Hello, channel: Channel<WorkerMessa
   receiving: new Timeline(),
 });
 
+/** Lets a member go that has given notice. */
+export function release({ channel }: Member): void {
+  const text = "its work is done";
+  channel.send({ type: "stop", reason: "released", text });
+  channel.close(`it gave notice, and ${text}`);
+}
+
 const noTraffic: PacedTraffic = { bytes: 0, ms: 0 };
 
 /** The record of a member's joining. */

@@ -46,6 +46,8 @@ export class Planning {
   #outdated: string | null = "first plan";
   /** The plan that is due because it pays, though the one in force could go on; null for none. */
   #next: Move | null = null;
+  /** The same, while what it needs is sent ahead: until then nothing is due. */
+  #prepared: Move | null = null;
   /** Whom the next plan is made without, and why, in words; null for nobody who was awaited. */
   #without: string | null = null;
   /** Whether no round has begun under the plan in force. */
@@ -173,23 +175,31 @@ export class Planning {
    * Thinks about the plan in force again, by what is known now.
    * @param at batches that a chain still has to train, and whether a round is under way: plans of many
    *   chains change between two
-   * @returns whether another plan is to be made
+   * @returns a plan that is worth moving to, once {@link moveTo} says so; null for staying
    */
   reconsider(
     nowMs: number,
     { left, isInRound }: { readonly left: number; readonly isInRound: boolean },
-  ): boolean {
+  ): Plan | null {
     const plan = this.#plan;
-    if (this.#adaptation === null || plan === null || this.#outdated !== null) return false;
-    if (!this.#isChoosing && (isInRound || !this.#looksBack(plan, nowMs))) return false;
-    if (!this.#adaptation.isDue(nowMs)) return false;
+    if (this.#adaptation === null || plan === null || this.#outdated !== null) return null;
+    if (!this.#isChoosing && (isInRound || !this.#looksBack(plan, nowMs))) return null;
+    if (this.#prepared !== null || !this.#adaptation.isDue(nowMs)) return null;
     const choice = { plan, request: this.#request(), left, nowMs };
     const adaptation = this.#adaptation;
     const next = tryTo(() => adaptation.consider(choice));
-    if (typeof next === "string") return false;
-    this.#next = next;
-    this.#outdated = this.#next?.reason ?? null;
-    return this.#next !== null;
+    if (typeof next === "string") return null;
+    this.#prepared = next;
+    return next?.plan ?? null;
+  }
+
+  /** What a plan needs is where it needs it. @returns whether it is still the one to move to */
+  moveTo(plan: Plan): boolean {
+    if (this.#prepared?.plan !== plan) return false;
+    this.#next = this.#prepared;
+    this.#outdated = this.#next.reason;
+    this.#prepared = null;
+    return true;
   }
 
   /** Takes in what a round has shown that is over. @returns whether nodes or ways are not as the plan has them */
@@ -207,6 +217,8 @@ export class Planning {
     this.#ways.forget(node);
     this.#carried.forget(node);
     this.#survey.left(node);
+    const isAwaited = this.#prepared?.plan.copies.some((copy) => copy.node === node);
+    if (isAwaited) this.#prepared = null;
   }
 
   /** A worker says what a payload of its has shown, or sends one. */
@@ -301,6 +313,7 @@ export class Planning {
     if (this.#plan === null) return;
     this.#outdated = reason;
     this.#next = null;
+    this.#prepared = null;
   }
 
   /** The next plan is made for who is there, although others were awaited. */
@@ -320,6 +333,7 @@ export class Planning {
     this.#fleet = request.fleet;
     if (typeof plan === "string") return plan;
     this.#next = null;
+    this.#prepared = null;
     const reason = [this.#outdated, this.#without].filter((why) => why !== null).join("; ");
     this.#term = plan.term;
     this.#outdated = null;

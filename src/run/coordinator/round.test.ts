@@ -15,7 +15,7 @@ function roundOfTwo() {
   const job = smallJob({ planner: "local" });
   const model = smallModel();
   const compiled = new CompiledJob(job, model);
-  const state = new TrainingState(model, compiled.segments, compiled.optimizer);
+  const state = new TrainingState(model, compiled);
   const nodes = smallFleet(job)
     .filter(({ name }) => name === "a" || name === "b")
     .map((node) => ({ ...node, id: nodeId(node.name), samples: 10 }));
@@ -67,7 +67,9 @@ function roundOfTwo() {
     };
   };
   const take = (from: string, sent: ContributionMessage, values = tensors()) =>
-    round.take(nodeId(from), sent, values, state);
+    round.take(nodeId(from), sent, (copy) =>
+      state.read(copy, values, (name) => state.committed(name)),
+    );
   return { round, take, message, tensors };
 }
 

@@ -13,7 +13,6 @@ import type { FoldedPart, Participant } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
 import { type BroughtPart, mergeGroups, partWeights } from "./merge.ts";
-import type { TrainingState } from "./training-state.ts";
 
 /** One chain's standing in a round. */
 interface ChainState {
@@ -154,13 +153,13 @@ export class Round {
    * Takes a contribution of this round, for a chain that is in, from the node that holds the copy.
    * Any other is void, and so is a second one: taking it twice is taking it once.
    * Numbers that are not finite would spoil everybody's: their chain is dropped.
-   * @returns what is wrong with its tensors, in words; null where nothing is
+   * @param read the tensors that it brings of a copy, or what is wrong with them, in words
+   * @returns what is wrong with it, in words; null where nothing is
    */
   take(
     from: NodeId,
     message: ContributionMessage,
-    tensors: Tensors,
-    state: TrainingState,
+    read: (copy: CopyPlan) => Tensors | string,
   ): string | null {
     const chain = this.#chains.get(message.chain as ChainId);
     const id = message.copy as CopyId;
@@ -171,8 +170,8 @@ export class Round {
     if (copy.node !== from) return null;
     const { work } = chain.plan;
     if (message.steps !== work) return `${message.steps} batches of the round's ${work}`;
-    const problem = state.misfit(copy, tensors);
-    if (problem !== null) return problem;
+    const tensors = read(copy);
+    if (typeof tensors === "string") return tensors;
     const diverged = firstNotFinite(tensors);
     if (diverged === null) {
       chain.contributions.set(id, { message, tensors });

@@ -27,8 +27,10 @@ import type {
 } from "../wire/messages.ts";
 import { Relay } from "../wire/relay.ts";
 import type { Draws } from "./draws.ts";
+import { type KeptCopy, keptUnder, lackingOf, type Segments } from "./kept.ts";
 import { type LateRound, LateRounds, mayFold } from "./late-rounds.ts";
 import type { Member } from "./members.ts";
+import { newest, Precopy } from "./precopy.ts";
 import type { Roster } from "./roster.ts";
 import { decideRound, meanLoss, Round, roundDeadlines } from "./round.ts";
 import { markTraffic, roundCosts } from "./round-costs.ts";
@@ -85,8 +87,12 @@ export class Rounds {
   #open: OpenRound[] = [];
   readonly #late = new LateRounds();
   #committedMs = 0;
+  /** What the newest complete round gave, which may not be written down yet. */
+  #merged: Tensors = new Map();
   /** Copies whose nodes have the tensors that the round before gave. */
   #kept: readonly KeptCopy[] = [];
+  /** What is sent ahead of the plan to come; null for nothing. */
+  #precopy: Precopy | null = null;
 
   /** @param onDeadline called when time alone may have changed a round's outcome */
   constructor(host: Host, members: Roster, around: RoundsAround, onDeadline: () => void) {
@@ -101,7 +107,7 @@ export class Rounds {
   /** A plan comes into force: nodes drop what it gives them no use for, so that is kept no more. */
   adopt(plan: Plan): void {
     this.#late.clear();
-    this.#kept = keptUnder(plan, this.#kept);
+    this.#kept = [...keptUnder(plan, this.#kept).values()];
   }
 
   /**
@@ -136,23 +142,42 @@ export class Rounds {
     );
   }
 
+  /**
+   * Sends what nodes will lack for a plan ahead, while the round under way goes on. Where what is trained travels home
+   * as it is, all of it changes by then, and where nothing is under way, nothing waits: then it is ready at once.
+   */
+  prepare(plan: Plan, onReady: () => void): void {
+    const [open] = this.#open;
+    const last = this.#open.at(-1);
+    this.#precopy = null;
+    if (open === undefined || last === undefined || this.#state.isWhole) return onReady();
+    const kept = keptUnder(plan, this.#heldUnder(last.plan));
+    const lacks = [...this.#members].map((member) => {
+      const own = plan.copies.filter(({ node }) => node === member.id);
+      return { member, lacking: own.flatMap((copy) => lackingOf(copy, member, kept)) };
+    });
+    const { number } = open.round;
+    const now = newest(number, this.#broughtTo(open), this.#baseOf(open));
+    const { term } = last.plan;
+    const precopy: Precopy = new Precopy({ plan, term, lacks }, this.#state, now, () => {
+      if (this.#precopy === precopy) onReady();
+    });
+    if (precopy.isEmpty) return onReady();
+    this.#precopy = precopy;
+  }
+
   /** What each node has for a plan, and what it lacks. */
   #starts({ plan, partOf }: Pick<UnderPlan, "plan" | "partOf">): NodeStart[] {
     const before = this.#open[0];
     const held = before === undefined ? this.#kept : this.#heldUnder(before.plan);
-    const kept = new Map(keptUnder(plan, held).map((copy) => [copy.copy.id, copy]));
+    const kept = keptUnder(plan, held);
     return [...this.#members].flatMap((member): NodeStart[] => {
       if (member.plannedTerm !== plan.term) return [];
       const mine = partOf(member.id);
       const going = this.#goingIn(mine);
       const own = mine.copies.filter(({ id, node }) => node === member.id && !going.copies.has(id));
-      const keep: CopyId[] = [];
-      const lacking = own.flatMap((copy): Segments[] => {
-        const there = kept.get(copy.id);
-        if (there?.member !== member) return [copy];
-        keep.push(copy.id);
-        return without(copy, there.copy);
-      });
+      const keep = own.filter(({ id }) => kept.get(id)?.member === member).map(({ id }) => id);
+      const lacking = own.flatMap((copy) => lackingOf(copy, member, kept));
       return own.length === 0 && going.chains.length > 0
         ? []
         : [{ member, keep, lacking, going: going.chains }];
@@ -183,10 +208,12 @@ export class Rounds {
     const { term } = plan;
     const before = this.#open[0];
     if (before === undefined) for (const member of this.#members) markTraffic(member);
-    const brought = [...(before?.round.brought().values() ?? [])];
-    const newer = new Map(brought.flatMap((tensors) => [...tensors]));
+    const newer = before === undefined ? this.#merged : this.#broughtTo(before);
+    // A plan is given its term when it is made, and is the same otherwise.
+    const precopy = this.#precopy?.plan.copies === plan.copies ? this.#precopy : null;
     for (const { member, keep, lacking, going } of this.#starts({ plan, partOf })) {
-      const tensors = this.#state.forSegments(lacking, newer);
+      const needed = this.#state.forSegments(lacking, newer);
+      const tensors = precopy?.without(member, number, needed) ?? needed;
       const first = partOf(member.id)
         .chains.filter(({ id }) => !going.includes(id))
         .map(({ id: chain }) => ({ chain, step: round.firstStep(chain) }));
@@ -194,6 +221,8 @@ export class Rounds {
       member.channel.send({ type: "begin", ...at, keep, first, going }, tensors);
     }
     this.#kept = [];
+    // Nodes drop what came ahead with the first round of another plan.
+    if (this.#precopy?.term !== term) this.#precopy = null;
     const timers = [quorumMs, lastMs].map((ms) => this.#host.after(ms, this.#onDeadline));
     const open: OpenRound = { round, plan, timer: () => timers.forEach((cancel) => void cancel()) };
     this.#open.push(open);
@@ -217,6 +246,7 @@ export class Rounds {
     for (const { timer } of this.#open) timer();
     this.#open = [];
     this.#late.clear();
+    this.#precopy = null;
   }
 
   /** Drops who is late, and says how the oldest round under way stands. */
@@ -253,7 +283,8 @@ export class Rounds {
     const participants = round.participants(samplesOf);
     const late = this.#late.take(samplesOf);
     const folded = late.map(({ part }) => part);
-    this.#late.add({ round, plan });
+    const needsBase = round.hasLate && !this.#state.isWhole;
+    this.#late.add({ round, plan, ...(needsBase ? { base: this.#state.snapshot() } : {}) });
     for (const { node } of [...participants, ...folded]) {
       const member = this.#members.get(node);
       if (member !== undefined) member.lateRounds = 0;
@@ -277,7 +308,8 @@ export class Rounds {
       nodes: roundCosts(this.#members, [...round.costs(), ...late.flatMap(({ costs }) => costs)]),
     };
     this.#draws.committed(plan, record);
-    return { kind: "complete", record, merged: round.merge(samplesOf, late) };
+    this.#merged = round.merge(samplesOf, late);
+    return { kind: "complete", record, merged: this.#merged };
   }
 
   /** Copies that share their tensors with no other, and whose nodes are there: a merge gives them back what they brought. */
@@ -294,8 +326,29 @@ export class Rounds {
   /** Takes what a copy brings; who brings what does not fit is sent away. */
   contributed(member: Member, message: ContributionMessage, tensors: Tensors): void {
     const open = this.#roundOf(message);
-    const problem = open?.round.take(member.id, message, tensors, this.#state) ?? null;
+    if (open === undefined) return;
+    const read = (copy: CopyPlan): Tensors | string =>
+      this.#state.read(copy, tensors, this.#baseOf(open));
+    const problem = open.round.take(member.id, message, (copy) => {
+      const values = read(copy);
+      if (typeof values !== "string") this.#precopy?.follow(copy, message.round, tensors);
+      return values;
+    });
     if (problem !== null) member.channel.close(`sent a contribution with ${problem}`);
+  }
+
+  /** What tensors were when a round began; of one that followed early, what the round before has brought so far. */
+  #baseOf({ round, base }: LateRound): (name: string) => Tensor | null {
+    const at = this.#open.findIndex((open) => open.round === round);
+    if (at === 0) return (name) => this.#merged.get(name) ?? this.#state.committed(name);
+    const before = this.#open[at - 1];
+    const known = before === undefined ? base : this.#broughtTo(before);
+    return (name) => known?.get(name) ?? null;
+  }
+
+  /** What has come of an open round so far, of all copies together. */
+  #broughtTo({ round }: OpenRound): Map<string, Tensor> {
+    return new Map([...round.brought().values()].flatMap((tensors) => [...tensors]));
   }
 
   /** A copy says how far it is in a round. */
@@ -391,6 +444,7 @@ export class Rounds {
 
   /** A chain is out of a round, and of those after it, which went on from there. */
   #drop(from: OpenRound, chain: ChainId, reason: string): void {
+    this.#precopy = null;
     for (const open of this.#open.slice(this.#open.indexOf(from))) {
       open.round.drop(chain, reason);
       this.#abandon(open, chain);
@@ -406,13 +460,6 @@ export class Rounds {
   }
 }
 
-/** A copy whose tensors its node has as they were committed. */
-interface KeptCopy {
-  /** A node that comes back is another member, and has nothing. */
-  readonly member: Member;
-  readonly copy: CopyPlan;
-}
-
 /** What a node is sent for a round to start with. */
 interface NodeStart {
   readonly member: Member;
@@ -420,25 +467,4 @@ interface NodeStart {
   readonly lacking: readonly Segments[];
   /** Chains that it goes on with in an earlier round. */
   readonly going: readonly ChainId[];
-}
-
-/** What is kept of copies under another plan: each node drops what it has no use for. */
-function keptUnder(plan: Plan, kept: readonly KeptCopy[]): KeptCopy[] {
-  const next = new Map(plan.copies.map((copy) => [copy.id, copy]));
-  return kept.flatMap(({ member, copy }) => {
-    const after = next.get(copy.id);
-    if (after === undefined || after.node !== copy.node) return [];
-    const from = Math.max(copy.from, after.from);
-    const to = Math.min(copy.to, after.to);
-    return from < to ? [{ member, copy: { ...copy, from, to } }] : [];
-  });
-}
-
-type Segments = Pick<CopyPlan, "from" | "to">;
-
-/** Segments of a copy that another range of them does not cover. */
-function without({ from, to }: Segments, held: Segments): Segments[] {
-  const before = { from, to: Math.min(to, held.from) };
-  const after = { from: Math.max(from, held.to), to };
-  return [before, after].filter((part) => part.from < part.to);
 }

@@ -16,11 +16,21 @@ import { type Graph, isTrained } from "../../compile/graph.ts";
 import { type OptimizerSpec, optimizerState } from "../../compile/optimizer.ts";
 import type { Segment } from "../../compile/segment.ts";
 import type { CopyPlan } from "../../plan/plan.ts";
+import type { UpdateCoding } from "../update-coding.ts";
+import type { Tensors } from "../wire/frame.ts";
+import { partsOf } from "../wire/parts.ts";
 
 /** A model as runs start from it; tensors have no values in the null engine's world. */
 export interface StartModel {
   readonly graph: Graph;
   readonly weights: ReadonlyMap<string, Tensor>;
+}
+
+/** What is trained of the model, and how it comes home. */
+export interface TrainedParts {
+  readonly segments: readonly Segment[];
+  readonly optimizer: OptimizerSpec;
+  readonly updates: UpdateCoding;
 }
 
 interface SegmentNames {
@@ -36,9 +46,12 @@ export class TrainingState {
   /** Optimizer state that is as it began: zeros, which need not travel. */
   readonly #unchanged = new Set<string>();
 
+  readonly #updates: UpdateCoding;
+
   /** Starts from the model's weights and empty optimizer state. */
-  constructor(model: StartModel, segments: readonly Segment[], optimizer: OptimizerSpec) {
+  constructor(model: StartModel, { segments, optimizer, updates }: TrainedParts) {
     this.#graph = model.graph;
+    this.#updates = updates;
     this.#tensors = new Map(model.weights);
     const names = new Map<number, SegmentNames>();
     for (const segment of segments) {
@@ -106,16 +119,54 @@ export class TrainingState {
     return tensors;
   }
 
-  /** What is wrong with tensors that a copy brings, in words; null where nothing is. */
-  misfit(copy: CopyPlan, tensors: ReadonlyMap<string, Tensor>): string | null {
-    const names = this.#namesIn(copy, "moved");
-    for (const name of names) {
-      const expected = present(this.#tensors.get(name), name);
-      const given = tensors.get(name);
-      if (given === undefined) return `no ${name}`;
-      if (!sameType(given, expected)) return `${name} as ${formatType(given)}`;
+  /** Whether what is trained travels home as it is. */
+  get isWhole(): boolean {
+    return this.#updates.isWhole;
+  }
+
+  /** A tensor as the last committed round left it. */
+  committed(name: string): Tensor | null {
+    return this.#tensors.get(name) ?? null;
+  }
+
+  /** All tensors as they are now, whatever rounds change later. */
+  snapshot(): Tensors {
+    return new Map(this.#tensors);
+  }
+
+  /** Names of what rounds change of these segments. */
+  movedIn(parts: readonly Pick<CopyPlan, "from" | "to">[]): string[] {
+    return parts.flatMap((part) => this.#namesIn(part, "moved"));
+  }
+
+  /**
+   * The tensors that a copy brings.
+   * @param came as they travelled
+   * @param baseOf what a tensor was when the round began; null where that is not here
+   * @returns what is wrong with them, in words, where something is
+   */
+  read(
+    copy: CopyPlan,
+    came: Tensors,
+    baseOf: (name: string) => Tensor | null,
+  ): Map<string, Tensor> | string {
+    const values = new Map<string, Tensor>();
+    let parts = 0;
+    for (const name of this.#namesIn(copy, "moved")) {
+      const type = present(this.#tensors.get(name), name);
+      const isCoded = this.#updates.isCoded(name);
+      const base = isCoded ? baseOf(name) : null;
+      if (isCoded && base === null) return `${name}, whose round before is not here`;
+      const own = this.#updates.isWhole ? [came.get(name) ?? []].flat() : partsOf(came, name);
+      const [first] = own;
+      if (first === undefined) return `no ${name}`;
+      const value = this.#updates.decode(came, { name, type, base });
+      if (value === null) return `${name} in parts that are no update of it`;
+      if (!sameType(value, type)) return `${name} as ${formatType(value)}`;
+      values.set(name, value);
+      parts += own.length;
     }
-    return tensors.size === names.length ? null : "tensors of other segments";
+    return came.size === parts ? values : "tensors of other segments";
   }
 
   #namesIn(copy: Pick<CopyPlan, "from" | "to">, which: keyof SegmentNames): string[] {

@@ -9,6 +9,7 @@
  * their `to` without looking inside. They are the same both ways.
  */
 import * as z from "zod/mini";
+import { updateCodecNames } from "../../codec/update.ts";
 import { lossNames } from "../../compile/loss.ts";
 import { optimizerNames } from "../../compile/optimizer.ts";
 import { payloadBytesMax, payloadBytesMin } from "./payload-size.ts";
@@ -40,7 +41,7 @@ export interface ProtocolVersions {
 }
 
 /** Versions that this release speaks. */
-export const protocolVersions: ProtocolVersions = { from: 6, to: 6 };
+export const protocolVersions: ProtocolVersions = { from: 7, to: 7 };
 
 /** The newest version that both sides speak; null where there is none. */
 export function commonVersion(a: ProtocolVersions, b: ProtocolVersions): number | null {
@@ -84,6 +85,8 @@ export const jobSpecSchema = z.strictObject({
     accumulate: z.int().check(z.positive()),
   }),
   seed: z.int(),
+  /** How what is trained travels home. */
+  updates: z.enum(updateCodecNames),
 });
 
 /** Why a coordinator refuses a worker. A closed set: programs may branch on it. */
@@ -315,6 +318,10 @@ const begin = z.strictObject({
   /** Chains of the receiver that are late and go on with the round that they are in. */
   going: z.array(id),
 });
+/** Tensors that the next plan will need, sent ahead in the background; the round is their version. */
+const precopy = z.strictObject({ type: z.literal("precopy"), term: count, round: count });
+/** What a round has changed of them, in parts as it came home. */
+const update = z.strictObject({ type: z.literal("update"), term: count, round: count });
 /** A chain is out of the round (a node left or missed the deadline); its messages are void. */
 const abandon = z.strictObject({
   type: z.literal("abandon"),
@@ -377,6 +384,8 @@ const coordinatorMessage = z.discriminatedUnion("type", [
   measure,
   payload,
   plan,
+  precopy,
+  update,
   begin,
   abandon,
   curtail,
@@ -434,6 +443,7 @@ export type Message = WorkerMessage | CoordinatorMessage | PeerMessage;
 export type Hello = Immutable<z.infer<typeof hello>>;
 export type FeatureMessage = Immutable<z.infer<typeof feature>>;
 export type GradientMessage = Immutable<z.infer<typeof gradient>>;
+export type UpdateMessage = Immutable<z.infer<typeof update>>;
 export type BeginMessage = Immutable<z.infer<typeof begin>>;
 /** What crosses a border between two stages. */
 export type DataMessage = FeatureMessage | GradientMessage;

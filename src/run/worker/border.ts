@@ -12,6 +12,7 @@ import type { EngineAnswer } from "../host.ts";
 import { roundingSeed } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { RejectMessage } from "../wire/messages.ts";
+import { partsOf, putParts } from "../wire/parts.ts";
 import type { StageSetup } from "./stage-setup.ts";
 
 /** What leaves a stage: a program's outputs, and the batch that they are of, counted from the chain's first. */
@@ -49,9 +50,7 @@ export class StageBorders {
       const value = present(answer.outputs.get(port.name), port.name);
       const sender = endOf(this.#senders, `${way} ${i}`, () => openSender(codec, port));
       const parts = sender.encode(value, { seed: roundingSeed(crossing, i), samples: null });
-      parts.forEach((part, k) => {
-        out.set(`${i}.${k}`, part);
-      });
+      putParts(out, String(i), parts);
     });
     return out;
   }
@@ -67,13 +66,8 @@ export class StageBorders {
       way === "up" ? [codecs.featureIn, upstream] : [codecs.gradientIn, downstream];
     const values: Tensor[] = [];
     for (const [i, port] of ports.entries()) {
-      const parts: Tensor[] = [];
-      for (let part = tensors.get(`${i}.0`); part !== undefined; ) {
-        parts.push(part);
-        part = tensors.get(`${i}.${parts.length}`);
-      }
       const receiver = endOf(this.#receivers, `${way} ${i}`, () => openReceiver(codec, port));
-      const value = receiver.decode(parts);
+      const value = receiver.decode(partsOf(tensors, String(i)));
       if (value === null) {
         const text = `a ${port.role} does not fit the stage it was sent to`;
         return { reason: "misfit", text };

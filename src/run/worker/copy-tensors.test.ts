@@ -1,11 +1,25 @@
 import { describe, expect, test } from "vitest";
 import { copyId } from "../../base/ids.ts";
 import { float32, type Tensor } from "../../base/tensor.ts";
-import { CopyTensors } from "./copy-tensors.ts";
+import type { UpdateCodecName } from "../../codec/update.ts";
+import { optimizerSpec } from "../../compile/optimizer.ts";
+import { UpdateCoding } from "../update-coding.ts";
+import { type CopyModel, CopyTensors } from "./copy-tensors.ts";
 
-const trained = new Set(["w", "v"]);
-const fresh = { isKept: false, isHollow: false };
-const made = (): CopyTensors => new CopyTensors(copyId("c"), trained);
+const parameters = ["w", "v"].map((name) => {
+  return { name, dtype: "float32" as const, shape: [200] };
+});
+const rules = { optimizer: optimizerSpec("sgd", { momentum: 0.9 }), seed: 1 };
+const segment = { index: 0, name: "one", nodes: [], parameters, noise: [] };
+const modelOf = (updates: UpdateCodecName): CopyModel => ({
+  trained: new Set(["w", "v"]),
+  updates: new UpdateCoding([{ ...segment, updates: new Map(), inputs: [], outputs: [] }], {
+    ...rules,
+    updates,
+  }),
+});
+const fresh = { isKept: false, isHollow: false, precopied: new Map() };
+const made = (): CopyTensors => new CopyTensors(copyId("c"), modelOf("float32"));
 const port = (of: string) => ({ of, dtype: "float32" as const, shape: [2] });
 const two = float32([2], [1, 2]);
 
@@ -44,6 +58,7 @@ describe("a copy's tensors from round to round", () => {
     copy.begin(needs.map(port), new Map(came.map((name) => [name, two])), {
       isKept,
       isHollow: false,
+      precopied: new Map(),
     });
   const slotsOf = (result: ReturnType<typeof begin>): unknown =>
     typeof result === "string" ? result : [...result.keys()];
@@ -121,5 +136,28 @@ describe("a copy's tensors from round to round", () => {
 
   test("of a wrong type are named", () => {
     expect(made().begin([port("w")], new Map([["w", float32([1], [1])]]), fresh)).toBe("w");
+  });
+
+  test("go on from what has travelled, where that is rounded", () => {
+    const values = (at: number) => Float32Array.from({ length: 200 }, (_, i) => Math.sin(at + i));
+    const wide = { of: "w", dtype: "float32" as const, shape: [200] };
+    const copy = new CopyTensors(copyId("c"), modelOf("affine8"));
+    copy.begin([wide], new Map([["w", float32([200], values(0))]]), fresh);
+    const first = copy.bring({
+      ...{ id: copyId("c"), round: 0 },
+      values: new Map([["w", float32([200], values(0.01))]]),
+    });
+    expect([...first.sent.keys()]).toEqual(["w.0", "w.1"]);
+    const next = first.slots.get(copy.slot("w"))?.data as Float32Array;
+    const off = next.map((value, i) => Math.abs(value - Math.sin(0.01 + i)));
+    // Differences of up to 0.01 either way, in 255 steps.
+    expect(Math.max(...off)).toBeGreaterThan(1e-6);
+    expect(Math.max(...off)).toBeLessThan(0.51 * (0.02 / 255));
+    // Nothing has been trained since: what is there is the base of the next difference.
+    const second = copy.bring({
+      ...{ id: copyId("c"), round: 1 },
+      values: new Map([["w", float32([200], next.slice())]]),
+    });
+    expect(second.slots.get(copy.slot("w"))?.data).toEqual(next);
   });
 });

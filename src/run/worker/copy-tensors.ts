@@ -9,12 +9,25 @@
  *
  * Between rounds the tensors stay, over changes of plan as well, so that only what a copy lacks has
  * to come with the next round.
+ *
+ * Where what is trained travels home as a difference, what the round began with is kept beside the
+ * engine, and the copy goes on from what comes of it with its rounded difference: that is what the
+ * coordinator has.
  */
 import { present } from "../../base/assert.ts";
 import type { CopyId } from "../../base/ids.ts";
-import { hollow, sameType, type Tensor, type TensorType, zeros } from "../../base/tensor.ts";
+import {
+  cloneTensor,
+  type DenseTensor,
+  hollow,
+  sameType,
+  type Tensor,
+  type TensorType,
+  zeros,
+} from "../../base/tensor.ts";
 import type { Port } from "../../compile/program.ts";
 import type { Slot } from "../host.ts";
+import type { UpdateCoding } from "../update-coding.ts";
 import type { Tensors } from "../wire/frame.ts";
 
 /** Every slot of a stage starts with this. */
@@ -35,28 +48,51 @@ export interface CopyStart {
   readonly isKept: boolean;
   /** Whether tensors need no values: in a world where nothing is computed. */
   readonly isHollow: boolean;
+  /** What came ahead, for what it neither has nor is sent. */
+  readonly precopied: Tensors;
+}
+
+/** What a copy must know of its model. */
+export interface CopyModel {
+  /** Names of the parameters that updates move. */
+  readonly trained: ReadonlySet<string>;
+  readonly updates: UpdateCoding;
+}
+
+/** What a copy brings to a round. */
+export interface Brought {
+  readonly id: CopyId;
+  readonly round: number;
+  /** Its trained tensors as the engine has them. */
+  readonly values: Tensors;
 }
 
 export class CopyTensors {
   readonly #prefix: Slot;
-  readonly #trained: ReadonlySet<string>;
+  readonly #model: CopyModel;
   readonly #held = new Set<string>();
+  /** What the round began with, of what travels home as a difference. */
+  readonly #base = new Map<string, Tensor>();
   /** Batches under way that need what is in each place. */
   #users: number[] = [0];
   #newest: Place = 0;
   /** Whether what is held is what the copy brought to a round, and nothing has changed it since. */
   #isSettled = false;
 
-  /** @param trained names of the parameters that updates move */
-  constructor(copy: CopyId, trained: ReadonlySet<string>) {
+  constructor(copy: CopyId, model: CopyModel) {
     this.#prefix = `${stageSlotPrefix}${copy}|`;
-    this.#trained = trained;
+    this.#model = model;
+  }
+
+  /** Whether it goes on from what it has trained as it is. */
+  get isWhole(): boolean {
+    return this.#model.updates.isWhole;
   }
 
   /** The slot of a tensor: of its newest version, or of that in a place. */
   slot(of: string, place: Place = this.#newest): Slot {
     // The bar at the end keeps one name from being the start of another.
-    return `${this.#prefix}trained|${this.#trained.has(of) ? place : 0}|${of}|`;
+    return `${this.#prefix}trained|${this.#model.trained.has(of) ? place : 0}|${of}|`;
   }
 
   /** The slot of something else that the stage keeps in the engine. */
@@ -77,24 +113,49 @@ export class CopyTensors {
   begin(
     needed: readonly NeededTensor[],
     tensors: Tensors,
-    { isKept, isHollow }: CopyStart,
+    { isKept, isHollow, precopied }: CopyStart,
   ): ReadonlyMap<Slot, Tensor> | string {
     if (!isKept || !this.#isSettled) this.#forget();
     const slots = new Map<Slot, Tensor>();
     for (const port of needed) {
-      const value = tensors.get(port.of);
-      if (value !== undefined && sameType(value, port)) slots.set(this.slot(port.of), value);
+      const isHere = this.#held.has(port.of);
+      const value = tensors.get(port.of) ?? (isHere ? undefined : precopied.get(port.of));
+      if (value !== undefined && sameType(value, port)) this.#take(slots, port.of, value);
       else if (value !== undefined) return port.of;
-      else if (this.#held.has(port.of)) continue;
+      else if (isHere) continue;
       else if (port.role !== "state") return port.of;
-      else slots.set(this.slot(port.of), isHollow ? hollow(port) : zeros(port));
+      else this.#take(slots, port.of, isHollow ? hollow(port) : zeros(port));
     }
     for (const { of } of needed) this.#held.add(of);
     this.#isSettled = false;
     return slots;
   }
 
+  /** A tensor goes into the engine, which takes over its memory. */
+  #take(slots: Map<Slot, Tensor>, of: string, value: Tensor): void {
+    if (this.#model.updates.isCoded(of)) this.#base.set(of, copied(value));
+    slots.set(this.slot(of), value);
+  }
+
+  /**
+   * The round's work is done: what leaves.
+   * @returns that, and what to write into the engine, as that is what the next round goes on from
+   */
+  bring({ id, round, values }: Brought): { sent: Tensors; slots: Map<Slot, Tensor> } {
+    const { updates } = this.#model;
+    const baseOf = (name: string): Tensor => present(this.#base.get(name), name);
+    const sent = updates.encode({ values, baseOf }, { copy: id, round });
+    const slots = new Map<Slot, Tensor>();
+    for (const [name, type] of values) {
+      if (!updates.isCoded(name)) continue;
+      const next = updates.decode(sent, { name, type, base: baseOf(name) });
+      this.#take(slots, name, present(next, name));
+    }
+    return { sent, slots };
+  }
+
   #forget(): void {
+    this.#base.clear();
     this.#held.clear();
     this.#users = [0];
     this.#newest = 0;
@@ -141,10 +202,18 @@ export class CopyTensors {
     const old = this.#users.flatMap((_, place) =>
       place === this.#newest
         ? []
-        : [...this.#held].filter((of) => this.#trained.has(of)).map((of) => this.slot(of, place)),
+        : [...this.#held]
+            .filter((of) => this.#model.trained.has(of))
+            .map((of) => this.slot(of, place)),
     );
     const dropped = [...spaces, ...gone.map((of) => this.slot(of)), ...old];
-    for (const of of gone) this.#held.delete(of);
+    for (const of of gone) {
+      this.#held.delete(of);
+      this.#base.delete(of);
+    }
     return dropped;
   }
 }
+
+const copied = (value: Tensor): Tensor =>
+  value.data === null ? value : cloneTensor(value as DenseTensor);

@@ -70,7 +70,9 @@ export class StageRunner {
   readonly #borders: StageBorders;
   /** When progress was told last. */
   #toldMs: number;
-  #hasContributed = false;
+  /** Whether the last batch is back, and whether what it gave is what the next round goes on from. */
+  #isReading = false;
+  #isSettled = false;
 
   constructor(
     setup: StageSetup,
@@ -94,7 +96,7 @@ export class StageRunner {
 
   /** Whether the round's work is done here, and what came of it on its way. */
   get isDone(): boolean {
-    return this.#hasContributed;
+    return this.#isSettled;
   }
 
   /** Starts the first batch where this stage is the source; otherwise features will come. */
@@ -333,20 +335,24 @@ export class StageRunner {
   }
 
   #contribute(): void {
-    if (this.#hasContributed) return;
-    this.#hasContributed = true;
-    // A pipeline need not stand still until its weights are home.
-    if (this.#order.schedule !== "serial") this.#tell();
+    if (this.#isReading) return;
+    this.#isReading = true;
+    const { engine } = this.#around.host;
     const { chain, copy, programs, tensors } = this.#setup;
     const steps = this.#backward;
     const names = new Map<Slot, string>();
     for (const { of } of movedPorts(programs)) names.set(tensors.slot(of), of);
-    tensors.settle();
-    this.#around.host.engine.read([...names.keys()], (outcome) => {
+    if (tensors.isWhole) this.#settle();
+    engine.read([...names.keys()], (outcome) => {
       if (this.#isAbandoned) return;
       if (!outcome.ok) return this.#around.fail(outcome.error);
-      const named = new Map<string, Tensor>();
-      for (const [slot, value] of outcome.value) named.set(present(names.get(slot), slot), value);
+      const values = new Map<string, Tensor>();
+      for (const [slot, value] of outcome.value) values.set(present(names.get(slot), slot), value);
+      const { sent, slots } = tensors.bring({ id: copy, round: this.round, values });
+      if (!tensors.isWhole) {
+        engine.write(slots, this.#onWritten);
+        this.#settle();
+      }
       const { meanLoss: loss, passes, computeMs, held } = this.#account;
       this.#around.send(
         {
@@ -366,9 +372,16 @@ export class StageRunner {
           bytesPerMs: this.#around.achieved(),
           peakRssBytes: this.#around.host.peakMemoryBytes(),
         },
-        named,
+        sent,
       );
     });
+  }
+
+  /** What the engine holds is what the next round goes on from: a pipeline need not stand still until it is home. */
+  #settle(): void {
+    this.#isSettled = true;
+    this.#setup.tensors.settle();
+    if (this.#order.schedule !== "serial") this.#tell();
   }
 
   #straight(): StraightTraffic[] {

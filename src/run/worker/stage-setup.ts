@@ -86,7 +86,7 @@ function setupOf(
     stage,
     copy: own.id,
     programs: model.stage(own.from, own.to, isReplayed),
-    tensors: tensorsOf(own.id) ?? new CopyTensors(own.id, model.trained),
+    tensors: tensorsOf(own.id) ?? new CopyTensors(own.id, model),
     upstream,
     downstream,
     labelsStay: along.length > 1 && along.at(-1)?.node === chain.source,

@@ -69,7 +69,7 @@ export class Stages {
    * Makes a round ready; {@link start} begins it.
    * @returns what to write into the engine first; the name of a tensor that is missing or of a wrong type
    */
-  begin(message: BeginMessage, tensors: Tensors): Map<Slot, Tensor> | string {
+  begin(message: BeginMessage, tensors: Tensors, precopied: Tensors): Map<Slot, Tensor> | string {
     const going = new Set(message.going);
     this.#leave(going);
     const slots = new Map<Slot, Tensor>();
@@ -79,7 +79,8 @@ export class Stages {
       const { setup } = stage;
       if (going.has(setup.chain.id)) continue;
       const isKept = message.keep.includes(setup.copy);
-      const own = setup.tensors.begin(neededPorts(setup.programs), tensors, { isKept, isHollow });
+      const how = { isKept, isHollow, precopied };
+      const own = setup.tensors.begin(neededPorts(setup.programs), tensors, how);
       if (typeof own === "string") return own;
       for (const [slot, value] of own) slots.set(slot, value);
       const firstStep = firstOf.get(setup.chain.id);

@@ -16,6 +16,7 @@ import type { Segment, SegmentCost } from "../../compile/segment.ts";
 import { specialize } from "../../compile/specialize.ts";
 import { type TrainingModel, trainingModel } from "../../compile/training-model.ts";
 import { borderFrameBytesMax } from "../frame-limits.ts";
+import { UpdateCoding } from "../update-coding.ts";
 import type { JobSpec } from "../wire/messages.ts";
 
 export class WorkerModel {
@@ -25,6 +26,8 @@ export class WorkerModel {
   readonly #stages = new Map<string, StagePrograms>();
   /** Names of the parameters that updates move. */
   readonly trained: ReadonlySet<string>;
+  /** How what is trained travels home. */
+  readonly updates: UpdateCoding;
   #costs: readonly SegmentCost[] | null = null;
 
   /** @throws ModelError when the structure cannot be read or trained. */
@@ -34,6 +37,7 @@ export class WorkerModel {
     this.#job = job;
     const parameters = this.segments.flatMap((segment) => segment.parameters);
     this.trained = new Set(parameters.filter(isTrained).map(({ name }) => name));
+    this.updates = new UpdateCoding(this.segments, job);
   }
 
   get segments(): readonly Segment[] {

@@ -35,6 +35,7 @@ import {
   protocolVersions,
   type RefusalReason,
   type StopReason,
+  type UpdateMessage,
   type WorkerMessage,
 } from "../wire/messages.ts";
 import { Pace } from "../wire/pace.ts";
@@ -42,6 +43,7 @@ import { isPayload, type MeasuredLink, sendPayload } from "../wire/payload.ts";
 import { probeBlocks } from "./coarse-probe.ts";
 import { Evaluator } from "./evaluator.ts";
 import { Neighbours } from "./neighbours.ts";
+import { Precopied } from "./precopied.ts";
 import { probe } from "./prober.ts";
 import { Processor } from "./processor.ts";
 import { Stages } from "./stages.ts";
@@ -112,6 +114,7 @@ export class Worker {
   readonly #stages: Stages;
   readonly #neighbours: Neighbours;
   readonly #timeline = new Timeline();
+  readonly #precopied = new Precopied();
   /** Cancels the next report of activity; null while nobody watches. */
   #reporting: Cancel | null = null;
   #node: NodeId | null = null;
@@ -252,6 +255,12 @@ export class Worker {
         return this.#adopt(message.plan as Plan, message.introductions);
       case "measure":
         return this.#measure(message);
+      case "precopy":
+        // What was sent under another plan may be of another past.
+        if (message.term === this.#plan?.term) this.#precopied.take(message, tensors);
+        return;
+      case "update":
+        return this.#update(message, tensors);
       case "begin":
         return this.#begin(message, tensors);
       case "abandon":
@@ -372,9 +381,16 @@ export class Worker {
     this.#owner.onEvent({ type: "planned", plan, node });
   }
 
+  /** A round has changed some of what came ahead. */
+  #update(message: UpdateMessage, tensors: Tensors): void {
+    const { updates } = present(this.#model, "a model");
+    const misfit = this.#precopied.update(message, tensors, updates);
+    if (misfit !== null) this.#fail(`an update of ${misfit} fits nothing that came before`);
+  }
+
   #begin(message: BeginMessage, tensors: Tensors): void {
     if (this.#plan?.term !== message.term) return;
-    const slots = this.#stages.begin(message, tensors);
+    const slots = this.#stages.begin(message, tensors, this.#precopied.takeFor(message));
     if (typeof slots === "string") return this.#fail(`the round came without ${slots}`);
     this.#host.engine.write(slots, (outcome) => {
       if (!outcome.ok) this.#fail(outcome.error);
