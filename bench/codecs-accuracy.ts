@@ -10,16 +10,15 @@ import {
   loadModel,
   loadTraining,
   NativeEngine,
-  type Planner,
   type Profile,
   parseJob,
-  planners,
   profileModel,
   version,
 } from "edgeloom";
 import { type SimNode, simulate } from "edgeloom/sim";
 import { type Bench, chosenOf, countOf, type Goal, optionsOf, type Row, tell } from "./bench.ts";
 import { checkFashion, fashion } from "./fashion.ts";
+import { fixedCut } from "./fixed-cut.ts";
 
 /** Segments that the device keeps: the first convolution, pooling and ReLU. */
 const cut = 3;
@@ -164,7 +163,7 @@ async function train(
     job,
     model: loadModel(job, "."),
     nodes: [device, server],
-    planner: fixedCut,
+    planner: fixedCut(cut),
     engine: () => new NativeEngine({ threads: 1 }),
   });
   let accuracy = Number.NaN;
@@ -176,12 +175,3 @@ async function train(
   const bytesBy = (way: "up" | "down"): number => batches * linkWireBytes(codec[way], type);
   return { accuracy, bytes: { up: bytesBy("up"), down: bytesBy("down") } };
 }
-
-/** The plan of parallel split, with the cut where all codecs have it. */
-const fixedCut: Planner = (request) => {
-  const plan = planners["parallel-split"](request);
-  const copies = plan.copies.map((copy) =>
-    copy.from === 0 ? { ...copy, to: cut } : { ...copy, from: cut },
-  );
-  return { ...plan, copies };
-};

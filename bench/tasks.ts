@@ -11,7 +11,6 @@ import {
   loadModel,
   loadTraining,
   NativeEngine,
-  type Planner,
   type Profile,
   parseJob,
   planners,
@@ -23,6 +22,7 @@ import {
 import { type SimNode, simulate } from "edgeloom/sim";
 import { parse } from "yaml";
 import { type Bench, chosenOf, countOf, type Goal, optionsOf, type Row, tell } from "./bench.ts";
+import { fixedCut } from "./fixed-cut.ts";
 import { measuredCore } from "./measured.ts";
 
 /** What a task is to reach. */
@@ -192,17 +192,6 @@ function nodesOf(job: Job, profile: Profile, data: string): SimNode[] {
     },
   ];
 }
-
-/** The plan of parallel split, with one cut on every machine. */
-const fixedCut =
-  (cut: number): Planner =>
-  (request) => {
-    const plan = planners["parallel-split"](request);
-    const copies = plan.copies.map((copy) =>
-      copy.from === 0 ? { ...copy, to: cut } : { ...copy, from: cut },
-    );
-    return { ...plan, copies };
-  };
 
 /** Says each evaluation as it comes; never stops the run. */
 function teller({ figure }: Task): (nowMs: number, records: readonly TimedRecord[]) => boolean {
