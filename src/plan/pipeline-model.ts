@@ -9,11 +9,13 @@
  * stage after by the same link, so each direction of a node's own link is a resource, too: as fast as its owner
  * says at most, and as the fastest of its ways was seen to be. All
  * resources work at the same time on different batches, so the slowest one decides the period (T*),
- * while one batch meets them one after the other (T0). Updates follow after the gradient has left,
+ * while one batch meets them one after the other (T0). Codecs take their time of the processors at both
+ * ends of a border. Updates follow after the gradient has left,
  * and so hold up the processor but not the batch, except on the source, whose next batch waits.
  */
 import { present } from "../base/assert.ts";
-import { linkWireBytes } from "../codec/link-codec.ts";
+import { type BorderBytes, borderBytes } from "./border-bytes.ts";
+import { codingSpeed, decodeMs, encodeMs } from "./coding.ts";
 import { homeSums, keepsBase } from "./home-bytes.ts";
 import { pipelinedBytes, trainingBytes } from "./memory.ts";
 import type { BorderCosts, ChosenChain, Placement, StageCosts } from "./pipeline-schedule.ts";
@@ -39,20 +41,34 @@ export interface ChainTimes extends Pick<ChosenChain, "latencyMs" | "homeMs"> {
   readonly restMs: readonly number[];
 }
 
+/** What passes a border in a millisecond, in bytes, and the delay each way. */
+export interface BorderRates {
+  /** By its way alone. */
+  readonly there: number;
+  readonly back: number;
+  /** By the nodes' own links as well. */
+  readonly thereMost: number;
+  readonly backMost: number;
+  readonly delayMs: number;
+}
+
 /** One request, for the nodes that may take part; the first is the source. */
 export class PipelineModel {
   readonly nodes: readonly FleetNode[];
   readonly #request: PlanRequest;
   readonly #held: readonly Readonly<Record<"forward" | "backward" | "update" | "step", Held>>[];
-  /** Bytes of a batch by cut, features with labels and gradients. */
-  readonly #upBytes: Float64Array;
-  readonly #downBytes: Float64Array;
+  /** Bytes of a batch by cut: as they travel, labels not counted, and as nodes hold them. */
+  readonly #wireUp: BorderBytes;
+  readonly #wireDown: BorderBytes;
+  readonly #values: BorderBytes;
+  /** How fast each node codes. */
+  readonly #coding: readonly number[];
   /** Bytes of parameters, and those that a round brings home, of the segments before each. */
   readonly #parameterBytes: Float64Array;
   readonly #homeBytes: Float64Array;
 
   constructor(request: PlanRequest, nodes: readonly FleetNode[]) {
-    const { segments, codecUp, codecDown, labelBytes } = request;
+    const { segments, codecUp, codecDown } = request;
     this.nodes = nodes;
     this.#request = request;
     this.#held = nodes.map((node) => ({
@@ -61,17 +77,10 @@ export class PipelineModel {
       update: heldBy(node, "update"),
       step: heldBy(node, "step"),
     }));
-    this.#upBytes = new Float64Array(segments.length);
-    this.#downBytes = new Float64Array(segments.length);
-    for (const { index, outputs } of segments.slice(0, -1)) {
-      this.#upBytes[index + 1] = labelBytes;
-      for (const value of outputs) {
-        (this.#upBytes[index + 1] as number) += linkWireBytes(codecUp, value);
-        if (value.hasGradient) {
-          (this.#downBytes[index + 1] as number) += linkWireBytes(codecDown, value);
-        }
-      }
-    }
+    this.#wireUp = borderBytes(segments, codecUp);
+    this.#wireDown = borderBytes(segments, codecDown);
+    this.#values = borderBytes(segments, "float32");
+    this.#coding = nodes.map(({ profile }) => codingSpeed(profile, segments));
     this.#parameterBytes = sumsOf(segments.map(({ parameterBytes }) => parameterBytes));
     this.#homeBytes = homeSums(request);
   }
@@ -84,12 +93,12 @@ export class PipelineModel {
     const homeMs = latencyMs.slice();
     for (let from = 0; from < (index === 0 ? 1 : count); from++) {
       for (let to = from + 1; to <= count; to++) {
-        if (to === count && !this.#holdsLast(index, from)) continue;
+        if (to === count && !this.holdsLast(index, from)) continue;
         const stage = { node: index, from, to };
         const at = from * (count + 1) + to;
-        latencyMs[at] = this.#stageLatencyMs(stage);
-        periodMs[at] = Math.max(this.#computeMs(stage), ...this.#ownLinkMs(stage));
-        homeMs[at] = this.#homeMs(stage);
+        latencyMs[at] = this.stageLatencyMs(stage);
+        periodMs[at] = Math.max(this.computeMs(stage), ...this.#ownLinkMs(stage));
+        homeMs[at] = this.homeMs(stage);
       }
     }
     return { latencyMs, periodMs, homeMs, reach: this.#reachOf(index) };
@@ -117,9 +126,9 @@ export class PipelineModel {
     for (const [i, stage] of stages.entries()) {
       beforeMs.push(latencyMs);
       const { name } = this.#node(stage.node);
-      latencyMs += this.#stageLatencyMs(stage);
-      homeMs = Math.max(homeMs, this.#homeMs(stage));
-      computing.push({ name: `computing on ${name}`, ms: this.#computeMs(stage) });
+      latencyMs += this.stageLatencyMs(stage);
+      homeMs = Math.max(homeMs, this.homeMs(stage));
+      computing.push({ name: `computing on ${name}`, ms: this.computeMs(stage) });
       const [hearsMs, tellsMs] = this.#ownLinkMs(stage);
       links.push({ name: `the link to ${name}`, ms: hearsMs });
       links.push({ name: `the link out of ${name}`, ms: tellsMs });
@@ -146,24 +155,43 @@ export class PipelineModel {
   }
 
   /** What one batch waits for on a stage. */
-  #stageLatencyMs(stage: Placement): number {
+  stageLatencyMs(stage: Placement): number {
     return this.#turnMs(stage) + (stage.from === 0 ? this.#updateMs(stage) : 0);
   }
 
   /** What a batch takes of a stage's processor, with its share of an update. */
-  #computeMs(stage: Placement): number {
+  computeMs(stage: Placement): number {
     return this.#turnMs(stage) + this.#updateMs(stage);
   }
 
-  /** Forward and backward, which replay begins with forward once more; or the step with the loss. */
-  #turnMs({ node, from, to }: Placement): number {
+  /** Forward and backward, which replay begins with forward once more, or the step with the loss; and codecs. */
+  #turnMs(stage: Placement): number {
+    const { node, from, to } = stage;
     const { segments, recompute, pipeline } = this.#request;
     const held = present(this.#held[node], "a node's times");
-    if (to === segments.length) return msOf(held.step, from, to);
-    const turnMs = msOf(held.forward, from, to) + msOf(held.backward, from, to);
+    const codingMs = this.#codingMs(stage);
+    if (to === segments.length) return msOf(held.step, from, to) + codingMs;
+    const turnMs = msOf(held.forward, from, to) + msOf(held.backward, from, to) + codingMs;
     // Where every backward pass computes activations anew, its profile has that in it.
     if (pipeline.backward === "stored" || recompute) return turnMs;
     return turnMs + msOf(held.forward, from, to) - held.forward.fixedMs;
+  }
+
+  /** Features and gradients decoded as they come and encoded as they leave. */
+  #codingMs({ node, from, to }: Placement): number {
+    const { segments, codecUp, codecDown } = this.#request;
+    const { features, gradients } = this.#values;
+    const speed = this.#coding[node] as number;
+    let ms = 0;
+    if (from > 0) {
+      ms += decodeMs(codecUp, features[from] as number, speed);
+      ms += encodeMs(codecDown, gradients[from] as number, speed);
+    }
+    if (to < segments.length) {
+      ms += encodeMs(codecUp, features[to] as number, speed);
+      ms += decodeMs(codecDown, gradients[to] as number, speed);
+    }
+    return ms;
   }
 
   /** An update's share for each of the batches that add up to it; a step of one batch has its own inside. */
@@ -174,24 +202,38 @@ export class PipelineModel {
     return msOf(present(this.#held[node], "a node's times").update, from, to) / accumulate;
   }
 
+  /** How a border's bytes pass: rates of its way, and those that the nodes' own links leave of them. */
+  ratesOf(from: number, to: number): BorderRates {
+    const { there, back, delayMs } = this.#way(from, to);
+    const [a, b] = [this.#ownRates(from), this.#ownRates(to)];
+    return {
+      ...{ there, back, delayMs },
+      thereMost: Math.min(there, a.up, b.down),
+      backMost: Math.min(back, b.up, a.down),
+    };
+  }
+
+  /** What a node's own link carries each way, as its owner says and as it was seen to. */
+  #ownRates(node: number): { up: number; down: number } {
+    const ceiling = this.#ceiling(node);
+    const { up, down } = this.#node(node).lineBytesPerMs ?? unlimited;
+    return { up: Math.min(ceiling, up), down: Math.min(ceiling, down) };
+  }
+
   /** Milliseconds that a batch takes of a node's own link, towards it and out of it. */
   #ownLinkMs({ node, from, to }: Placement): [number, number] {
     const isLast = to === this.#request.segments.length;
     const [upBefore, downBefore] = from === 0 ? [0, 0] : this.#bytesAt(from);
     const [upAfter, downAfter] = isLast ? [0, 0] : this.#bytesAt(to);
-    const ceiling = this.#ceiling(node);
-    const { up, down } = this.#node(node).lineBytesPerMs ?? unlimited;
-    return [
-      msFor(upBefore + downAfter, Math.min(ceiling, down)),
-      msFor(downBefore + upAfter, Math.min(ceiling, up)),
-    ];
+    const { up, down } = this.#ownRates(node);
+    return [msFor(upBefore + downAfter, down), msFor(downBefore + upAfter, up)];
   }
 
   /**
    * Weights and optimizer state leave with each round's contribution. They come with the first round
    * alone: afterwards the node has them.
    */
-  #homeMs({ node, from, to }: Placement): number {
+  homeMs({ node, from, to }: Placement): number {
     const { coordinatorBytesPerMs, latencyMs } = this.#node(node);
     const { up } = coordinatorBytesPerMs ?? unlimited;
     const bytes = between(this.#homeBytes, from, to);
@@ -199,7 +241,8 @@ export class PipelineModel {
   }
 
   #bytesAt(cut: number): [number, number] {
-    return [this.#upBytes[cut] as number, this.#downBytes[cut] as number];
+    const up = (this.#wireUp.features[cut] as number) + this.#request.labelBytes;
+    return [up, this.#wireDown.gradients[cut] as number];
   }
 
   #border(from: number, to: number, cut: number) {
@@ -243,7 +286,8 @@ export class PipelineModel {
     return present(this.nodes[index], "a node");
   }
 
-  #holdsLast(index: number, from: number): boolean {
+  /** Whether a node has the memory to train from a segment on to the end. */
+  holdsLast(index: number, from: number): boolean {
     const { segments, recompute } = this.#request;
     const { memoryBytes } = this.#node(index);
     if (memoryBytes === null) return true;
@@ -285,10 +329,11 @@ export class PipelineModel {
 const unlimited = { up: Number.POSITIVE_INFINITY, down: Number.POSITIVE_INFINITY };
 
 /** Nothing takes no time, also where nothing passes. */
-const msFor = (bytes: number, bytesPerMs: number): number => (bytes === 0 ? 0 : bytes / bytesPerMs);
+export const msFor = (bytes: number, bytesPerMs: number): number =>
+  bytes === 0 ? 0 : bytes / bytesPerMs;
 
 /** The last of (low, high] for which something holds that holds for all before it too; low where none does. */
-function lastWhere(low: number, high: number, holds: (i: number) => boolean): number {
+export function lastWhere(low: number, high: number, holds: (i: number) => boolean): number {
   let [good, bad] = [low, high + 1];
   while (bad - good > 1) {
     const middle = (good + bad) >> 1;

@@ -40,9 +40,12 @@ export function pipeline(request: PlanRequest): Plan {
 }
 
 /** A chain as a plan, with the reasons for it. */
-export function planOf(question: PipelineQuestion, chain: ChosenChain): Plan {
-  const { request, model } = question;
-  const decision = decisionOf(question, chain);
+export const planOf = (question: PipelineQuestion, chain: ChosenChain): Plan =>
+  planFor(decisionOf(question, chain));
+
+/** A decision as a plan, with its reasons. */
+export function planFor(decision: PipelineDecision): Plan {
+  const { request, model, chain } = decision;
   const times = model.timesOf(chain.stages);
   const reasons = pipelineReasons(decision);
   const id = chainId(`chain:${present(model.nodes[0], "the source").id}`);
@@ -50,7 +53,7 @@ export function planOf(question: PipelineQuestion, chain: ChosenChain): Plan {
     term: request.term,
     planner: "pipeline",
     objective: "round time",
-    ...layOut(question, chain),
+    ...layOut(decision, chain),
     forecasts: [
       {
         chain: id,
@@ -82,11 +85,16 @@ export function fastestChain({ request, model, problem }: PipelineQuestion): Cho
 
 /** @throws PlanError as {@link pipeline}, though a chain may still not exist */
 export function pipelineQuestion(request: PlanRequest): PipelineQuestion {
+  const model = new PipelineModel(request, pipelineNodes(request));
+  return { request, model, problem: problemOf(request, model) };
+}
+
+/** Those who may take part: the source first, then all servers. @throws PlanError as {@link pipeline} */
+export function pipelineNodes(request: PlanRequest): FleetNode[] {
   const source = holderOf(request);
   const servers = request.fleet.nodes.filter((node) => node !== source && node.kind !== "device");
   for (const node of [source, ...servers]) checkNode(request, node);
-  const model = new PipelineModel(request, [source, ...servers]);
-  return { request, model, problem: problemOf(request, model) };
+  return [source, ...servers];
 }
 
 /** A chain with what it is compared to. */
@@ -165,7 +173,8 @@ function nearest(problem: PipelineProblem, nodes: readonly number[]): readonly n
   return nodes.filter((node) => node === 0 || kept.has(node));
 }
 
-function noChain({ segments }: PlanRequest, source: FleetNode): PlanError {
+/** Says that memory and links allow no chain at all. */
+export function noChain({ segments }: PlanRequest, source: FleetNode): PlanError {
   const memory = source.memoryBytes === null ? "" : ` of ${formatBytes(source.memoryBytes)}`;
   return new PlanError(
     `${source.name} cannot train all ${segments.length} segments in its memory${memory}, and no ` +

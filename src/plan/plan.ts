@@ -207,6 +207,17 @@ export interface PipelineChoice {
   readonly backward: "stored" | "replay";
 }
 
+/** How a job wants features and gradients to travel between one device and one server; for `feature-replay`. */
+export interface FeatureReplayChoice {
+  /** Codecs that accuracy allows, each way. */
+  readonly up: readonly LinkCodecName[];
+  readonly down: readonly LinkCodecName[];
+  /** What a megabyte less on the link is worth, in milliseconds that a batch may take longer; nothing where absent. */
+  readonly msPerMB?: number;
+  /** The same for a joule less on the device. */
+  readonly msPerJoule?: number;
+}
+
 /** What a planner is given. */
 export interface PlanRequest {
   readonly term: number;
@@ -228,6 +239,8 @@ export interface PlanRequest {
   readonly pipeline: PipelineChoice;
   /** Wishes for planners that split between devices and servers; none where absent. */
   readonly split?: SplitChoice;
+  /** Where absent, features and gradients may have any codec that has lost no accuracy so far. */
+  readonly featureReplay?: FeatureReplayChoice;
   /** Batches to an update. */
   readonly accumulate: number;
 }

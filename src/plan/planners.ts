@@ -1,6 +1,7 @@
 /** Every planner by the name that a job file gives it. A new scheme is one entry. */
 import { alternatingSplit } from "./alternating-split.ts";
 import { perDeviceCut, splitFed } from "./equal-shares.ts";
+import { featureReplay, featureReplayForecast, featureReplayMove } from "./feature-replay.ts";
 import { federatedAveraging } from "./federated-averaging.ts";
 import { local } from "./local.ts";
 import { parallelSplit } from "./parallel-split.ts";
@@ -18,6 +19,8 @@ export const planners = {
   "parallel-split": parallelSplit,
   /** The device that holds the data and some of the servers, one after the other, on several batches at once. */
   pipeline,
+  /** The device that holds the data and one server far away: cut, window and codecs together. */
+  "feature-replay": featureReplay,
   /** One node trains everything. */
   local,
   /** Each device trains everything; copies are averaged. */
@@ -43,6 +46,7 @@ export const forecasters: Partial<Record<PlannerName, Forecaster>> = {
   splitfed: splitRoundForecast,
   "per-device-cut": splitRoundForecast,
   "alternating-split": splitRoundForecast,
+  "feature-replay": featureReplayForecast,
 };
 
 /** How to find the plan to move to from one in force; the fastest one where a scheme has no entry. */
@@ -52,4 +56,5 @@ export const movers: Partial<Record<PlannerName, Mover>> = {
   splitfed: splitMover(splitFed),
   "per-device-cut": splitMover(perDeviceCut),
   "alternating-split": splitMover(alternatingSplit),
+  "feature-replay": featureReplayMove,
 };

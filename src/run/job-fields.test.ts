@@ -36,6 +36,12 @@ const everything = {
   planner: "local",
   pipeline: { schedule: "1f1b", window: null, backward: "replay" },
   split: { cutMin: 2, mayKeepAll: true, mayShareFreely: true },
+  featureReplay: {
+    up: ["float32", "affine8"],
+    down: ["affine4+feedback"],
+    msPerMB: 1,
+    msPerJoule: 2,
+  },
   codec: { up: "float16", down: "float32", updates: "affine8" },
   seed: 7,
   evaluate: { every: 2, samples: null },

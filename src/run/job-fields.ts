@@ -45,7 +45,15 @@ export interface JobFields
   extends Partial<
     Omit<
       Job,
-      "loss" | "optimizer" | "codec" | "pipeline" | "round" | "split" | "evaluate" | "fleet"
+      | "loss"
+      | "optimizer"
+      | "codec"
+      | "pipeline"
+      | "round"
+      | "split"
+      | "featureReplay"
+      | "evaluate"
+      | "fleet"
     >
   > {
   readonly loss?: LossName | (Partial<LossSpec> & Pick<LossSpec, "kind">);
@@ -56,6 +64,7 @@ export interface JobFields
   readonly pipeline?: Partial<Job["pipeline"]>;
   readonly round?: Partial<Job["round"]>;
   readonly split?: Partial<Job["split"]>;
+  readonly featureReplay?: Partial<Job["featureReplay"]>;
   readonly evaluate?: Partial<Job["evaluate"]>;
   readonly fleet?: FleetFields;
 }

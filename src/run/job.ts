@@ -18,6 +18,7 @@ import {
 } from "../compile/optimizer.ts";
 import { builtInLoss, builtInOptions, checkModelOptions, isBuiltIn } from "../models/catalog.ts";
 import { type ModelChoices, vocabularyDefault } from "../models/options.ts";
+import { harmlessCodecs } from "../plan/feature-replay.ts";
 import type { EnergyLimit } from "../plan/plan.ts";
 import { type PlannerName, plannerNames } from "../plan/planners.ts";
 import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
@@ -140,6 +141,18 @@ const roundSchema = z.strictObject({
   batches: z._default(z.enum(["equal", "proportional"]), "equal"),
 });
 
+const codecList = z.array(codecField).check(z.minLength(1));
+const featureReplayDefaults = {
+  ...{ up: [...harmlessCodecs], down: [...harmlessCodecs] },
+  ...{ msPerMB: 0, msPerJoule: 0 },
+};
+const featureReplaySchema = z.strictObject({
+  up: z._default(codecList, featureReplayDefaults.up),
+  down: z._default(codecList, featureReplayDefaults.down),
+  msPerMB: z._default(nonnegative, featureReplayDefaults.msPerMB),
+  msPerJoule: z._default(nonnegative, featureReplayDefaults.msPerJoule),
+});
+
 const jobSchema = z.strictObject({
   name: z._default(z.string().check(z.regex(namePattern, "letters, digits, _ . -")), "job"),
   model: z.string().check(z.minLength(1)),
@@ -162,6 +175,7 @@ const jobSchema = z.strictObject({
     ...{ backward: "stored" as const, probe: "blocks" as const },
   }),
   split: z._default(splitSchema, { cutMin: 1, mayKeepAll: false, mayShareFreely: false }),
+  featureReplay: z._default(featureReplaySchema, featureReplayDefaults),
   codec: z._default(
     z.strictObject({
       up: z._default(codecField, "float32"),

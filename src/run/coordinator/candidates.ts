@@ -12,7 +12,7 @@ import { bordersOf } from "./introductions.ts";
 import type { WatchedLeg } from "./survey.ts";
 
 /** Planners that choose among the servers. */
-const choosing: ReadonlySet<string> = new Set<PlannerName>(["pipeline"]);
+const choosing: ReadonlySet<string> = new Set<PlannerName>(["pipeline", "feature-replay"]);
 
 /**
  * Whether a planner chooses among nodes: then somebody who comes need not have a part in the next plan, and plans

@@ -121,7 +121,7 @@ export class CompiledJob {
     nodes: readonly FleetNode[],
     links: readonly FleetLink[] = [],
   ): PlanRequest {
-    const { fleet, localBatches, batch, codec, round } = this.#job;
+    const { fleet, localBatches, batch, codec, round, featureReplay } = this.#job;
     return {
       term,
       segments: this.costs,
@@ -138,6 +138,7 @@ export class CompiledJob {
       homeBytes: this.updates.isWhole ? null : this.updates.segmentBytes,
       pipeline: this.#job.pipeline,
       split: this.#job.split,
+      featureReplay,
       accumulate: this.optimizer.accumulate,
     };
   }
