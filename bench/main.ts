@@ -8,6 +8,7 @@ import { type Bench, machine, printTable } from "./bench.ts";
 import { codecs } from "./codecs.ts";
 import { codecsAccuracy } from "./codecs-accuracy.ts";
 import { coordinator } from "./coordinator.ts";
+import { featureReplay } from "./feature-replay.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
 import { parallelSplit } from "./parallel-split.ts";
@@ -25,6 +26,7 @@ const benches: Readonly<Record<string, Bench>> = {
   codecs,
   "codecs-accuracy": codecsAccuracy,
   coordinator,
+  "feature-replay": featureReplay,
   link,
   memory,
   "parallel-split": parallelSplit,

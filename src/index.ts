@@ -128,11 +128,14 @@ export { Sequential } from "./models/layers.ts";
 export { builtInModel } from "./models/models.ts";
 export { type BatchNormOptions, type ConvOptions, Network, type Sizes } from "./models/network.ts";
 export type { ModelChoices, ModelOptions } from "./models/options.ts";
+export { codingSpeed, decodeMs, encodeMs } from "./plan/coding.ts";
+export { type LineTimes, linePeriodMs } from "./plan/line.ts";
 export { trainingBytes } from "./plan/memory.ts";
 export type {
   ChainPlan,
   CopyPlan,
   EnergyLimit,
+  FeatureReplayChoice,
   Fleet,
   FleetLink,
   FleetNode,

@@ -79,6 +79,8 @@ function paceWords({ request, chain, model }: PipelineDecision): string[] {
       `${window}: no memory for more batches in flight, ${wanted} would be faster; ${because}`,
     ];
   }
+  if (chain.window > wanted)
+    return [`${window}, since with less batches would bunch up: ${because}`];
   if (wanted === 0) return [`${window}, as one batch at a time is as fast as several: ${because}`];
   return [
     `${window}, one more than keeps the slowest part busy if no batch ever waits: ${because}`,

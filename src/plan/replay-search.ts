@@ -10,11 +10,12 @@ import type { LinkCodecName } from "../codec/link-codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
 import { borderBytes } from "./border-bytes.ts";
 import { codingSpeed, decodeMs, encodeMs } from "./coding.ts";
+import { type LineTimes, playedWindow } from "./line.ts";
 import { type PipelinedStage, pipelinedBytes } from "./memory.ts";
 import { type BorderRates, lastWhere, msFor, PipelineModel } from "./pipeline-model.ts";
 import { roomyWindow, windowMax, windowPeriodMs } from "./pipeline-schedule.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
-import { sumsOf } from "./program-time.ts";
+import { heldBy, msOf, sumsOf } from "./program-time.ts";
 
 /** What may be chosen for a border. */
 export interface ReplayChoices {
@@ -187,8 +188,40 @@ export class ReplaySearch {
       if (ms < bestMs) [best, bestMs] = [cut, ms];
     }
     if (best === null) return null;
-    const found = best === this.#segments ? this.alone(batches) : this.#bestAt(best, batches);
+    const found = best === this.#segments ? this.alone(batches) : this.#played(best, batches);
     return found && { ...found, costMs: found.costMs + onceMs(best) };
+  }
+
+  /** The best at a cut, with as many batches under way as it takes in play. */
+  #played(cut: number, batches: number): ReplayOption {
+    const option = this.#bestAt(cut, batches);
+    const { work, pipeline } = this.#request;
+    const held =
+      this.#kept.find(({ backward }) => backward === option.backward)?.inFlight[cut] ?? 1;
+    const most = Math.min(held - 1, work - 1, windowMax);
+    if (pipeline.window !== null || option.window === 0 || option.window >= most) return option;
+    return { ...option, window: playedWindow(this.#lineOf(option), option.window, most) };
+  }
+
+  #lineOf({ cut, backward, codecUp, codecDown }: ReplayOption): LineTimes {
+    const { there, back, delayMs } = this.#rates;
+    const [up, down] = [this.#codedUp(codecUp), this.#codedDown(codecDown)];
+    const features = up.values[cut] as number;
+    const gradients = down.values[cut] as number;
+    const kept = present(
+      this.#kept.find((one) => one.backward === backward),
+      "a kind of backward pass",
+    );
+    const forwardMs = msOf(heldBy(this.#device, "forward"), 0, cut);
+    return {
+      forwardMs: forwardMs + features * up.deviceMs,
+      backwardMs: (kept.deviceMs[cut] as number) - forwardMs + gradients * down.deviceMs,
+      upMs: msFor((up.bytes[cut] as number) + this.#request.labelBytes, there),
+      serverMs:
+        (this.#serverBusyMs[cut] as number) + features * up.serverMs + gradients * down.serverMs,
+      downMs: msFor(down.bytes[cut] as number, back),
+      delayMs,
+    };
   }
 
   /** No choice at a cut takes less for a batch: what the slowest part takes whatever the codecs. */

@@ -13,6 +13,8 @@ export interface SimNode {
   readonly kind: "device" | "edge" | "cloud";
   readonly duty: number;
   readonly profile: Profile;
+  /** How many times as fast as the benchmarks' machine it codes what it sends and receives; in no time where absent. */
+  readonly codingSpeed?: number;
   readonly memoryBytes: number | null;
   /** What it tells the planner of its link; see `wire` for what the link really carries. */
   readonly ceilingBytesPerMs: number | null;

@@ -44,6 +44,8 @@ export interface SimHostOptions {
   readonly files: Map<string, Uint8Array>;
   /** How many times as long as the profile says computations take now; 1 where absent. */
   readonly slowness?: () => number;
+  /** What coding takes with a run of a program; nothing where absent. */
+  readonly codingMs?: (program: Program) => number;
   record(record: RunRecord): void;
   /** See {@link Host.dial}. */
   dial?(address: PeerAddress, done: Done<Link>): void;
@@ -68,7 +70,7 @@ export function simHost(clock: Clock, options: SimHostOptions): Host {
 /** The node computes one thing at a time; calls queue in order. */
 function simEngine(
   clock: Clock,
-  { engine, profile, batch, slowness = () => 1 }: SimHostOptions,
+  { engine, profile, batch, slowness = () => 1, codingMs = () => 0 }: SimHostOptions,
 ): HostEngine {
   const programs = new Map<string, Program>();
   let freeAtMs = 0;
@@ -109,7 +111,8 @@ function simEngine(
       const program = present(programs.get(run.program), "a loaded program");
       const ownMs = slowness() * scaled(program, batch) * computeMs(own, program);
       const answer = engine.run(run).then(({ outputs }) => ({ outputs, computeMs: ownMs }));
-      clock.complete(inTurn(ownMs + own.callMs), answer, done);
+      const restMs = own.callMs + slowness() * codingMs(program);
+      clock.complete(inTurn(ownMs + restMs), answer, done);
     },
   };
 }

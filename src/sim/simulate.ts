@@ -6,8 +6,9 @@
 import { present } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
 import { Hasher } from "../base/hash.ts";
-import { runId } from "../base/ids.ts";
-import type { Planner } from "../plan/plan.ts";
+import { nodeId, runId } from "../base/ids.ts";
+import type { Program } from "../compile/program.ts";
+import type { Plan, Planner } from "../plan/plan.ts";
 import type { Forecaster } from "../plan/replan.ts";
 import { Coordinator } from "../run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
@@ -18,6 +19,7 @@ import type { TimedRecord } from "../run/metrics/record.ts";
 import type { JobSpec } from "../run/wire/messages.ts";
 import type { WorkerEnd } from "../run/worker/worker.ts";
 import { WorkerModel } from "../run/worker/worker-model.ts";
+import { codingMsOf } from "./coding.ts";
 import { type SimFault, schedule } from "./faults.ts";
 import {
   accessOf,
@@ -110,6 +112,8 @@ export class Simulation {
   readonly #workers = new Map<string, WorkerEnd>();
   readonly #engines: Engine[] = [];
   readonly #compiled = new Map<string, WorkerModel>();
+  /** The newest plan. */
+  #plan: Plan | null = null;
   #secrets = 0;
   /** Who was refused as it first came leaves a place that nobody else will take: the run would never begin. */
   #refused: string | null = null;
@@ -333,11 +337,22 @@ export class Simulation {
       test: node?.test ?? null,
       files: disk.files,
       slowness,
+      codingMs: (program) => (node === null ? 0 : this.#codingMs(node, program)),
       record: (record) => {
-        if (node === null) this.records.push({ atMs: this.world.now(), record });
+        if (node !== null) return;
+        this.records.push({ atMs: this.world.now(), record });
+        if (record.type === "planned") this.#plan = record.plan;
       },
       dial: ({ url }, done) => dial(this.#machine(url), done),
     });
+  }
+
+  /** Coding by the newest plan: one is made when nothing is under way under the one before. */
+  #codingMs({ name, codingSpeed: speed }: SimNode, program: Program): number {
+    if (speed === undefined) return 0;
+    const segments = [...this.#compiled.values()][0]?.costs;
+    if (segments === undefined || this.#plan === null) return 0;
+    return codingMsOf(this.#plan, { node: nodeId(name), speed, segments }, program);
   }
 
   #schedule(fault: SimFault): void {
