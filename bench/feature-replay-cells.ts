@@ -2,13 +2,13 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import {
-  builtInModel,
   bytesPerMsOfMbit,
   codingSpeed,
   type FleetNode,
   InputError,
   type Job,
   loadModel,
+  type Model,
   type NodeId,
   type PlanRequest,
   type Profile,
@@ -52,6 +52,8 @@ export interface Subject {
   readonly job: Job;
   readonly costs: readonly SegmentCost[];
   readonly cloud: Profile;
+  /** With its initial weights. */
+  readonly start: Model;
 }
 
 /** One device, one cloud, one link. */
@@ -83,7 +85,8 @@ export function subjectOf(model: ModelName, { batch, tx2Seconds }: Setting): Sub
     ...{ batch, rounds: 1, localBatches: 100, planner: "feature-replay" },
     fleet: { devices: [{ name: "device" }] },
   });
-  const { graph, segments } = trainingModel(loadModel(job, ".").graph, job);
+  const start = loadModel(job, ".");
+  const { graph, segments } = trainingModel(start.graph, job);
   const costs = segmentCosts(graph, segments, job);
   const profile = profiles[model];
   if (profile === undefined || profile.segments.length !== costs.length) {
@@ -92,7 +95,7 @@ export function subjectOf(model: ModelName, { batch, tx2Seconds }: Setting): Sub
   }
   const factor = (1000 * tx2Seconds[model]) / tx2Slowdown / stepMs(profile);
   const cloud = { ...scaledProfile(profile, (ms) => factor * ms), runMs: 0.02, callMs: 0.05 };
-  return { model, job, costs, cloud };
+  return { model, job, costs, cloud, start };
 }
 
 export const cellsOf = (subject: Subject, setting: Setting): Cell[] =>
@@ -146,7 +149,7 @@ export function requestOf(cell: Cell, work: number): PlanRequest {
 /** The same cell as machines: the coordinator is in the cloud. @param localBatches of a round */
 export function machinesOf(cell: Cell, localBatches: number): SimulationOptions {
   const { subject, link } = cell;
-  const { job, cloud, costs, model } = subject;
+  const { job, cloud, costs, model, start } = subject;
   const own = deviceProfile(cell);
   const [inputShape, classes] = model === "bilstm" ? [[32], 2] : [[3, 32, 32], 10];
   const idle = { duty: 1, memoryBytes: null, ceilingBytesPerMs: null, test: null };
@@ -168,7 +171,7 @@ export function machinesOf(cell: Cell, localBatches: number): SimulationOptions 
   };
   return {
     job: { ...job, localBatches },
-    model: builtInModel(model, { seed: 1 }),
+    model: start,
     nodes: [device, server],
     coordinatorOn: "cloud",
     engine: nullEngine,

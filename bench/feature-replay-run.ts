@@ -6,7 +6,7 @@ import type { Way } from "./feature-replay-line.ts";
 import { batchTimes } from "./pipeline-stalls.ts";
 
 /** Batches of the round, those that are waited for, and those of them that do not count. */
-const [batches, counted, skipped] = [400, 80, 20];
+const [batches, counted, skipped] = [400, 60, 15];
 
 /** What a plan of two nodes says of a way. */
 export function wayOf({ copies, chains, links }: Plan): Way {
@@ -22,7 +22,7 @@ export function wayOf({ copies, chains, links }: Plan): Way {
 }
 
 /** A plan for a way. */
-export function planOf(cell: Cell, way: Way, work: number): Plan {
+function planOf(cell: Cell, way: Way, work: number): Plan {
   const request = requestOf(cell, work);
   const { cut, window, codecUp, codecDown, backward } = way;
   const count = request.segments.length;
