@@ -80,8 +80,7 @@ export function bestWay(request: PlanRequest, { codecs, windows }: Choices): Tim
   const count = segments.length;
   let best: Timed = {
     way: { cut: count, window: 0, codecUp: "float32", codecDown: "float32", backward: "stored" },
-    periodMs:
-      computeMs(device.profile, { kind: "step", from: 0, to: count }) + device.profile.callMs,
+    periodMs: aloneMs(device, request),
   };
   const first = segments.findIndex(({ parameterBytes }) => parameterBytes > 0) + 1;
   for (let cut = first; cut < count; cut++) {
@@ -100,3 +99,14 @@ export function bestWay(request: PlanRequest, { codecs, windows }: Choices): Tim
   }
   return best;
 }
+
+/** Time from batch to batch of one way. */
+export function playedMs(request: PlanRequest, way: Way): number {
+  const [device] = request.fleet.nodes as readonly [FleetNode, FleetNode];
+  return way.cut === request.segments.length
+    ? aloneMs(device, request)
+    : linePeriodMs(lineTimes(request, way), way.window);
+}
+
+const aloneMs = ({ profile }: FleetNode, { segments }: PlanRequest): number =>
+  computeMs(profile, { kind: "step", from: 0, to: segments.length }) + profile.callMs;

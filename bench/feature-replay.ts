@@ -3,7 +3,7 @@
  * cut: as it is published, and with the same codecs. Times from batch to batch are those of the real peers in
  * virtual time; `docs/benchmarks.md` says what devices, clouds and links are.
  */
-import { formatMs, linePeriodMs, type PlanRequest, planners, version } from "edgeloom";
+import { formatMs, type PlanRequest, planners, version } from "edgeloom";
 import {
   atLeast,
   atMost,
@@ -24,7 +24,7 @@ import {
   subjectOf,
 } from "./feature-replay-cells.ts";
 import { engineMs, engineSegments } from "./feature-replay-engine.ts";
-import { bestWay, lineTimes, type Way } from "./feature-replay-line.ts";
+import { bestWay, lineTimes, playedMs, type Way } from "./feature-replay-line.ts";
 import { simulatedPeriodMs, wayOf } from "./feature-replay-run.ts";
 
 const codecs = ["float32", "float16", "affine8"] as const;
@@ -106,11 +106,6 @@ const isAlone = ({ segments }: PlanRequest, { cut }: Way): boolean => cut === se
 /** Alone a device does step after step, in which there is nothing to simulate. */
 const periodOf = async (cell: Cell, request: PlanRequest, way: Way): Promise<number> =>
   isAlone(request, way) ? playedMs(request, way) : simulatedPeriodMs(cell, way);
-
-const playedMs = (request: PlanRequest, way: Way): number =>
-  isAlone(request, way)
-    ? bestWay(request, { codecs: [], windows: [] }).periodMs
-    : linePeriodMs(lineTimes(request, way), way.window);
 
 function plainOf(request: PlanRequest, way: Way): Plain {
   if (isAlone(request, way)) return { playedMs: playedMs(request, way), downShare: 0 };

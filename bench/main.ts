@@ -9,6 +9,7 @@ import { codecs } from "./codecs.ts";
 import { codecsAccuracy } from "./codecs-accuracy.ts";
 import { coordinator } from "./coordinator.ts";
 import { featureReplay } from "./feature-replay.ts";
+import { featureReplayContexts } from "./feature-replay-contexts.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
 import { parallelSplit } from "./parallel-split.ts";
@@ -27,6 +28,7 @@ const benches: Readonly<Record<string, Bench>> = {
   "codecs-accuracy": codecsAccuracy,
   coordinator,
   "feature-replay": featureReplay,
+  "feature-replay-contexts": featureReplayContexts,
   link,
   memory,
   "parallel-split": parallelSplit,
