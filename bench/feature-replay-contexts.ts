@@ -96,7 +96,7 @@ async function trained(cells: readonly Cell[], eachMs: number) {
   const until = (nowMs: number): boolean => nowMs >= endMs + 2000;
   const { records } = await simulate({
     ...options,
-    ...{ job, until, isWatched: true, traces: tracesOf(cells, eachMs) },
+    ...{ job, until, isWatched: true, patienceMs: 60_000, traces: tracesOf(cells, eachMs) },
   });
   const times = batchTimes(records, "device" as NodeId).filter((atMs) => atMs <= endMs);
   const terms = records.filter(({ record }) => record.type === "planned").length;

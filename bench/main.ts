@@ -9,6 +9,7 @@ import { codecs } from "./codecs.ts";
 import { codecsAccuracy } from "./codecs-accuracy.ts";
 import { coordinator } from "./coordinator.ts";
 import { featureReplay } from "./feature-replay.ts";
+import { featureReplayAccuracy } from "./feature-replay-accuracy.ts";
 import { featureReplayContexts } from "./feature-replay-contexts.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
@@ -28,6 +29,7 @@ const benches: Readonly<Record<string, Bench>> = {
   "codecs-accuracy": codecsAccuracy,
   coordinator,
   "feature-replay": featureReplay,
+  "feature-replay-accuracy": featureReplayAccuracy,
   "feature-replay-contexts": featureReplayContexts,
   link,
   memory,

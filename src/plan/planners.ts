@@ -9,7 +9,7 @@ import { pipeline } from "./pipeline.ts";
 import { pipelineForecast } from "./pipeline-forecast.ts";
 import { pipelineMove } from "./pipeline-moves.ts";
 import type { Planner } from "./plan.ts";
-import type { Forecaster, Mover } from "./replan.ts";
+import { type Forecaster, type Hysteresis, type Mover, prompt } from "./replan.ts";
 import { splitMover, splitRoundForecast } from "./split-moves.ts";
 import { uShaped } from "./u-shaped.ts";
 
@@ -58,3 +58,6 @@ export const movers: Partial<Record<PlannerName, Mover>> = {
   "alternating-split": splitMover(alternatingSplit),
   "feature-replay": featureReplayMove,
 };
+
+/** How sure a scheme has to be of a move, where that is not what others of its kind have to be. */
+export const hystereses: Partial<Record<PlannerName, Hysteresis>> = { "feature-replay": prompt };

@@ -75,6 +75,8 @@ export interface Hysteresis {
   readonly betweenMs: number;
   /** From a change of plan to the next consideration, at least. */
   readonly settlingMsMin: number;
+  /** Marks that the observed period is read from, of a second each at least. */
+  readonly marks: number;
   /** What figures are said of. */
   readonly per: "batch" | "round";
 }
@@ -88,16 +90,23 @@ export interface MoveDecision {
 }
 
 /**
- * For pipelines, which move at any moment. Rates of radio links, and of ways that are in use, are off by as much as
- * the margin; with a tenth, runs on walks past servers moved every minute and gained nothing.
+ * For chains of several servers, which move at any moment. Rates of radio links, and of ways that are in use, are off by as
+ * much as the margin; with a tenth, runs on walks past servers moved every minute and gained nothing.
  */
 export const withinRounds: Hysteresis = {
-  ...{ marginShare: 0.3, agreedMin: 4, betweenMs: 5_000, settlingMsMin: 10_000, per: "batch" },
+  ...{ marginShare: 0.3, agreedMin: 4, betweenMs: 5_000, settlingMsMin: 10_000, marks: 12 },
+  per: "batch",
 };
 
 /** For plans that are changed between rounds: each round is one measurement, of all its batches. */
 export const betweenRounds: Hysteresis = {
-  ...{ marginShare: 0.15, agreedMin: 3, betweenMs: 0, settlingMsMin: 0, per: "round" },
+  ...{ marginShare: 0.15, agreedMin: 3, betweenMs: 0, settlingMsMin: 0, marks: 0, per: "round" },
+};
+
+/** For one link that changes at once to another one: most changes are of codec and window, which cost next to nothing. */
+export const prompt: Hysteresis = {
+  ...{ marginShare: 0.1, agreedMin: 2, betweenMs: 1_000, settlingMsMin: 2_000, marks: 3 },
+  per: "batch",
 };
 
 /**

@@ -28,9 +28,6 @@ export interface Move {
   readonly reason: string;
 }
 
-/** Marks that the observed period is read from: a dozen, of a second each at least. */
-const marksMax = 12;
-
 export class Adaptation {
   readonly #forecaster: Forecaster;
   readonly #mover: Mover;
@@ -77,7 +74,7 @@ export class Adaptation {
   went(round: number, steps: number, atMs: number): void {
     if (this.#marks[0]?.round !== round) this.#marks = [];
     this.#marks.push({ round, steps, atMs });
-    if (this.#marks.length > marksMax) this.#marks.shift();
+    if (this.#marks.length > this.#hysteresis.marks) this.#marks.shift();
   }
 
   /** Nothing is as it would have to be for a move. */

@@ -9,7 +9,7 @@ import { hasDrifted } from "../../plan/drift.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
 import type { ChainPlan, Fleet, FleetNode, Plan, Planner, PlanRequest } from "../../plan/plan.ts";
-import { forecasters, movers, planners } from "../../plan/planners.ts";
+import { forecasters, hystereses, movers, planners } from "../../plan/planners.ts";
 import { betweenRounds, fastestMover, withinRounds } from "../../plan/replan.ts";
 import type { Host } from "../host.ts";
 import type { LinksMeasured, Planned } from "../metrics/record.ts";
@@ -80,7 +80,7 @@ export class Planning {
         : new Adaptation(
             forecaster,
             own ?? fastestMover(planner, forecaster),
-            this.#isChoosing ? withinRounds : betweenRounds,
+            hystereses[job.planner] ?? (this.#isChoosing ? withinRounds : betweenRounds),
           );
     this.#speeds = new Speeds(compiled.passes);
     this.#drawSecret = drawSecret;

@@ -1,0 +1,137 @@
+/** Runs of one device and one distant server: what replay computes, what coding takes, and what a link that changes leads to. */
+import { expect, test } from "vitest";
+import { present } from "../../src/base/assert.ts";
+import { readSafetensors } from "../../src/base/safetensors.ts";
+import { trainingModel } from "../../src/compile/training-model.ts";
+import { Network } from "../../src/models/network.ts";
+import { featureReplay } from "../../src/plan/feature-replay.ts";
+import type { Planner } from "../../src/plan/plan.ts";
+import type { Planned } from "../../src/run/metrics/record.ts";
+import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
+import type { SimNode } from "../../src/sim/fleet.ts";
+import { replay } from "../../src/sim/replay.ts";
+import { type SimulationOptions, simulate } from "../../src/sim/simulate.ts";
+import { shard, smallJob } from "./small-job.ts";
+
+/** Two layers with batch normalisation, and a last one. */
+function normalisedModel() {
+  const net = new Network("normalised", { seed: 3 });
+  const first = net.relu("relu1", net.batchNorm("bn1", net.linear("fc1", net.input([12]), 64)));
+  const second = net.relu("relu2", net.batchNorm("bn2", net.linear("fc2", first, 64)));
+  return net.model(net.linear("fc3", second, 3));
+}
+
+const job = smallJob({
+  model: "normalised",
+  planner: "feature-replay",
+  ...{ rounds: 3, localBatches: 12, evaluate: { every: 100 } },
+  fleet: { devices: [{ name: "phone" }] },
+});
+
+/** A phone ten times slower than the cloud, which the coordinator is in. */
+function options(bytesPerMs: number, more: Partial<SimulationOptions> = {}): SimulationOptions {
+  const model = normalisedModel();
+  const { segments } = trainingModel(model.graph, job);
+  const profileAt = (ms: number) => ({
+    segments: segments.map(() => ({ forwardMs: ms, backwardMs: 2 * ms, updateMs: ms / 10 })),
+    ...{ runMs: 0.02, callMs: 0.03 },
+  });
+  const node = { duty: 1, memoryBytes: null, ceilingBytesPerMs: null, test: null };
+  const wire = { upBytesPerMs: bytesPerMs, downBytesPerMs: bytesPerMs, jitterMs: 0, loss: 0 };
+  const nodes: SimNode[] = [
+    {
+      ...node,
+      ...{ name: "phone", kind: "device", latencyMs: 2, profile: profileAt(10) },
+      ...{ train: shard(1), wire: { ...wire, cell: null } },
+    },
+    { ...node, name: "cloud", kind: "cloud", latencyMs: 0, profile: profileAt(1), train: null },
+  ];
+  return { job, model, nodes, coordinatorOn: "cloud", engine: interpreterEngine, ...more };
+}
+
+const plansOf = ({ records }: Awaited<ReturnType<typeof simulate>>): Planned[] =>
+  records.flatMap(({ record }) => (record.type === "planned" ? [record] : []));
+
+/** The engine's plan with one batch at a time, so that weights are no older for a batch that comes back. */
+const serially =
+  (backward: "stored" | "replay"): Planner =>
+  (request) => {
+    const plan = featureReplay({ ...request, pipeline: { ...request.pipeline, window: 0 } });
+    const chains = plan.chains.map((chain) => ({
+      ...chain,
+      stages: chain.stages.map((stage, i) => (i === 0 ? { ...stage, backward } : stage)),
+    }));
+    return { ...plan, chains };
+  };
+
+test("replay moves running statistics once for each batch", async () => {
+  const weights = await Promise.all(
+    (["stored", "replay"] as const).map(async (backward) => {
+      const result = await simulate(options(100, { planner: serially(backward) }));
+      expect(result.end.reason).toBe("finished");
+      const [plan] = plansOf(result).slice(-1);
+      expect(plan?.plan.chains[0]?.stages.map((stage) => stage.backward)).toEqual([
+        backward,
+        "none",
+      ]);
+      const bytes = present(result.files.get("weights.safetensors"), "saved weights");
+      return readSafetensors(bytes).tensors;
+    }),
+  );
+  const [stored, replayed] = weights;
+  expect([...(stored?.keys() ?? [])]).toContain("bn1.running_var");
+  for (const [key, value] of present(stored, "weights")) {
+    expect(replayed?.get(key)?.data, key).toEqual(value.data);
+  }
+});
+
+test("a coded run gives the weights of its replay in one process, bit for bit", async () => {
+  const coded = { up: ["affine8"] as const, down: ["affine4+feedback"] as const };
+  const planner: Planner = (request) => featureReplay({ ...request, featureReplay: coded });
+  const result = await simulate(options(20, { planner }));
+  const records = result.records.map(({ record }) => record);
+  const plan = present(plansOf(result).at(-1), "a plan").plan;
+  expect(plan.links[0]).toMatchObject({ codecUp: "affine8", codecDown: "affine4+feedback" });
+  const expected = await replay({
+    ...{ job, model: normalisedModel(), records, engine: interpreterEngine() },
+    samplesOf: () => shard(1),
+  });
+  const bytes = present(result.files.get("weights.safetensors"), "saved weights");
+  for (const [key, value] of readSafetensors(bytes).tensors) {
+    expect(value.data, key).toEqual(present(expected.get(key), key).data);
+  }
+});
+
+test("coding takes time where machines say how fast they code", async () => {
+  const planner: Planner = (request) =>
+    featureReplay({ ...request, featureReplay: { up: ["affine8"], down: ["affine8"] } });
+  const timeAt = async (codingSpeed?: number): Promise<number> => {
+    const { nodes, ...rest } = options(100, { planner, engine: nullEngine });
+    const coding = codingSpeed === undefined ? {} : { codingSpeed };
+    const { virtualMs } = await simulate({
+      ...rest,
+      nodes: nodes.map((node) => ({ ...node, ...coding })),
+    });
+    return virtualMs;
+  };
+  const free = await timeAt();
+  // 8 x 64 values a batch: a hundred thousandth of the benchmarks' machine takes some milliseconds.
+  expect(await timeAt(1e-5)).toBeGreaterThan(free * 1.02);
+  expect(await timeAt(1e3)).toBeCloseTo(free, 0);
+});
+
+test("a link that becomes slow is answered by codecs, and no weights travel for that", async () => {
+  const long = { ...job, rounds: 4, localBatches: 1500 };
+  const { nodes, ...rest } = options(400, { engine: nullEngine });
+  const result = await simulate({
+    ...{ ...rest, nodes, job: { ...long, split: { ...long.split, cutMin: 1 } } },
+    traces: [{ kind: "rate", of: "phone", way: "both", points: [[20_000, 15]] }],
+  });
+  const plans = plansOf(result).filter(({ round }) => round > 0);
+  const [first] = plans;
+  expect(first?.reason).toMatch(/ms a batch instead of/);
+  const before = plansOf(result).findLast(({ round }) => round === 0)?.plan;
+  expect(before?.links[0]?.codecUp).toBe("float32");
+  expect(first?.plan.links[0]?.codecUp).not.toBe("float32");
+  expect(first?.plan.copies).toEqual(before?.copies);
+});
