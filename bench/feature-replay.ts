@@ -55,6 +55,7 @@ export const featureReplay: Bench = {
       notes: [
         "ms a batch in virtual time: real peers and messages, the null engine, codecs' time at both ends; the device alone by its profile",
         "exhaustive: every cut, window to 16, pair of codecs and kind of backward pass, each played batch by batch",
+        playNote(outcomes),
         "serial splits have the cut that is best for them, or are the device alone; played, so that messages cost them nothing",
       ],
     };
@@ -171,13 +172,18 @@ function goalsOf(outcomes: readonly Outcome[], { megabytesPerSecond }: Setting):
       1.05,
       "x",
     ),
-    atMost(
-      "simulated over played time of the engine's choice, worst cell",
-      outcomes.map(({ simulatedMs, playedMs: played }) => simulatedMs / played),
-      1.1,
-      "x",
-    ),
   ];
+}
+
+/** How far the real peers are from the play. */
+function playNote(outcomes: readonly Outcome[]): string {
+  const share = ({ simulatedMs, playedMs: played }: Outcome): number => simulatedMs / played;
+  const worst = outcomes.reduce((a, b) => (share(b) > share(a) ? b : a));
+  const { subject, slowdown, link } = worst.cell;
+  return (
+    `peers take ${geometricMean(outcomes.map(share)).toFixed(3)} x the played time (geometric mean), at most ` +
+    `${share(worst).toFixed(2)} x: ${subject.model}, ${slowdown} x slower, ${link.name}`
+  );
 }
 
 const planningGoal = (ms: number): Goal => ({

@@ -18,12 +18,14 @@ export function replayReasons(decision: ReplayDecision): string {
 }
 
 function codecWords({ option, search, request }: ReplayDecision): string {
-  const { cut, codecUp, codecDown, bytes, costMs } = option;
+  const { cut, codecUp, codecDown, bytes } = option;
   const both = `features travel as ${codecUp} and gradients as ${codecDown}, ${formatBytes(bytes)} a batch`;
   if (codecUp === "float32" && codecDown === "float32") return both;
   const plain = search.at(cut, request.work, { up: "float32", down: "float32" });
   if (plain === null) return `${both}; as float32 nothing would get there`;
-  const times = plain.costMs / costMs;
+  // Whatever number of batches it was chosen for, both are compared over a round's.
+  const coded = search.at(cut, request.work, { up: codecUp, down: codecDown });
+  const times = plain.costMs / (coded?.costMs ?? plain.costMs);
   return `${both}; as float32 they would be ${formatBytes(plain.bytes)} and take ${times.toFixed(1)} x as long`;
 }
 
