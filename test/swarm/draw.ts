@@ -81,6 +81,11 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
     planner: devices === 1 && chance.fork("planner").below(2) === 0 ? "pipeline" : "parallel-split",
     rounds: 2 + chance.below(4),
     localBatches: 1 + chance.below(3),
+    round: pick(chance.fork("round"), [
+      {},
+      { quorum: 0.5, deadline: 1 },
+      { quorum: 0.5, deadline: 1, late: "fold" },
+    ]),
     evaluate: { every: 1 + chance.below(3) },
     codec: {
       ...{ up: codec, down: codec },
