@@ -41,6 +41,7 @@ export type ProgramKind = "forward" | "backward" | "update" | "step" | "evaluate
  * - `parameterGradient`: gradient of the parameter `of`; as an input of `backward` and `step`, the
  *   sum over the micro-batches so far, zeros for the first
  * - `learningRate`: float32 scalar
+ * - `batchShare`: float32 scalar, where batches of several chains are summed: one over their number
  * - `loss`: float32 scalar, mean over the batch; `correct`: float32 scalar, count of right answers
  */
 export type PortRole =
@@ -53,6 +54,7 @@ export type PortRole =
   | "gradient"
   | "parameterGradient"
   | "learningRate"
+  | "batchShare"
   | "loss"
   | "correct";
 
@@ -134,6 +136,8 @@ export interface TrainingSpec {
    * less memory. The last stage has nothing to save between programs.
    */
   readonly recompute?: boolean;
+  /** Whether gradients are summed over as many batches as `update` is told, not `accumulate` of them. */
+  readonly isMerged?: boolean;
 }
 
 /**
@@ -153,7 +157,7 @@ export function stagePrograms(
   if (to < segments.length) {
     return { ...stage.forwardAndBackward(), update: stage.update(), step: null };
   }
-  const update = spec.optimizer.accumulate > 1 ? stage.update() : null;
+  const update = isSummed(spec) ? stage.update() : null;
   return { forward: null, backward: null, update, step: stage.step() };
 }
 
@@ -189,6 +193,9 @@ export function evaluateProgram(graph: Graph, spec: Pick<TrainingSpec, "loss">):
     ],
   });
 }
+
+const isSummed = ({ optimizer, isMerged = false }: TrainingSpec): boolean =>
+  optimizer.accumulate > 1 || isMerged;
 
 const scalarType: TensorType = { dtype: "float32", shape: [] };
 
@@ -301,19 +308,20 @@ class StageBuilder {
         parameter.name,
       ),
     );
-    const { accumulate } = this.#spec.optimizer;
+    const { isMerged = false, optimizer } = this.#spec;
+    const share = isMerged ? builder.input(builder.free("batch_share"), scalarType) : null;
     const trained = this.#emitUpdates(builder, (parameter) => {
       const sum = gradientName(parameter);
-      return accumulate === 1
-        ? sum
-        : builder.emit("Mul", [sum, scalar(builder, sum, 1 / accumulate)]);
+      if (!isSummed(this.#spec)) return sum;
+      return builder.emit("Mul", [sum, share ?? scalar(builder, sum, 1 / optimizer.accumulate)]);
     });
+    const shares = share === null ? [] : [port(share, "batchShare", scalarType)];
     const own = this.#trained.map((parameter) => port(parameter.name, "parameter", parameter));
     const graph = builder.graph(trained.leaving.map(({ name }) => name));
     return this.#finish(
       "update",
       graph,
-      [...own, ...trained.arriving, ...gradients],
+      [...own, ...trained.arriving, ...shares, ...gradients],
       trained.leaving,
     );
   }
@@ -328,8 +336,7 @@ class StageBuilder {
     const gradients = this.#differentiate(builder, seeds);
     const given = this.#gradientPorts(builder, gradients);
     const borders = given.filter(({ role }) => role === "gradient");
-    const isWhole = this.#spec.optimizer.accumulate === 1;
-    const trained = isWhole
+    const trained = !isSummed(this.#spec)
       ? this.#emitUpdates(builder, (parameter) =>
           present(gradients.get(parameter), `a gradient of ${parameter}`),
         )
@@ -392,11 +399,10 @@ class StageBuilder {
   /** Ports of the gradients, which are added to the sums so far where they accumulate. */
   #gradientPorts(builder: GraphBuilder, gradients: ReadonlyMap<string, string>): Port[] {
     const borders = new Set(this.#inputs.map(({ name }) => name));
-    const isSummed = this.#spec.optimizer.accumulate > 1;
     return [...gradients].map(([of, name]) => {
       const type = builder.type(name);
       if (borders.has(of)) return port(name, "gradient", type, of);
-      if (!isSummed) return port(name, "parameterGradient", type, of);
+      if (!isSummed(this.#spec)) return port(name, "parameterGradient", type, of);
       const sum = builder.input(sumName(of), type);
       return port(builder.emit("Add", [sum, name]), "parameterGradient", type, of);
     });
@@ -404,7 +410,7 @@ class StageBuilder {
 
   /** The sums over the micro-batches so far; none where each batch is a step of its own. */
   #sumPorts(): Port[] {
-    if (this.#spec.optimizer.accumulate === 1) return [];
+    if (!isSummed(this.#spec)) return [];
     return this.#trained.map((parameter) =>
       port(sumName(parameter.name), "parameterGradient", parameter, parameter.name),
     );

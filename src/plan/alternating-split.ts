@@ -13,6 +13,7 @@ import { present } from "../base/assert.ts";
 import { equalShare } from "./equal-shares.ts";
 import { chooseJointly, splitMs } from "./joint-choice.ts";
 import type { Plan, PlanRequest } from "./plan.ts";
+import { withServerTimes } from "./server-copies.ts";
 import { playRound, type SplitRun } from "./split-forecast.ts";
 import { SplitModel, type SplitOption } from "./split-model.ts";
 import { splitPlan } from "./split-plan.ts";
@@ -27,7 +28,7 @@ const change = 1e-3;
  */
 export function alternatingSplit(request: PlanRequest): Plan {
   const model = new SplitModel(request);
-  const runs = alternate(model);
+  const runs = withServerTimes(model, alternate(model));
   const split = { runs, times: playRound(runs, request.work), choice: { cellDecides: false } };
   const scheme = "cuts and shares by turns";
   return splitPlan(model, split, "alternating-split", splitReasons(model, { ...split, scheme }));

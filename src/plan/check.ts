@@ -9,6 +9,7 @@ import type { NodeId } from "../base/ids.ts";
 import { formatRate } from "../base/units.ts";
 import { linkCodecNames } from "../codec/link-codec.ts";
 import { syncPolicyNames } from "../sync/sync.ts";
+import { type Check, checkMerges } from "./check-merge.ts";
 import type { ChainPlan, CopyPlan, Fleet, FleetNode, LinkPlan, Plan } from "./plan.ts";
 
 /** What the checker knows of the fleet. */
@@ -21,7 +22,7 @@ const rounding = 1 + 1e-9;
 
 /**
  * Holds when every chain covers all segments once and in order on copies that
- * exist, every copy belongs to one chain and to one group, every border between
+ * exist, every copy belongs to one group and, unless it merges, to one chain, every border between
  * two nodes has its link, and rates and duties are within bounds.
  *
  * @param segments number of segments of the model
@@ -34,13 +35,13 @@ export function checkPlan(plan: Plan, segments: number, fleet?: KnownFleet): voi
   };
   const copies = checkCopies(plan, segments, check);
   checkChains(plan, segments, copies, check);
+  checkMerges(plan, copies, check);
   checkGroups(plan, copies, check);
   checkLinks(plan, copies, check);
   checkLimits(plan, check);
   if (fleet !== undefined) checkFleet(plan, fleet, check);
 }
 
-type Check = (fact: boolean, text: string) => asserts fact;
 type Copies = ReadonlyMap<string, CopyPlan>;
 
 function checkCopies(plan: Plan, segments: number, check: Check): Copies {
@@ -76,8 +77,8 @@ function checkChains(plan: Plan, segments: number, copies: Copies, check: Check)
         "allowed: 0 or more with the schedule window, 0 with any other",
     );
     checkStages(chain, segments, copies, check);
-    for (const { copy } of chain.stages) {
-      check(!used.has(copy), `${copy} serves two stages`);
+    for (const { copy, merge } of chain.stages) {
+      check(merge !== undefined || !used.has(copy), `${copy} serves two stages`);
       used.add(copy);
     }
   }

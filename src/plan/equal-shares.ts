@@ -8,6 +8,7 @@ import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { splitMs } from "./joint-choice.ts";
 import type { FleetNode, Plan, PlanRequest } from "./plan.ts";
+import { withServerTimes } from "./server-copies.ts";
 import type { Capacity } from "./server-price.ts";
 import { playRound, type SplitRun, type SplitTimes, slowestMs } from "./split-forecast.ts";
 import { SplitModel, type SplitOption } from "./split-model.ts";
@@ -70,11 +71,12 @@ export function equalShare(model: SplitModel, node: FleetNode): Capacity {
 }
 
 function play(model: SplitModel, options: readonly SplitOption[]): Played {
-  const runs = options.map((option, i) => ({
+  const chosen = options.map((option, i) => ({
     option,
     rate: equalShare(model, present(model.devices[i], "a device")),
     server: 0,
   }));
+  const runs = withServerTimes(model, chosen);
   return { runs, times: playRound(runs, model.request.work) };
 }
 

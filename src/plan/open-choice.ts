@@ -9,6 +9,7 @@
 import { present } from "../base/assert.ts";
 import { chooseJointly } from "./joint-choice.ts";
 import { playOpenRound } from "./open-round.ts";
+import { withServerTimes } from "./server-copies.ts";
 import type { FoundSplit } from "./split-choice.ts";
 import { slowestMs } from "./split-forecast.ts";
 import type { SplitModel } from "./split-model.ts";
@@ -40,9 +41,10 @@ export function chooseOpen(model: SplitModel): FoundSplit | null {
         server: 0,
       })),
     });
-    const played = choices.map(({ option }, i) => {
+    const chosen = choices.map(({ option }, i) => {
       return { option, rate: present(rates[i], "a rate"), server: 0 };
     });
+    const played = withServerTimes(model, chosen);
     const times = playOpenRound(played, request.work, cell);
     const runs = played.map((run) => ({ ...run, rate: unlimited }));
     const roundMs = slowestMs(times);

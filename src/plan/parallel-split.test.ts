@@ -376,7 +376,7 @@ describe("parallel-split refuses", () => {
     [
       "a server too small for its copies",
       [{ ...server, memoryBytes: 10 }, device],
-      "edge has 10 B of memory, and its copies for 1 devices take",
+      "edge has 10 B of memory, and its copies for 1 device take",
     ],
   ])("%s", (_, nodes, words) => {
     expect(refusal(narrowing, nodes, 100)).toContain(words);

@@ -26,7 +26,7 @@ export function partsOf(plan: Plan): (node: NodeId) => Plan {
   const groups = new Map(plan.groups.flatMap((group) => group.members.map((id) => [id, group])));
   return (node) => {
     const own = chains.get(node) ?? [];
-    const held = own.flatMap(copiesOf);
+    const held = [...new Set(own.flatMap(copiesOf))];
     const members = byKey(held, ({ id }) => present(groups.get(id), id));
     const nodes = new Set(held.map((copy) => copy.node));
     return {

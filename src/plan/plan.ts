@@ -3,8 +3,8 @@
  * from costs and fleet to a plan; peers carry out whatever plan they are given
  * and never ask which scheme it came from.
  *
- * Fields of the full vocabulary that no issue has needed yet (merge, gates,
- * phases) are absent from the types, so a plan cannot name them; `checkPlan`
+ * Fields of the full vocabulary that no issue has needed yet (gates, phases)
+ * are absent from the types, so a plan cannot name them; `checkPlan`
  * refuses what arrives from outside.
  */
 import type { ChainId, CopyId, NodeId } from "../base/ids.ts";
@@ -32,6 +32,12 @@ export interface StagePlan {
    * - `none`: the stage holds the loss, and does both at once
    */
   readonly backward: "stored" | "replay" | "none";
+  /**
+   * Given where the copy may be in several chains: it takes their batches by turns, one at a time, and its
+   * parameters move by the mean gradient of so many batches, whichever chains they are of. Once chains
+   * have come to such a copy, all their stages to the end are of this kind, and on one node.
+   */
+  readonly merge?: number;
 }
 
 /**
@@ -197,6 +203,17 @@ export interface SplitChoice {
    * who send at a moment. Where nothing but shares holds devices to the cell, they may not.
    */
   readonly mayShareFreely?: boolean;
+  /**
+   * What a server trains with: a copy of its part of the model for each device, merged with the
+   * others after each round (`each`, SplitFed v1), or one for all of them (`shared`, SplitFed v2; Thapa et
+   * al., "SplitFed: when federated learning meets split learning", AAAI 2022). `each` where absent.
+   */
+  readonly serverCopies?: "each" | "shared";
+  /**
+   * Batches, of whichever devices, to an update of a shared copy; one of each device where absent.
+   * 1 is SplitFed v2 as published.
+   */
+  readonly merge?: number | null;
 }
 
 /** How a job wants its pipeline; other planners than `pipeline` have no use for it. */

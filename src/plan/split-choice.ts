@@ -11,6 +11,7 @@
  */
 import { present } from "../base/assert.ts";
 import { chooseJointly, type JointChoice } from "./joint-choice.ts";
+import { withServerTimes } from "./server-copies.ts";
 import { playRound, type SplitRun, type SplitTimes, slowestMs } from "./split-forecast.ts";
 import type { SplitModel, SplitOption } from "./split-model.ts";
 
@@ -64,7 +65,8 @@ export function chooseSplit(model: SplitModel, serverOf: readonly number[] = [])
   const ask = askJointly(model, serverOf);
   const answer = (waits: readonly SplitTimes[], load = 1): FoundSplit => {
     const choice = ask(waits, load);
-    const runs = choice.choices.map((chosen, i) => ({ ...chosen, server: serverOf[i] ?? 0 }));
+    const chosen = choice.choices.map((own, i) => ({ ...own, server: serverOf[i] ?? 0 }));
+    const runs = withServerTimes(model, chosen);
     const times = playRound(runs, model.request.work);
     return { runs, times, roundMs: slowestMs(times), choice };
   };

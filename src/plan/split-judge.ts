@@ -12,6 +12,7 @@ import { splitMs } from "./joint-choice.ts";
 import { playOpenRound } from "./open-round.ts";
 import type { LinkPlan, Plan, PlanRequest } from "./plan.ts";
 import type { Forecasted } from "./replan.ts";
+import { withServerTimes } from "./server-copies.ts";
 import type { Capacity } from "./server-price.ts";
 import { playRound, type SplitRun, type SplitTimes, slowestMs } from "./split-forecast.ts";
 import { SplitModel } from "./split-model.ts";
@@ -20,8 +21,8 @@ import { SplitModel } from "./split-model.ts";
 const rounding = 1 + 1e-6;
 
 /**
- * Forecasts a plan of chains of one or two stages with the costs and rates of a request.
- * @returns null where a chain has more stages, or a node of it is not in the request's fleet
+ * Forecasts a plan whose chains have one node, or two, with the costs and rates of a request.
+ * @returns null where a chain has more of them, or one that is not in the request's fleet
  */
 export function splitForecast(plan: Plan, request: PlanRequest): Forecasted | null {
   const model = new SplitModel(request, { needsServer: false });
@@ -29,16 +30,18 @@ export function splitForecast(plan: Plan, request: PlanRequest): Forecasted | nu
   const links = new Map(plan.links.map((link) => [link.chain, link]));
   const runs: SplitRun[] = [];
   for (const { id, source, stages } of plan.chains) {
-    const [own, served, more] = stages.map(({ copy }) => copies.get(copy));
+    const [own, ...after] = stages.map(({ copy }) => copies.get(copy));
+    const [served] = after;
     const device = model.devices.find((node) => node.id === source);
-    if (own === undefined || device === undefined || more !== undefined) return null;
+    const isServed = after.every((copy) => copy?.node === served?.node);
+    if (own === undefined || device === undefined || !isServed) return null;
     const server = model.servers.findIndex((node) => node.id === served?.node);
     if (served !== undefined && server < 0) return null;
     const option = model.optionAt(device, model.servers[server] ?? null, own.to);
     const rate = rateOn(links.get(id), model.linkOf(device, model.servers[server]));
     runs.push({ option, rate, server: Math.max(0, server) });
   }
-  const times = played(model, runs);
+  const times = played(model, withServerTimes(model, runs));
   const roundMs = slowestMs(times);
   const { option, rate } = present(
     runs[times.findIndex((one) => one.roundMs === roundMs)],

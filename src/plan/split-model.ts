@@ -96,6 +96,16 @@ export class SplitModel {
     this.#deviceMemory = some ? [...cuts, segments.length].map(memoryAt) : [];
   }
 
+  /** Whether a server's devices share one copy of its part. */
+  get isShared(): boolean {
+    return this.request.split?.serverCopies === "shared";
+  }
+
+  /** Batches that a shared copy merges into an update, for so many devices. */
+  mergeOf(devices: number): number {
+    return this.request.split?.merge ?? Math.max(1, devices);
+  }
+
   /** Number of segments, which is the cut of a device that keeps all of them. */
   get whole(): number {
     return this.request.segments.length;
@@ -242,9 +252,33 @@ export class SplitModel {
   }
 
   /** An update's share for each of the batches that add up to it. */
-  #updateMs({ update }: { readonly update: Held }, from: number, to: number): number {
+  #updateMs(
+    { update }: { readonly update: Held },
+    from: number,
+    to: number,
+    perUpdate = this.request.accumulate,
+  ): number {
     if (between(this.#parameterSums, from, to) === 0) return 0;
-    return msOf(update, from, to) / this.request.accumulate;
+    return msOf(update, from, to) / perUpdate;
+  }
+
+  /**
+   * A server's time for a batch that goes through copies which devices share.
+   * @param cuts where each of them begins, in their order
+   * @param merge batches to an update, beside those that the job accumulates
+   */
+  sharedStepMs(server: FleetNode, cuts: readonly number[], merge: number): number {
+    const held = this.#held(server);
+    const perUpdate = merge * this.request.accumulate;
+    let ms = 0;
+    for (const [i, from] of cuts.entries()) {
+      const to = cuts[i + 1];
+      const updateMs = this.#updateMs(held, from, to ?? this.whole, perUpdate);
+      if (to !== undefined) {
+        ms += msOf(held.forward, from, to) + msOf(held.backward, from, to) + updateMs;
+      } else ms += msOf(held.step, from, this.whole) + (perUpdate === 1 ? 0 : updateMs);
+    }
+    return ms;
   }
 
   /** A server's step for a batch, by cut. */
@@ -252,7 +286,9 @@ export class SplitModel {
     const known = this.#stepsOf.get(server);
     if (known !== undefined) return known;
     const held = this.#held(server);
+    const merge = this.mergeOf(this.devices.length);
     const steps = Float64Array.from({ length: this.whole }, (_, cut) => {
+      if (this.isShared) return this.sharedStepMs(server, [cut], merge);
       const stepMs = msOf(held.step, cut, this.whole);
       const { accumulate } = this.request;
       return accumulate === 1 ? stepMs : stepMs + this.#updateMs(held, cut, this.whole);

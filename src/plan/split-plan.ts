@@ -1,11 +1,8 @@
 /** A split between devices and servers in the plan's own words, whichever planner has chosen it. */
 import { present } from "../base/assert.ts";
-import { PlanError } from "../base/errors.ts";
-import { chainId, copyId } from "../base/ids.ts";
-import { formatBytes } from "../base/units.ts";
-import { keepsBase } from "./home-bytes.ts";
-import { trainingBytes } from "./memory.ts";
+import { type CopyId, chainId, copyId } from "../base/ids.ts";
 import type { ChainPlan, CopyPlan, FleetNode, Forecast, LinkPlan, Plan } from "./plan.ts";
+import { checkServerMemory, servedStages } from "./server-copies.ts";
 import type { SplitRun, SplitTimes } from "./split-forecast.ts";
 import type { SplitModel } from "./split-model.ts";
 
@@ -16,8 +13,8 @@ export interface ChosenSplit {
 }
 
 /**
- * One chain per device: of two stages, or of one where the device keeps everything. All copies are one
- * group, averaged per segment after each round. Each link has the device's share; also where nothing
+ * One chain per device: of one stage where the device keeps everything, else of its own and those on its
+ * server (`server-copies.ts`). All copies are one group, averaged per segment after each round. Each link has the device's share; also where nothing
  * but weights travels on it.
  *
  * @param reasons one for each device, and one for the whole plan
@@ -30,7 +27,8 @@ export function splitPlan(
   reasons: { readonly parts: readonly string[]; readonly plan: string },
 ): Plan {
   checkServerMemory(model, runs);
-  const copies: CopyPlan[] = [];
+  const served = servedStages(model, runs);
+  const copies = new Map<CopyId, CopyPlan>();
   const chains: ChainPlan[] = [];
   const links: LinkPlan[] = [];
   const forecasts: Forecast[] = [];
@@ -42,13 +40,11 @@ export function splitPlan(
     const own = copyId(`copy:${device.id}`);
     const chain = chainId(`chain:${device.id}`);
     const stages: ChainPlan["stages"][number][] = [];
-    copies.push({ id: own, node: device.id, from: 0, to: cut, mode: "train" });
+    copies.set(own, { id: own, node: device.id, from: 0, to: cut, mode: "train" });
     stages.push({ copy: own, backward: cut === whole ? "none" : "stored" });
-    if (cut < whole) {
-      const { id } = present(server, "a server");
-      const served = copyId(`copy:${id}:${device.id}`);
-      copies.push({ id: served, node: id, from: cut, to: whole, mode: "train" });
-      stages.push({ copy: served, backward: "none" });
+    for (const { copy, stage } of cut < whole ? served(device, run) : []) {
+      copies.set(copy.id, copy);
+      stages.push(stage);
     }
     const { work = request.work } = device;
     chains.push({ id: chain, source: device.id, stages, schedule: "serial", window: 0, work });
@@ -63,11 +59,11 @@ export function splitPlan(
     term: request.term,
     planner,
     objective: "round time",
-    copies,
+    copies: [...copies.values()],
     chains,
-    groups: [{ members: copies.map((copy) => copy.id), policy: "average", when: "round" }],
+    groups: [{ members: [...copies.keys()], policy: "average", when: "round" }],
     links,
-    limits: limitsOf(model, copies),
+    limits: limitsOf(model, [...copies.values()]),
     forecasts,
     reason: reasons.plan,
   };
@@ -101,25 +97,4 @@ function limitsOf({ request }: SplitModel, copies: readonly CopyPlan[]): Plan["l
   return request.fleet.nodes
     .filter(({ id }) => used.has(id))
     .map(({ id, duty }) => ({ node: id, duty }));
-}
-
-function checkServerMemory(
-  { request, servers, whole }: SplitModel,
-  runs: readonly SplitRun[],
-): void {
-  const { segments, recompute } = request;
-  const stage = { hasLoss: true, recompute, keepsBase: keepsBase(request) };
-  for (const [position, { name, memoryBytes }] of servers.entries()) {
-    if (memoryBytes === null) continue;
-    const served = runs.filter(({ server, option }) => server === position && option.cut < whole);
-    let bytes = 0;
-    for (const { option } of served) {
-      bytes += trainingBytes(segments, option.cut, whole, stage);
-    }
-    if (bytes <= memoryBytes) continue;
-    throw new PlanError(
-      `${name} has ${formatBytes(memoryBytes)} of memory, and its copies for ` +
-        `${served.length} devices take ${formatBytes(bytes)}`,
-    );
-  }
 }

@@ -6,6 +6,7 @@ import { present } from "../base/assert.ts";
 import { formatBytes, formatMs, formatRate, mbitOfBytesPerMs } from "../base/units.ts";
 import { splitMs } from "./joint-choice.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
+import { sharedWords } from "./server-copies.ts";
 import type { SplitRun, SplitTimes } from "./split-forecast.ts";
 import type { SplitModel } from "./split-model.ts";
 import type { ChosenSplit } from "./split-plan.ts";
@@ -167,6 +168,10 @@ function planWords(decision: Decision, { choice, scheme }: ReasonedSplit): strin
     sentences.push(`${slowest.device.name} decides it, which computes for most of it`);
   } else {
     sentences.push(`${slowest.device.name} decides it, whose own link takes most of it`);
+  }
+  for (const k of model.servers.keys()) {
+    const shared = sharedWords(model, parts, k);
+    if (shared !== null) sentences.push(shared);
   }
   for (const [k, server] of model.servers.entries()) {
     const own = parts.filter((part) => part.server === k);

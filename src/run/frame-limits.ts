@@ -6,6 +6,9 @@ import type { SegmentCost } from "../compile/segment.ts";
 const messageBytesMax = 256 * 1024;
 /** What the header says of one tensor, at most. */
 const entryBytesMax = 2048;
+/** What a contribution says of a turn, and of what went straight to and from a device, at most. */
+const turnBytesMax = 8;
+const straightBytesMax = 640;
 
 const bytesOf = ({ outputs }: SegmentCost): number =>
   outputs.reduce((sum, output) => sum + byteLength(output), 0);
@@ -29,8 +32,13 @@ export const borderFrameBytesMax = (costs: readonly SegmentCost[]): number =>
  * Largest frame, in bytes, that a worker sends: a contribution of the whole model, or what
  * crosses its widest border.
  * @param parameters number of the model's parameters
+ * @param sharing devices that may share a copy, and batches that each has in a round
  */
-export function frameBytesMaxOf(costs: readonly SegmentCost[], parameters: number): number {
+export function frameBytesMaxOf(
+  costs: readonly SegmentCost[],
+  parameters: number,
+  sharing: { readonly devices: number; readonly batches: number },
+): number {
   const contribution = costs.reduce(
     (sum, { parameterBytes, stateBytes }) => sum + parameterBytes + stateBytes,
     0,
@@ -38,5 +46,7 @@ export function frameBytesMaxOf(costs: readonly SegmentCost[], parameters: numbe
   // Optimizers keep three tensors beside a parameter at most, codecs of updates make two parts of one, and
   // paddings are short.
   const tensors = 2 * 4 * parameters + outputsOf(costs);
-  return messageBytesMax + entryBytesMax * tensors + Math.max(contribution, borderBytes(costs));
+  const shared = sharing.devices * (straightBytesMax + turnBytesMax * sharing.batches);
+  const header = messageBytesMax + shared + entryBytesMax * tensors;
+  return header + Math.max(contribution, borderBytes(costs));
 }

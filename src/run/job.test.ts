@@ -103,7 +103,8 @@ describe("codecs of a job", () => {
 
 describe("how a job wants its model split", () => {
   it("is as deep as it must be, with shares and a server for everybody, where nothing is said", () => {
-    const plain = { cutMin: 1, mayKeepAll: false, mayShareFreely: false };
+    const copies = { serverCopies: "each", merge: null };
+    const plain = { cutMin: 1, mayKeepAll: false, mayShareFreely: false, ...copies };
     expect(job({}).split).toEqual(plain);
     expect(job({ split: { cutMin: 3 } }).split).toEqual({ ...plain, cutMin: 3 });
   });
@@ -112,6 +113,8 @@ describe("how a job wants its model split", () => {
     [{ cutMin: 0 }, "split.cutMin: got 0"],
     [{ cutMin: 1.5 }, "split.cutMin: got 1.5"],
     [{ mayKeepAll: "yes" }, 'split.mayKeepAll: got "yes"'],
+    [{ serverCopies: "two" }, 'split.serverCopies: got "two"'],
+    [{ merge: 0 }, "split.merge: got 0"],
     [{ mayShare: true }, "split.mayShare: got true; allowed: no such field here"],
   ])("is not %j", (split, message) => {
     expect(() => job({ split })).toThrow(message);

@@ -132,6 +132,8 @@ const splitSchema = z.strictObject({
   cutMin: z._default(positiveInt, 1),
   mayKeepAll: z._default(z.boolean(), false),
   mayShareFreely: z._default(z.boolean(), false),
+  serverCopies: z._default(z.enum(["each", "shared"]), "each"),
+  merge: z._default(z.nullable(positiveInt), null),
 });
 
 const roundSchema = z.strictObject({
@@ -174,7 +176,10 @@ const jobSchema = z.strictObject({
     ...{ schedule: "window" as const, window: null },
     ...{ backward: "stored" as const, probe: "blocks" as const },
   }),
-  split: z._default(splitSchema, { cutMin: 1, mayKeepAll: false, mayShareFreely: false }),
+  split: z._default(splitSchema, {
+    ...{ cutMin: 1, mayKeepAll: false, mayShareFreely: false },
+    ...{ serverCopies: "each" as const, merge: null },
+  }),
   featureReplay: z._default(featureReplaySchema, featureReplayDefaults),
   codec: z._default(
     z.strictObject({

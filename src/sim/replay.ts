@@ -1,16 +1,15 @@
 /**
- * The single-process replay of a committed log: the plainest way to compute what
- * a distributed run must have computed. It follows the `planned` and `round`
- * records, one chain after the other, one stage after the other, with the same
- * stage programs, codecs and order of reduction, and none of the peers' code.
- * A distributed run is right when its weights equal the replay's bit for bit.
+ * The single-process replay of a committed log: the plainest way to compute what a distributed run must
+ * have computed. It follows the `planned` and `round` records, one chain after the other (those that share
+ * a copy by its turns), with the same stage programs, codecs and order of reduction, and none of the
+ * peers' code. A distributed run is right when its weights equal the replay's bit for bit.
  */
 import { present } from "../base/assert.ts";
 import type { CopyId, NodeId } from "../base/ids.ts";
 import { type DenseTensor, dense, type Tensor, tensor, zeros } from "../base/tensor.ts";
 import { openReceiver, openSender, type Receiver, type Sender } from "../codec/link-codec.ts";
 import { frozen } from "../compile/freeze.ts";
-import type { Graph, Model } from "../compile/graph.ts";
+import type { Model } from "../compile/graph.ts";
 import { optimizerState } from "../compile/optimizer.ts";
 import {
   movedPorts,
@@ -18,25 +17,24 @@ import {
   type Port,
   type Program,
   type StagePrograms,
-  stagePrograms,
 } from "../compile/program.ts";
-import type { Segment } from "../compile/segment.ts";
 import { trainingModel } from "../compile/training-model.ts";
 import type { SampleSource } from "../data/source.ts";
-import type { ChainPlan, CopyPlan, Plan } from "../plan/plan.ts";
-import { type BroughtPart, mergeGroups, partWeights } from "../run/coordinator/merge.ts";
+import type { ChainPlan, Plan } from "../plan/plan.ts";
+import {
+  type BroughtPart,
+  broughtParts,
+  mergeGroups,
+  partWeights,
+} from "../run/coordinator/merge.ts";
 import type { Engine } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
-import {
-  type FoldedPart,
-  type Participant,
-  type RoundCommitted,
-  type RunRecord,
-  standing,
-} from "../run/metrics/record.ts";
+import { type RoundCommitted, type RunRecord, standing } from "../run/metrics/record.ts";
 import { drawNoise, roundingSeed } from "../run/noise.ts";
 import { UpdateCoding } from "../run/update-coding.ts";
 import { stalePartWeight } from "../sync/sync.ts";
+import { type Compile, sharedPrograms } from "./replay-programs.ts";
+import { Starts } from "./replay-starts.ts";
 
 /** A run to follow: its committed log, and the samples of its nodes. */
 export interface ReplayOptions {
@@ -71,20 +69,16 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
     starts.begin(record, trained);
     // A plan may come before the last round of the one before it is home.
     const plan = present(plans.get(record.term), `the plan of term ${record.term}`);
-    const parts: BroughtPart[] = [];
-    const weightOf = partWeights(plan);
-    for (const participant of [...record.participants, ...(record.folded ?? [])]) {
-      const { chain: id, samples } = participant;
-      const chain = present(
-        plan.chains.find((candidate) => candidate.id === id),
-        id,
-      );
-      const late = record.folded?.find((part) => part === participant);
-      const start = late === undefined ? { record, trained } : starts.of(late);
-      const run = new ChainReplay(options, { compile, updates, plan, chain });
-      const tensors = await run.train(start.record, participant, start.trained);
+    const parts = await new RoundReplay(options, { compile, updates, plan, trained }).train(record);
+    for (const part of record.folded ?? []) {
+      const start = starts.of(part);
       const staleness = record.round - start.record.round;
-      parts.push({ samples: stalePartWeight(weightOf(chain.id, samples), staleness), tensors });
+      const given = { compile, updates, plan, trained: start.trained };
+      const replayed = new RoundReplay(options, given);
+      const [{ samples, tensors }] = (await replayed.train({
+        ...{ ...start.record, participants: [part], turns: [] },
+      })) as [BroughtPart];
+      parts.push({ samples: stalePartWeight(samples, staleness), tensors });
     }
     for (const [name, value] of mergeGroups(plan, parts)) trained.set(name, value);
     options.onCommitted?.(record.round + 1, trained);
@@ -92,57 +86,23 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
   return new Map([...trained].map(([name, value]) => [name, dense(value)]));
 }
 
-/** How a round began. */
-interface RoundStart {
-  readonly record: RoundCommitted;
-  readonly trained: ReadonlyMap<string, Tensor>;
-}
-
-/** Keeps how rounds began whose late parts were folded into later ones. */
-class Starts {
-  readonly #wanted: ReadonlySet<number>;
-  readonly #starts = new Map<number, RoundStart>();
-
-  constructor(log: readonly RunRecord[]) {
-    const folded = log.flatMap((record) => (record.type === "round" ? (record.folded ?? []) : []));
-    this.#wanted = new Set(folded.map(({ round }) => round));
-  }
-
-  begin(record: RoundCommitted, trained: ReadonlyMap<string, Tensor>): void {
-    if (!this.#wanted.has(record.round)) return;
-    this.#starts.set(record.round, { record, trained: new Map(trained) });
-  }
-
-  of({ round }: FoldedPart): RoundStart {
-    return present(this.#starts.get(round), `the start of round ${round}`);
-  }
-}
-
-/** The programs of a copy's segments; `isReplayed` where backward starts again from the features. */
-type Compile = (copy: CopyPlan, isReplayed: boolean) => StagePrograms;
-
-/** Stages of the same segments have the same programs, in every chain and plan. */
-function sharedPrograms(graph: Graph, segments: readonly Segment[], job: Job): Compile {
-  const spec = jobSpecOf(job);
-  const known = new Map<string, StagePrograms>();
-  return ({ from, to }, isReplayed) => {
-    const recompute = isReplayed || spec.recompute;
-    const key = `${from} ${to} ${recompute}`;
-    const programs =
-      known.get(key) ?? stagePrograms(graph, segments, from, to, { ...spec, recompute });
-    known.set(key, programs);
-    return programs;
-  };
+/** A copy in a round: one for all the chains that share it. */
+interface CopyReplay {
+  readonly id: CopyId;
+  readonly node: NodeId;
+  readonly programs: StagePrograms;
+  /** What it holds from batch to batch, by `of` and role: parameters, optimizer state, sums of gradients. */
+  readonly held: Map<string, Tensor>;
+  /** Batches to an update, and those whose gradients are in the sums. */
+  readonly perUpdate: number;
+  summed: number;
 }
 
 interface Stage {
-  readonly copy: CopyPlan;
-  readonly programs: StagePrograms;
+  readonly copy: CopyReplay;
   readonly isReplayed: boolean;
   /** The passes that it has still to take, F forward and B backward. */
   passes: string;
-  /** What it holds from batch to batch, by `of` and role: parameters, optimizer state, sums of gradients. */
-  readonly held: Map<string, Tensor>;
   /** Batches that went forward and have not come back, by step. */
   readonly underWay: Map<number, UnderWay>;
   /** What has arrived, by step: features with their labels, and gradients. */
@@ -161,83 +121,168 @@ interface UnderWay {
   readonly stashed: ReadonlyMap<string, Tensor>;
 }
 
-/** What a chain is trained under. */
-interface Under {
+/** What a round is replayed of: how programs are made, the plan, and the tensors at its start. */
+interface RoundGiven {
   readonly compile: Compile;
   readonly updates: UpdateCoding;
   readonly plan: Plan;
-  readonly chain: ChainPlan;
+  readonly trained: ReadonlyMap<string, Tensor>;
 }
 
-/** One chain's round, from the tensors at its start to each copy's tensors at its end. */
+/** One round: chains that share a copy batch by batch, by its turns; all others one after the other. */
+class RoundReplay {
+  readonly #options: ReplayOptions;
+  readonly #given: RoundGiven;
+  readonly #copies = new Map<CopyId, CopyReplay>();
+
+  constructor(options: ReplayOptions, given: RoundGiven) {
+    this.#options = options;
+    this.#given = given;
+  }
+
+  /** What the chains that made it bring. */
+  async train(record: RoundCommitted): Promise<BroughtPart[]> {
+    const { participants, turns = [] } = record;
+    const { plan } = this.#given;
+    const runs = new Map(plan.chains.map((chain) => [chain.id, this.#chain(chain, record)]));
+    for (const { chain, copies } of participants) {
+      const isAlone = !turns.some(({ copy }) => copies.includes(copy));
+      if (isAlone) await present(runs.get(chain), chain).train();
+    }
+    for (const { copy, chains } of turns) {
+      const sharing = sharingIn(plan, copy);
+      for (const turn of chains)
+        await present(runs.get(present(sharing[turn], copy).id), copy).next();
+    }
+    for (const { chain } of participants) await present(runs.get(chain), chain).end();
+    const weightOf = partWeights(plan);
+    const made = plan.chains.flatMap((chain) =>
+      participants
+        .filter((own) => own.chain === chain.id)
+        .map(({ samples }) => ({ chain, weight: weightOf(chain.id, samples) })),
+    );
+    return broughtParts(made, (id) => this.#brought(id, record.round));
+  }
+
+  /** What a copy brings, as it is once it has travelled. */
+  #brought(id: CopyId, round: number): Map<string, Tensor> {
+    const { updates, trained } = this.#given;
+    const { programs, held } = present(this.#copies.get(id), id);
+    const ports = movedPorts(programs);
+    const values = new Map(ports.map((port) => [port.of, present(held.get(key(port)), port.of)]));
+    const baseOf = (name: string): Tensor => present(trained.get(name), name);
+    return updates.asBrought({ values, baseOf }, { copy: id, round });
+  }
+
+  #chain(chain: ChainPlan, record: RoundCommitted): ChainReplay {
+    const participant = record.participants.find((own) => own.chain === chain.id);
+    const work = participant?.steps ?? chain.work;
+    const stages = chain.stages.map(({ copy, backward, merge = null }, i): Stage => {
+      const isReplayed = backward === "replay";
+      return {
+        copy: this.#copy(copy, { isReplayed, merge }),
+        isReplayed,
+        // What takes the passes in another order computes the same, unless the log says so.
+        passes: participant?.passes?.[i] || "FB".repeat(work),
+        ...{ underWay: new Map(), features: new Map(), gradients: new Map() },
+        ...{ forward: 0, backward: 0 },
+      };
+    });
+    const { learningRate, round, turns = [] } = record;
+    const shared = turns.find(({ copy }) => copy === chain.stages.at(-1)?.copy);
+    const place =
+      shared === undefined ? -1 : sharingIn(this.#given.plan, shared.copy).indexOf(chain);
+    const { firstStep = shared?.first[place] ?? round * chain.work } = participant ?? {};
+    const at = { learningRate, firstStep, work };
+    return new ChainReplay(this.#options, { plan: this.#given.plan, chain, stages, ...at });
+  }
+
+  #copy(
+    id: CopyId,
+    { isReplayed, merge }: { isReplayed: boolean; merge: number | null },
+  ): CopyReplay {
+    const known = this.#copies.get(id);
+    if (known !== undefined) return known;
+    const { compile, plan, trained } = this.#given;
+    const copy = present(
+      plan.copies.find((candidate) => candidate.id === id),
+      id,
+    );
+    const perUpdate = (merge ?? 1) * this.#options.job.optimizer.accumulate;
+    const programs = compile(copy, { isReplayed, isMerged: merge !== null && perUpdate > 1 });
+    const held = new Map<string, Tensor>();
+    for (const port of neededPorts(programs)) {
+      held.set(key(port), present(trained.get(port.of), port.of));
+    }
+    const made = { id, node: copy.node, programs, held, perUpdate, summed: 0 };
+    this.#copies.set(id, made);
+    return made;
+  }
+}
+
+/** The chains that end in a copy, in the order in which its turns number them. */
+const sharingIn = ({ chains }: Plan, copy: CopyId): ChainPlan[] =>
+  chains.filter(({ stages }) => stages.at(-1)?.copy === copy);
+
+/** A chain in a round. */
+interface ChainGiven {
+  readonly plan: Plan;
+  readonly chain: ChainPlan;
+  readonly stages: readonly Stage[];
+  readonly learningRate: number;
+  /** Batches of the chain before the round, and in it. */
+  readonly firstStep: number;
+  readonly work: number;
+}
+
+/** One chain's round, from the tensors at its start to those that its copies bring. */
 class ChainReplay {
   readonly #options: ReplayOptions;
   readonly #plan: Plan;
   readonly #chain: ChainPlan;
   readonly #stages: readonly Stage[];
-  readonly #updates: UpdateCoding;
-  #learningRate = 0;
-  #firstStep = 0;
-  /** Batches of the round. */
-  #work = 0;
+  readonly #learningRate: number;
+  readonly #firstStep: number;
+  readonly #work: number;
+  /** Batches that it is to train for now. */
+  #until = 0;
   /** The ends of links, which may remember for as long as the round; by border, way and place. */
   readonly #ends = new Map<string, { sender: Sender; receiver: Receiver }>();
 
-  constructor(options: ReplayOptions, at: Under) {
+  constructor(
+    options: ReplayOptions,
+    { plan, chain, stages, learningRate, firstStep, work }: ChainGiven,
+  ) {
     this.#options = options;
-    this.#updates = at.updates;
-    this.#plan = at.plan;
-    this.#chain = at.chain;
-    this.#stages = at.chain.stages.map(({ copy: id, backward }) => {
-      const copy = present(
-        at.plan.copies.find((candidate) => candidate.id === id),
-        id,
-      );
-      const isReplayed = backward === "replay";
-      return {
-        copy,
-        programs: at.compile(copy, isReplayed),
-        isReplayed,
-        passes: "",
-        held: new Map(),
-        underWay: new Map(),
-        features: new Map(),
-        gradients: new Map(),
-        forward: 0,
-        backward: 0,
-      };
-    });
-  }
-
-  async train(
-    { round, learningRate }: RoundCommitted,
-    { passes, steps, firstStep = round * this.#chain.work }: Participant,
-    trained: ReadonlyMap<string, Tensor>,
-  ): Promise<Map<CopyId, Map<string, Tensor>>> {
-    const work = steps ?? this.#chain.work;
-    this.#work = work;
+    this.#plan = plan;
+    this.#chain = chain;
+    this.#stages = stages;
     this.#learningRate = learningRate;
     this.#firstStep = firstStep;
-    for (const [i, stage] of this.#stages.entries()) {
-      // What takes the passes in another order computes the same, unless the log says so.
-      stage.passes = passes?.[i] || "FB".repeat(work);
-      for (const port of neededPorts(stage.programs)) {
-        stage.held.set(key(port), present(trained.get(port.of), port.of));
-      }
-    }
+    this.#work = work;
+  }
+
+  /** All batches of the round. */
+  train(): Promise<void> {
+    return this.#train(this.#work);
+  }
+
+  /** One batch more. */
+  next(): Promise<void> {
+    return this.#train(this.#until + 1);
+  }
+
+  async #train(until: number): Promise<void> {
+    this.#until = until;
     while (await this.#advance()) {}
-    const open = this.#stages.find(({ backward }) => backward < work);
+    const open = this.#stages.find(({ backward }) => backward < until);
     if (open !== undefined) throw new Error(`the log's passes of ${open.copy.id} lead nowhere`);
-    return new Map(
-      this.#stages.map(({ copy, programs, held }) => {
-        const values = new Map(
-          movedPorts(programs).map((port) => [port.of, present(held.get(key(port)), port.of)]),
-        );
-        const baseOf = (name: string): Tensor => present(trained.get(name), name);
-        const origin = { copy: copy.id, round };
-        return [copy.id, this.#updates.asBrought({ values, baseOf }, origin)];
-      }),
-    );
+  }
+
+  /** The last gradients, where they are too few for an update of their own. */
+  async end(): Promise<void> {
+    if (this.#until !== this.#work) throw new Error(`the log's turns leave out ${this.#chain.id}`);
+    for (const stage of this.#stages) if (stage.copy.summed > 0) await this.#update(stage);
   }
 
   /** Takes a pass wherever what it needs is there. @returns whether there was any */
@@ -245,8 +290,9 @@ class ChainReplay {
     let hasAdvanced = false;
     for (const [i, stage] of this.#stages.entries()) {
       const { forward, backward, features, gradients } = stage;
-      const isForward = stage.programs.step !== null || stage.passes[forward + backward] === "F";
-      if (forward < this.#work && isForward) {
+      const isForward =
+        stage.copy.programs.step !== null || stage.passes[forward + backward] === "F";
+      if (forward < this.#until && isForward) {
         if (i === 0) this.#draw(forward);
         const feature = features.get(forward);
         if (feature === undefined) continue;
@@ -283,7 +329,8 @@ class ChainReplay {
   ): Promise<void> {
     const stage = this.#stage(i);
     const own = new Map<string, Tensor>();
-    const { programs, held, underWay } = stage;
+    const { underWay } = stage;
+    const { programs, held } = stage.copy;
     if (programs.step !== null) {
       const batch = { own, stashed: held };
       const out = await this.#run(stage, programs.step, { step, batch, crossing, labels });
@@ -299,7 +346,8 @@ class ChainReplay {
 
   async #goBackward(i: number, step: number, crossing: Tensor[]): Promise<void> {
     const stage = this.#stage(i);
-    const { programs, isReplayed, held, underWay } = stage;
+    const { isReplayed, underWay } = stage;
+    const { programs, held } = stage.copy;
     const { own, stashed } = present(underWay.get(step), "a batch under way");
     underWay.delete(step);
     const batch = { own, stashed: isReplayed ? held : stashed };
@@ -318,10 +366,17 @@ class ChainReplay {
       const carried = this.#carry(i - 1, "down", step, gradients);
       this.#stage(i - 1).gradients.set(step, carried);
     }
-    const isLast = (this.#firstStep + step + 1) % this.#options.job.optimizer.accumulate === 0;
-    if (stage.programs.update === null || !isLast) return;
-    const batch = { own: new Map(), stashed: stage.held };
-    await this.#run(stage, stage.programs.update, { step, batch, crossing: [], labels: null });
+    stage.copy.summed++;
+    if (stage.copy.summed === stage.copy.perUpdate) await this.#update(stage);
+  }
+
+  async #update(stage: Stage): Promise<void> {
+    const { programs, held } = stage.copy;
+    const batch = { own: new Map(), stashed: held };
+    if (programs.update !== null) {
+      await this.#run(stage, programs.update, { step: 0, batch, crossing: [], labels: null });
+    }
+    stage.copy.summed = 0;
   }
 
   #stage(i: number): Stage {
@@ -379,7 +434,7 @@ class ChainReplay {
       if (port.role === "feature") leaving.features.push(value);
       else if (port.role === "gradient") leaving.gradients.push(value);
       else if (port.role === "saved") batch.own.set(key(port), value);
-      else stage.held.set(key(port), value);
+      else stage.copy.held.set(key(port), value);
     }
     return leaving;
   }
@@ -390,21 +445,24 @@ class ChainReplay {
     port: Port,
     { step, batch, labels }: Omit<Run, "crossing">,
   ): Tensor {
-    const { seed, optimizer } = this.#options.job;
+    const { seed } = this.#options.job;
+    const { held, summed } = stage.copy;
     const at = this.#firstStep + step;
     switch (port.role) {
       case "labels":
         return present(labels, "labels");
       case "learningRate":
         return tensor("float32", [], Float32Array.of(this.#learningRate));
+      case "batchShare":
+        return tensor("float32", [], Float32Array.of(1 / summed));
       case "noise":
         return drawNoise(port, { seed, node: this.#chain.source, step: at, of: port.of });
       case "parameter":
         return present(batch.stashed.get(key(port)), port.of);
       default:
-        return isFirstSum(program, port) && at % optimizer.accumulate === 0
+        return isFirstSum(program, port) && summed === 0
           ? zeros(port)
-          : present(batch.own.get(key(port)) ?? stage.held.get(key(port)), key(port));
+          : present(batch.own.get(key(port)) ?? held.get(key(port)), key(port));
     }
   }
 }

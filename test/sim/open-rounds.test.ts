@@ -139,7 +139,7 @@ function runWith(change: object = {}, testSamples = 0) {
           type: "contribution",
           id: "x",
           ...of(begin),
-          ...{ loss: 1, steps: work, passes: "", computeMs: 1 },
+          ...{ loss: 1, steps: work, passes: "", turns: [], computeMs: 1 },
           paced: { bytes: 0, ms: 0 },
           peakRssBytes: null,
         },

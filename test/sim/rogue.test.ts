@@ -86,6 +86,7 @@ const contribution = (copy: string, term: number, round: number) =>
     loss: null,
     steps: 3,
     passes: "",
+    turns: [],
     computeMs: 1,
     held: { forward: 1, backward: 0, update: 0, step: 0 },
     paced: { bytes: 0, ms: 0 },

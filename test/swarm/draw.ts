@@ -79,6 +79,12 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
     batch: 2 + chance.below(3),
     // Data of one device may be trained on in a pipeline, whose ways are measured by payloads.
     planner: devices === 1 && chance.fork("planner").below(2) === 0 ? "pipeline" : "parallel-split",
+    split: pick(chance.fork("server copies"), [
+      {},
+      { serverCopies: "shared" },
+      { serverCopies: "shared", merge: 1 },
+      { serverCopies: "shared", merge: 2 },
+    ]),
     rounds: 2 + chance.below(4),
     localBatches: 1 + chance.below(3),
     round: pick(chance.fork("round"), [

@@ -57,7 +57,10 @@ export class CompiledJob {
     this.updates = new UpdateCoding(segments, jobSpecOf(job));
     this.costs = segmentCosts(graph, segments, job);
     this.#structure = writeOnnx(structure);
-    this.frameBytesMax = frameBytesMaxOf(this.costs, graph.parameters.length);
+    this.frameBytesMax = frameBytesMaxOf(this.costs, graph.parameters.length, {
+      devices: job.fleet.devices.length,
+      batches: job.localBatches,
+    });
     this.parameterCount = model.graph.parameters.reduce(
       (sum, parameter) => sum + elementCount(parameter.shape),
       0,

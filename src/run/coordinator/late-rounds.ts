@@ -30,7 +30,7 @@ export function mayFold(plan: Plan, chain: ChainId): boolean {
   for (const { stages } of plan.chains) {
     for (const { copy } of stages) uses.set(copy, (uses.get(copy) ?? 0) + 1);
   }
-  return own.stages.every(({ copy }) => uses.get(copy) === 1);
+  return own.stages.every(({ copy, merge }) => merge === undefined && uses.get(copy) === 1);
 }
 
 export class LateRounds {

@@ -2,7 +2,7 @@
 import { present } from "../../base/assert.ts";
 import type { ChainId, CopyId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
-import type { Plan } from "../../plan/plan.ts";
+import type { ChainPlan, Plan } from "../../plan/plan.ts";
 import { type Contribution, syncPolicies } from "../../sync/sync.ts";
 import type { Tensors } from "../wire/frame.ts";
 
@@ -22,6 +22,36 @@ export function partWeights({ chains }: Plan): (chain: ChainId, samples: number)
 export interface BroughtPart {
   readonly samples: number;
   readonly tensors: ReadonlyMap<CopyId, Tensors>;
+}
+
+/** A chain that made a round, and the weight of what it brings. */
+export interface WeightedChain {
+  readonly chain: ChainPlan;
+  readonly weight: number;
+}
+
+/**
+ * What chains bring: each the copies of its own, and then every copy that they share once, with the weight of
+ * all of them.
+ * @param chains in the order of the plan
+ */
+export function broughtParts(
+  chains: readonly WeightedChain[],
+  tensorsOf: (copy: CopyId) => Tensors,
+): BroughtPart[] {
+  const shared = new Map<CopyId, number>();
+  const own = chains.map(({ chain, weight }): BroughtPart => {
+    const tensors = new Map<CopyId, Tensors>();
+    for (const { copy, merge } of chain.stages) {
+      if (merge === undefined) tensors.set(copy, tensorsOf(copy));
+      else shared.set(copy, (shared.get(copy) ?? 0) + weight);
+    }
+    return { samples: weight, tensors };
+  });
+  const once = [...shared].map(([copy, samples]): BroughtPart => {
+    return { samples, tensors: new Map([[copy, tensorsOf(copy)]]) };
+  });
+  return [...own, ...once];
 }
 
 /**

@@ -7,7 +7,8 @@ import { local } from "../../plan/local.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { ContributionMessage } from "../wire/messages.ts";
 import { CompiledJob } from "./compiled-job.ts";
-import { decideRound, Round } from "./round.ts";
+import { Round } from "./round.ts";
+import { decideRound } from "./round-decision.ts";
 import { TrainingState } from "./training-state.ts";
 
 /** A round of two devices, a and b, that each train everything. */
@@ -57,6 +58,7 @@ function roundOfTwo() {
       loss: 0.5,
       steps: 3,
       passes: "",
+      turns: [],
       computeMs: 1,
       held: { forward: 0, backward: 0, update: 0, step: 1 },
       bytesPerMs: null,
@@ -135,6 +137,7 @@ describe("the decision on a round", () => {
   const standing = {
     complete: 0,
     pending: 0,
+    finished: 0,
     dropped: 0,
     diverged: 0,
     lastDropped: null,
@@ -153,6 +156,9 @@ describe("the decision on a round", () => {
     ["goes on without the late at the last one", 200, { complete: 1, pending: 1 }, "drop late"],
     ["waits beyond the last deadline for the first", 200, { pending: 2 }, "wait"],
     ["commits without who was left behind", 150, { complete: 3, late: 1 }, "commit"],
+    ["drops who holds another one up", 200, { pending: 2, finished: 1 }, "drop late"],
+    ["leaves who holds a quorum up", 100, { complete: 2, pending: 2, finished: 1 }, "leave late"],
+    ["waits for what is shared by those in time", 200, { pending: 2, finished: 2 }, "wait"],
     ["gives up when all were dropped", 50, { dropped: 2 }, "give up"],
   ])("%s", (_what, nowMs, change, decision) => {
     expect(decideRound(nowMs, { ...standing, ...change }).decision).toBe(decision);

@@ -8,11 +8,11 @@ import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
 import { stalePartWeight } from "../../sync/sync.ts";
-import type { Job } from "../job.ts";
-import type { FoldedPart, Participant } from "../metrics/record.ts";
+import type { FoldedPart, Participant, Turns } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
-import { type BroughtPart, mergeGroups, partWeights } from "./merge.ts";
+import { type BroughtPart, broughtParts, mergeGroups, partWeights } from "./merge.ts";
+import type { RoundStanding } from "./round-decision.ts";
 
 /** One chain's standing in a round. */
 interface ChainState {
@@ -26,74 +26,18 @@ interface ChainState {
   dropped: string | null;
   /** Why the round went on without it, while it goes on with the round; null where it did not. */
   late: string | null;
-  readonly contributions: Map<CopyId, { message: ContributionMessage; tensors: Tensors }>;
   /** Copies that have said that all their batches are trained, and may not have brought them yet. */
   readonly trained: Set<CopyId>;
 }
 
-/** What to do with a round, and why. */
-export interface RoundDecision {
-  readonly decision: "wait" | "leave late" | "drop late" | "commit" | "give up";
-  readonly reason: string;
+/** What a copy has brought. */
+interface Brought {
+  readonly message: ContributionMessage;
+  readonly tensors: Tensors;
 }
 
-/** How many chains stand where; all that {@link decideRound} looks at. */
-export interface RoundStanding {
-  readonly complete: number;
-  readonly pending: number;
-  readonly dropped: number;
-  /** Left behind, and still at work. */
-  readonly late: number;
-  /** So many complete chains are enough at the deadline. */
-  readonly quorum: number;
-  /** Those of the dropped whose numbers were not finite. */
-  readonly diverged: number;
-  /** Why the last one was dropped; null where none was. */
-  readonly lastDropped: string | null;
-  /** From the first on a quorum is enough, from the second on anybody. */
-  readonly deadlineMs: number;
-  readonly lastDeadlineMs: number;
-}
-
-/**
- * Decides a round: commit when nobody who is still in is missing; at the
- * deadline leave the late behind, if a quorum is complete; at the last one, if anybody is. Pure.
- */
-export function decideRound(nowMs: number, standing: RoundStanding): RoundDecision {
-  const { complete, pending, dropped, late, quorum, deadlineMs, lastDeadlineMs } = standing;
-  const all = complete + pending + dropped + late;
-  if (pending === 0) {
-    if (complete === 0) {
-      const last = standing.lastDropped === null ? "" : `; the last one: ${standing.lastDropped}`;
-      return { decision: "give up", reason: `all ${all} chains were dropped${last}` };
-    }
-    const rest = dropped === 0 ? "" : `, ${dropped} dropped`;
-    const behind = late === 0 ? "" : `, ${late} late`;
-    return { decision: "commit", reason: `${complete} of ${all} chains complete${rest}${behind}` };
-  }
-  if (nowMs >= deadlineMs && complete >= quorum) {
-    const reason = `late: ${complete} of ${all} chains were complete at the deadline, ${quorum} are enough`;
-    return { decision: "leave late", reason };
-  }
-  if (nowMs >= lastDeadlineMs && complete > 0) {
-    return { decision: "drop late", reason: `${pending} of ${all} chains missed the deadline` };
-  }
-  return { decision: "wait", reason: `${pending} of ${all} chains are still at work` };
-}
-
-/** A round may take so many times the planner's forecast, and at least the second figure. */
-const deadlineFactor = 10;
-const deadlineMsMin = 30_000;
-
-/** How long a round waits for its last chains, from its start: where a quorum is complete, and where anybody is. */
-export function roundDeadlines(
-  plan: Plan,
-  { deadline }: Pick<Job["round"], "deadline">,
-): { readonly quorumMs: number; readonly lastMs: number } {
-  const forecastMs = Math.max(...plan.forecasts.map((forecast) => forecast.roundMs));
-  const quorumMs = deadline * forecastMs;
-  return { quorumMs, lastMs: Math.max(deadlineMsMin, deadlineFactor * forecastMs, quorumMs) };
-}
+/** "Finished" chains wait only for copies that they share with others. */
+type ChainStanding = "pending" | "finished" | "complete" | "late" | "dropped";
 
 /** What a round is, beside its plan. */
 export interface RoundStart {
@@ -114,21 +58,27 @@ export class Round {
   readonly startedMs: number;
   readonly learningRate: number;
   readonly #at: RoundStart;
+  #deadlineMs: number;
+  #lastDeadlineMs: number;
   readonly #plan: Plan;
   readonly #chains: Map<ChainId, ChainState>;
   readonly #copies: ReadonlyMap<CopyId, CopyPlan>;
-  /** Chains that are in and complete, chains that are out, and those of them that diverged. */
-  #complete = 0;
-  #dropped = 0;
-  #late = 0;
+  /** The chains of each copy, in the plan's order: one, unless it merges. */
+  readonly #chainsOf: ReadonlyMap<CopyId, readonly ChainState[]>;
+  readonly #contributions = new Map<CopyId, Brought>();
+  /** How many chains stand where. */
+  readonly #counts: Record<ChainStanding, number>;
   /** Those that were out of it from its start. */
   #excluded = 0;
+  /** Those of the dropped whose numbers were not finite. */
   #diverged = 0;
   #lastDropped: string | null = null;
 
   constructor(plan: Plan, at: RoundStart) {
     this.#plan = plan;
     this.#at = at;
+    this.#deadlineMs = at.deadlineMs;
+    this.#lastDeadlineMs = at.lastDeadlineMs;
     this.number = at.number;
     this.startedMs = at.startedMs;
     this.learningRate = at.learningRate;
@@ -142,17 +92,18 @@ export class Round {
           firstStep: at.firstStepOf(chain),
           dropped: null,
           late: null,
-          contributions: new Map(),
           trained: new Set(),
         },
       ]),
     );
+    this.#chainsOf = chainsByCopy([...this.#chains.values()]);
+    this.#counts = { pending: this.#chains.size, finished: 0, complete: 0, late: 0, dropped: 0 };
   }
 
   /**
-   * Takes a contribution of this round, for a chain that is in, from the node that holds the copy.
+   * Takes a contribution of this round, of a copy with a chain that is in, from the node that holds it.
    * Any other is void, and so is a second one: taking it twice is taking it once.
-   * Numbers that are not finite would spoil everybody's: their chain is dropped.
+   * Numbers that are not finite would spoil everybody's: their chains are dropped.
    * @param read the tensors that it brings of a copy, or what is wrong with them, in words
    * @returns what is wrong with it, in words; null where nothing is
    */
@@ -161,23 +112,22 @@ export class Round {
     message: ContributionMessage,
     read: (copy: CopyPlan) => Tensors | string,
   ): string | null {
-    const chain = this.#chains.get(message.chain as ChainId);
     const id = message.copy as CopyId;
     if (message.term !== this.#plan.term || message.round !== this.number) return null;
-    if (chain === undefined || chain.dropped !== null || chain.contributions.has(id)) return null;
-    if (!chain.plan.stages.some((stage) => stage.copy === id)) return null;
+    const chains = this.#chainsOf.get(id) ?? [];
+    if (!chains.some(({ plan }) => plan.id === message.chain)) return null;
+    if (chains.every(({ dropped }) => dropped !== null) || this.#contributions.has(id)) return null;
     const copy = this.#copy(id);
     if (copy.node !== from) return null;
-    const { work } = chain.plan;
-    if (message.steps !== work) return `${message.steps} batches of the round's ${work}`;
+    const problem = stepsProblem(id, chains, message);
+    if (problem !== null) return problem;
     const tensors = read(copy);
     if (typeof tensors === "string") return tensors;
     const diverged = firstNotFinite(tensors);
     if (diverged === null) {
-      chain.contributions.set(id, { message, tensors });
-      if (isComplete(chain) && chain.late === null) this.#complete++;
+      this.#change(chains, () => this.#contributions.set(id, { message, tensors }));
     } else {
-      this.diverge(chain.plan.id, `${diverged} of ${from}`);
+      for (const { plan } of chains) this.diverge(plan.id, `${diverged} of ${from}`);
     }
     return null;
   }
@@ -223,7 +173,8 @@ export class Round {
   shorten(from: NodeId, id: string, work: number): boolean {
     const chain = this.#chains.get(id as ChainId);
     if (chain === undefined || chain.dropped !== null || chain.plan.source !== from) return false;
-    if (work < 1 || work >= chain.plan.work || chain.contributions.size > 0) return false;
+    const hasBrought = chain.plan.stages.some(({ copy }) => this.#contributions.has(copy));
+    if (work < 1 || work >= chain.plan.work || hasBrought) return false;
     chain.plan = { ...chain.plan, work };
     return true;
   }
@@ -240,7 +191,7 @@ export class Round {
   /** Chains that are in, incomplete and pass through `node`; all of them where `node` is null. */
   pendingThrough(node: NodeId | null): ChainId[] {
     return [...this.#chains.values()]
-      .filter((chain) => isIn(chain) && !isComplete(chain))
+      .filter((chain) => isIn(chain) && !this.#isComplete(chain))
       .filter((chain) => node === null || this.nodesOf(chain.plan.id).includes(node))
       .map((chain) => chain.plan.id);
   }
@@ -248,23 +199,55 @@ export class Round {
   /** Those of them that cannot be completed without `node`: it has more to do than it has brought. */
   lostWith(node: NodeId): ChainId[] {
     return this.pendingThrough(node).filter((id) => {
-      const { plan, contributions, trained } = present(this.#chains.get(id), id);
-      if (trained.size < plan.stages.length) return true;
+      const { plan, trained } = present(this.#chains.get(id), id);
+      const source = present(plan.stages[0], "a source").copy;
+      // The last gradient is the source's: once it is done, so is everybody of its chain.
+      if (trained.size < plan.stages.length && !this.#contributions.has(source)) return true;
       return plan.stages.some(({ copy }) => {
-        return this.#copy(copy).node === node && !contributions.has(copy);
+        return this.#copy(copy).node === node && !this.#contributions.has(copy);
       });
     });
   }
 
+  /** Chains that a deadline is for: those that are in and incomplete, but for those that others hold up. */
+  missing(): ChainId[] {
+    const { pending } = this.#counts;
+    return this.pendingThrough(null).filter((id) => {
+      return pending === 0 || this.#standingOf(present(this.#chains.get(id), id)) === "pending";
+    });
+  }
+
+  /** Gives those more time who were held up by others. */
+  extend(deadlineMs: number): void {
+    this.#deadlineMs = deadlineMs;
+    this.#lastDeadlineMs = deadlineMs;
+  }
+
   drop(chain: ChainId, reason: string): void {
     const state = present(this.#chains.get(chain), chain);
-    if (state.dropped === null) {
-      this.#dropped++;
-      if (state.late !== null) this.#late--;
-      else if (isComplete(state)) this.#complete--;
-    }
-    state.dropped = reason;
+    this.#change([state], () => {
+      state.dropped = reason;
+    });
     this.#lastDropped = reason;
+  }
+
+  /** Changes how chains stand, and keeps count of it. */
+  #change(chains: readonly ChainState[], change: () => void): void {
+    for (const chain of chains) this.#counts[this.#standingOf(chain)]--;
+    change();
+    for (const chain of chains) this.#counts[this.#standingOf(chain)]++;
+  }
+
+  #standingOf(chain: ChainState): ChainStanding {
+    if (chain.dropped !== null) return "dropped";
+    if (chain.late !== null) return "late";
+    const missing = chain.plan.stages.filter(({ copy }) => !this.#contributions.has(copy));
+    if (missing.length === 0) return "complete";
+    return missing.every(({ merge }) => merge !== undefined) ? "finished" : "pending";
+  }
+
+  #isComplete({ plan }: ChainState): boolean {
+    return plan.stages.every(({ copy }) => this.#contributions.has(copy));
   }
 
   /** A chain has no part in the round from its start. */
@@ -275,14 +258,16 @@ export class Round {
 
   /** The round goes on without a chain that is in, and the chain goes on with the round. */
   leave(chain: ChainId, reason: string): void {
-    present(this.#chains.get(chain), chain).late = reason;
-    this.#late++;
+    const state = present(this.#chains.get(chain), chain);
+    this.#change([state], () => {
+      state.late = reason;
+    });
   }
 
   /** Chains that the round went on without, and that are still at work on it. */
   get late(): ChainId[] {
     return this.#behind()
-      .filter((chain) => !isComplete(chain))
+      .filter((chain) => !this.#isComplete(chain))
       .map(({ plan }) => plan.id);
   }
 
@@ -294,11 +279,11 @@ export class Round {
   /** What late chains have brought by now, in plan order. */
   foldable(samplesOf: (node: NodeId) => number): LatePart[] {
     return this.#behind()
-      .filter(isComplete)
+      .filter((chain) => this.#isComplete(chain))
       .map((chain) => ({
-        part: { ...participantOf(chain, this.number, samplesOf), round: this.number },
-        tensors: tensorsOf(chain),
-        costs: this.#costsOf(chain),
+        part: { ...this.#participantOf(chain, samplesOf), round: this.number },
+        tensors: new Map(chain.plan.stages.map(({ copy }) => [copy, this.#brought(copy).tensors])),
+        costs: this.#costsOf(chain.plan.stages.map(({ copy }) => copy)),
       }));
   }
 
@@ -308,11 +293,11 @@ export class Round {
 
   /** What has been brought so far, by copy. */
   brought(): Map<CopyId, Tensors> {
-    return new Map(
-      [...this.#chains.values()].flatMap(({ contributions }) =>
-        [...contributions].map(([copy, { tensors }]) => [copy, tensors] as const),
-      ),
-    );
+    return new Map([...this.#contributions].map(([copy, { tensors }]) => [copy, tensors]));
+  }
+
+  #brought(copy: CopyId): Brought {
+    return present(this.#contributions.get(copy), copy);
   }
 
   #copy(id: CopyId): CopyPlan {
@@ -333,22 +318,54 @@ export class Round {
   }
 
   standing(): RoundStanding {
+    const { complete, pending, finished, dropped, late } = this.#counts;
     return {
-      complete: this.#complete,
-      pending: this.#chains.size - this.#complete - this.#dropped - this.#late,
-      dropped: this.#dropped,
-      late: this.#late,
+      ...{ complete, pending: pending + finished, finished, dropped, late },
       quorum: Math.max(1, Math.ceil(this.#at.quorum * (this.#chains.size - this.#excluded))),
       diverged: this.#diverged,
       lastDropped: this.#lastDropped,
-      deadlineMs: this.#at.deadlineMs,
-      lastDeadlineMs: this.#at.lastDeadlineMs,
+      deadlineMs: this.#deadlineMs,
+      lastDeadlineMs: this.#lastDeadlineMs,
     };
   }
 
   /** The chains that made it, in plan order: what the log names and the merge takes. */
   participants(samplesOf: (node: NodeId) => number): Participant[] {
-    return this.#completed().map((chain) => participantOf(chain, this.number, samplesOf));
+    return this.#completed().map((chain) => this.#participantOf(chain, samplesOf));
+  }
+
+  #participantOf(
+    { plan, plannedWork, firstStep }: ChainState,
+    samplesOf: (node: NodeId) => number,
+  ): Participant {
+    const messages = plan.stages.map(({ copy }) => this.#brought(copy).message);
+    return {
+      chain: plan.id,
+      node: plan.source,
+      copies: plan.stages.map((stage) => stage.copy),
+      // The order of each copy's passes, where the schedule leaves it to chance.
+      ...(plan.schedule === "window" ? { passes: messages.map(({ passes }) => passes) } : {}),
+      ...(firstStep === this.number * plannedWork ? {} : { firstStep }),
+      ...(plan.work === plannedWork ? {} : { steps: plan.work }),
+      samples: samplesOf(plan.source),
+      loss: messages.map(({ loss }) => loss).find((loss) => loss !== null) ?? null,
+    };
+  }
+
+  /** Whose batches the copies trained that merge, dropped chains' included. */
+  turns(): Turns[] {
+    return this.#reaching().flatMap((copy) => {
+      const { turns } = this.#brought(copy).message;
+      const first = (this.#chainsOf.get(copy) ?? []).map(({ firstStep }) => firstStep);
+      return turns.length === 0 ? [] : [{ copy, chains: turns, first }];
+    });
+  }
+
+  /** Copies whose contributions reach the merge: a chain of theirs has made it. */
+  #reaching(): CopyId[] {
+    return [
+      ...new Set(this.#completed().flatMap(({ plan }) => plan.stages.map(({ copy }) => copy))),
+    ];
   }
 
   /** The chains that did not, late ones included, with the reason. */
@@ -361,13 +378,13 @@ export class Round {
 
   /** Contributions that reached the merge, with the node that sent each. */
   costs(): SentContribution[] {
-    return this.#completed().flatMap((chain) => this.#costsOf(chain));
+    return this.#costsOf(this.#reaching());
   }
 
-  #costsOf({ contributions }: ChainState): SentContribution[] {
-    return [...contributions].map(([copy, { message }]) => ({
+  #costsOf(copies: readonly CopyId[]): SentContribution[] {
+    return copies.map((copy) => ({
       node: this.#copy(copy).node,
-      message,
+      message: this.#brought(copy).message,
     }));
   }
 
@@ -380,10 +397,11 @@ export class Round {
     folded: readonly LatePart[] = [],
   ): Map<string, Tensor> {
     const weightOf = partWeights(this.#plan);
-    const brought = this.#completed().map((chain): BroughtPart => {
-      const { id, source } = chain.plan;
-      return { samples: weightOf(id, samplesOf(source)), tensors: tensorsOf(chain) };
-    });
+    const made = this.#completed().map(({ plan }) => ({
+      chain: plan,
+      weight: weightOf(plan.id, samplesOf(plan.source)),
+    }));
+    const brought = broughtParts(made, (copy) => this.#brought(copy).tensors);
     const late = folded.map(({ part, tensors }): BroughtPart => {
       const { chain, samples } = part;
       const staleness = this.number - part.round;
@@ -393,7 +411,7 @@ export class Round {
   }
 
   #completed(): ChainState[] {
-    return [...this.#chains.values()].filter((chain) => isIn(chain) && isComplete(chain));
+    return [...this.#chains.values()].filter((chain) => this.#standingOf(chain) === "complete");
   }
 }
 
@@ -410,38 +428,6 @@ export interface LatePart {
   readonly costs: readonly SentContribution[];
 }
 
-const participantOf = (
-  { plan, plannedWork, firstStep, contributions }: ChainState,
-  round: number,
-  samplesOf: (node: NodeId) => number,
-): Participant => ({
-  chain: plan.id,
-  node: plan.source,
-  copies: plan.stages.map((stage) => stage.copy),
-  ...passesOf(plan, contributions),
-  ...(firstStep === round * plannedWork ? {} : { firstStep }),
-  ...(plan.work === plannedWork ? {} : { steps: plan.work }),
-  samples: samplesOf(plan.source),
-  loss:
-    [...contributions.values()].map(({ message }) => message.loss).find((loss) => loss !== null) ??
-    null,
-});
-
-/** What a chain's copies have brought. */
-const tensorsOf = ({ contributions }: ChainState): Map<CopyId, Tensors> =>
-  new Map([...contributions].map(([copy, { tensors }]) => [copy, tensors]));
-
-/** The order of each copy's passes, where the schedule leaves it to chance. */
-function passesOf(
-  { schedule, stages }: ChainPlan,
-  contributions: ChainState["contributions"],
-): Pick<Participant, "passes"> {
-  if (schedule !== "window") return {};
-  return {
-    passes: stages.map(({ copy }) => present(contributions.get(copy), copy).message.passes),
-  };
-}
-
 /** Name of a tensor with a value that is not finite; null where there is none. */
 function firstNotFinite(tensors: Tensors): string | null {
   for (const [name, value] of tensors) if (!isAllFinite(value)) return name;
@@ -451,8 +437,54 @@ function firstNotFinite(tensors: Tensors): string | null {
 /** Whether the round is waiting for a chain, or has it. */
 const isIn = ({ dropped, late }: ChainState): boolean => dropped === null && late === null;
 
-const isComplete = (chain: ChainState): boolean =>
-  chain.contributions.size === chain.plan.stages.length;
+/** The chains of each copy, in their order. */
+function chainsByCopy(chains: readonly ChainState[]): Map<CopyId, ChainState[]> {
+  const byCopy = new Map<CopyId, ChainState[]>();
+  for (const chain of chains) {
+    for (const { copy } of chain.plan.stages) {
+      const own = byCopy.get(copy);
+      if (own === undefined) byCopy.set(copy, [chain]);
+      else own.push(chain);
+    }
+  }
+  return byCopy;
+}
+
+/** What is wrong with how many batches a copy says that it trained, in words; null where nothing is. */
+function stepsProblem(
+  copy: CopyId,
+  chains: readonly ChainState[],
+  { steps, turns }: ContributionMessage,
+): string | null {
+  const [first] = chains;
+  const stage = first?.plan.stages.find((own) => own.copy === copy);
+  const isEnd = first?.plan.stages.at(-1)?.copy === copy;
+  if (first === undefined || stage?.merge === undefined) {
+    const work = first?.plan.work;
+    return steps === work ? null : `${steps} batches of the round's ${work}`;
+  }
+  if (!isEnd) {
+    let [least, most] = [0, 0];
+    for (const { plan, plannedWork, dropped } of chains) {
+      most += plannedWork;
+      if (dropped === null) least += plan.work;
+    }
+    const isPossible = least <= steps && steps <= most;
+    return isPossible ? null : `${steps} batches of the round's ${least} to ${most}`;
+  }
+  const counts = chains.map(() => 0);
+  for (const turn of turns) {
+    if (turn >= chains.length) return `a turn of chain ${turn} of ${chains.length}`;
+    counts[turn] = (counts[turn] as number) + 1;
+  }
+  if (steps !== turns.length) return `${steps} batches in ${turns.length} turns`;
+  for (const [i, { plan, plannedWork, dropped }] of chains.entries()) {
+    const own = counts[i] as number;
+    const isRight = dropped === null ? own === plan.work : own <= plannedWork;
+    if (!isRight) return `${own} batches of ${plan.id}'s ${plan.work}`;
+  }
+  return null;
+}
 
 /** Mean loss over chains, weighted as their tensors are; null where nothing was computed. */
 export function meanLoss(participants: readonly Participant[]): number | null {

@@ -32,8 +32,9 @@ import { type LateRound, LateRounds, mayFold } from "./late-rounds.ts";
 import type { Member } from "./members.ts";
 import { newest, Precopy } from "./precopy.ts";
 import type { Roster } from "./roster.ts";
-import { decideRound, meanLoss, Round, roundDeadlines } from "./round.ts";
+import { meanLoss, Round } from "./round.ts";
 import { markTraffic, roundCosts } from "./round-costs.ts";
+import { decideRound, roundDeadlines } from "./round-decision.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** What has become of the round under way. */
@@ -69,8 +70,11 @@ export interface RoundsAround {
 interface OpenRound {
   readonly round: Round;
   readonly plan: Plan;
-  readonly timer: Cancel;
+  timer: Cancel;
 }
+
+/** Time for what is shared, once those are out of the round who held it up. */
+const heldUpMs = 30_000;
 
 /** A member that misses so many deadlines in a row is asked to go. */
 const lateRoundsMax = 2;
@@ -260,10 +264,12 @@ export class Rounds {
         case "wait":
           return { kind: "under way" };
         case "leave late":
-          for (const chain of round.pendingThrough(null)) this.#leave(open, chain, reason);
+          for (const chain of round.missing()) this.#leave(open, chain, reason);
+          if (round.standing().pending > 0) this.#extend(open);
           break;
         case "drop late":
-          for (const chain of round.pendingThrough(null)) this.#dropLate(open, chain, reason);
+          for (const chain of round.missing()) this.#dropLate(open, chain, reason);
+          if (round.standing().pending > 0) this.#extend(open);
           break;
         case "give up": {
           this.stop();
@@ -276,6 +282,13 @@ export class Rounds {
           return this.#complete(open);
       }
     }
+  }
+
+  /** Those who were held up have time to bring what they share, now that they are not any more. */
+  #extend(open: OpenRound): void {
+    open.round.extend(this.#host.now() + heldUpMs);
+    open.timer();
+    open.timer = this.#host.after(heldUpMs, this.#onDeadline);
   }
 
   #complete({ round, plan }: OpenRound): RoundOutcome {
@@ -295,6 +308,7 @@ export class Rounds {
     const now = this.#host.now();
     const fromMs = Math.max(round.startedMs, this.#committedMs);
     this.#committedMs = now;
+    const turns = round.turns();
     const record: RoundCommitted = {
       type: "round",
       round: round.number,
@@ -304,6 +318,7 @@ export class Rounds {
       loss: meanLoss(participants),
       participants,
       ...(folded.length === 0 ? {} : { folded }),
+      ...(turns.length === 0 ? {} : { turns }),
       dropped: round.dropped(),
       nodes: roundCosts(this.#members, [...round.costs(), ...late.flatMap(({ costs }) => costs)]),
     };

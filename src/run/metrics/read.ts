@@ -17,6 +17,7 @@ import {
   positive,
   profileSchema,
   spanSchema,
+  turns,
 } from "../wire/schemas.ts";
 import { type RunRecord, recordVersion, type TimedRecord } from "./record.ts";
 
@@ -141,6 +142,7 @@ const record = z.discriminatedUnion("type", [
     loss: z.nullable(z.number()),
     participants: z.array(z.object(participant)),
     folded: z.optional(z.array(z.object({ ...participant, round: count }))),
+    turns: z.optional(z.array(z.object({ copy: id, chains: turns, first: z.array(count) }))),
     dropped: z.array(z.object({ chain: id, reason: z.string() })),
     nodes: z.array(nodeRound),
   }),

@@ -142,6 +142,15 @@ export interface FoldedPart extends Participant {
   readonly round: number;
 }
 
+/** Whose batches a copy trained that several chains share, in their order, those of dropped chains included. */
+export interface Turns {
+  readonly copy: CopyId;
+  /** Places among the chains that end in the copy, in the plan's order. */
+  readonly chains: readonly number[];
+  /** Batches that the source of each of those chains had drawn before. */
+  readonly first: readonly number[];
+}
+
 /** Time that a node held its processor in a round, sleeping included, by kind of program. */
 export interface HeldMs {
   readonly forward: number;
@@ -215,6 +224,8 @@ export interface RoundCommitted {
   readonly participants: readonly Participant[];
   /** Late parts of earlier rounds under the same plan; absent where there are none. */
   readonly folded?: readonly FoldedPart[];
+  /** One for each copy with the loss that merges; absent where there is none. */
+  readonly turns?: readonly Turns[];
   readonly dropped: readonly { readonly chain: ChainId; readonly reason: string }[];
   readonly nodes: readonly NodeRound[];
 }

@@ -32,6 +32,7 @@ import {
   spanSchema,
   straightSchema,
   text,
+  turns,
 } from "./schemas.ts";
 
 /** Versions of the protocol that a peer speaks, both ends included. */
@@ -154,8 +155,8 @@ const feature = z.strictObject({ type: z.literal("feature"), ...passage });
 /** The gradient of a feature, on its way back to the stage before the border. */
 const gradient = z.strictObject({ type: z.literal("gradient"), ...passage });
 
-/** What has gone straight to and from a stage's neighbours since the worker joined. */
-const straight = z.array(straightSchema).check(z.maxLength(2));
+/** What has gone straight to and from a stage's neighbours since the worker joined: two, unless the stage merges. */
+const straight = z.array(straightSchema).check(z.maxLength(10_000));
 /** What the worker achieves towards the coordinator, in bytes per millisecond; null before it is known. */
 const upRate = z.nullable(positive);
 
@@ -176,6 +177,11 @@ const contribution = z.strictObject({
    * decide what was computed: under the schedule `window`, before the last stage. Empty elsewhere.
    */
   passes,
+  /**
+   * From a copy that holds the loss and merges: whose batches it trained, in their order. Numbers are
+   * the places of chains among those of the copy, in the plan's order. Empty elsewhere.
+   */
+  turns,
   /** What the round cost this copy. */
   computeMs: duration,
   /** Time that this copy held the processor, sleeping for the node's duty included, by kind of program. */

@@ -2,6 +2,7 @@
 import * as z from "zod/mini";
 import { namePattern } from "../../base/ids.ts";
 import { linkCodecNames } from "../../codec/link-codec.ts";
+import { turnsMax } from "../../plan/check-merge.ts";
 import { syncPolicyNames } from "../../sync/sync.ts";
 import { spanKinds } from "../metrics/record.ts";
 
@@ -39,6 +40,9 @@ export const energySchema = z.strictObject({
 
 /** See `ContributionMessage`. */
 export const passes = z.string().check(z.regex(/^[FB]{0,200000}$/, "F and B"));
+
+/** See `ContributionMessage`. */
+export const turns = z.array(count).check(z.maxLength(turnsMax));
 
 /** See `HeldMs`. */
 export const heldSchema = z.strictObject({
@@ -83,6 +87,9 @@ export const spanSchema = z.tuple([z.enum(spanKinds), z.number(), duration]);
 /** Batches that a plan may have under way beside the first. */
 const windowMax = 1024;
 
+/** Batches that a plan may merge into an update. */
+const mergeMax = 100_000;
+
 export const planSchema = z.strictObject({
   term: count,
   planner: text,
@@ -94,7 +101,13 @@ export const planSchema = z.strictObject({
     z.strictObject({
       id,
       source: id,
-      stages: z.array(z.strictObject({ copy: id, backward: z.enum(["stored", "replay", "none"]) })),
+      stages: z.array(
+        z.strictObject({
+          copy: id,
+          backward: z.enum(["stored", "replay", "none"]),
+          merge: z.optional(z.int().check(z.positive(), z.maximum(mergeMax))),
+        }),
+      ),
       schedule: z.enum(["serial", "gpipe", "1f1b", "window"]),
       window: z._default(z.int().check(z.nonnegative(), z.maximum(windowMax)), 0),
       work: count,

@@ -33,6 +33,10 @@ import type { Tensors } from "../wire/frame.ts";
 /** Every slot of a stage starts with this. */
 const stageSlotPrefix = "stage|";
 
+/** What a stage keeps in the engine beside trained tensors: of its batches, and sums of gradients. */
+const stageSpaces = ["in", "saved", "gradient", "parameterGradient"] as const;
+type StageSpace = (typeof stageSpaces)[number];
+
 /** Place of a version, from 0. */
 export type Place = number;
 
@@ -96,7 +100,7 @@ export class CopyTensors {
   }
 
   /** The slot of something else that the stage keeps in the engine. */
-  spaceSlot(space: "in" | "saved" | "parameterGradient", place: number, of: string): Slot {
+  spaceSlot(space: StageSpace, place: number, of: string): Slot {
     return `${this.#prefix}${space}|${place}|${of}`;
   }
 
@@ -197,7 +201,7 @@ export class CopyTensors {
   retire(needed: ReadonlySet<string>): Slot[] {
     if (!this.#isSettled) this.#forget();
     if (!this.#isSettled || needed.size === 0) return [this.#prefix];
-    const spaces = ["in", "saved", "parameterGradient"].map((space) => `${this.#prefix}${space}|`);
+    const spaces = stageSpaces.map((space) => `${this.#prefix}${space}|`);
     const gone = [...this.#held].filter((of) => !needed.has(of));
     const old = this.#users.flatMap((_, place) =>
       place === this.#newest

@@ -23,8 +23,12 @@ export interface Pass {
   /** Whether the batch is the first of an update, so that sums of gradients start from zeros. */
   readonly startsSum: boolean;
   readonly learningRate: number;
-  /** What is handed in, by the port's name. */
-  readonly given: ReadonlyMap<string, Tensor>;
+  /** Batches whose gradients are in the sums, where an update is told. */
+  readonly summed?: number;
+  /** What is handed in, by the port's name, or the slot where it is. */
+  readonly given: ReadonlyMap<string, Tensor | Slot>;
+  /** Slots of what is not handed out, although it leaves the stage, by the port's name. */
+  readonly kept?: ReadonlyMap<string, Slot>;
 }
 
 /** What the engine is asked for a pass. */
@@ -35,7 +39,13 @@ export function engineRunOf(program: Program, pass: Pass): EngineRun {
   const fetch: string[] = [];
   for (const port of program.outputs) {
     if (stays.has(port.role)) keep.set(port.name, slotOf(port, pass, pass.to));
-    else fetch.push(port.name);
+  }
+  for (const { name, role } of program.outputs) {
+    const slot = pass.kept?.get(name);
+    if (stays.has(role)) continue;
+    if (slot === undefined) fetch.push(name);
+    // A value may leave by two ports, and is in one slot then.
+    else if (!keep.has(name)) keep.set(name, slot);
   }
   return { program: program.id, feeds, keep, fetch };
 }
@@ -59,6 +69,7 @@ function feedOf(program: Program, port: Port, pass: Pass): Slot | Tensor {
   const value = pass.given.get(port.name);
   if (value !== undefined) return value;
   if (port.role === "learningRate") return scalar(pass.learningRate);
+  if (port.role === "batchShare") return scalar(1 / (pass.summed ?? 1));
   if (port.role === "noise") return drawNoise(port, { ...pass.noise, of: port.of });
   const isSum = port.role === "parameterGradient" && program.kind !== "update";
   return isSum && pass.startsSum ? zeros(port) : slotOf(port, pass, pass.from);

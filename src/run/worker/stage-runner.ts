@@ -12,16 +12,18 @@
 import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import { sameType, type Tensor } from "../../base/tensor.ts";
-import { movedPorts, type Port, type Program, portOf, portsOf } from "../../compile/program.ts";
-import type { Batch, EngineAnswer, Outcome, Slot } from "../host.ts";
+import { type Port, type Program, portOf, portsOf } from "../../compile/program.ts";
+import type { Batch, EngineAnswer, Outcome } from "../host.ts";
 import type { StraightTraffic } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { FeatureMessage, GradientMessage } from "../wire/messages.ts";
 import { type Rejection, StageBorders } from "./border.ts";
+import { contribute, type DoneCopy } from "./contribute.ts";
 import type { Place } from "./copy-tensors.ts";
 import { batchSlot, engineRunOf } from "./engine-run.ts";
 import { StageAccount } from "./stage-account.ts";
 import { mayGoForward, nextPass, type StageOrder, stageOrder } from "./stage-order.ts";
+import type { StageRound } from "./stage-round.ts";
 import type { StageSetup } from "./stage-setup.ts";
 import type { StageSurroundings } from "./stage-surroundings.ts";
 
@@ -44,7 +46,7 @@ interface Pass {
 }
 
 /** One round of one stage. */
-export class StageRunner {
+export class StageRunner implements StageRound {
   readonly #setup: StageSetup;
   readonly #around: StageSurroundings;
   #order: StageOrder;
@@ -88,6 +90,14 @@ export class StageRunner {
     this.#learningRate = at.learningRate;
     this.#firstStep = at.firstStep;
     this.#toldMs = around.host.now();
+  }
+
+  get chain(): string {
+    return this.#setup.chain.id;
+  }
+
+  get stage(): number {
+    return this.#setup.stage;
   }
 
   get isSource(): boolean {
@@ -337,50 +347,19 @@ export class StageRunner {
   #contribute(): void {
     if (this.#isReading) return;
     this.#isReading = true;
-    const { engine } = this.#around.host;
     const { chain, copy, programs, tensors } = this.#setup;
-    const steps = this.#backward;
-    const names = new Map<Slot, string>();
-    for (const { of } of movedPorts(programs)) names.set(tensors.slot(of), of);
-    if (tensors.isWhole) this.#settle();
-    engine.read([...names.keys()], (outcome) => {
-      if (this.#isAbandoned) return;
-      if (!outcome.ok) return this.#around.fail(outcome.error);
-      const values = new Map<string, Tensor>();
-      for (const [slot, value] of outcome.value) values.set(present(names.get(slot), slot), value);
-      const { sent, slots } = tensors.bring({ id: copy, round: this.round, values });
-      if (!tensors.isWhole) {
-        engine.write(slots, this.#onWritten);
-        this.#settle();
-      }
-      const { meanLoss: loss, passes, computeMs, held } = this.#account;
-      this.#around.send(
-        {
-          type: "contribution",
-          id: `${this.#term}/${this.round}/${copy}`,
-          term: this.#term,
-          round: this.round,
-          chain: chain.id,
-          copy,
-          loss,
-          steps,
-          passes,
-          computeMs,
-          held,
-          paced: this.#around.paced(),
-          straight: this.#straight(),
-          bytesPerMs: this.#around.achieved(),
-          peakRssBytes: this.#around.host.peakMemoryBytes(),
-        },
-        sent,
-      );
-    });
+    const done: DoneCopy = {
+      ...{ copy, programs, tensors, account: this.#account },
+      at: { term: this.#term, round: this.round, chain: chain.id },
+      ...{ steps: this.#backward, turns: [], straight: () => this.#straight() },
+      onSettled: () => this.#settled(),
+    };
+    contribute(done, this.#around, () => this.#isAbandoned);
   }
 
   /** What the engine holds is what the next round goes on from: a pipeline need not stand still until it is home. */
-  #settle(): void {
+  #settled(): void {
     this.#isSettled = true;
-    this.#setup.tensors.settle();
     if (this.#order.schedule !== "serial") this.#tell();
   }
 

@@ -32,8 +32,10 @@ export interface StageSetup {
   readonly job: JobSpec;
   /** Name under which the source draws its batches. */
   readonly sourceName: string;
-  /** The copy's tensors in the engine. */
+  /** The copy's tensors in the engine: one object for all stages of a copy. */
   readonly tensors: CopyTensors;
+  /** Batches to an update where the copy merges those of its chains; null where it has one chain alone. */
+  readonly perUpdate: number | null;
 }
 
 /** The node as far as its stages are concerned. */
@@ -52,9 +54,21 @@ export function stageSetups(plan: Plan, place: StagePlace): StageSetup[] {
     copies: new Map(plan.copies.map((copy) => [copy.id, copy])),
     links: new Map(plan.links.map((link) => [linkKey(link.chain, link.from, link.to), link])),
   };
+  const tensors = new Map<CopyId, CopyTensors>();
+  const tensorsOf = (copy: CopyId): CopyTensors => {
+    const own = tensors.get(copy) ?? place.tensorsOf(copy) ?? new CopyTensors(copy, place.model);
+    tensors.set(copy, own);
+    return own;
+  };
   return plan.chains.flatMap((chain) =>
-    chain.stages.flatMap((_, stage) => setupOf(known, { chain, stage }, place) ?? []),
+    chain.stages.flatMap(
+      (_, stage) => setupOf(known, { chain, stage }, { ...place, tensorsOf }) ?? [],
+    ),
   );
+}
+
+interface SharedTensors {
+  tensorsOf(copy: CopyId): CopyTensors;
 }
 
 /** A plan's copies by id, and its links by chain and ends. */
@@ -71,7 +85,7 @@ const linkKey = (chain: string, from: NodeId | null, to: NodeId | null): string 
 function setupOf(
   { copies, links }: Known,
   { chain, stage }: { chain: ChainPlan; stage: number },
-  { node, model, job, sourceName, tensorsOf }: StagePlace,
+  { node, model, job, sourceName, tensorsOf }: Omit<StagePlace, "tensorsOf"> & SharedTensors,
 ): StageSetup | null {
   const along = chain.stages.map(({ copy }) => present(copies.get(copy), copy));
   const own = present(along[stage], "a copy");
@@ -80,13 +94,16 @@ function setupOf(
   const downstream = along[stage + 1]?.node ?? null;
   const linkIn = links.get(linkKey(chain.id, upstream, node));
   const linkOut = links.get(linkKey(chain.id, node, downstream));
-  const isReplayed = chain.stages[stage]?.backward === "replay";
+  const { backward, merge } = present(chain.stages[stage], "a stage");
+  const isReplayed = backward === "replay";
+  const perUpdate = merge === undefined ? null : merge * job.optimizer.accumulate;
   return {
     chain,
     stage,
     copy: own.id,
-    programs: model.stage(own.from, own.to, isReplayed),
-    tensors: tensorsOf(own.id) ?? new CopyTensors(own.id, model),
+    programs: model.stage(own.from, own.to, { isReplayed, isMerged: (perUpdate ?? 1) > 1 }),
+    tensors: tensorsOf(own.id),
+    perUpdate,
     upstream,
     downstream,
     labelsStay: along.length > 1 && along.at(-1)?.node === chain.source,

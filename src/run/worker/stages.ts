@@ -2,25 +2,28 @@
  * The stages that a worker holds under the plan in force, and their round. What the engine holds of
  * a copy outlives the plan where the next one has the copy as well.
  */
+import { present } from "../../base/assert.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import { neededPorts, type Program } from "../../compile/program.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Slot } from "../host.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { BeginMessage, DataMessage } from "../wire/messages.ts";
+import { MergedRunner, mergedStages } from "./merged-runner.ts";
+import type { StageRound } from "./stage-round.ts";
 import { StageRunner } from "./stage-runner.ts";
 import { type StagePlace, type StageSetup, stageSetups } from "./stage-setup.ts";
 import type { StageSurroundings } from "./stage-surroundings.ts";
 
-interface Stage {
-  readonly setup: StageSetup;
-  runner: StageRunner | null;
-}
-
 export class Stages {
   readonly #around: StageSurroundings;
   #term = -1;
-  #stages = new Map<string, Stage>();
+  setups: readonly StageSetup[] = [];
+  /** The round of each stage that something comes to from elsewhere. */
+  #rounds = new Map<string, StageRound>();
+  /** Who runs the round: for stages of one chain each, and for those that merge. */
+  #runners: readonly StageRunner[] = [];
+  #merged: readonly MergedRunner[] = [];
 
   constructor(around: StageSurroundings) {
     this.#around = around;
@@ -36,9 +39,10 @@ export class Stages {
     this.#leave();
     this.#retire(setups);
     this.#term = plan.term;
-    this.#stages = new Map(
-      setups.map((setup) => [stageKey(setup.chain.id, setup.stage), { setup, runner: null }]),
-    );
+    this.setups = setups;
+    this.#rounds = new Map();
+    this.#runners = [];
+    this.#merged = [];
   }
 
   #retire(next: readonly StageSetup[]): void {
@@ -48,15 +52,11 @@ export class Stages {
         new Set(neededPorts(programs).map(({ of }) => of)),
       ]),
     );
-    for (const { tensors } of this.setups) {
+    for (const tensors of new Set(this.setups.map((setup) => setup.tensors))) {
       for (const prefix of tensors.retire(needed.get(tensors) ?? new Set())) {
         this.#around.host.engine.drop(prefix, () => {});
       }
     }
-  }
-
-  get setups(): StageSetup[] {
-    return [...this.#stages.values()].map(({ setup }) => setup);
   }
 
   /** All that the engine must have loaded. */
@@ -75,53 +75,74 @@ export class Stages {
     const slots = new Map<Slot, Tensor>();
     const isHollow = this.#around.host.engine.isHollow === true;
     const firstOf = new Map(message.first.map(({ chain, step }) => [chain, step]));
-    for (const stage of this.#stages.values()) {
-      const { setup } = stage;
-      if (going.has(setup.chain.id)) continue;
-      const isKept = message.keep.includes(setup.copy);
-      const how = { isKept, isHollow, precopied };
-      const own = setup.tensors.begin(neededPorts(setup.programs), tensors, how);
-      if (typeof own === "string") return own;
-      for (const [slot, value] of own) slots.set(slot, value);
-      const firstStep = firstOf.get(setup.chain.id);
-      if (firstStep === undefined) return `the first step of ${setup.chain.id}`;
-      const { term, round, learningRate } = message;
-      const at = { term, round, learningRate, firstStep };
-      stage.runner = new StageRunner(setup, this.#around, at);
+    const ready = this.setups.filter(({ chain }) => !going.has(chain.id));
+    const copies = new Map(ready.map((setup) => [setup.copy, setup]));
+    for (const { copy, tensors: own, programs } of copies.values()) {
+      const isKept = message.keep.includes(copy);
+      const written = own.begin(neededPorts(programs), tensors, { isKept, isHollow, precopied });
+      if (typeof written === "string") return written;
+      for (const [slot, value] of written) slots.set(slot, value);
     }
+    const missing = ready.find(({ chain }) => !firstOf.has(chain.id));
+    if (missing !== undefined) return `the first step of ${missing.chain.id}`;
+    const { term, round, learningRate } = message;
+    const firstStepOf = (chain: string): number => present(firstOf.get(chain), chain);
+    const begun = ready
+      .filter(({ perUpdate }) => perUpdate === null)
+      .map((setup) => {
+        const at = { term, round, learningRate, firstStep: firstStepOf(setup.chain.id) };
+        return new StageRunner(setup, this.#around, at);
+      });
+    this.#runners = [...this.#runners.filter(({ chain }) => going.has(chain)), ...begun];
+    // Chains that share copies are never late: they are dropped, or in time.
+    this.#merged = mergedStages(ready).map((setups) => {
+      return new MergedRunner(setups, this.#around, { term, round, learningRate, firstStepOf });
+    });
+    this.#rounds = new Map(
+      [...this.#runners, ...this.#merged.flatMap(({ chains }) => chains)].map((round) => [
+        stageKey(round.chain, round.stage),
+        round,
+      ]),
+    );
     return slots;
   }
 
   /** Starts the stages whose round was made ready. */
   start(round: number): void {
-    for (const { runner } of this.#stages.values()) if (runner?.round === round) runner.start();
+    for (const runner of this.#runners) if (runner.round === round) runner.start();
   }
 
   /** Ends whatever is under way. */
   abandon(): void {
-    for (const { runner } of this.#stages.values()) runner?.abandon();
+    for (const runner of this.#runners) runner.abandon();
+    for (const merged of this.#merged) merged.end();
   }
 
   /** Ends what is under way; what a round is done with is on its way home, whatever comes next. */
   #leave(going: ReadonlySet<string> = new Set()): void {
-    for (const { setup, runner } of this.#stages.values()) {
-      if (!going.has(setup.chain.id) && !runner?.isDone) runner?.abandon();
+    for (const runner of this.#runners) {
+      if (!going.has(runner.chain) && !runner.isDone) runner.abandon();
     }
+    for (const merged of this.#merged) if (!merged.isDone) merged.end();
   }
 
   /** Hands a data message to its stage. */
   deliver(message: DataMessage, tensors: Tensors): void {
-    const runner = this.#stages.get(stageKey(message.chain, message.stage))?.runner;
-    if (message.type === "feature") runner?.onFeature(message, tensors);
-    else runner?.onGradient(message, tensors);
+    const round = this.#rounds.get(stageKey(message.chain, message.stage));
+    if (message.type === "feature") round?.onFeature(message, tensors);
+    else round?.onGradient?.(message, tensors);
   }
 
-  /** The runners of a chain, in a round under way. */
-  runnersOf({ term, round, chain }: { term: number; round: number; chain: string }): StageRunner[] {
+  /** The rounds of a chain's stages, where they are of the round that is meant. */
+  roundsOf({ term, round, chain }: { term: number; round: number; chain: string }): StageRound[] {
     if (this.#term !== term) return [];
-    return [...this.#stages.values()].flatMap(({ setup, runner }) =>
-      setup.chain.id === chain && runner?.round === round ? [runner] : [],
-    );
+    return [...this.#rounds.values()].filter((own) => own.chain === chain && own.round === round);
+  }
+
+  /** The first stage of a chain, in a round under way; undefined where it is elsewhere. */
+  sourceOf(at: { term: number; round: number; chain: string }): StageRunner | undefined {
+    const rounds = this.roundsOf(at);
+    return this.#runners.find((runner) => runner.isSource && rounds.includes(runner));
   }
 }
 

@@ -52,15 +52,21 @@ export class WorkerModel {
   /**
    * Programs of the stage [from, to).
    * @param isReplayed whether backward computes forward once more, whatever the job says of memory
+   * @param isMerged whether several chains' batches make an update
    */
-  stage(from: number, to: number, isReplayed = false): StagePrograms {
+  stage(
+    from: number,
+    to: number,
+    { isReplayed = false, isMerged = false }: { isReplayed?: boolean; isMerged?: boolean } = {},
+  ): StagePrograms {
     const recompute = isReplayed || this.#job.recompute;
-    const key = `${from}-${to}${recompute ? " recomputed" : ""}`;
+    const key = `${from}-${to}${recompute ? " recomputed" : ""}${isMerged ? " merged" : ""}`;
     let programs = this.#stages.get(key);
     if (programs === undefined) {
       programs = stagePrograms(this.#model.graph, this.segments, from, to, {
         ...this.#job,
         recompute,
+        isMerged,
       });
       const { backward } = programs;
       if (backward !== null && recompute && !this.#job.recompute) {

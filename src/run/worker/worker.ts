@@ -264,12 +264,12 @@ export class Worker {
       case "begin":
         return this.#begin(message, tensors);
       case "abandon":
-        for (const runner of this.#stages.runnersOf(message)) runner.abandon();
+        for (const round of this.#stages.roundsOf(message)) round.abandon();
         return;
       case "curtail":
         return this.#curtail(message);
       case "shorten":
-        for (const runner of this.#stages.runnersOf(message)) runner.shorten(message.work);
+        for (const round of this.#stages.roundsOf(message)) round.shorten(message.work);
         return;
       case "feature":
       case "gradient":
@@ -425,7 +425,7 @@ export class Worker {
   }
 
   #curtail({ term, round, chain }: { term: number; round: number; chain: string }): void {
-    const source = this.#stages.runnersOf({ term, round, chain }).find(({ isSource }) => isSource);
+    const source = this.#stages.sourceOf({ term, round, chain });
     if (source === undefined) return;
     this.#send({ type: "curtailed", term, round, chain, work: source.curtail() });
   }

@@ -1,0 +1,69 @@
+/** What a copy brings at the end of its round: its trained tensors, what they cost, and what came of it. */
+import { present } from "../../base/assert.ts";
+import type { CopyId } from "../../base/ids.ts";
+import type { Tensor } from "../../base/tensor.ts";
+import { movedPorts, type StagePrograms } from "../../compile/program.ts";
+import type { Slot } from "../host.ts";
+import type { StraightTraffic } from "../metrics/record.ts";
+import type { CopyTensors } from "./copy-tensors.ts";
+import type { StageAccount } from "./stage-account.ts";
+import type { StageSurroundings } from "./stage-surroundings.ts";
+
+/** A copy whose round's work is done. */
+export interface DoneCopy {
+  readonly copy: CopyId;
+  readonly programs: StagePrograms;
+  readonly tensors: CopyTensors;
+  readonly account: StageAccount;
+  readonly at: { readonly term: number; readonly round: number; readonly chain: string };
+  /** Batches trained, and whose they were where they are of several chains. */
+  readonly steps: number;
+  readonly turns: readonly number[];
+  straight(): StraightTraffic[];
+  /** Called once what the engine holds is what the next round goes on from, which is before it is home. */
+  onSettled(): void;
+}
+
+/**
+ * Reads a copy's tensors out of the engine and sends them home. Where they travel as rounded differences, the engine
+ * goes on from what comes of those, as everybody does.
+ * @param isVoid whether nobody waits for them any more
+ */
+export function contribute(done: DoneCopy, around: StageSurroundings, isVoid: () => boolean): void {
+  const { copy, programs, tensors, account, at } = done;
+  const { engine } = around.host;
+  const settle = (): void => {
+    tensors.settle();
+    done.onSettled();
+  };
+  const names = new Map<Slot, string>();
+  for (const { of } of movedPorts(programs)) names.set(tensors.slot(of), of);
+  if (tensors.isWhole) settle();
+  engine.read([...names.keys()], (outcome) => {
+    if (isVoid()) return;
+    if (!outcome.ok) return around.fail(outcome.error);
+    const values = new Map<string, Tensor>();
+    for (const [slot, value] of outcome.value) values.set(present(names.get(slot), slot), value);
+    const { sent, slots } = tensors.bring({ id: copy, round: at.round, values });
+    if (!tensors.isWhole) {
+      engine.write(slots, (written) => {
+        if (!written.ok && !isVoid()) around.fail(written.error);
+      });
+      settle();
+    }
+    const { meanLoss: loss, passes, computeMs, held } = account;
+    around.send(
+      {
+        type: "contribution",
+        id: `${at.term}/${at.round}/${copy}`,
+        ...at,
+        ...{ copy, loss, steps: done.steps, passes, turns: done.turns, computeMs, held },
+        paced: around.paced(),
+        straight: done.straight(),
+        bytesPerMs: around.achieved(),
+        peakRssBytes: around.host.peakMemoryBytes(),
+      },
+      sent,
+    );
+  });
+}
