@@ -177,6 +177,21 @@ describe("a device that is lost in the middle of a round", () => {
     await expectReplayed(given, result);
   });
 
+  test.each([
+    ["goes on without it, where others are enough", { quorum: 0.5, late: "fold" }],
+    ["and where devices have batches by their samples", { quorum: 0.5, batches: "proportional" }],
+  ])("or is late for a quorum, %s", async (_what, round) => {
+    const given = sharing({}, { rounds: 3, round: { deadline: 2, ...round } });
+    const slow: SimFault = { kind: "slow", node: "c", atMs: 100, forMs: 1e9, factor: 300 };
+    const result = await simulate({ ...given, engine: interpreterEngine, faults: [slow] });
+    expect(result.end.text).toBe("3 rounds");
+    const [first] = of(result, "round");
+    expect(present(first, "a round").dropped.map(({ chain }) => chain)).toEqual(["chain:c"]);
+    // What it had trained with others is theirs: there is nothing of its own to fold in.
+    expect(of(result, "round").flatMap(({ folded = [] }) => folded)).toEqual([]);
+    await expectReplayed(given, result);
+  });
+
   test("the server itself: the round is made again", async () => {
     const given = sharing({}, { localBatches: 12 });
     const crash: SimFault = { kind: "crash", node: "edge", atMs: 600, forMs: 1000 };
