@@ -1,4 +1,4 @@
-/** Runs of one device and one distant server: what replay computes, what coding takes, and what a link that changes leads to. */
+/** Runs of one device and one distant server: what replay computes, and what coding takes. */
 import { expect, test } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
@@ -118,20 +118,4 @@ test("coding takes time where machines say how fast they code", async () => {
   // 8 x 64 values a batch: a hundred thousandth of the benchmarks' machine takes some milliseconds.
   expect(await timeAt(1e-5)).toBeGreaterThan(free * 1.02);
   expect(await timeAt(1e3)).toBeCloseTo(free, 0);
-});
-
-test("a link that becomes slow is answered by codecs, and no weights travel for that", async () => {
-  const long = { ...job, rounds: 4, localBatches: 1500 };
-  const { nodes, ...rest } = options(400, { engine: nullEngine });
-  const result = await simulate({
-    ...{ ...rest, nodes, job: { ...long, split: { ...long.split, cutMin: 1 } } },
-    traces: [{ kind: "rate", of: "phone", way: "both", points: [[20_000, 15]] }],
-  });
-  const plans = plansOf(result).filter(({ round }) => round > 0);
-  const [first] = plans;
-  expect(first?.reason).toMatch(/ms a batch instead of/);
-  const before = plansOf(result).findLast(({ round }) => round === 0)?.plan;
-  expect(before?.links[0]?.codecUp).toBe("float32");
-  expect(first?.plan.links[0]?.codecUp).not.toBe("float32");
-  expect(first?.plan.copies).toEqual(before?.copies);
 });

@@ -58,14 +58,15 @@ export function legsAmong(
 const coarseBlockCount = 4;
 
 /**
- * On how many coarse blocks a worker is probed; null for segment by segment, as where there is nothing to
- * choose, and on devices where the job wants it so.
+ * On how many coarse blocks a worker is probed; null for segment by segment, as where there are few servers to
+ * choose from, and on devices where the job wants it so. A cut is chosen again and again by how long single segments
+ * take, and a guess that is off for one cut makes others look better than they are.
  */
 export const blocksFor = (
   { planner, pipeline }: Pick<Job, "planner" | "pipeline">,
   kind: CandidateNode["kind"],
 ): number | null =>
-  !choosing.has(planner) || (kind === "device" && pipeline.probe === "segments")
+  planner !== "pipeline" || (kind === "device" && pipeline.probe === "segments")
     ? null
     : coarseBlockCount;
 
