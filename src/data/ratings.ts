@@ -3,6 +3,7 @@
  * number as all labels are; the loss knows what a step is worth (`labelUnit`).
  */
 import { InputError } from "../base/errors.ts";
+import { groupBy } from "../base/group.ts";
 import { random } from "../base/random.ts";
 import { type Dataset, datasetOf } from "./dataset.ts";
 
@@ -39,7 +40,7 @@ export function splitRatings(ratings: readonly Rating[], split: RatingSplit): Ra
     for (const [i, rating] of ratings.entries()) (held.has(i) ? test : train).push(rating);
     return { train, test };
   }
-  const byUser = Map.groupBy(ratings, ({ user }) => user);
+  const byUser = groupBy(ratings, ({ user }) => user);
   for (const own of byUser.values()) {
     const sorted = [...own].sort((a, b) => a.time - b.time || a.item - b.item);
     const first = Math.ceil(0.8 * sorted.length);
@@ -87,7 +88,7 @@ export function historyDataset(
   { stepsMax, length, known }: HistoryOptions,
 ): Dataset {
   const liked = new Map<number, number[]>();
-  for (const [user, own] of Map.groupBy(known, (rating) => rating.user)) {
+  for (const [user, own] of groupBy(known, (rating) => rating.user)) {
     const best = [...own].sort((a, b) => b.steps - a.steps || b.time - a.time || a.item - b.item);
     liked.set(
       user,

@@ -8,6 +8,7 @@
  * it from version r to r + 1; what is of the version that a round begins with does not come with `begin`.
  */
 import { present } from "../../base/assert.ts";
+import { groupBy } from "../../base/group.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { CopyPlan, Plan } from "../../plan/plan.ts";
 import type { Tensors } from "../wire/frame.ts";
@@ -68,7 +69,7 @@ export class Precopy {
       const receiver = { member, versions: new Map<string, number>(), awaited: 0, waiting: [] };
       const tensors = names.map((name) => [name, now(name)] as const);
       for (const [name, { version }] of tensors) receiver.versions.set(name, version);
-      const byVersion = Map.groupBy(tensors, ([, { version }]) => version);
+      const byVersion = groupBy(tensors, ([, { version }]) => version);
       for (const [round, some] of byVersion) {
         this.#send(receiver, round, new Map(some.map(([name, { value }]) => [name, value])));
       }

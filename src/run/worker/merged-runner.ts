@@ -16,6 +16,7 @@
  * 5. After `end` nothing is sent.
  */
 import { present } from "../../base/assert.ts";
+import { groupBy } from "../../base/group.ts";
 import type { CopyId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import { type Program, portOf, portsOf, type StagePrograms } from "../../compile/program.ts";
@@ -43,15 +44,10 @@ interface MergedCopy {
 
 /** Stages that merge, by the copy at the end of their chains. */
 export function mergedStages(setups: readonly StageSetup[]): StageSetup[][] {
-  const groups = new Map<string, StageSetup[]>();
-  for (const setup of setups) {
-    if (setup.perUpdate === null) continue;
-    const end = present(setup.chain.stages.at(-1), "a chain's end").copy;
-    const group = groups.get(end);
-    if (group === undefined) groups.set(end, [setup]);
-    else group.push(setup);
-  }
-  return [...groups.values()];
+  const merging = setups.filter(({ perUpdate }) => perUpdate !== null);
+  const endOf = ({ chain }: StageSetup): CopyId =>
+    present(chain.stages.at(-1), "a chain's end").copy;
+  return [...groupBy(merging, endOf).values()];
 }
 
 /** One round of the stages that merge into one copy. */
@@ -85,12 +81,7 @@ export class MergedRunner {
         },
       ]),
     );
-    const byChain = new Map<string, StageSetup[]>();
-    for (const setup of setups) {
-      const own = byChain.get(setup.chain.id);
-      if (own === undefined) byChain.set(setup.chain.id, [setup]);
-      else own.push(setup);
-    }
+    const byChain = groupBy(setups, ({ chain }) => chain.id);
     const onChange = (): void => this.#advance();
     this.chains = [...byChain.values()].map((own) => new MergedChain(own, around, at, onChange));
   }
