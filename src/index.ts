@@ -53,6 +53,7 @@ export {
   type Sender,
 } from "./codec/link-codec.ts";
 export { type Remembered, RowMemory } from "./codec/row-memory.ts";
+export type { UpdateCodecName } from "./codec/update.ts";
 export { segmentCosts } from "./compile/cost.ts";
 export type {
   Attribute,
@@ -130,7 +131,7 @@ export { type BatchNormOptions, type ConvOptions, Network, type Sizes } from "./
 export type { ModelChoices, ModelOptions } from "./models/options.ts";
 export { codingSpeed, decodeMs, encodeMs } from "./plan/coding.ts";
 export { type LineTimes, linePeriodMs } from "./plan/line.ts";
-export { trainingBytes } from "./plan/memory.ts";
+export { type TrainingStage, trainingBytes } from "./plan/memory.ts";
 export type {
   ChainPlan,
   CopyPlan,
@@ -181,6 +182,7 @@ export {
   type Activity,
   type Environment,
   type Evaluated,
+  type FoldedPart,
   type HeldMs,
   type LinksMeasured,
   type NodeJoined,
@@ -200,6 +202,7 @@ export {
   type StraightSent,
   spanKinds,
   type TimedRecord,
+  type Turns,
   type Waiting,
   type WayProbed,
 } from "./run/metrics/record.ts";

@@ -19,10 +19,13 @@ export interface TextSet {
 }
 
 /** Sets of texts by their names in jobs. */
-const textSets = { spam, "food-reviews": foodReviews } as const;
+const textSets: Readonly<Record<TextSetName, (folder: string) => TextSet>> = {
+  spam,
+  "food-reviews": foodReviews,
+};
 
 /** A set of texts that a package brings. */
-export type TextSetName = keyof typeof textSets;
+export type TextSetName = "spam" | "food-reviews";
 
 export const isTextSet = (name: string): name is TextSetName => Object.hasOwn(textSets, name);
 
