@@ -218,7 +218,10 @@ describe("examples of scenarios", () => {
     const ready = await readyScenario(scenario, folder);
     const came = await runScenario(scenario, ready);
     expect(came.result.end.reason).toBe("finished");
-    expect(came.summary.rounds).toBe(scenario.job.rounds);
+    // Rounds that a move cuts short are made up for by others.
+    const moves = came.summary.rounds - scenario.job.rounds;
+    expect(moves).toBeGreaterThanOrEqual(0);
+    if (scenario.job.planner !== "feature-replay") expect(moves).toBe(0);
     expect(came.calm !== null).toBe(scenario.faults.length > 0);
     expect((await runScenario(scenario, ready)).result.records).toEqual(came.result.records);
   });
