@@ -13,6 +13,7 @@ import { featureReplayAccuracy } from "./feature-replay-accuracy.ts";
 import { featureReplayContexts } from "./feature-replay-contexts.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
+import { microClouds } from "./micro-clouds.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import { parallelSplitAccuracy } from "./parallel-split-accuracy.ts";
 import { parallelSplitMemory } from "./parallel-split-memory.ts";
@@ -33,6 +34,7 @@ const benches: Readonly<Record<string, Bench>> = {
   "feature-replay-contexts": featureReplayContexts,
   link,
   memory,
+  "micro-clouds": microClouds,
   "parallel-split": parallelSplit,
   "parallel-split-accuracy": parallelSplitAccuracy,
   "parallel-split-memory": parallelSplitMemory,

@@ -138,6 +138,8 @@ export interface TrainingSpec {
   readonly recompute?: boolean;
   /** Whether gradients are summed over as many batches as `update` is told, not `accumulate` of them. */
   readonly isMerged?: boolean;
+  /** Whether others join in updates: `update` takes the mean gradient, and `step` gives sums, also of one batch. */
+  readonly isJoined?: boolean;
 }
 
 /**
@@ -161,10 +163,7 @@ export function stagePrograms(
   return { forward: null, backward: null, update, step: stage.step() };
 }
 
-/**
- * The whole model in its inference form with its loss and, where the loss can tell, the count
- * of right answers, for held-out data.
- */
+/** The whole model in its inference form with its loss and, where that can tell, the count of right answers. */
 export function evaluateProgram(graph: Graph, spec: Pick<TrainingSpec, "loss">): Program {
   const [input] = graph.inputs;
   const output = present(graph.outputs[0], "a model's output");
@@ -194,8 +193,9 @@ export function evaluateProgram(graph: Graph, spec: Pick<TrainingSpec, "loss">):
   });
 }
 
-const isSummed = ({ optimizer, isMerged = false }: TrainingSpec): boolean =>
-  optimizer.accumulate > 1 || isMerged;
+/** Whether gradients are summed apart from the update. */
+const isSummed = ({ optimizer, isMerged = false, isJoined = false }: TrainingSpec): boolean =>
+  optimizer.accumulate > 1 || isMerged || isJoined;
 
 const scalarType: TensorType = { dtype: "float32", shape: [] };
 
@@ -308,11 +308,11 @@ class StageBuilder {
         parameter.name,
       ),
     );
-    const { isMerged = false, optimizer } = this.#spec;
+    const { isMerged = false, isJoined = false, optimizer } = this.#spec;
     const share = isMerged ? builder.input(builder.free("batch_share"), scalarType) : null;
     const trained = this.#emitUpdates(builder, (parameter) => {
       const sum = gradientName(parameter);
-      if (!isSummed(this.#spec)) return sum;
+      if (isJoined || !isSummed(this.#spec)) return sum;
       return builder.emit("Mul", [sum, share ?? scalar(builder, sum, 1 / optimizer.accumulate)]);
     });
     const shares = share === null ? [] : [port(share, "batchShare", scalarType)];

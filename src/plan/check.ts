@@ -9,6 +9,7 @@ import type { NodeId } from "../base/ids.ts";
 import { formatRate } from "../base/units.ts";
 import { linkCodecNames } from "../codec/link-codec.ts";
 import { syncPolicyNames } from "../sync/sync.ts";
+import { checkExchanges } from "./check-exchange.ts";
 import { type Check, checkMerges } from "./check-merge.ts";
 import type { ChainPlan, CopyPlan, Fleet, FleetNode, LinkPlan, Plan } from "./plan.ts";
 
@@ -37,6 +38,7 @@ export function checkPlan(plan: Plan, segments: number, fleet?: KnownFleet): voi
   checkChains(plan, segments, copies, check);
   checkMerges(plan, copies, check);
   checkGroups(plan, copies, check);
+  checkExchanges(plan, check);
   checkLinks(plan, copies, check);
   checkLimits(plan, check);
   if (fleet !== undefined) checkFleet(plan, fleet, check);

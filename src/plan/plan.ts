@@ -11,6 +11,7 @@ import type { ChainId, CopyId, NodeId } from "../base/ids.ts";
 import type { LinkCodecName } from "../codec/link-codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
 import type { SyncPolicyName } from "../sync/sync.ts";
+import type { ExchangePlan } from "./exchange.ts";
 
 /** One instance of the weights of segments [from, to) on a node. */
 export interface CopyPlan {
@@ -65,13 +66,17 @@ export interface ChainPlan {
   readonly window: number;
   /** Batches per round. */
   readonly work: number;
+  /** Batches to an update, where members of an exchange take unequally many; else the job's number. */
+  readonly microBatches?: number;
 }
 
 /** Copies whose weights agree by a policy. */
 export interface GroupPlan {
   readonly members: readonly CopyId[];
   readonly policy: SyncPolicyName;
-  readonly when: "round";
+  /** After each round, or, in addition, while its members train: by their exchange. */
+  readonly when: "round" | "step";
+  readonly exchange?: ExchangePlan;
 }
 
 /** A chain's share of a link between two nodes, and the codecs on it. */
@@ -235,6 +240,15 @@ export interface FeatureReplayChoice {
   readonly msPerJoule?: number;
 }
 
+/** How a job wants its workers to agree from node to node; null for what links carry best. */
+export interface ExchangeChoice extends Pick<ExchangePlan, "staleness" | "join"> {
+  readonly every: number | null;
+  readonly select: ExchangePlan["select"] | null;
+  readonly outer: ExchangePlan["outer"] | null;
+  /** Batches to an update: as many as each manages in the time of the others, or as many for all. */
+  readonly batches: "proportional" | "equal";
+}
+
 /** What a planner is given. */
 export interface PlanRequest {
   readonly term: number;
@@ -258,6 +272,8 @@ export interface PlanRequest {
   readonly split?: SplitChoice;
   /** Where absent, features and gradients may have any codec that has lost no accuracy so far. */
   readonly featureReplay?: FeatureReplayChoice;
+  /** Wishes for planners whose workers agree from node to node; none where absent. */
+  readonly exchange?: ExchangeChoice;
   /** Batches to an update. */
   readonly accumulate: number;
 }

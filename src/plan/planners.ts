@@ -4,6 +4,7 @@ import { perDeviceCut, splitFed } from "./equal-shares.ts";
 import { featureReplay, featureReplayForecast, featureReplayMove } from "./feature-replay.ts";
 import { federatedAveraging } from "./federated-averaging.ts";
 import { local } from "./local.ts";
+import { fullGradients, microClouds } from "./micro-clouds.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import { pipeline } from "./pipeline.ts";
 import { pipelineForecast } from "./pipeline-forecast.ts";
@@ -33,6 +34,10 @@ export const planners = {
   "alternating-split": alternatingSplit,
   /** Each device keeps both ends of the model and its labels, the server trains what is between. */
   "u-shaped": uShaped,
+  /** Each device trains everything, and they agree from device to device while they train. */
+  "micro-clouds": microClouds,
+  /** The same, with all gradients to everybody before each update, and as many batches for all. */
+  "full-exchange": fullGradients,
 } as const satisfies Record<string, Planner>;
 
 /** Name of a scheme, as jobs give it. */

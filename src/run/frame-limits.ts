@@ -24,9 +24,18 @@ function borderBytes(costs: readonly SegmentCost[]): number {
 const outputsOf = (costs: readonly SegmentCost[]): number =>
   costs.reduce((sum, { outputs }) => sum + outputs.length, 1);
 
-/** Largest frame, in bytes, that crosses a border between two stages. */
-export const borderFrameBytesMax = (costs: readonly SegmentCost[]): number =>
-  messageBytesMax + entryBytesMax * outputsOf(costs) + borderBytes(costs);
+/**
+ * Largest frame, in bytes, that one worker sends another: what crosses a border between two stages, or
+ * values of all parameters with their places.
+ * @param parameters number of the parameters that are trained
+ */
+export function dataFrameBytesMax(costs: readonly SegmentCost[], parameters: number): number {
+  const values = costs.reduce((sum, { parameterBytes }) => sum + parameterBytes, 0);
+  // A place takes a bit of a bitmap at most, a value 32.
+  const parts = Math.ceil(values * (1 + 1 / 32)) + 8 * parameters;
+  const tensors = outputsOf(costs) + 2 * parameters;
+  return messageBytesMax + entryBytesMax * tensors + Math.max(parts, borderBytes(costs));
+}
 
 /**
  * Largest frame, in bytes, that a worker sends: a contribution of the whole model, or what

@@ -36,6 +36,14 @@ const everything = {
   planner: "local",
   pipeline: { schedule: "1f1b", window: null, backward: "replay" },
   split: { cutMin: 2, mayKeepAll: true, mayShareFreely: true },
+  exchange: {
+    every: 4,
+    select: { kind: "max-n", nMin: 1 },
+    staleness: 1,
+    join: { kind: "average" },
+    outer: { rate: 0.7, momentum: 0.9 },
+    batches: "equal",
+  },
   featureReplay: {
     up: ["float32", "affine8"],
     down: ["affine4+feedback"],

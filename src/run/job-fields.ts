@@ -52,6 +52,7 @@ export interface JobFields
       | "round"
       | "split"
       | "featureReplay"
+      | "exchange"
       | "evaluate"
       | "fleet"
     >
@@ -65,6 +66,7 @@ export interface JobFields
   readonly round?: Partial<Job["round"]>;
   readonly split?: Partial<Job["split"]>;
   readonly featureReplay?: Partial<Job["featureReplay"]>;
+  readonly exchange?: Partial<Job["exchange"]>;
   readonly evaluate?: Partial<Job["evaluate"]>;
   readonly fleet?: FleetFields;
 }

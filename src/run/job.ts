@@ -21,6 +21,7 @@ import { type ModelChoices, vocabularyDefault } from "../models/options.ts";
 import { harmlessCodecs } from "../plan/feature-replay.ts";
 import type { EnergyLimit } from "../plan/plan.ts";
 import { type PlannerName, plannerNames } from "../plan/planners.ts";
+import { exchangeDefaults, exchangeSchema } from "./job-exchange.ts";
 import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
 import type { JobSpec } from "./wire/messages.ts";
 
@@ -181,6 +182,7 @@ const jobSchema = z.strictObject({
     ...{ serverCopies: "each" as const, merge: null },
   }),
   featureReplay: z._default(featureReplaySchema, featureReplayDefaults),
+  exchange: z._default(exchangeSchema, exchangeDefaults),
   codec: z._default(
     z.strictObject({
       up: z._default(codecField, "float32"),

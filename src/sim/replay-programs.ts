@@ -9,6 +9,9 @@ import { type Job, jobSpecOf } from "../run/job.ts";
 export interface Manner {
   readonly isReplayed: boolean;
   readonly isMerged: boolean;
+  /** Batches to an update where they are not the job's, and whether others join in it. */
+  readonly microBatches?: number;
+  readonly isJoined?: boolean;
 }
 
 /** The programs of a copy's segments. */
@@ -18,9 +21,12 @@ export type Compile = (copy: CopyPlan, manner: Manner) => StagePrograms;
 export function sharedPrograms(graph: Graph, segments: readonly Segment[], job: Job): Compile {
   const spec = jobSpecOf(job);
   const known = new Map<string, StagePrograms>();
-  return ({ from, to }, { isReplayed, isMerged }) => {
-    const manner = { ...spec, recompute: isReplayed || spec.recompute, isMerged };
-    const key = `${from} ${to} ${manner.recompute} ${isMerged}`;
+  return ({ from, to }, { isReplayed, isMerged, isJoined = false, microBatches }) => {
+    const recompute = isReplayed || spec.recompute;
+    const accumulate = microBatches ?? spec.optimizer.accumulate;
+    const optimizer = { ...spec.optimizer, accumulate };
+    const manner = { ...spec, recompute, isMerged, isJoined, optimizer };
+    const key = [from, to, recompute, isMerged, isJoined, accumulate].join(" ");
     const programs = known.get(key) ?? stagePrograms(graph, segments, from, to, manner);
     known.set(key, programs);
     return programs;

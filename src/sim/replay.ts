@@ -21,6 +21,7 @@ import {
 import { trainingModel } from "../compile/training-model.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { ChainPlan, Plan } from "../plan/plan.ts";
+import { Draws } from "../run/coordinator/draws.ts";
 import {
   type BroughtPart,
   broughtParts,
@@ -33,6 +34,7 @@ import { type RoundCommitted, type RunRecord, standing } from "../run/metrics/re
 import { drawNoise, roundingSeed } from "../run/noise.ts";
 import { UpdateCoding } from "../run/update-coding.ts";
 import { stalePartWeight } from "../sync/sync.ts";
+import { replayExchanges } from "./replay-exchange.ts";
 import { type Compile, sharedPrograms } from "./replay-programs.ts";
 import { Starts } from "./replay-starts.ts";
 
@@ -63,13 +65,26 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
   const plans = new Map<number, Plan>();
   const log = standing(records, (each) => each);
   const starts = new Starts(log);
+  const draws = new Draws();
   for (const record of log) {
     if (record.type === "planned") plans.set(record.plan.term, record.plan);
     if (record.type !== "round") continue;
     starts.begin(record, trained);
     // A plan may come before the last round of the one before it is home.
     const plan = present(plans.get(record.term), `the plan of term ${record.term}`);
-    const parts = await new RoundReplay(options, { compile, updates, plan, trained }).train(record);
+    const together = await replayExchanges({
+      ...{ ...options, plan, record, trained, updates },
+      firstStepOf: ({ source }) => draws.next(source),
+      compile: (copy, microBatches, isJoined) =>
+        compile(copy, { isReplayed: false, isMerged: false, microBatches, isJoined }),
+    });
+    const parts = await new RoundReplay(options, {
+      compile,
+      updates,
+      plan,
+      trained,
+      together,
+    }).train(record);
     for (const part of record.folded ?? []) {
       const start = starts.of(part);
       const staleness = record.round - start.record.round;
@@ -80,6 +95,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
       })) as [BroughtPart];
       parts.push({ samples: stalePartWeight(samples, staleness), tensors });
     }
+    draws.committed(plan, record);
     for (const [name, value] of mergeGroups(plan, parts)) trained.set(name, value);
     options.onCommitted?.(record.round + 1, trained);
   }
@@ -127,6 +143,8 @@ interface RoundGiven {
   readonly updates: UpdateCoding;
   readonly plan: Plan;
   readonly trained: ReadonlyMap<string, Tensor>;
+  /** What copies came to that agreed while they trained. */
+  readonly together?: ReadonlyMap<CopyId, ReadonlyMap<string, Tensor>>;
 }
 
 /** One round: chains that share a copy batch by batch, by its turns; all others one after the other. */
@@ -143,9 +161,10 @@ class RoundReplay {
   /** What the chains that made it bring. */
   async train(record: RoundCommitted): Promise<BroughtPart[]> {
     const { participants, turns = [] } = record;
-    const { plan } = this.#given;
+    const { plan, together } = this.#given;
     const runs = new Map(plan.chains.map((chain) => [chain.id, this.#chain(chain, record)]));
-    for (const { chain, copies } of participants) {
+    const apart = participants.filter(({ copies }) => !copies.some((copy) => together?.has(copy)));
+    for (const { chain, copies } of apart) {
       const isAlone = !turns.some(({ copy }) => copies.includes(copy));
       if (isAlone) await present(runs.get(chain), chain).train();
     }
@@ -154,14 +173,14 @@ class RoundReplay {
       for (const turn of chains)
         await present(runs.get(present(sharing[turn], copy).id), copy).next();
     }
-    for (const { chain } of participants) await present(runs.get(chain), chain).end();
+    for (const { chain } of apart) await present(runs.get(chain), chain).end();
     const weightOf = partWeights(plan);
     const made = plan.chains.flatMap((chain) =>
       participants
         .filter((own) => own.chain === chain.id)
         .map(({ samples }) => ({ chain, weight: weightOf(chain.id, samples) })),
     );
-    return broughtParts(made, (id) => this.#brought(id, record.round));
+    return broughtParts(made, (id) => together?.get(id) ?? this.#brought(id, record.round));
   }
 
   /** What a copy brings, as it is once it has travelled. */

@@ -12,6 +12,7 @@ import { SampleSource } from "../../src/data/source.ts";
 import { Sequential } from "../../src/models/layers.ts";
 import type { Profile } from "../../src/plan/plan.ts";
 import { type Job, parseJob } from "../../src/run/job.ts";
+import type { JobFields } from "../../src/run/job-fields.ts";
 import type { SimFault } from "../../src/sim/faults.ts";
 import type { SimCell, SimNode, SimTrace } from "../../src/sim/fleet.ts";
 
@@ -77,8 +78,7 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
       { learningRate: 0.05, momentum: 0, schedule: "cosine" },
     ]),
     batch: 2 + chance.below(3),
-    // Data of one device may be trained on in a pipeline, whose ways are measured by payloads.
-    planner: devices === 1 && chance.fork("planner").below(2) === 0 ? "pipeline" : "parallel-split",
+    ...drawScheme(chance.fork("planner"), devices),
     split: pick(chance.fork("server copies"), [
       {},
       { serverCopies: "shared" },
@@ -105,6 +105,24 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
       })),
     },
   });
+}
+
+/**
+ * Data of one device may be trained on in a pipeline, whose ways are measured by payloads; several devices may
+ * agree from one to another, each with as many batches, so that rounds have as many as the job says.
+ */
+function drawScheme(chance: Random, devices: number): Partial<JobFields> {
+  const isOther = chance.below(devices === 1 ? 2 : 4) === 0;
+  if (!isOther) return { planner: "parallel-split" };
+  if (devices === 1) return { planner: "pipeline" };
+  const select = pick(chance, [
+    "all",
+    { kind: "max-n", nMin: 0.85 },
+    { kind: "significant", share: 0.01 },
+    { kind: "parts", parts: 3 },
+  ] as const);
+  const staleness = pick(chance, [0, 0, 1, 2]);
+  return { planner: "micro-clouds", exchange: { every: 1, select, staleness, batches: "equal" } };
 }
 
 const features = 6;

@@ -26,13 +26,11 @@ export const isChoosing = (planner: string): boolean => choosing.has(planner);
  */
 export function legsAmong(
   nodes: readonly NodeId[],
-  { copies, chains }: Plan,
+  plan: Plan,
   isIntroduced: (a: NodeId, b: NodeId) => boolean,
 ): WatchedLeg[] {
-  const used = new Set(copies.map(({ node }) => node));
-  const borders = new Set(
-    bordersOf({ copies, chains }).flatMap(([a, b]) => [`${a} ${b}`, `${b} ${a}`]),
-  );
+  const used = new Set(plan.copies.map(({ node }) => node));
+  const borders = new Set(bordersOf(plan).flatMap(([a, b]) => [`${a} ${b}`, `${b} ${a}`]));
   const legs = new Map<string, WatchedLeg>();
   const add = (from: NodeId | null, to: NodeId | null, isUsed: boolean): void => {
     legs.set(`${from} ${to}`, { from, to, isUsed });

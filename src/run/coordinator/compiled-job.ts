@@ -1,4 +1,5 @@
 /** What the coordinator derives from job and model once, before anybody joins. */
+
 import { present } from "../../base/assert.ts";
 import { InputError } from "../../base/errors.ts";
 import { nodeId, type RunId } from "../../base/ids.ts";
@@ -15,6 +16,7 @@ import type { FleetLink, FleetNode, PlanRequest } from "../../plan/plan.ts";
 import { frameBytesMaxOf } from "../frame-limits.ts";
 import type { Frame } from "../host.ts";
 import { type Job, jobSpecOf } from "../job.ts";
+import { exchangeChoice } from "../job-exchange.ts";
 import { type RunStarted, recordVersion } from "../metrics/record.ts";
 import { type TakenData, takenData } from "../taken-data.ts";
 import { UpdateCoding } from "../update-coding.ts";
@@ -142,6 +144,7 @@ export class CompiledJob {
       pipeline: this.#job.pipeline,
       split: this.#job.split,
       featureReplay,
+      exchange: exchangeChoice(this.#job.exchange),
       accumulate: this.optimizer.accumulate,
     };
   }

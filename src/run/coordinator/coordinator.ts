@@ -186,6 +186,7 @@ export class Coordinator {
         return this.#decide();
       case "feature":
       case "gradient":
+      case "exchange":
         return this.#rounds.relay(member, message, frame);
       case "contribution":
         this.#planning.told(member, message, this.#host.now());

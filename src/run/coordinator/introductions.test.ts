@@ -13,6 +13,7 @@ function planOf(...chains: string[][]): Plan {
     chains: chains.map((nodes, i) => ({
       stages: nodes.map((_, stage) => ({ copy: `copy ${i} ${stage}` })),
     })),
+    groups: [],
   } as unknown as Plan;
 }
 

@@ -5,6 +5,7 @@
  */
 import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
+import { exchangePairs } from "../../plan/exchange-members.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Hello, Introduction } from "../wire/messages.ts";
 
@@ -61,13 +62,15 @@ function pairsOf(plan: Plan, among: readonly NodeId[]): (readonly [NodeId, NodeI
   return [...pairs, ...others.filter(([a, b]) => !known.has(`${a} ${b}`))];
 }
 
-/** Pairs of nodes with a border between them, each once: the stage before, the stage after. */
+/** Pairs of nodes with a border or an exchange between them, each once: the stage before, the stage after. */
 export function bordersOf({
   copies,
   chains,
-}: Pick<Plan, "copies" | "chains">): (readonly [NodeId, NodeId])[] {
+  groups,
+}: Pick<Plan, "copies" | "chains" | "groups">): (readonly [NodeId, NodeId])[] {
   const nodeOf = new Map(copies.map(({ id, node }) => [id, node]));
   const pairs = new Map<string, readonly [NodeId, NodeId]>();
+  for (const pair of exchangePairs({ copies, groups })) pairs.set([...pair].sort().join(" "), pair);
   for (const { stages } of chains) {
     const nodes = stages.map(({ copy }) => present(nodeOf.get(copy), copy));
     nodes.slice(1).forEach((after, i) => {

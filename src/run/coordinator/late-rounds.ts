@@ -4,6 +4,7 @@
  * brought that, it begins no other round.
  */
 import type { ChainId, NodeId } from "../../base/ids.ts";
+import { exchangingWith } from "../../plan/exchange-members.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { LatePart, Round } from "./round.ts";
@@ -26,6 +27,8 @@ const stalenessMax = 8;
 export function mayFold(plan: Plan, chain: ChainId): boolean {
   const own = plan.chains.find(({ id }) => id === chain);
   if (own?.schedule !== "serial") return false;
+  // Who is late in an exchange waits for neighbours that have gone on.
+  if (exchangingWith(plan, chain).length > 1) return false;
   const uses = new Map<string, number>();
   for (const { stages } of plan.chains) {
     for (const { copy } of stages) uses.set(copy, (uses.get(copy) ?? 0) + 1);

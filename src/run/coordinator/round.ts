@@ -11,6 +11,7 @@ import { stalePartWeight } from "../../sync/sync.ts";
 import type { FoldedPart, Participant, Turns } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
+import { joinedOf } from "./joined.ts";
 import { type BroughtPart, broughtParts, mergeGroups, partWeights } from "./merge.ts";
 import type { RoundStanding } from "./round-decision.ts";
 
@@ -343,8 +344,8 @@ export class Round {
       chain: plan.id,
       node: plan.source,
       copies: plan.stages.map((stage) => stage.copy),
-      // The order of each copy's passes, where the schedule leaves it to chance.
       ...(plan.schedule === "window" ? { passes: messages.map(({ passes }) => passes) } : {}),
+      ...joinedOf(messages),
       ...(firstStep === this.number * plannedWork ? {} : { firstStep }),
       ...(plan.work === plannedWork ? {} : { steps: plan.work }),
       samples: samplesOf(plan.source),

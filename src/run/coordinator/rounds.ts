@@ -11,6 +11,7 @@
 import { present } from "../../base/assert.ts";
 import { type ChainId, type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
+import { exchangingWith, mayExchange } from "../../plan/exchange-members.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
 import type { Job } from "../job.ts";
@@ -19,8 +20,7 @@ import type { Tensors } from "../wire/frame.ts";
 import type {
   ContributionMessage,
   CurtailedMessage,
-  FeatureMessage,
-  GradientMessage,
+  DataMessage,
   ProgressMessage,
   RejectMessage,
   WorkerMessage,
@@ -422,11 +422,16 @@ export class Rounds {
     }
   }
 
-  /** Passes a data message on between two nodes of one chain; anything else is void. */
-  relay(from: Member, message: FeatureMessage | GradientMessage, frame: Frame): void {
+  /** Passes a data message on between two nodes of one chain or exchange; anything else is void. */
+  relay(from: Member, message: DataMessage, frame: Frame): void {
     const target = nodeId(message.to);
-    const round = this.#roundOf(message)?.round;
-    if (!round?.passes(message.chain, from.id, message.stage, target)) return;
+    const { round, plan } = this.#roundOf(message) ?? {};
+    const { type, chain, stage } = message;
+    const isOnItsWay =
+      type === "exchange" && plan !== undefined
+        ? mayExchange(plan, { chain, from: from.id, to: target })
+        : round?.passes(chain, from.id, stage, target);
+    if (!isOnItsWay) return;
     const to = this.#members.get(target);
     if (to !== undefined) this.#relay.pass(frame, from.channel, to.channel);
   }
@@ -466,10 +471,11 @@ export class Rounds {
     }
   }
 
-  /** Tells the nodes of a chain that it is out of a round. */
+  /** Tells the nodes of a chain, and those who exchange with it, that it is out of a round. */
   #abandon({ round, plan }: LateRound, chain: ChainId): void {
     const { term } = plan;
-    for (const node of round.nodesOf(chain)) {
+    const nodes = exchangingWith(plan, chain).flatMap((id) => round.nodesOf(id));
+    for (const node of new Set(nodes)) {
       this.#members.get(node)?.channel.send({ type: "abandon", term, round: round.number, chain });
     }
   }

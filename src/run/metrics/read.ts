@@ -11,6 +11,7 @@ import {
   energySchema,
   heldSchema,
   id,
+  joinedSchema,
   pacedSchema,
   passes,
   planSchema,
@@ -55,6 +56,7 @@ const participant = {
   loss: z.nullable(z.number()),
   passes: z.optional(z.array(passes)),
   firstStep: z.optional(count),
+  joined: z.optional(joinedSchema),
   steps: z.optional(count),
 };
 

@@ -132,8 +132,19 @@ export interface Participant {
   readonly passes?: readonly string[];
   /** Batches that its source had drawn before, where they are not those of all rounds before under this plan. */
   readonly firstStep?: number;
+  /** What its copy joined of neighbours whose parts it did not have in time each time. */
+  readonly joined?: readonly Joined[];
   /** Batches that it trained, where the round was ended before it had as many as the plan says. */
   readonly steps?: number;
+}
+
+/** What a member of an exchange has joined of a neighbour. */
+export interface Joined {
+  /** The member, where that is not the one that tells: a neighbour may not live to tell it. */
+  readonly by?: string;
+  readonly chain: string;
+  /** Parts of the neighbour that were joined by the end of each exchange. */
+  readonly parts: readonly number[];
 }
 
 /** What a late chain brought of an earlier round; its weight is `stalePartWeight`. */

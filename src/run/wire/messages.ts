@@ -21,6 +21,7 @@ import {
   heldSchema,
   id,
   introductionSchema,
+  joinedSchema,
   nodeName,
   pacedSchema,
   passes,
@@ -155,6 +156,21 @@ const feature = z.strictObject({ type: z.literal("feature"), ...passage });
 /** The gradient of a feature, on its way back to the stage before the border. */
 const gradient = z.strictObject({ type: z.literal("gradient"), ...passage });
 
+/**
+ * What a member of an exchange has computed since its last one, for a neighbour; `step` counts exchanges of the
+ * round, `chain` is the sender's.
+ */
+const exchange = z.strictObject({
+  type: z.literal("exchange"),
+  ...passage,
+  /** Batches that the part stands for. */
+  batches: z.int().check(z.positive()),
+  /** Entries of each trained tensor that came, in the order in which programs have them. */
+  chosen: z.array(count).check(z.maxLength(100_000)),
+  /** Parts that the sender has joined of others so far, where that is not one for each exchange before. */
+  joined: z.optional(z.array(z.strictObject({ chain: id, parts: count })).check(z.maxLength(64))),
+});
+
 /** What has gone straight to and from a stage's neighbours since the worker joined: two, unless the stage merges. */
 const straight = z.array(straightSchema).check(z.maxLength(10_000));
 /** What the worker achieves towards the coordinator, in bytes per millisecond; null before it is known. */
@@ -182,6 +198,8 @@ const contribution = z.strictObject({
    * the places of chains among those of the copy, in the plan's order. Empty elsewhere.
    */
   turns,
+  /** See `Participant`; absent where it is nothing. */
+  joined: z.optional(joinedSchema),
   /** What the round cost this copy. */
   computeMs: duration,
   /** Time that this copy held the processor, sleeping for the node's duty included, by kind of program. */
@@ -367,6 +385,7 @@ const workerMessage = z.discriminatedUnion("type", [
   ready,
   feature,
   gradient,
+  exchange,
   contribution,
   progress,
   payload,
@@ -401,6 +420,7 @@ const coordinatorMessage = z.discriminatedUnion("type", [
   stop,
   feature,
   gradient,
+  exchange,
   ping,
   pong,
   ack,
@@ -424,6 +444,7 @@ const peerMessage = z.discriminatedUnion("type", [
   payload,
   feature,
   gradient,
+  exchange,
   ping,
   pong,
   ack,
@@ -451,8 +472,9 @@ export type FeatureMessage = Immutable<z.infer<typeof feature>>;
 export type GradientMessage = Immutable<z.infer<typeof gradient>>;
 export type UpdateMessage = Immutable<z.infer<typeof update>>;
 export type BeginMessage = Immutable<z.infer<typeof begin>>;
-/** What crosses a border between two stages. */
-export type DataMessage = FeatureMessage | GradientMessage;
+export type ExchangeMessage = Immutable<z.infer<typeof exchange>>;
+/** What crosses a border between two stages, or goes from one member of an exchange to another. */
+export type DataMessage = FeatureMessage | GradientMessage | ExchangeMessage;
 export type ContributionMessage = Immutable<z.infer<typeof contribution>>;
 export type ProgressMessage = Immutable<z.infer<typeof progress>>;
 export type CurtailedMessage = Immutable<z.infer<typeof curtailed>>;
@@ -467,4 +489,4 @@ export type JobSpec = Immutable<z.infer<typeof jobSpecSchema>>;
 export type Introduction = Immutable<z.infer<typeof introductionSchema>>;
 
 export const isDataMessage = (message: Message): message is DataMessage =>
-  message.type === "feature" || message.type === "gradient";
+  message.type === "feature" || message.type === "gradient" || message.type === "exchange";

@@ -44,6 +44,17 @@ export const passes = z.string().check(z.regex(/^[FB]{0,200000}$/, "F and B"));
 /** See `ContributionMessage`. */
 export const turns = z.array(count).check(z.maxLength(turnsMax));
 
+/** See `Joined`. */
+export const joinedSchema = z
+  .array(
+    z.strictObject({
+      by: z.optional(id),
+      chain: id,
+      parts: z.array(count).check(z.maxLength(200_000)),
+    }),
+  )
+  .check(z.maxLength(4096));
+
 /** See `HeldMs`. */
 export const heldSchema = z.strictObject({
   forward: duration,
@@ -90,6 +101,25 @@ const windowMax = 1024;
 /** Batches that a plan may merge into an update. */
 const mergeMax = 100_000;
 
+/** See `ExchangePlan`. */
+const exchangeSchema = z.strictObject({
+  every: z.int().check(z.positive()),
+  topology: z.array(z.strictObject({ from: id, to: id, bytes: z.nullable(count) })),
+  select: z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("all") }),
+    z.strictObject({ kind: z.literal("max-n"), nMin: z.number() }),
+    z.strictObject({ kind: z.literal("significant"), share: z.number() }),
+    z.strictObject({ kind: z.literal("parts"), parts: z.int().check(z.positive()) }),
+  ]),
+  staleness: count,
+  join: z.strictObject({
+    kind: z.enum(["average", "median", "trimmed-mean", "krum"]),
+    liars: z.optional(count),
+    clip: z.optional(positive),
+  }),
+  outer: z.strictObject({ rate: positive, momentum: z.number().check(z.nonnegative(), z.lt(1)) }),
+});
+
 export const planSchema = z.strictObject({
   term: count,
   planner: text,
@@ -111,13 +141,15 @@ export const planSchema = z.strictObject({
       schedule: z.enum(["serial", "gpipe", "1f1b", "window"]),
       window: z._default(z.int().check(z.nonnegative(), z.maximum(windowMax)), 0),
       work: count,
+      microBatches: z.optional(z.int().check(z.positive())),
     }),
   ),
   groups: z.array(
     z.strictObject({
       members: z.array(id),
       policy: z.enum(syncPolicyNames as [string, ...string[]]),
-      when: z.literal("round"),
+      when: z.enum(["round", "step"]),
+      exchange: z.optional(exchangeSchema),
     }),
   ),
   links: z.array(

@@ -5,6 +5,7 @@ import type { Tensor } from "../../base/tensor.ts";
 import { movedPorts, type StagePrograms } from "../../compile/program.ts";
 import type { Slot } from "../host.ts";
 import type { StraightTraffic } from "../metrics/record.ts";
+import type { ContributionMessage } from "../wire/messages.ts";
 import type { CopyTensors } from "./copy-tensors.ts";
 import type { StageAccount } from "./stage-account.ts";
 import type { StageSurroundings } from "./stage-surroundings.ts";
@@ -19,6 +20,8 @@ export interface DoneCopy {
   /** Batches trained, and whose they were where they are of several chains. */
   readonly steps: number;
   readonly turns: readonly number[];
+  /** What it joined of others, where it is a member of an exchange. */
+  readonly joined?: Pick<ContributionMessage, "joined"> | undefined;
   straight(): StraightTraffic[];
   /** Called once what the engine holds is what the next round goes on from, which is before it is home. */
   onSettled(): void;
@@ -58,6 +61,7 @@ export function contribute(done: DoneCopy, around: StageSurroundings, isVoid: ()
         id: `${at.term}/${at.round}/${copy}`,
         ...at,
         ...{ copy, loss, steps: done.steps, passes, turns: done.turns, computeMs, held },
+        ...done.joined,
         paced: around.paced(),
         straight: done.straight(),
         bytesPerMs: around.achieved(),

@@ -99,6 +99,11 @@ export class CopyTensors {
     return `${this.#prefix}trained|${this.#model.trained.has(of) ? place : 0}|${of}|`;
   }
 
+  /** Whether updates move a parameter. */
+  isMoved(of: string): boolean {
+    return this.#model.trained.has(of);
+  }
+
   /** The slot of something else that the stage keeps in the engine. */
   spaceSlot(space: StageSpace, place: number, of: string): Slot {
     return `${this.#prefix}${space}|${place}|${of}`;

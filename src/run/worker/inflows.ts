@@ -20,8 +20,15 @@ export const borderOf = ({
 /** What comes to the stages of this node, and from whom. */
 export function inflowsOf(stages: Iterable<StageSetup>): Map<string, Inflow> {
   const inflows = new Map<string, Inflow>();
-  for (const { chain, stage, upstream, downstream } of stages) {
+  for (const { chain, stage, upstream, downstream, exchange } of stages) {
     const { id, work: batches } = chain;
+    for (const { chain: other, node: from } of exchange?.incoming ?? []) {
+      inflows.set(borderOf({ type: "exchange", stage: 0, chain: other }), {
+        chain: other,
+        from,
+        batches: exchange?.exchanges ?? 0,
+      });
+    }
     if (upstream !== null) {
       inflows.set(borderOf({ type: "feature", stage, chain: id }), {
         chain: id,

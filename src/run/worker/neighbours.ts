@@ -463,7 +463,12 @@ function refusalOf(
   return { reason: "secret", text: `that is not what ${node} and we were given` };
 }
 
-/** Nodes with a border to a stage of this one. */
+/** Nodes with a border to a stage of this one, or an exchange with it. */
 function neighboursOf(stages: Iterable<StageSetup>): Set<string | null> {
-  return new Set([...stages].flatMap(({ upstream, downstream }) => [upstream, downstream]));
+  return new Set(
+    [...stages].flatMap(({ upstream, downstream, exchange }) => {
+      const others = [...(exchange?.incoming ?? []), ...(exchange?.outgoing ?? [])];
+      return [upstream, downstream, ...others.map(({ node }) => node)];
+    }),
+  );
 }

@@ -22,6 +22,7 @@ import { contribute, type DoneCopy } from "./contribute.ts";
 import type { Place } from "./copy-tensors.ts";
 import { batchSlot, engineRunOf } from "./engine-run.ts";
 import { StageAccount } from "./stage-account.ts";
+import { type StageExchange, stageExchange } from "./stage-exchange.ts";
 import { mayGoForward, nextPass, type StageOrder, stageOrder } from "./stage-order.ts";
 import type { StageRound } from "./stage-round.ts";
 import type { StageSetup } from "./stage-setup.ts";
@@ -70,6 +71,8 @@ export class StageRunner implements StageRound {
   readonly #stashed = new Map<number, Place>();
   readonly #account = new StageAccount();
   readonly #borders: StageBorders;
+  /** Its agreement with others like it; null where it has none. */
+  readonly exchange: StageExchange | null;
   /** When progress was told last. */
   #toldMs: number;
   /** Whether the last batch is back, and whether what it gave is what the next round goes on from. */
@@ -90,6 +93,7 @@ export class StageRunner implements StageRound {
     this.#learningRate = at.learningRate;
     this.#firstStep = at.firstStep;
     this.#toldMs = around.host.now();
+    this.exchange = stageExchange(setup, around, at, () => this.#isAbandoned);
   }
 
   get chain(): string {
@@ -111,6 +115,7 @@ export class StageRunner implements StageRound {
 
   /** Starts the first batch where this stage is the source; otherwise features will come. */
   start(): void {
+    this.exchange?.begin();
     this.#advance();
   }
 
@@ -125,6 +130,8 @@ export class StageRunner implements StageRound {
    */
   curtail(): number {
     const { accumulate, work } = this.#order;
+    // Others wait for all that a member of an exchange has to share.
+    if (this.exchange !== null) return work;
     const begun = Math.max(1, this.#forward + (this.#isGoingForward ? 1 : 0));
     this.shorten(Math.min(work, Math.ceil(begun / accumulate) * accumulate));
     return this.#order.work;
@@ -303,7 +310,7 @@ export class StageRunner implements StageRound {
 
   /** Lets the stage before go on, also where nothing there is trained, and moves the parameters. */
   #wentBack(step: number, answer: EngineAnswer | null, ports: readonly Port[]): void {
-    const { upstream, programs, job, tensors } = this.#setup;
+    const { upstream, programs, tensors } = this.#setup;
     this.#returned = step + 1;
     if (upstream !== null) {
       const at = this.#globalStep(step);
@@ -314,10 +321,17 @@ export class StageRunner implements StageRound {
       this.#backward++;
       this.#passed("B");
     };
-    const isLast = (this.#globalStep(step) + 1) % job.optimizer.accumulate === 0;
-    if (programs.update === null || !isLast) return done();
-    const from = tensors.newest;
-    this.#run(programs.update, { step, from, to: tensors.advance() }, done);
+    const { update } = programs;
+    const { exchange } = this;
+    const moved = exchange === null ? done : () => exchange.afterUpdate(done);
+    if ((step + 1) % this.#order.accumulate !== 0) return done();
+    if (update === null) return moved();
+    const move = (): void => {
+      const from = tensors.newest;
+      this.#run(update, { step, from, to: tensors.advance() }, moved);
+    };
+    if (exchange === null) move();
+    else exchange.beforeUpdate(move);
   }
 
   #passed(pass: "F" | "B"): void {
@@ -351,7 +365,12 @@ export class StageRunner implements StageRound {
     const done: DoneCopy = {
       ...{ copy, programs, tensors, account: this.#account },
       at: { term: this.#term, round: this.round, chain: chain.id },
-      ...{ steps: this.#backward, turns: [], straight: () => this.#straight() },
+      ...{
+        steps: this.#backward,
+        turns: [],
+        joined: this.exchange?.told,
+        straight: () => this.#straight(),
+      },
       onSettled: () => this.#settled(),
     };
     contribute(done, this.#around, () => this.#isAbandoned);
@@ -364,8 +383,9 @@ export class StageRunner implements StageRound {
   }
 
   #straight(): StraightTraffic[] {
-    const { upstream, downstream } = this.#setup;
-    return [...new Set([upstream, downstream])].flatMap((node) =>
+    const { upstream, downstream, exchange } = this.#setup;
+    const others = exchange?.outgoing.map(({ node }) => node) ?? [];
+    return [...new Set([upstream, downstream, ...others])].flatMap((node) =>
       node === null ? [] : (this.#around.straightWith(node) ?? []),
     );
   }
@@ -383,7 +403,7 @@ export class StageRunner implements StageRound {
       ...{ tensors, from, to, given },
       batchPlace: this.#batchPlace(step),
       noise: { seed: job.seed, node: chain.source, step: globalStep },
-      startsSum: globalStep % job.optimizer.accumulate === 0,
+      startsSum: step % job.optimizer.accumulate === 0,
       learningRate: this.#learningRate,
     });
     this.#around.compute(program, run, (outcome, busyMs) => {

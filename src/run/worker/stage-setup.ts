@@ -6,6 +6,7 @@ import type { StagePrograms } from "../../compile/program.ts";
 import type { ChainPlan, CopyPlan, LinkPlan, Plan } from "../../plan/plan.ts";
 import type { JobSpec } from "../wire/messages.ts";
 import { CopyTensors } from "./copy-tensors.ts";
+import { type ExchangeSetup, exchangeSetup } from "./exchange-setup.ts";
 import type { WorkerModel } from "./worker-model.ts";
 
 /** What a stage is, fixed for a term. */
@@ -29,6 +30,9 @@ export interface StageSetup {
     readonly gradientIn: LinkCodecName;
     readonly gradientOut: LinkCodecName;
   };
+  /** What the stage exchanges with others like it; null where it does not. */
+  readonly exchange: ExchangeSetup | null;
+  /** With the chain's own number of batches to an update. */
   readonly job: JobSpec;
   /** Name under which the source draws its batches. */
   readonly sourceName: string;
@@ -51,6 +55,7 @@ export interface StagePlace {
 /** @throws ModelError when a stage cannot be compiled */
 export function stageSetups(plan: Plan, place: StagePlace): StageSetup[] {
   const known: Known = {
+    plan,
     copies: new Map(plan.copies.map((copy) => [copy.id, copy])),
     links: new Map(plan.links.map((link) => [linkKey(link.chain, link.from, link.to), link])),
   };
@@ -73,6 +78,7 @@ interface SharedTensors {
 
 /** A plan's copies by id, and its links by chain and ends. */
 interface Known {
+  readonly plan: Plan;
   readonly copies: ReadonlyMap<CopyId, CopyPlan>;
   readonly links: ReadonlyMap<string, LinkPlan>;
 }
@@ -83,7 +89,7 @@ const linkKey = (chain: string, from: NodeId | null, to: NodeId | null): string 
 
 /** Null for a stage of another node. */
 function setupOf(
-  { copies, links }: Known,
+  { plan, copies, links }: Known,
   { chain, stage }: { chain: ChainPlan; stage: number },
   { node, model, job, sourceName, tensorsOf }: Omit<StagePlace, "tensorsOf"> & SharedTensors,
 ): StageSetup | null {
@@ -97,11 +103,21 @@ function setupOf(
   const { backward, merge } = present(chain.stages[stage], "a stage");
   const isReplayed = backward === "replay";
   const perUpdate = merge === undefined ? null : merge * job.optimizer.accumulate;
+  const exchange = exchangeSetup(plan, chain, own);
+  const { accumulate } = job.optimizer;
+  const updates = {
+    microBatches: chain.microBatches ?? accumulate,
+    isJoined: exchange?.plan.every === 1,
+  };
   return {
     chain,
     stage,
     copy: own.id,
-    programs: model.stage(own.from, own.to, { isReplayed, isMerged: (perUpdate ?? 1) > 1 }),
+    programs: model.stage(own.from, own.to, {
+      isReplayed,
+      isMerged: (perUpdate ?? 1) > 1,
+      ...updates,
+    }),
     tensors: tensorsOf(own.id),
     perUpdate,
     upstream,
@@ -113,7 +129,8 @@ function setupOf(
       featureOut: linkOut?.codecUp ?? "float32",
       gradientIn: linkOut?.codecDown ?? "float32",
     },
-    job,
+    exchange,
+    job: { ...job, optimizer: { ...job.optimizer, accumulate: updates.microBatches } },
     sourceName,
   };
 }

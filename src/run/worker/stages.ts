@@ -128,9 +128,22 @@ export class Stages {
 
   /** Hands a data message to its stage. */
   deliver(message: DataMessage, tensors: Tensors): void {
+    if (message.type === "exchange") {
+      for (const { exchange } of this.#runners) exchange?.take(message, tensors);
+      return;
+    }
     const round = this.#rounds.get(stageKey(message.chain, message.stage));
     if (message.type === "feature") round?.onFeature(message, tensors);
     else round?.onGradient?.(message, tensors);
+  }
+
+  /** A chain is out of a round: who is in it ends, and who exchanges with it waits no longer. */
+  lose(lost: { term: number; round: number; chain: string }): void {
+    for (const round of this.roundsOf(lost)) round.abandon();
+    if (this.#term !== lost.term) return;
+    for (const { round, exchange } of this.#runners) {
+      if (round === lost.round) exchange?.lost(lost.chain);
+    }
   }
 
   /** The rounds of a chain's stages, where they are of the round that is meant. */

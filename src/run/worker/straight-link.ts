@@ -202,6 +202,7 @@ export class StraightLink {
         return this.#channel.close(message.text);
       case "feature":
       case "gradient":
+      case "exchange":
         if (this.#standing === null) return this.#unasked(message.type);
         return this.#handlers.onData(this, { message, tensors }, () => this.#channel.hold(frame));
       case "payload":

@@ -15,9 +15,17 @@ import {
 import type { Segment, SegmentCost } from "../../compile/segment.ts";
 import { specialize } from "../../compile/specialize.ts";
 import { type TrainingModel, trainingModel } from "../../compile/training-model.ts";
-import { borderFrameBytesMax } from "../frame-limits.ts";
+import { dataFrameBytesMax } from "../frame-limits.ts";
 import { UpdateCoding } from "../update-coding.ts";
 import type { JobSpec } from "../wire/messages.ts";
+
+/** How a stage is run, where that is not as the job says. */
+interface StageManner {
+  readonly isReplayed?: boolean;
+  readonly isMerged?: boolean;
+  readonly microBatches?: number;
+  readonly isJoined?: boolean;
+}
 
 export class WorkerModel {
   readonly #structure: Graph;
@@ -44,29 +52,36 @@ export class WorkerModel {
     return this.#model.segments;
   }
 
-  /** Largest frame, in bytes, that crosses a border of this model. */
-  get borderFrameBytesMax(): number {
-    return borderFrameBytesMax(this.costs);
+  /** Largest frame, in bytes, that comes from a neighbour: over a border, or of an exchange. */
+  get dataFrameBytesMax(): number {
+    return dataFrameBytesMax(this.costs, this.trained.size);
   }
 
   /**
    * Programs of the stage [from, to).
    * @param isReplayed whether backward computes forward once more, whatever the job says of memory
    * @param isMerged whether several chains' batches make an update
+   * @param microBatches batches to an update; the job's number where absent
+   * @param isJoined whether others join in it
    */
   stage(
     from: number,
     to: number,
-    { isReplayed = false, isMerged = false }: { isReplayed?: boolean; isMerged?: boolean } = {},
+    {
+      isReplayed = false,
+      isMerged = false,
+      isJoined = false,
+      microBatches: accumulate = this.#job.optimizer.accumulate,
+    }: StageManner = {},
   ): StagePrograms {
     const recompute = isReplayed || this.#job.recompute;
-    const key = `${from}-${to}${recompute ? " recomputed" : ""}${isMerged ? " merged" : ""}`;
+    const key = [from, to, recompute, isMerged, isJoined, accumulate].join(" ");
     let programs = this.#stages.get(key);
     if (programs === undefined) {
       programs = stagePrograms(this.#model.graph, this.segments, from, to, {
         ...this.#job,
-        recompute,
-        isMerged,
+        ...{ recompute, isMerged, isJoined },
+        optimizer: { ...this.#job.optimizer, accumulate },
       });
       const { backward } = programs;
       if (backward !== null && recompute && !this.#job.recompute) {

@@ -264,8 +264,7 @@ export class Worker {
       case "begin":
         return this.#begin(message, tensors);
       case "abandon":
-        for (const round of this.#stages.roundsOf(message)) round.abandon();
-        return;
+        return this.#stages.lose(message);
       case "curtail":
         return this.#curtail(message);
       case "shorten":
@@ -273,6 +272,7 @@ export class Worker {
         return;
       case "feature":
       case "gradient":
+      case "exchange":
         return this.#neighbours.take({ message, tensors });
       case "evaluate":
         return this.#evaluate(message.round, message.samples, tensors);
@@ -371,7 +371,7 @@ export class Worker {
       node,
       stages: this.#stages.setups,
       introductions,
-      frameBytesMax: model.borderFrameBytesMax,
+      frameBytesMax: model.dataFrameBytesMax,
     });
     this.#host.engine.load(this.#stages.programs, (outcome) => {
       if (this.#end !== null || this.#plan !== plan) return;

@@ -1,0 +1,116 @@
+/** Checks what a plan says of exchanges, as a part of `check.ts`. */
+import type { CopyId } from "../base/ids.ts";
+import type { ExchangePlan } from "./exchange.ts";
+import type { Plan } from "./plan.ts";
+
+/** Ends with the plan's name for what is wrong, where a fact does not hold. */
+type Check = (fact: boolean, text: string) => asserts fact;
+
+/**
+ * Holds where exchanges mean something: lone stages that cover the same segments on different nodes, with as many
+ * updates to a round, whole exchanges of them, and edges between members.
+ */
+export function checkExchanges(plan: Plan, check: Check): void {
+  const chainOf = new Map(
+    plan.chains.flatMap((chain) => chain.stages.map(({ copy }) => [copy, chain] as const)),
+  );
+  const exchanging = new Set<string>();
+  for (const { when, exchange, members } of plan.groups) {
+    check(
+      (when === "step") === (exchange !== undefined),
+      `a group agrees each ${when} ${exchange === undefined ? "without" : "with"} an exchange`,
+    );
+    if (exchange === undefined) continue;
+    const updates = new Set<number>();
+    for (const member of members) {
+      const chain = chainOf.get(member);
+      check(
+        chain?.stages.length === 1,
+        `${member} exchanges and is not the only stage of its chain`,
+      );
+      const { id, work, microBatches = 0 } = chain;
+      exchanging.add(id);
+      const isWhole =
+        Number.isInteger(microBatches) && microBatches >= 1 && work % microBatches === 0;
+      check(isWhole, `${id} has ${work} batches a round and ${microBatches} to an update`);
+      updates.add(work / microBatches);
+    }
+    const [first = 0] = updates;
+    check(updates.size === 1, "members of one exchange have unequally many updates to a round");
+    const { every } = exchange;
+    check(
+      Number.isInteger(every) && every >= 1 && first % every === 0,
+      `there is an exchange every ${every} updates; a round has ${first}`,
+    );
+    checkTopology(exchange, members, check);
+    checkRules(exchange, check);
+  }
+  for (const { id, microBatches } of plan.chains) {
+    check(
+      microBatches === undefined || exchanging.has(id),
+      `${id} has its own number of batches to an update and exchanges nothing`,
+    );
+  }
+  checkNodes(plan, check);
+}
+
+function checkTopology(
+  { topology, select }: ExchangePlan,
+  members: readonly CopyId[],
+  check: Check,
+): void {
+  const known = new Set(members);
+  const edges = new Set<string>();
+  for (const { from, to, bytes } of topology) {
+    const edge = `from ${from} to ${to}`;
+    check(known.has(from) && known.has(to) && from !== to, `${edge} is no way between two members`);
+    check(!edges.has(edge), `there are two edges ${edge}`);
+    edges.add(edge);
+    check(
+      bytes === null || (select.kind === "max-n" && Number.isInteger(bytes) && bytes >= 0),
+      `the edge ${edge} has ${bytes} bytes; allowed: a whole number where max-n chooses`,
+    );
+  }
+}
+
+function checkRules({ every, select, staleness, join, outer }: ExchangePlan, check: Check): void {
+  const { liars = 0, clip = 1 } = join;
+  check(Number.isInteger(staleness) && staleness >= 0, `a staleness of ${staleness}`);
+  check(
+    Number.isInteger(liars) && liars >= 0 && clip > 0,
+    `${liars} liars, parts clipped to ${clip}`,
+  );
+  const isDense = select.kind === "all" && staleness === 0;
+  const isPlain = join.kind === "average" && join.clip === undefined;
+  check(
+    isDense || isPlain,
+    `${join.kind} weighs whole parts of all members, not ${select.kind} of late ones`,
+  );
+  const { rate, momentum } = outer;
+  check(
+    rate > 0 && momentum >= 0 && momentum < 1,
+    `an outer step of ${rate} with momentum ${momentum}`,
+  );
+  check(every > 1 || (rate === 1 && momentum === 0), "an outer step needs local ones");
+  switch (select.kind) {
+    case "all":
+      return;
+    case "max-n":
+      return check(select.nMin > 0 && select.nMin <= 100, `max-n has a floor of ${select.nMin}`);
+    case "significant":
+      return check(select.share > 0, `significance of ${select.share}`);
+    case "parts":
+      return check(Number.isInteger(select.parts) && select.parts >= 1, `${select.parts} parts`);
+  }
+}
+
+/** Messages between two nodes say whose chain they are of, so that each has one member at most. */
+function checkNodes({ groups, copies }: Plan, check: Check): void {
+  const members = new Set(groups.flatMap((group) => (group.when === "step" ? group.members : [])));
+  const nodes = new Set<string>();
+  for (const { id, node } of copies) {
+    if (!members.has(id)) continue;
+    check(!nodes.has(node), `${node} has two members of exchanges`);
+    nodes.add(node);
+  }
+}

@@ -1,0 +1,176 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { anyRequest, evenProfile, fleetNode, planRequest, segmentCost } from "../../test/fleets.ts";
+import { PlanError } from "../base/errors.ts";
+import { checkPlan } from "./check.ts";
+import { exchangePairs, exchangingWith, mayExchange } from "./exchange-members.ts";
+import { batchesBySpeed, fullGradients, microClouds } from "./micro-clouds.ts";
+import { partsOf } from "./part.ts";
+import type { ExchangeChoice, PlanRequest } from "./plan.ts";
+
+/** Six workers with 24, 24, 12, 12, 4 and 4 parts of compute, a model of 400 kB, and links of so much. */
+const cloud = (bytesPerMs: number, exchange?: Partial<ExchangeChoice>): PlanRequest => {
+  const nodes = [24, 24, 12, 12, 4, 4].map((part, i) =>
+    fleetNode(`n${i}`, evenProfile(2, 240 / part), { ceilingBytesPerMs: bytesPerMs }),
+  );
+  const costs = [0, 1].map((i) => segmentCost(i, 10, { parameterBytes: 200_000 }));
+  const plain = { every: null, select: null, staleness: 0, outer: null } as const;
+  const choice = {
+    ...plain,
+    join: { kind: "average" },
+    batches: "proportional",
+    ...exchange,
+  } as const;
+  return planRequest(costs, nodes, null, { accumulate: 20, work: 80, exchange: choice });
+};
+
+describe("batches by speed", () => {
+  const times = fc.array(
+    fc.record({ batchMs: fc.integer({ min: 1, max: 9 }), updateMs: fc.nat(5) }),
+    { minLength: 1, maxLength: 3 },
+  );
+
+  /** Every way to deal out batches. */
+  function* dealt(total: number, members: number): Generator<number[]> {
+    if (members === 1) yield [total];
+    else
+      for (let own = 1; own <= total - members + 1; own++)
+        for (const rest of dealt(total - own, members - 1)) yield [own, ...rest];
+  }
+
+  it("are done as early as any other way to deal them out", () => {
+    fc.assert(
+      fc.property(times, fc.nat(9), (members, more) => {
+        const total = members.length + more;
+        const slowest = (shares: readonly number[]): number =>
+          Math.max(
+            ...members.map(({ batchMs, updateMs }, i) => (shares[i] ?? 0) * batchMs + updateMs),
+          );
+        const shares = batchesBySpeed(members, total);
+        expect(shares.reduce((sum, share) => sum + share, 0)).toBe(total);
+        const best = Math.min(...[...dealt(total, members.length)].map(slowest));
+        expect(slowest(shares)).toBe(best);
+      }),
+    );
+  });
+
+  it("make an update of this fleet at least 95 % of 3.33 times as short as equal ones", () => {
+    const updateMs = ({ chains, forecasts }: ReturnType<typeof microClouds>): number =>
+      (forecasts[0]?.roundMs ?? 0) / ((chains[0]?.work ?? 0) / (chains[0]?.microBatches ?? 1));
+    const fast = cloud(1e9);
+    const ratio = updateMs(fullGradients(fast)) / updateMs(microClouds(fast));
+    expect(ratio).toBeGreaterThan(0.95 * (10 / 3));
+  });
+});
+
+describe("micro-clouds", () => {
+  const exchangeAt = (bytesPerMs: number, choice?: Partial<ExchangeChoice>) =>
+    microClouds(cloud(bytesPerMs, choice)).groups[0]?.exchange;
+
+  it("exchange all gradients where links are fast, the largest where they are slower, and weights now and then where they are slow", () => {
+    expect(exchangeAt(1e6)).toMatchObject({ every: 1, select: { kind: "all" } });
+    const slower = exchangeAt(2000);
+    expect(slower).toMatchObject({ every: 1, select: { kind: "max-n" } });
+    expect(slower?.topology).toHaveLength(30);
+    for (const { bytes } of slower?.topology ?? []) expect(bytes).toBeGreaterThan(0.1 * 400_000);
+    const slow = exchangeAt(50);
+    expect(slow?.every).toBeGreaterThan(10);
+    expect(slow?.select).toEqual({ kind: "all" });
+  });
+
+  it("do as the job says", () => {
+    const outer = { rate: 0.7, momentum: 0.9 };
+    expect(exchangeAt(1e6, { every: 5, outer })).toMatchObject({ every: 5, outer });
+    expect(exchangeAt(50, { select: { kind: "parts", parts: 4 } })).toMatchObject({ every: 1 });
+    const equal = microClouds(cloud(50, { batches: "equal" }));
+    expect(new Set(equal.chains.map(({ microBatches }) => microBatches))).toEqual(new Set([20]));
+  });
+
+  it("plan for any fleet what holds, whole and in parts, with bounded traffic of each", () => {
+    fc.assert(
+      fc.property(anyRequest(20, 4), (request) => {
+        let plan: ReturnType<typeof microClouds>;
+        try {
+          plan = microClouds(request);
+        } catch (error) {
+          expect(error).toBeInstanceOf(PlanError);
+          return;
+        }
+        const segments = request.segments.length;
+        checkPlan(plan, segments, request.fleet);
+        const topology = plan.groups[0]?.exchange?.topology ?? [];
+        for (const { id, node } of plan.copies) {
+          const own = topology.filter(({ from }) => from === id);
+          expect(own.length).toBeLessThanOrEqual(7);
+          const part = partsOf(plan)(node);
+          checkPlan(part, segments);
+          const those = part.groups[0]?.exchange?.topology ?? [];
+          expect(those).toEqual(topology.filter(({ from, to }) => from === id || to === id));
+        }
+      }),
+    );
+  });
+
+  it("say who may send whom", () => {
+    const plan = microClouds(cloud(1000));
+    expect(exchangePairs(plan)).toHaveLength(15);
+    expect(exchangingWith(plan, "chain:n1" as never)).toHaveLength(6);
+    const way = { chain: "chain:n1", from: "n1", to: "n2" };
+    expect(mayExchange(plan, way)).toBe(true);
+    expect(mayExchange(plan, { ...way, from: "n3" })).toBe(false);
+    expect(mayExchange(plan, { ...way, to: "n1" })).toBe(false);
+    expect(mayExchange(plan, { ...way, chain: "chain:x" })).toBe(false);
+  });
+});
+
+describe("an exchange is refused", () => {
+  const good = microClouds(cloud(2000));
+  type Exchange = NonNullable<(typeof good)["groups"][0]["exchange"]>;
+  const broken = (change: (exchange: Exchange) => Partial<Exchange>) => ({
+    ...good,
+    groups: good.groups.map((group) => {
+      const exchange = group.exchange as Exchange;
+      return { ...group, exchange: { ...exchange, ...change(exchange) } };
+    }),
+  });
+
+  it.each<[string, (exchange: Exchange) => Partial<Exchange>, string]>([
+    ["where rounds have no whole number of them", () => ({ every: 3 }), "every 3 updates"],
+    [
+      "with an edge to nobody",
+      ({ topology }) => ({ topology: topology.map((edge) => ({ ...edge, to: "x" as never })) }),
+      "no way between two members",
+    ],
+    [
+      "with an edge twice",
+      ({ topology }) => ({ topology: [...topology, ...topology] }),
+      "two edges",
+    ],
+    ["with a limit where all go", () => ({ select: { kind: "all" } }), "where max-n chooses"],
+    ["that weighs parts of parts", () => ({ join: { kind: "median" } }), "weighs whole parts"],
+    [
+      "with an outer step and no inner ones",
+      () => ({ outer: { rate: 1, momentum: 0.9 } }),
+      "needs local ones",
+    ],
+    ["with a staleness below 0", () => ({ staleness: -1 }), "staleness of -1"],
+  ])("%s", (_what, change, text) => {
+    expect(() => checkPlan(broken(change), 2)).toThrow(text);
+  });
+
+  it("where members are not lone stages with as many updates, on nodes of their own", () => {
+    const [first, ...rest] = good.chains;
+    const uneven = {
+      ...good,
+      chains: [{ ...first, microBatches: 1 }, ...rest] as typeof good.chains,
+    };
+    expect(() => checkPlan(uneven, 2)).toThrow("unequally many updates");
+    const none = { ...good, groups: good.groups.map(({ exchange: _, ...group }) => group) };
+    expect(() => checkPlan(none, 2)).toThrow("each step without an exchange");
+    const plain = {
+      ...good,
+      groups: none.groups.map((group) => ({ ...group, when: "round" as const })),
+    };
+    expect(() => checkPlan(plain, 2)).toThrow("exchanges nothing");
+  });
+});

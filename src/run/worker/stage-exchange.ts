@@ -1,0 +1,319 @@
+/**
+ * The exchange of a lone stage for one round: after its batches it shares what they gave with each neighbour,
+ * waits for theirs as far as the staleness bound says, and goes on with what came of all of it.
+ *
+ * Invariants:
+ * 1. A neighbour's parts are joined once each, in their order, none before the own one of the same
+ *    exchange; parts are joined in the order of the plan's members, whenever they came.
+ * 2. Who is gone, or has sent what does not fit, is waited for no longer. What it had sent by then is joined.
+ * 3. A neighbour can make a stage keep no more of its parts than it may be ahead by.
+ */
+import { present } from "../../base/assert.ts";
+import { isAllFinite } from "../../base/finite.ts";
+import { elementCount, hollow, type Tensor, tensor } from "../../base/tensor.ts";
+import {
+  decodeSparse,
+  encodeSparse,
+  hollowSparse,
+  type SparseParts,
+  sparseBytes,
+} from "../../codec/sparse.ts";
+import { type Port, portsOf } from "../../compile/program.ts";
+import type { SharedPart } from "../../sync/joining.ts";
+import { ExchangeMember } from "../../sync/member.ts";
+import { chosenUnseen } from "../../sync/selection.ts";
+import type { Outcome, Slot } from "../host.ts";
+import type { Joined } from "../metrics/record.ts";
+import type { Tensors } from "../wire/frame.ts";
+import type { ExchangeMessage } from "../wire/messages.ts";
+import type { ExchangeNeighbour, ExchangeSetup } from "./exchange-setup.ts";
+import type { StageSetup } from "./stage-setup.ts";
+import type { StageSurroundings } from "./stage-surroundings.ts";
+
+/** A neighbour's standing in the round. */
+interface Incoming {
+  readonly from: ExchangeNeighbour;
+  /** Parts that have come and are not joined, by exchange; null in a world without values. */
+  readonly parts: Map<number, SharedPart | null>;
+  /** Parts that have been joined, after each exchange. */
+  readonly joined: number[];
+  /** What it has joined of others before each part that has come, as far as that is to be said. */
+  readonly told: Map<number, NonNullable<ExchangeMessage["joined"]>>;
+  isGone: boolean;
+}
+
+/** What the round is. */
+interface RoundOf {
+  readonly term: number;
+  readonly round: number;
+  readonly learningRate: number;
+}
+
+/** The exchange of a stage's round; null where it has none. */
+export function stageExchange(
+  setup: StageSetup,
+  around: StageSurroundings,
+  at: RoundOf,
+  isOver: () => boolean,
+): StageExchange | null {
+  const { exchange } = setup;
+  return exchange === null ? null : new StageExchange(setup, exchange, around, { ...at, isOver });
+}
+
+export class StageExchange {
+  readonly #setup: StageSetup;
+  readonly #exchange: ExchangeSetup;
+  readonly #around: StageSurroundings;
+  readonly #at: RoundOf & { isOver: () => boolean };
+  readonly #member: ExchangeMember;
+  /** Gradients of the trained parameters, in the order in which they are shared. */
+  readonly #ports: readonly Port[];
+  readonly #incoming: readonly Incoming[];
+  /** Updates and exchanges so far, the ones under way included. */
+  #updates = 0;
+  #exchanges = 0;
+  /** Goes on once there is nobody to wait for; null where nothing waits. */
+  #waiting: (() => void) | null = null;
+
+  constructor(
+    setup: StageSetup,
+    exchange: ExchangeSetup,
+    around: StageSurroundings,
+    at: RoundOf & { isOver: () => boolean },
+  ) {
+    this.#setup = setup;
+    this.#exchange = exchange;
+    this.#around = around;
+    this.#at = at;
+    const { incoming, outgoing, microBatches, plan: rules } = exchange;
+    this.#member = new ExchangeMember({
+      ...{ rules, outgoing, microBatches, learningRate: at.learningRate, bytesOf: sparseBytes },
+      jointBatches: incoming.reduce((sum, other) => sum + other.microBatches, microBatches),
+      voices: incoming.length + 1,
+    });
+    const { update, step } = setup.programs;
+    // Updates of single batches, each by itself, are part of the step.
+    const moving = present(update ?? step, "a program that moves parameters");
+    this.#ports = portsOf(moving.outputs, "parameter").filter(({ of }) =>
+      setup.tensors.isMoved(of),
+    );
+    this.#incoming = incoming.map((from) => ({
+      ...{ from, parts: new Map(), joined: [], told: new Map(), isGone: false },
+    }));
+  }
+
+  /** Before the first batch: where changes of weights are shared, they are changes from here. */
+  begin(): void {
+    if (this.#exchange.plan.every === 1 || this.#isHollow) return;
+    this.#read(this.#weightSlots(), (weights) => {
+      this.#member.begin(weights as readonly Float32Array[]);
+    });
+  }
+
+  /** The sums of an update's gradients are there; `go` runs the update. */
+  beforeUpdate(go: () => void): void {
+    this.#updates++;
+    if (this.#exchange.plan.every > 1) return go();
+    const { tensors } = this.#setup;
+    const slots = this.#ports.map(({ of }) => tensors.spaceSlot("parameterGradient", 0, of));
+    const isSignificance = this.#exchange.plan.select.kind === "significant";
+    const weightSlots = isSignificance ? this.#weightSlots() : [];
+    this.#agree([...slots, ...weightSlots], slots, go);
+  }
+
+  /** An update is done; `go` goes on with the next batch. */
+  afterUpdate(go: () => void): void {
+    const { every } = this.#exchange.plan;
+    // Where updates are part of the step, nothing is called before them.
+    if (this.#setup.programs.update === null) this.#updates++;
+    if (every === 1 || this.#updates % every !== 0) return go();
+    const slots = this.#weightSlots();
+    this.#agree(slots, slots, go);
+  }
+
+  #weightSlots(): Slot[] {
+    return this.#ports.map(({ of }) => this.#setup.tensors.slot(of));
+  }
+
+  /** A neighbour has sent its part of an exchange. */
+  take(message: ExchangeMessage, tensors: Tensors): void {
+    const { term, round, isOver } = this.#at;
+    const incoming = this.#incoming.find(({ from }) => from.chain === message.chain);
+    if (isOver() || incoming === undefined || incoming.isGone) return;
+    if (message.term !== term || message.round !== round) return;
+    // Who has had the last part from here can be one exchange further, and by the bound beyond.
+    const ahead = this.#exchanges + this.#exchange.plan.staleness;
+    if (message.step < joinedOf(incoming) || message.step > ahead) return;
+    if (incoming.parts.has(message.step)) return;
+    const part = this.#decode(message, incoming.from, tensors);
+    if (part === "misfit") incoming.isGone = true;
+    else {
+      incoming.parts.set(message.step, part);
+      incoming.told.set(message.step, message.joined ?? []);
+    }
+    this.#settle();
+  }
+
+  /** A neighbour's chain is out of the round. */
+  lost(chain: string): void {
+    const incoming = this.#incoming.find(({ from }) => from.chain === chain);
+    if (incoming === undefined) return;
+    incoming.isGone = true;
+    this.#settle();
+  }
+
+  /** What was joined when, of whom it is not one part each time; also by neighbours, who may not live to tell it. */
+  get told(): { readonly joined?: readonly Joined[] } {
+    const late = this.#incoming.filter(({ joined }) => joined.some((parts, i) => parts !== i + 1));
+    const own = late.map(({ from, joined: parts }): Joined => ({ chain: from.chain, parts }));
+    const joined = [...own, ...this.#incoming.flatMap(toldBy)];
+    return joined.length === 0 ? {} : { joined };
+  }
+
+  #decode(
+    { batches, chosen }: ExchangeMessage,
+    { microBatches }: ExchangeNeighbour,
+    tensors: Tensors,
+  ): SharedPart | "misfit" | null {
+    if (batches !== ExchangeMember.weightOf(this.#exchange.plan, microBatches)) return "misfit";
+    if (this.#isHollow) return null;
+    const values = decodeSparse({ chosen, tensors }, this.#counts);
+    if (values === null || ![...tensors.values()].every(isAllFinite)) return "misfit";
+    return { batches, tensors: values };
+  }
+
+  get #isHollow(): boolean {
+    return this.#around.host.engine.isHollow === true;
+  }
+
+  /** Entries of each tensor that is shared. */
+  get #counts(): number[] {
+    return this.#ports.map(({ shape }) => elementCount(shape));
+  }
+
+  /** Shares what is in some slots, and writes what comes of it to others. */
+  #agree(slots: readonly Slot[], into: readonly Slot[], go: () => void): void {
+    this.#read(slots, (values) => {
+      const exchange = this.#exchanges++;
+      const own = this.#isHollow ? null : this.#share(values as readonly Float32Array[]);
+      if (own === null) this.#shareUnseen(exchange);
+      const moveOn = (): void => {
+        const parts = this.#takeParts(own);
+        this.#write(into, own === null ? null : this.#member.join(parts));
+        go();
+      };
+      this.#waiting = moveOn;
+      this.#settle();
+    });
+  }
+
+  /** @param all what is shared, and the weights behind it where they are asked for */
+  #share(all: readonly Float32Array[]): SharedPart {
+    const values = all.slice(0, this.#ports.length);
+    const weights = all.length > values.length ? all.slice(values.length) : null;
+    const { own, sent } = this.#member.share(values, weights);
+    sent.forEach((tensors, i) => {
+      this.#send(i, encodeSparse(tensors));
+    });
+    return own;
+  }
+
+  #shareUnseen(exchange: number): void {
+    const counts = this.#counts;
+    this.#exchange.outgoing.forEach(({ bytes: bytesMax }, i) => {
+      const from = { exchange, bytesMax, bytesOf: sparseBytes };
+      const chosen = chosenUnseen(this.#exchange.plan.select, counts, from);
+      this.#send(i, hollowSparse(counts, chosen));
+    });
+  }
+
+  #send(to: number, { chosen, tensors }: SparseParts): void {
+    const { chain } = this.#setup;
+    const { node } = present(this.#exchange.outgoing[to], "a neighbour");
+    const { plan, microBatches } = this.#exchange;
+    const { term, round } = this.#at;
+    const batches = ExchangeMember.weightOf(plan, microBatches);
+    const step = this.#exchanges - 1;
+    const at = { to: node, term, round, step, chain: chain.id, stage: 0 };
+    const joined = this.#incoming
+      .filter((incoming) => joinedOf(incoming) !== step)
+      .map((incoming) => ({ chain: incoming.from.chain, parts: joinedOf(incoming) }));
+    const late = joined.length === 0 ? {} : { joined };
+    this.#around.send({ type: "exchange", ...at, batches, chosen, ...late }, tensors);
+  }
+
+  /** Writes what was joined; null where nothing was computed. */
+  #write(slots: readonly Slot[], joint: readonly Float32Array[] | null): void {
+    const values = new Map<Slot, Tensor>();
+    for (const [i, { dtype, shape }] of this.#ports.entries()) {
+      const data = joint?.[i];
+      const value = data === undefined ? hollow({ dtype, shape }) : tensor(dtype, shape, data);
+      values.set(present(slots[i], "a slot"), value);
+    }
+    this.#around.host.engine.write(values, (outcome: Outcome<null>) => {
+      if (!outcome.ok && !this.#at.isOver()) this.#around.fail(outcome.error);
+    });
+  }
+
+  /** Goes on where nobody is to be waited for any more. */
+  #settle(): void {
+    const waiting = this.#waiting;
+    if (waiting === null || this.#at.isOver()) return;
+    const least = this.#exchanges - this.#exchange.plan.staleness;
+    for (const incoming of this.#incoming) {
+      if (!incoming.isGone && joinedOf(incoming) + this.#ready(incoming) < least) return;
+    }
+    this.#waiting = null;
+    waiting();
+  }
+
+  /** Parts that have come and may be joined now: those behind one another, up to the exchange under way. */
+  #ready(incoming: Incoming): number {
+    const first = joinedOf(incoming);
+    let next = first;
+    while (next < this.#exchanges && incoming.parts.has(next)) next++;
+    return next - first;
+  }
+
+  /** Takes what is joined now, the own part in its place. */
+  #takeParts(own: SharedPart | null): SharedPart[] {
+    const taken: SharedPart[] = [];
+    this.#incoming.forEach((incoming, i) => {
+      if (i === this.#exchange.position && own !== null) taken.push(own);
+      const { parts, joined } = incoming;
+      const first = joinedOf(incoming);
+      const end = first + this.#ready(incoming);
+      for (let step = first; step < end; step++) {
+        const part = parts.get(step);
+        parts.delete(step);
+        if (part) taken.push(part);
+      }
+      joined.push(end);
+    });
+    if (this.#exchange.position === this.#incoming.length && own !== null) taken.push(own);
+    return taken;
+  }
+
+  #read(slots: readonly Slot[], use: (values: readonly Tensor["data"][]) => void): void {
+    this.#around.host.engine.read(slots, (outcome) => {
+      if (this.#at.isOver()) return;
+      if (!outcome.ok) return this.#around.fail(outcome.error);
+      const { value } = outcome;
+      use(slots.map((slot) => present(value.get(slot), slot).data));
+    });
+  }
+}
+
+const joinedOf = ({ joined }: Incoming): number => joined.at(-1) ?? 0;
+
+/** What a neighbour said it joined of others before each of its parts: after its exchanges up to the last but one. */
+function toldBy({ from, told }: Incoming): Joined[] {
+  const exchanges = Math.max(0, ...told.keys());
+  const chains = new Set([...told.values()].flatMap((joined) => joined.map(({ chain }) => chain)));
+  return [...chains].map((chain): Joined => {
+    const parts = Array.from({ length: exchanges }, (_, i) => {
+      return told.get(i + 1)?.find((one) => one.chain === chain)?.parts ?? i + 1;
+    });
+    return { by: from.chain, chain, parts };
+  });
+}

@@ -1,0 +1,314 @@
+/**
+ * The replay of a round whose members agreed while they trained: all of them step by step in one process, each
+ * joining of the others what the log says. Whoever was dropped is followed as well, for what others
+ * had of it by then; what it joined itself, it had told them with each part.
+ */
+import { present } from "../base/assert.ts";
+import type { CopyId } from "../base/ids.ts";
+import { dense, type Tensor, tensor, zeros } from "../base/tensor.ts";
+import { sparseBytes } from "../codec/sparse.ts";
+import {
+  movedPorts,
+  neededPorts,
+  type Port,
+  type Program,
+  type StagePrograms,
+} from "../compile/program.ts";
+import type { SampleSource } from "../data/source.ts";
+import type { ExchangePlan } from "../plan/exchange.ts";
+import type { ChainPlan, CopyPlan, GroupPlan, Plan } from "../plan/plan.ts";
+import type { Engine } from "../run/host.ts";
+import type { Job } from "../run/job.ts";
+import type { Participant, RoundCommitted } from "../run/metrics/record.ts";
+import { drawNoise } from "../run/noise.ts";
+import type { UpdateCoding } from "../run/update-coding.ts";
+import type { SharedPart } from "../sync/joining.ts";
+import { ExchangeMember } from "../sync/member.ts";
+
+/** What a round with an exchange began with. */
+export interface ExchangeRound {
+  readonly job: Job;
+  readonly engine: Engine;
+  readonly plan: Plan;
+  readonly record: RoundCommitted;
+  readonly trained: ReadonlyMap<string, Tensor>;
+  samplesOf(node: ChainPlan["source"]): SampleSource;
+  /** How what is brought travels home. */
+  readonly updates: UpdateCoding;
+  /** Batches that a source had drawn before the round. */
+  firstStepOf(chain: ChainPlan): number;
+  /** Programs of a copy that sums up so many batches to an update, which others join in or not. */
+  compile(copy: CopyPlan, microBatches: number, isJoined: boolean): StagePrograms;
+}
+
+/** What each copy came to that is a member of an exchange. */
+export async function replayExchanges(
+  round: ExchangeRound,
+): Promise<Map<CopyId, Map<string, Tensor>>> {
+  const results = new Map<CopyId, Map<string, Tensor>>();
+  for (const group of round.plan.groups) {
+    if (group.exchange === undefined) continue;
+    const members = membersOf(round, group, group.exchange);
+    await trainTogether(members, group.exchange);
+    const baseOf = (name: string): Tensor => present(round.trained.get(name), name);
+    for (const { copy, tensors } of members) {
+      const origin = { copy: copy.id, round: round.record.round };
+      const brought = round.updates.asBrought({ values: tensors(), baseOf }, origin);
+      results.set(copy.id, brought);
+    }
+  }
+  return results;
+}
+
+function membersOf(round: ExchangeRound, group: GroupPlan, exchange: ExchangePlan): MemberReplay[] {
+  const { plan, record } = round;
+  return group.members.map((id) => {
+    const copy = present(
+      plan.copies.find((one) => one.id === id),
+      id,
+    );
+    const chain = present(
+      plan.chains.find(({ stages }) => stages[0]?.copy === id),
+      id,
+    );
+    const brought = record.participants.find((one) => one.chain === chain.id);
+    return new MemberReplay(round, { group, exchange, copy, chain, brought });
+  });
+}
+
+async function trainTogether(
+  members: readonly MemberReplay[],
+  { every }: ExchangePlan,
+): Promise<void> {
+  const [first] = members;
+  const updates = present(first, "a member").updates;
+  for (const member of members) member.begin();
+  const shared = new Map<CopyId, Map<CopyId, SharedPart>[]>(
+    members.map(({ copy }) => [copy.id, []]),
+  );
+  for (let update = 0; update < updates; update++) {
+    for (const member of members) await member.sum(update);
+    if (every > 1) for (const member of members) await member.update();
+    if ((update + 1) % every !== 0) continue;
+    const own = members.map((member) => {
+      const { own: part, sent } = member.share();
+      present(shared.get(member.copy.id), "its parts").push(sent);
+      return part;
+    });
+    members.forEach((member, i) => {
+      member.join(present(own[i], "an own part"), shared);
+    });
+    if (every === 1) for (const member of members) await member.update();
+  }
+}
+
+interface MemberOf {
+  readonly group: GroupPlan;
+  readonly exchange: ExchangePlan;
+  readonly copy: CopyPlan;
+  readonly chain: ChainPlan;
+  /** Undefined where it was dropped. */
+  readonly brought: Participant | undefined;
+}
+
+class MemberReplay {
+  readonly #round: ExchangeRound;
+  readonly #of: MemberOf;
+  readonly #programs: StagePrograms;
+  readonly #member: ExchangeMember;
+  readonly #held = new Map<string, Tensor>();
+  readonly #ports: readonly Port[];
+  readonly #outgoing: ExchangePlan["topology"];
+  readonly #senders: ReadonlySet<CopyId>;
+  readonly #microBatches: number;
+  /** Parts that it had joined by the end of each exchange, by chain, where that is not all in time. */
+  readonly #told: ReadonlyMap<string, readonly number[]>;
+  #exchanges = 0;
+  #sums = new Map<string, Tensor>();
+
+  constructor(round: ExchangeRound, of: MemberOf) {
+    this.#round = round;
+    this.#of = of;
+    const { exchange, copy, chain } = of;
+    const { microBatches = 1 } = chain;
+    this.#microBatches = microBatches;
+    this.#told = toldOf(of, round.record);
+    this.#programs = round.compile(copy, microBatches, exchange.every === 1);
+    for (const port of neededPorts(this.#programs)) {
+      this.#held.set(port.of, present(round.trained.get(port.of), port.of));
+    }
+    this.#outgoing = exchange.topology.filter(({ from }) => from === copy.id);
+    this.#senders = new Set(
+      exchange.topology.flatMap(({ from, to }) => (to === copy.id ? [from] : [])),
+    );
+    const { update, step } = this.#programs;
+    const moving = present(update ?? step, "a program that moves parameters");
+    // What moves has a gradient; running statistics move as well, and have none.
+    const moved = round.compile(copy, microBatches, true).update?.outputs ?? [];
+    const names = new Set(moved.filter(({ role }) => role === "parameter").map((port) => port.of));
+    this.#ports = moving.outputs.filter((port) => port.role === "parameter" && names.has(port.of));
+    this.#member = new ExchangeMember({
+      ...{ rules: exchange, microBatches, bytesOf: sparseBytes },
+      outgoing: this.#outgoing.map(({ to, bytes }) => ({ chain: to, bytes })),
+      jointBatches: [...this.#senders].reduce(
+        (sum, id) => sum + this.#microBatchesOf(id),
+        microBatches,
+      ),
+      voices: this.#senders.size + 1,
+      learningRate: round.record.learningRate,
+    });
+  }
+
+  get copy(): CopyPlan {
+    return this.#of.copy;
+  }
+
+  get chain(): ChainPlan {
+    return this.#of.chain;
+  }
+
+  get updates(): number {
+    return this.chain.work / this.#microBatches;
+  }
+
+  #chainOf(copy: CopyId): ChainPlan {
+    return present(
+      this.#round.plan.chains.find(({ stages }) => stages[0]?.copy === copy),
+      copy,
+    );
+  }
+
+  #microBatchesOf(copy: CopyId): number {
+    return this.#chainOf(copy).microBatches ?? 1;
+  }
+
+  begin(): void {
+    if (this.#of.exchange.every > 1) this.#member.begin(this.#weights());
+  }
+
+  readonly tensors = (): Map<string, Tensor> =>
+    new Map(movedPorts(this.#programs).map(({ of }) => [of, present(this.#held.get(of), of)]));
+
+  #weights(): Float32Array[] {
+    return this.#ports.map(({ of }) => valuesOf(present(this.#held.get(of), of)));
+  }
+
+  #gradients(): Float32Array[] {
+    return this.#ports.map(({ of }) => valuesOf(present(this.#sums.get(of), of)));
+  }
+
+  /** Takes the batches of one update; what is summed stays. */
+  async sum(update: number): Promise<void> {
+    const { job, samplesOf, firstStepOf } = this.#round;
+    const { source } = this.chain;
+    this.#sums = new Map();
+    const first = firstStepOf(this.chain) + update * this.#microBatches;
+    for (let step = first; step < first + this.#microBatches; step++) {
+      const at = { seed: job.seed, node: source, step, size: job.batch };
+      const { features, labels } = samplesOf(source).batch(at);
+      await this.#run(present(this.#programs.step, "a step"), { step, features, labels });
+    }
+  }
+
+  async update(): Promise<void> {
+    if (this.#programs.update !== null) await this.#run(this.#programs.update, null);
+  }
+
+  share(): { own: SharedPart; sent: Map<CopyId, SharedPart> } {
+    const { every, select } = this.#of.exchange;
+    const weights = this.#weights();
+    const { own, sent } =
+      every === 1
+        ? this.#member.share(this.#gradients(), select.kind === "significant" ? weights : null)
+        : this.#member.share(weights, null);
+    this.#exchanges++;
+    const parts = sent.map((tensors, i): [CopyId, SharedPart] => {
+      const { to } = present(this.#outgoing[i], "an edge");
+      return [to, { batches: own.batches, tensors }];
+    });
+    return { own, sent: new Map(parts) };
+  }
+
+  /** Joins what it joined then, of everybody's parts so far, in the order of the plan. */
+  join(own: SharedPart, shared: ReadonlyMap<CopyId, Map<CopyId, SharedPart>[]>): void {
+    const { copy, group, exchange } = this.#of;
+    const parts = group.members.flatMap((id): SharedPart[] => {
+      if (id === copy.id) return [own];
+      if (!this.#senders.has(id)) return [];
+      const sent = present(shared.get(id), id);
+      const [from, to] = this.#joinedOf(id);
+      return sent.slice(from, to).map((each) => present(each.get(copy.id), "a part"));
+    });
+    this.#member.join(parts).forEach((data, i) => {
+      const { of, shape } = present(this.#ports[i], "a port");
+      (exchange.every === 1 ? this.#sums : this.#held).set(of, tensor("float32", shape, data));
+    });
+  }
+
+  /** How many parts of a neighbour it had joined before this exchange, and after. */
+  #joinedOf(id: CopyId): [number, number] {
+    const at = this.#exchanges - 1;
+    const parts = this.#told.get(this.#chainOf(id).id);
+    if (parts === undefined) return [at, at + 1];
+    // What nobody has told went no further.
+    const after = (exchange: number): number => parts[exchange] ?? parts.at(-1) ?? 0;
+    return [at === 0 ? 0 : after(at - 1), after(at)];
+  }
+
+  async #run(
+    program: Program,
+    batch: { readonly step: number; readonly features: Tensor; readonly labels: Tensor } | null,
+  ): Promise<void> {
+    const { engine } = this.#round;
+    const feeds = new Map(
+      program.inputs.map((port) => {
+        const { data, dtype, shape } = dense(this.#input(port, batch));
+        return [port.name, tensor(dtype, shape, data.slice())] as const;
+      }),
+    );
+    await engine.load([program]);
+    const fetch = program.outputs.map(({ name }) => name);
+    const { outputs } = await engine.run({ program: program.id, feeds, keep: new Map(), fetch });
+    for (const port of program.outputs) {
+      const value = present(outputs.get(port.name), port.name);
+      if (port.role === "parameterGradient") this.#sums.set(port.of, value);
+      else if (port.role === "parameter" || port.role === "state") this.#held.set(port.of, value);
+    }
+  }
+
+  #input(
+    port: Port,
+    batch: { readonly step: number; readonly features: Tensor; readonly labels: Tensor } | null,
+  ): Tensor {
+    const { job, record } = this.#round;
+    switch (port.role) {
+      case "feature":
+        return present(batch, "a batch").features;
+      case "labels":
+        return present(batch, "a batch").labels;
+      case "noise": {
+        const { step } = present(batch, "a batch");
+        return drawNoise(port, { seed: job.seed, node: this.chain.source, step, of: port.of });
+      }
+      case "learningRate":
+        return tensor("float32", [], Float32Array.of(record.learningRate));
+      case "parameterGradient":
+        return this.#sums.get(port.of) ?? zeros(port);
+      default:
+        return present(this.#held.get(port.of), port.of);
+    }
+  }
+}
+
+const valuesOf = (value: Tensor): Float32Array => dense(value).data as Float32Array;
+
+/** What a member joined, as it has told itself, or else the neighbour that has heard most of it. */
+function toldOf({ chain, brought }: MemberOf, { participants }: RoundCommitted) {
+  const told = new Map<string, readonly number[]>();
+  const all = brought === undefined ? participants : [brought];
+  for (const { by, chain: of, parts } of all.flatMap(({ joined = [] }) => joined)) {
+    const isItself = brought === undefined ? by === chain.id : by === undefined;
+    if (isItself && parts.length > (told.get(of)?.length ?? -1)) told.set(of, parts);
+  }
+  return told;
+}

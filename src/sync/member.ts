@@ -1,0 +1,124 @@
+/**
+ * A member of a group that agrees while it trains: what it shares with each neighbour, and what it goes on with
+ * once it has theirs. Without clock or network; a worker and the replay of its log step it alike.
+ *
+ * What it remembers (residuals, the outer step's momentum), it remembers for a round: whatever
+ * that was cut short by, the next one begins the same everywhere.
+ */
+import { present } from "../base/assert.ts";
+import type { SparseValues } from "../base/sparse.ts";
+import {
+  type JoinPolicy,
+  joinParts,
+  type OuterStep,
+  outerStep,
+  type SharedPart,
+} from "./joining.ts";
+import { Residual, type Selection, select } from "./selection.ts";
+
+/** By which rules members agree: see `ExchangePlan`. */
+export interface MemberRules {
+  readonly every: number;
+  readonly select: Selection;
+  readonly staleness: number;
+  readonly join: JoinPolicy;
+  readonly outer: OuterStep;
+}
+
+/** A neighbour that is sent something, by its chain. */
+export interface Outgoing {
+  readonly chain: string;
+  readonly bytes: number | null;
+}
+
+/** A member as it begins a round. */
+export interface MemberStart {
+  readonly rules: MemberRules;
+  readonly outgoing: readonly Outgoing[];
+  /** Batches that it sums up to an update. */
+  readonly microBatches: number;
+  /** Batches that it and those who send to it sum up together. */
+  readonly jointBatches: number;
+  /** Members that take part in that, itself included. */
+  readonly voices: number;
+  readonly learningRate: number;
+  /** Bytes that `chosen` of `count` entries take. */
+  readonly bytesOf: (count: number, chosen: number) => number;
+}
+
+export class ExchangeMember {
+  readonly #start: MemberStart;
+  readonly #residuals: readonly Residual[];
+  #agreed: Float32Array[] | null = null;
+  #velocity: Float32Array[] = [];
+  #exchanges = 0;
+
+  constructor(start: MemberStart) {
+    this.#start = start;
+    this.#residuals = start.outgoing.map(() => new Residual());
+  }
+
+  /** Weights that all members begin with, where they share changes of weights. */
+  begin(weights: readonly Float32Array[]): void {
+    this.#agreed = weights.map((tensor) => tensor.slice());
+    this.#velocity = weights.map(({ length }) => new Float32Array(length));
+  }
+
+  /** Batches that a part of a member stands for; of changes, each member's counts as much. */
+  static weightOf({ every }: Pick<MemberRules, "every">, microBatches: number): number {
+    return every === 1 ? microBatches : 1;
+  }
+
+  /**
+   * The next exchange: its own part, which is whole, and what each neighbour is sent.
+   * @param values sums of gradients since the last one, or the weights of the moment
+   * @param weights where `significant` chooses among gradients
+   */
+  share(
+    values: readonly Float32Array[],
+    weights: readonly Float32Array[] | null,
+  ): { own: SharedPart; sent: SparseValues[][] } {
+    const { rules, outgoing, microBatches, jointBatches, learningRate, bytesOf } = this.#start;
+    const isGradient = rules.every === 1;
+    const shared = isGradient ? values : this.#changes(values);
+    const changePerValue = isGradient ? learningRate / jointBatches : 1;
+    const exchange = this.#exchanges++;
+    const sent = outgoing.map(({ bytes: bytesMax }, i) =>
+      present(this.#residuals[i], "a residual").pass(shared, (all) =>
+        select(rules.select, {
+          ...{ values: all, exchange, bytesMax, bytesOf, changePerValue },
+          weights: isGradient ? weights : this.#agreed,
+        }),
+      ),
+    );
+    const tensors = shared.map((own) => ({ count: own.length, indices: null, values: own }));
+    return { own: { batches: ExchangeMember.weightOf(rules, microBatches), tensors }, sent };
+  }
+
+  #changes(values: readonly Float32Array[]): Float32Array[] {
+    const agreed = present(this.#agreed, "weights that were agreed upon");
+    return values.map((tensor, i) => {
+      const before = agreed[i] as Float32Array;
+      return tensor.map((value, k) => value - (before[k] as number));
+    });
+  }
+
+  /**
+   * Joins parts, its own among them, in the order of the plan's members.
+   * @returns the mean gradient, or the weights to go on with
+   */
+  join(parts: readonly SharedPart[]): Float32Array[] {
+    const { rules, jointBatches, voices } = this.#start;
+    const { every, staleness, join: policy, outer } = rules;
+    // Where some are late, each part counts as it would in time.
+    const batches = every === 1 ? jointBatches : voices;
+    const joint = joinParts(parts, { policy, ...(staleness > 0 && { batches }) });
+    if (every === 1) return joint;
+    const agreed = present(this.#agreed, "weights that were agreed upon");
+    const next = joint.map((change, i) =>
+      outerStep(agreed[i] as Float32Array, change, this.#velocity[i] as Float32Array, outer),
+    );
+    this.#agreed = next;
+    return next.map((tensor) => tensor.slice());
+  }
+}

@@ -1,0 +1,209 @@
+/** Workers that agree from node to node while they train, over virtual time and with real numbers. */
+import { describe, expect, it } from "vitest";
+import { present } from "../../src/base/assert.ts";
+import { readSafetensors } from "../../src/base/safetensors.ts";
+import { type DenseTensor, dense, type Tensor, tensor, zeros } from "../../src/base/tensor.ts";
+import { stagePrograms } from "../../src/compile/program.ts";
+import { trainingModel } from "../../src/compile/training-model.ts";
+import { Sequential } from "../../src/models/layers.ts";
+import { type Job, jobSpecOf } from "../../src/run/job.ts";
+import type { RunRecord } from "../../src/run/metrics/record.ts";
+import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
+import { replay } from "../../src/sim/replay.ts";
+import { Simulation, type SimulationOptions } from "../../src/sim/simulate.ts";
+import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
+
+/** Parts of compute, as in the paper's processor cluster. */
+const parts = [24, 24, 12, 12, 4, 4];
+const names = ["a", "b", "c", "d", "e", "f"];
+
+const cloudJob = (change: object = {}): Job =>
+  smallJob({
+    planner: "micro-clouds",
+    optimizer: { learningRate: 0.1, momentum: 0.9, weightDecay: 0.001, accumulate: 4 },
+    batch: 4,
+    localBatches: 12,
+    fleet: {
+      cellMbit: null,
+      devices: parts.map((part, i) => ({ name: names[i], duty: part / 24, ceilingMbit: 1 })),
+    },
+    ...change,
+  });
+
+const cloudFleet = (job: Job) =>
+  smallFleet(job).map((node) => ({ ...node, reachable: node.kind === "device" }));
+
+async function run(job: Job, change: Partial<SimulationOptions> = {}) {
+  const simulation = new Simulation({
+    ...{ job, model: smallModel(), nodes: cloudFleet(job), engine: interpreterEngine },
+    patienceMs: 60_000,
+    ...change,
+  });
+  await simulation.run();
+  const { end, records, files, virtualMs } = simulation.result();
+  const of = <T extends RunRecord["type"]>(type: T) =>
+    records.flatMap(({ record }) =>
+      record.type === type ? [record as Extract<RunRecord, { type: T }>] : [],
+    );
+  return { job, end, records, of, files, virtualMs };
+}
+type Ran = Awaited<ReturnType<typeof run>>;
+
+const saved = ({ files }: Ran): ReadonlyMap<string, DenseTensor> =>
+  readSafetensors(present(files.get("weights.safetensors"), "weights")).tensors;
+
+const sourceOf = (node: string) => shard(names.indexOf(node));
+
+/** What was saved is, bit for bit, what one process computes from the log. */
+async function expectReplayed(ran: Ran): Promise<void> {
+  const expected = await replay({
+    ...{ job: ran.job, model: smallModel(), samplesOf: sourceOf, engine: interpreterEngine() },
+    records: ran.records.map(({ record }) => record),
+  });
+  for (const [name, { data }] of saved(ran)) expect(data, name).toEqual(expected.get(name)?.data);
+}
+
+/** One process that takes all batches of an update as one large batch. */
+async function largeBatch(job: Job, shares: ReadonlyMap<string, number>, updates: number) {
+  const spec = jobSpecOf(job);
+  const { graph, segments } = trainingModel(smallModel().graph, job);
+  const total = [...shares.values()].reduce((sum, share) => sum + share, 0);
+  const optimizer = { ...spec.optimizer, accumulate: total };
+  const { step, update } = stagePrograms(graph, segments, 0, segments.length, {
+    ...spec,
+    optimizer,
+  });
+  const engine = interpreterEngine();
+  const held = new Map<string, Tensor>(smallModel().weights);
+  for (let at = 0; at < updates; at++) {
+    const batches = [...shares].flatMap(([node, share]) =>
+      Array.from({ length: share }, (_, i) => ({ node, step: at * share + i })),
+    );
+    const sums = new Map<string, Tensor>();
+    for (const key of [...batches, null]) {
+      const batch = key && sourceOf(key.node).batch({ seed: job.seed, size: job.batch, ...key });
+      const program = present(batch === null ? update : step, "a program");
+      const feeds = new Map(
+        program.inputs.map((port): [string, Tensor] => {
+          if (port.role === "feature") return [port.name, present(batch, "a batch").features];
+          if (port.role === "labels") return [port.name, present(batch, "a batch").labels];
+          const rate = Float32Array.of(job.optimizer.learningRate);
+          if (port.role === "learningRate") return [port.name, tensor("float32", [], rate)];
+          const own = port.role === "parameterGradient" ? sums : held;
+          const value = dense(own.get(port.of) ?? zeros(port));
+          return [port.name, { ...value, data: value.data.slice() }];
+        }),
+      );
+      await engine.load([program]);
+      const fetch = program.outputs.map(({ name }) => name);
+      const { outputs } = await engine.run({ program: program.id, feeds, keep: new Map(), fetch });
+      for (const { role, of, name } of program.outputs) {
+        if (role === "loss") continue;
+        (role === "parameterGradient" ? sums : held).set(of, present(outputs.get(name), name));
+      }
+    }
+  }
+  return held;
+}
+
+const all = { every: 1, select: "all" };
+
+const straightBytes = ({ of }: Ran): number =>
+  of("round")
+    .flatMap(({ nodes }) => nodes)
+    .reduce((sum, { bytesStraight }) => sum + bytesStraight, 0);
+
+const accuracyOf = ({ of }: Ran): number => present(of("evaluation").at(-1)?.accuracy, "accuracy");
+
+/** Of layers so large that what is said of a message weighs little beside what is in it. */
+const wider = new Sequential("small", [12], 3)
+  .linear("fc1", 64)
+  .relu("relu1")
+  .linear("fc2", 32)
+  .relu("relu2")
+  .linear("fc3", 3)
+  .model();
+
+describe("micro-clouds", () => {
+  it("with all gradients from everybody make the updates of one large batch, however it is dealt out", async () => {
+    const job = cloudJob({ rounds: 2, exchange: all });
+    const ran = await run(job);
+    expect(ran.end).toEqual({ reason: "finished", text: "2 rounds" });
+    const { plan } = present(ran.of("planned")[0], "a plan");
+    const shares = new Map(
+      plan.chains.map(({ source, microBatches }) => [source, microBatches ?? 0]),
+    );
+    expect([...shares.values()].reduce((sum, share) => sum + share, 0)).toBe(24);
+    expect(shares.get("a" as never)).toBeGreaterThan(5 * (shares.get("f" as never) ?? 0));
+    const expected = await largeBatch(job, shares, 2 * 3);
+    for (const [name, { data }] of saved(ran)) {
+      const values = dense(present(expected.get(name), name)).data as Float32Array;
+      const largest = Math.max(...values.map(Math.abs));
+      (data as Float32Array).forEach((value, i) => {
+        expect(Math.abs(value - (values[i] as number)) / largest, name).toBeLessThan(1e-5);
+      });
+    }
+    await expectReplayed(ran);
+  });
+
+  it.each([
+    ["the largest gradients", { every: 1, select: { kind: "max-n" } }],
+    ["significant gradients", { every: 1, select: { kind: "significant", share: 0.05 } }],
+    [
+      "parts in turn, up to two late",
+      { every: 1, select: { kind: "parts", parts: 3 }, staleness: 2 },
+    ],
+    ["the median of gradients", { every: 1, select: "all", join: { kind: "median" } }],
+    ["changes after three updates", { every: 3, outer: { rate: 0.7, momentum: 0.5 } }],
+  ])("give the weights of their replay, bit for bit, with %s", async (_what, exchange) => {
+    const ran = await run(cloudJob({ rounds: 2, exchange }));
+    expect(ran.end).toEqual({ reason: "finished", text: "2 rounds" });
+    expect(straightBytes(ran)).toBeGreaterThan(1000);
+    await expectReplayed(ran);
+  });
+
+  it("reach the same through the coordinator where nobody can be reached", async () => {
+    const job = cloudJob({ rounds: 1, exchange: all });
+    const nodes = smallFleet(job).map((node) => ({ ...node, reachable: false }));
+    const [straight, relayed] = [await run(job), await run(job, { nodes })];
+    expect(straightBytes(relayed)).toBe(0);
+    expect(saved(relayed)).toEqual(saved(straight));
+  });
+
+  it("learn as well from the largest gradients, with a fraction of the bytes", async () => {
+    const change = { rounds: 8, localBatches: 16 };
+    const slow = (exchange: object) => {
+      const job = cloudJob({ ...change, exchange });
+      const devices = job.fleet.devices.map((device) => ({ ...device, ceilingBytesPerMs: 100 }));
+      return run({ ...job, fleet: { ...job.fleet, devices } }, { model: wider });
+    };
+    const [full, largest] = [await slow(all), await slow({ every: 1, select: { kind: "max-n" } })];
+    expect(accuracyOf(full)).toBeGreaterThan(0.9);
+    expect(accuracyOf(largest)).toBeGreaterThan(accuracyOf(full) - 0.05);
+    expect(straightBytes(largest)).toBeLessThan(0.4 * straightBytes(full));
+  });
+
+  it("go on when one of them dies, and follow the plan without it from the next round on", async () => {
+    const job = cloudJob({ rounds: 4, exchange: all });
+    const calm = await run(job);
+    const [first, second] = calm.records.filter(({ record }) => record.type === "round");
+    const atMs = (present(first, "a round").atMs + present(second, "a round").atMs) / 2;
+    const ran = await run(job, { faults: [{ kind: "crash", node: "b", atMs }] });
+    expect(ran.end).toEqual({ reason: "finished", text: "4 rounds" });
+    const rounds = ran.of("round");
+    expect(rounds[1]?.dropped.map(({ chain }) => chain)).toEqual(["chain:b"]);
+    expect(rounds[1]?.participants).toHaveLength(5);
+    const joined = rounds[1]?.participants[0]?.joined ?? [];
+    expect(new Set(joined.map(({ chain }) => chain))).toEqual(new Set(["chain:b"]));
+    expect(ran.of("planned").at(-1)?.plan.chains).toHaveLength(5);
+    await expectReplayed(ran);
+  });
+
+  it("send as much where nothing is computed, and take as long", async () => {
+    const job = cloudJob({ rounds: 2, planner: "full-exchange" });
+    const [real, hollow] = [await run(job), await run(job, { engine: nullEngine })];
+    expect(straightBytes(hollow) / straightBytes(real)).toBeCloseTo(1, 1);
+    const msOf = (ran: Ran): number => present(ran.of("round")[1], "a round").ms;
+    expect(msOf(hollow) / msOf(real)).toBeCloseTo(1, 2);
+  });
+});
