@@ -11,13 +11,7 @@ import { openReceiver, openSender, type Receiver, type Sender } from "../codec/l
 import { frozen } from "../compile/freeze.ts";
 import type { Model } from "../compile/graph.ts";
 import { optimizerState } from "../compile/optimizer.ts";
-import {
-  movedPorts,
-  neededPorts,
-  type Port,
-  type Program,
-  type StagePrograms,
-} from "../compile/program.ts";
+import { movedPorts, neededPorts, type Port, type Program } from "../compile/program.ts";
 import { trainingModel } from "../compile/training-model.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { ChainPlan, Plan } from "../plan/plan.ts";
@@ -36,6 +30,7 @@ import { UpdateCoding } from "../run/update-coding.ts";
 import { stalePartWeight } from "../sync/sync.ts";
 import { replayExchanges } from "./replay-exchange.ts";
 import { type Compile, sharedPrograms } from "./replay-programs.ts";
+import type { CopyReplay, Stage, UnderWay } from "./replay-stage.ts";
 import { Starts } from "./replay-starts.ts";
 
 /** A run to follow: its committed log, and the samples of its nodes. */
@@ -100,41 +95,6 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
     options.onCommitted?.(record.round + 1, trained);
   }
   return new Map([...trained].map(([name, value]) => [name, dense(value)]));
-}
-
-/** A copy in a round: one for all the chains that share it. */
-interface CopyReplay {
-  readonly id: CopyId;
-  readonly node: NodeId;
-  readonly programs: StagePrograms;
-  /** What it holds from batch to batch, by `of` and role: parameters, optimizer state, sums of gradients. */
-  readonly held: Map<string, Tensor>;
-  /** Batches to an update, and those whose gradients are in the sums. */
-  readonly perUpdate: number;
-  summed: number;
-}
-
-interface Stage {
-  readonly copy: CopyReplay;
-  readonly isReplayed: boolean;
-  /** The passes that it has still to take, F forward and B backward. */
-  passes: string;
-  /** Batches that went forward and have not come back, by step. */
-  readonly underWay: Map<number, UnderWay>;
-  /** What has arrived, by step: features with their labels, and gradients. */
-  readonly features: Map<number, { crossing: Tensor[]; labels: Tensor }>;
-  readonly gradients: Map<number, Tensor[]>;
-  /** Passes taken each way. */
-  forward: number;
-  backward: number;
-}
-
-/** What one batch leaves at a stage for its way back. */
-interface UnderWay {
-  /** Its features and what was saved of it. */
-  readonly own: Map<string, Tensor>;
-  /** What the stage held when it went forward. */
-  readonly stashed: ReadonlyMap<string, Tensor>;
 }
 
 /** What a round is replayed of: how programs are made, the plan, and the tensors at its start. */
