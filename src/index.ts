@@ -130,12 +130,14 @@ export { builtInModel } from "./models/models.ts";
 export { type BatchNormOptions, type ConvOptions, Network, type Sizes } from "./models/network.ts";
 export type { ModelChoices, ModelOptions } from "./models/options.ts";
 export { codingSpeed, decodeMs, encodeMs } from "./plan/coding.ts";
+export type { ExchangeEdge, ExchangePlan } from "./plan/exchange.ts";
 export { type LineTimes, linePeriodMs } from "./plan/line.ts";
 export { type TrainingStage, trainingBytes } from "./plan/memory.ts";
 export type {
   ChainPlan,
   CopyPlan,
   EnergyLimit,
+  ExchangeChoice,
   FeatureReplayChoice,
   Fleet,
   FleetLink,
@@ -184,6 +186,7 @@ export {
   type Evaluated,
   type FoldedPart,
   type HeldMs,
+  type Joined,
   type LinksMeasured,
   type NodeJoined,
   type NodeLeft,
@@ -221,3 +224,5 @@ export {
   type TextLink,
 } from "./run/observe/observer.ts";
 export type { Schedule, ScheduleName } from "./run/schedule.ts";
+export type { JoinPolicy, OuterStep } from "./sync/joining.ts";
+export type { Selection } from "./sync/selection.ts";

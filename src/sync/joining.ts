@@ -92,7 +92,7 @@ function joinedBy(
   }
 }
 
-/** The outer step of local training: see {@link outerStep}. Plain averaging has a rate of 1 and no momentum. */
+/** The outer step of local training: see `outerStep`. Plain averaging has a rate of 1 and no momentum. */
 export interface OuterStep {
   readonly rate: number;
   readonly momentum: number;
