@@ -45,9 +45,7 @@ export async function runScheme(
   const { records } = await simulate({
     ...ready,
     ...scheme,
-    // A round that is under way at the end counts by the share of it that was.
-    until: (nowMs, seen) =>
-      (nowMs >= endMs && seen.at(-1)?.record.type === "round") || nowMs >= patience * endMs,
+    until: (nowMs, seen) => (nowMs >= endMs && isCounted(seen, endMs)) || nowMs >= patience * endMs,
   });
   const counts = countsOf(records, { endMs, work: ready.job.localBatches });
   if (scheme.isWatched !== true) return { ...counts, stalls: [], lostBatches: 0 };
@@ -84,6 +82,10 @@ function lostOf(records: readonly TimedRecord[], times: readonly number[], work:
 
 const backBy = (atMs: number, times: readonly number[]): number =>
   times.filter((ms) => ms <= atMs).length;
+
+/** Whether the round that is under way at the end is committed, which counts by the share of it that was before. */
+export const isCounted = (records: readonly TimedRecord[], endMs: number): boolean =>
+  (records.findLast(({ record }) => record.type === "round")?.atMs ?? 0) >= endMs;
 
 /** What records tell of a run until a time. @param work batches of a whole round */
 export function countsOf(
