@@ -3,6 +3,7 @@
  * device and a server, trained with each codec from the same initial weights over the same batches.
  * The run is the real one (peers, codecs, the native engine), in virtual time.
  */
+import { writeFileSync } from "node:fs";
 import {
   type LinkCodecName,
   linkWireBytes,
@@ -17,8 +18,10 @@ import {
 } from "edgeloom";
 import { type SimNode, simulate } from "edgeloom/sim";
 import { type Bench, chosenOf, countOf, type Goal, optionsOf, type Row, tell } from "./bench.ts";
+import { type CodecOutcome, codecsPlot } from "./codecs-plot.ts";
 import { checkFashion, fashion } from "./fashion.ts";
 import { fixedCut } from "./fixed-cut.ts";
+import { mean } from "./statistics.ts";
 
 /** Segments that the device keeps: the first convolution, pooling and ReLU. */
 const cut = 3;
@@ -29,6 +32,7 @@ const pairs: readonly { readonly up: LinkCodecName; readonly down: LinkCodecName
   both("float32"),
   both("float16"),
   both("affine8"),
+  both("affine8+feedback"),
   both("affine8-stochastic"),
   both("affine4"),
   both("affine4-stochastic"),
@@ -61,10 +65,11 @@ interface Trained {
 }
 
 export const codecsAccuracy: Bench = {
-  summary: "accuracy against megabytes of codecs [--seeds N] [--rounds N] [--codecs a,b]",
+  summary:
+    "accuracy against megabytes of codecs [--seeds N] [--rounds N] [--codecs a,b] [--plot FILE.svg]",
   async run(args) {
     checkFashion();
-    const asked = optionsOf(args, { seeds: "3", rounds: "8", codecs: "" });
+    const asked = optionsOf(args, { seeds: "3", rounds: "8", codecs: "", plot: "" });
     const seeds = countOf("--seeds", asked.seeds);
     const rounds = countOf("--rounds", asked.rounds);
     const [reference, ...others] = pairs;
@@ -73,6 +78,7 @@ export const codecsAccuracy: Bench = {
     const profile = await ownProfile();
     const rows: Row[] = [];
     const goals: Goal[] = [];
+    const outcomes: CodecOutcome[] = [];
     let best: number[] = [];
     for (const pair of reference === undefined ? [] : [reference, ...chosen]) {
       const name = nameOf(pair);
@@ -85,13 +91,20 @@ export const codecsAccuracy: Bench = {
       if (pair === reference) best = accuracies;
       const lost = accuracies.map((accuracy, i) => 100 * ((best[i] ?? Number.NaN) - accuracy));
       const points = mean(lost);
+      const { up = 0, down = 0 } = runs[0]?.bytes ?? {};
+      const [megabytesUp, megabytesDown] = [up / 1e6, down / 1e6];
       rows.push({
         codec: name,
         accuracy: mean(accuracies),
         "points lost": points,
         worst: Math.max(...lost),
-        "MB up": (runs[0]?.bytes.up ?? 0) / 1e6,
-        "MB down": (runs[0]?.bytes.down ?? 0) / 1e6,
+        "MB up": megabytesUp,
+        "MB down": megabytesDown,
+      });
+      outcomes.push({
+        name,
+        megabytes: megabytesUp + megabytesDown,
+        accuracy: mean(accuracies),
       });
       const goal = allowed[name];
       if (goal === undefined) continue;
@@ -105,22 +118,20 @@ export const codecsAccuracy: Bench = {
       });
     }
     const updates = rounds * localBatches;
+    const what = `LeNet-5 on Fashion-MNIST, ${updates} updates at batch 32, ${seeds === 1 ? "one seed" : `${seeds} seeds`}`;
+    if (asked.plot !== "") writeFileSync(asked.plot, codecsPlot(outcomes, what));
     return {
       rows,
       goals,
       versions: { edgeloom: version },
       seed: 1,
       notes: [
-        `LeNet-5 on Fashion-MNIST, cut after segment ${cut}, ${updates} updates at batch 32, ${seeds} seeds; ` +
-          "held-out: the 10,000 test images",
+        `${what}; cut after segment ${cut}; held-out: the 10,000 test images`,
         `error feedback remembers for a round, which has ${localBatches} batches`,
       ],
     };
   },
 };
-
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 const jobOf = (codec: { up: LinkCodecName; down: LinkCodecName }, seed: number, rounds: number) =>
   parseJob({

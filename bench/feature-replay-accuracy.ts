@@ -19,6 +19,7 @@ import {
 import { type SimNode, simulate } from "edgeloom/sim";
 import { type Bench, countOf, optionsOf, type Row, tell } from "./bench.ts";
 import { checkFashion, fashion } from "./fashion.ts";
+import { mean } from "./statistics.ts";
 
 /** Segments that the device keeps: the first convolution, pooling and ReLU. */
 const cut = 3;
@@ -92,9 +93,6 @@ export const featureReplayAccuracy: Bench = {
     };
   },
 };
-
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 const jobOf = (seed: number, rounds: number) =>
   parseJob({

@@ -21,9 +21,10 @@ import {
 import type { SimNode, SimulationOptions } from "edgeloom/sim";
 import { nullEngine } from "edgeloom/sim";
 import { parse } from "yaml";
+import { chosenOf, optionsOf } from "./bench.ts";
 import { stepMs } from "./measured.ts";
 
-export const modelNames = ["vgg19", "resnet50", "mobilenetv3-large", "bilstm"] as const;
+const modelNames = ["vgg19", "resnet50", "mobilenetv3-large", "bilstm"] as const;
 export type ModelName = (typeof modelNames)[number];
 
 /** A link between device and cloud. */
@@ -65,9 +66,21 @@ export interface Cell {
 
 const here = (file: string): string => path.join(import.meta.dirname, file);
 
-/** @param file another scenario than the committed one, where it is not empty */
-export const readSetting = (file: string): Setting =>
-  parse(readFileSync(file === "" ? here("feature-replay.yaml") : file, "utf8"));
+/**
+ * What a benchmark over these cells is asked for: some of the models, and another scenario than the committed one.
+ * @throws InputError for other arguments, or a model that none is called
+ */
+export function askedFor(args: readonly string[]): {
+  readonly models: readonly ModelName[];
+  readonly setting: Setting;
+} {
+  const { models, scenario } = optionsOf(args, { models: modelNames.join(), scenario: "" });
+  const file = scenario === "" ? here("feature-replay.yaml") : scenario;
+  return {
+    models: chosenOf("--models", models, modelNames, (name) => name),
+    setting: parse(readFileSync(file, "utf8")),
+  };
+}
 
 /** Profiles that were measured before: what else a machine does now has no part in the result. */
 const profiles: Readonly<Partial<Record<ModelName, Profile>>> = {

@@ -5,18 +5,18 @@
  */
 import { bytesPerMsOfMbit, InputError, movingMs, type NodeId, version } from "edgeloom";
 import { type SimTrace, simulate } from "edgeloom/sim";
-import { atLeast, type Bench, chosenOf, optionsOf, type Row, tell } from "./bench.ts";
+import { atLeast, type Bench, type Row, tell } from "./bench.ts";
 import {
+  askedFor,
   type Cell,
   machinesOf,
-  modelNames,
-  readSetting,
   requestOf,
   type Setting,
   subjectOf,
 } from "./feature-replay-cells.ts";
 import { bestWay, playedMs, type Way } from "./feature-replay-line.ts";
 import { batchTimes } from "./pipeline-stalls.ts";
+import { mean } from "./statistics.ts";
 
 const codecs = ["float32", "float16", "affine8"] as const;
 const windows = Array.from({ length: 9 }, (_, window) => window);
@@ -27,9 +27,7 @@ export const featureReplayContexts: Bench = {
   summary:
     "one device and one distant server over a link that changes every minute [--models A,B] [--scenario FILE]",
   async run(args) {
-    const asked = optionsOf(args, { models: modelNames.join(), scenario: "" });
-    const setting = readSetting(asked.scenario);
-    const models = chosenOf("--models", asked.models, modelNames, (name) => name);
+    const { models, setting } = askedFor(args);
     const outcomes: Outcome[] = [];
     for (const model of models) {
       const subject = subjectOf(model, setting);
@@ -188,6 +186,3 @@ function rowOf({ cell, batches, oracle, free, fixed, terms }: Outcome): Row {
     plans: terms,
   };
 }
-
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;

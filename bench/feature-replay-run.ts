@@ -21,6 +21,15 @@ export function wayOf({ copies, chains, links }: Plan): Way {
   };
 }
 
+/** A way in words. @param count segments of the model */
+export const wayText = (
+  { cut, window, codecUp, codecDown, backward }: Way,
+  count: number,
+): string =>
+  cut === count
+    ? "device alone"
+    : `cut ${cut} of ${count}, window ${window}, ${codecUp} up, ${codecDown} down, ${backward}`;
+
 /** A plan for a way. */
 function planOf(cell: Cell, way: Way, work: number): Plan {
   const request = requestOf(cell, work);

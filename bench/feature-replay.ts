@@ -4,28 +4,20 @@
  * virtual time; `docs/benchmarks.md` says what devices, clouds and links are.
  */
 import { formatMs, type PlanRequest, planners, version } from "edgeloom";
+import { atLeast, atMost, type Bench, type Goal, optionsOf, type Row, tell } from "./bench.ts";
 import {
-  atLeast,
-  atMost,
-  type Bench,
-  chosenOf,
-  type Goal,
-  optionsOf,
-  type Row,
-  tell,
-} from "./bench.ts";
-import {
+  askedFor,
   type Cell,
   cellsOf,
-  modelNames,
-  readSetting,
   requestOf,
   type Setting,
   subjectOf,
 } from "./feature-replay-cells.ts";
 import { engineMs, engineSegments } from "./feature-replay-engine.ts";
 import { bestWay, lineTimes, playedMs, type Way } from "./feature-replay-line.ts";
-import { simulatedPeriodMs, wayOf } from "./feature-replay-run.ts";
+import { realFeatureReplay } from "./feature-replay-real.ts";
+import { simulatedPeriodMs, wayOf, wayText } from "./feature-replay-run.ts";
+import { geometricMean } from "./statistics.ts";
 
 const codecs = ["float32", "float16", "affine8"] as const;
 const windows = Array.from({ length: 17 }, (_, window) => window);
@@ -34,11 +26,14 @@ const manyBatches = 10_000;
 
 export const featureReplay: Bench = {
   summary:
-    "one device and one distant server over slow links, against serial split learning [--models A,B] [--scenario FILE]",
+    "one device and one distant server over slow links, against serial split learning [--models A,B] [--scenario FILE]; on processes: --real [--scenario FILE]",
   async run(args) {
-    const asked = optionsOf(args, { models: modelNames.join(), scenario: "" });
-    const setting = readSetting(asked.scenario);
-    const models = chosenOf("--models", asked.models, modelNames, (name) => name);
+    if (args.includes("--real")) {
+      const rest = args.filter((arg) => arg !== "--real");
+      const { scenario } = optionsOf(rest, { scenario: "" });
+      return realFeatureReplay(scenario === "" ? null : scenario);
+    }
+    const { models, setting } = askedFor(args);
     const outcomes: Outcome[] = [];
     for (const model of models) {
       for (const cell of cellsOf(subjectOf(model, setting), setting)) {
@@ -117,16 +112,11 @@ function plainOf(request: PlanRequest, way: Way): Plain {
 
 function rowOf({ cell, way, ...outcome }: Outcome): Row {
   const { simulatedMs, serialMs, codedMs, playedMs: played, bestMs } = outcome;
-  const { cut, window, codecUp, codecDown, backward } = way;
-  const count = cell.subject.costs.length;
   return {
     model: cell.subject.model,
     "device, x slower": cell.slowdown,
     link: cell.link.name,
-    chosen:
-      cut === count
-        ? "device alone"
-        : `cut ${cut} of ${count}, window ${window}, ${codecUp} up, ${codecDown} down, ${backward}`,
+    chosen: wayText(way, cell.subject.costs.length),
     "ms a batch": simulatedMs,
     "serial split": serialMs,
     "with codecs": codedMs,
@@ -190,8 +180,3 @@ const planningGoal = (ms: number): Goal => ({
   name: `plan over ${engineSegments} segments and 16 pairs of codecs, median (${formatMs(ms)})`,
   ...{ value: ms, goal: 1, unit: "ms of processor time, at most", met: ms <= 1 },
 });
-
-function geometricMean(values: readonly number[]): number {
-  const sum = values.reduce((total, value) => total + Math.log(value), 0);
-  return values.length === 0 ? Number.NaN : Math.exp(sum / values.length);
-}

@@ -8,12 +8,15 @@ import { type Bench, machine, printTable } from "./bench.ts";
 import { codecs } from "./codecs.ts";
 import { codecsAccuracy } from "./codecs-accuracy.ts";
 import { coordinator } from "./coordinator.ts";
+import { dcganBench } from "./dcgan.ts";
 import { featureReplay } from "./feature-replay.ts";
 import { featureReplayAccuracy } from "./feature-replay-accuracy.ts";
 import { featureReplayContexts } from "./feature-replay-contexts.ts";
 import { link } from "./link.ts";
 import { memory } from "./memory.ts";
 import { microClouds } from "./micro-clouds.ts";
+import { microCloudsAccuracy } from "./micro-clouds-accuracy.ts";
+import { microCloudsAttack } from "./micro-clouds-attack.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import { parallelSplitAccuracy } from "./parallel-split-accuracy.ts";
 import { parallelSplitMemory } from "./parallel-split-memory.ts";
@@ -29,12 +32,15 @@ const benches: Readonly<Record<string, Bench>> = {
   codecs,
   "codecs-accuracy": codecsAccuracy,
   coordinator,
+  dcgan: dcganBench,
   "feature-replay": featureReplay,
   "feature-replay-accuracy": featureReplayAccuracy,
   "feature-replay-contexts": featureReplayContexts,
   link,
   memory,
   "micro-clouds": microClouds,
+  "micro-clouds-accuracy": microCloudsAccuracy,
+  "micro-clouds-attack": microCloudsAttack,
   "parallel-split": parallelSplit,
   "parallel-split-accuracy": parallelSplitAccuracy,
   "parallel-split-memory": parallelSplitMemory,

@@ -3,28 +3,24 @@
  * by speed alone, and as `micro-clouds` plans it, over links of several speeds. Peers, messages and links are the
  * real ones; the null engine computes nothing, so this says nothing of accuracy.
  */
-import { readFileSync } from "node:fs";
+import { type Job, loadModel, type Plan, parseJob, type RunRecord, version } from "edgeloom";
+import { nullEngine, simulate } from "edgeloom/sim";
+import { atLeast, type Bench, chosenOf, countOf, optionsOf, type Row, tell } from "./bench.ts";
 import {
-  bytesPerMsOfMbit,
-  type Job,
-  loadModel,
-  type Plan,
-  type Profile,
-  parseJob,
-  type RunRecord,
-  version,
-} from "edgeloom";
-import { nullEngine, type SimNode, simulate } from "edgeloom/sim";
-import { atLeast, type Bench, chosenOf, optionsOf, type Row, tell } from "./bench.ts";
+  coreProfile,
+  type Mbit,
+  machines,
+  parts,
+  unequalMbit,
+  workerName,
+} from "./micro-clouds-fleet.ts";
 
-/** Parts of compute, after the processor cluster of Hong and Chandra, "DLion", HPDC 2021. */
-const parts = [24, 24, 12, 12, 4, 4] as const;
 /** Links in Mbit/s of each worker, each way; null where nothing limits them. */
-const links: readonly { readonly name: string; readonly mbit: readonly (number | null)[] }[] = [
+const links: readonly { readonly name: string; readonly mbit: Mbit }[] = [
   { name: "5", mbit: parts.map(() => 5) },
   { name: "50", mbit: parts.map(() => 50) },
   { name: "500", mbit: parts.map(() => 500) },
-  { name: "50/50/35/35/20/20", mbit: [50, 50, 35, 35, 20, 20] },
+  { name: "50/50/35/35/20/20", mbit: unequalMbit },
   { name: "unlimited", mbit: parts.map(() => null) },
 ];
 const schemes = [
@@ -36,26 +32,30 @@ const schemes = [
   { name: "micro-clouds", job: { planner: "micro-clouds" } },
 ] as const;
 
-/** One-way delay of a worker's link. */
-const latencyMs = 5;
 /** Batches to an update for each worker on average, and updates to a round. */
 const [accumulate, updates] = [10, 8];
 const model = "mobilenetv3-large";
 
 export const microClouds: Bench = {
-  summary: "six unequal workers that agree from node to node, against full exchange [--links A,B]",
+  summary:
+    "six unequal workers that agree from node to node, against full exchange [--links A,B] [--workers N,M]",
   async run(args) {
-    const asked = optionsOf(args, { links: links.map(({ name }) => name).join() });
+    const asked = optionsOf(args, {
+      ...{ links: links.map(({ name }) => name).join(), workers: String(parts.length) },
+    });
     const outcomes: Outcome[] = [];
+    const counts = asked.workers.split(",").map((count) => countOf("--workers", count));
     for (const link of chosenOf("--links", asked.links, links, ({ name }) => name)) {
-      for (const scheme of schemes) {
-        tell(`${link.name} Mbit/s, ${scheme.name} ...`);
-        outcomes.push(await outcomeOf(link, scheme));
+      for (const workers of counts) {
+        for (const scheme of schemes) {
+          tell(`${workers} workers, ${link.name} Mbit/s, ${scheme.name} ...`);
+          outcomes.push(await outcomeOf(link, workers, scheme));
+        }
       }
     }
     return {
       rows: outcomes.map(rowOf),
-      goals: goalsOf(outcomes),
+      goals: goalsOf(outcomes.filter(({ workers }) => workers === parts.length)),
       versions: { edgeloom: version },
       seed: 1,
       notes: [
@@ -67,8 +67,13 @@ export const microClouds: Bench = {
   },
 };
 
+/** More workers than six are of the same kinds over and over. */
+const times = <T>(count: number, of: (i: number) => T): T[] =>
+  Array.from({ length: count }, (_, i) => of(i));
+
 interface Outcome {
   readonly link: string;
+  readonly workers: number;
   readonly scheme: string;
   readonly plan: Plan;
   readonly updateMs: number;
@@ -77,41 +82,9 @@ interface Outcome {
   readonly bytes: number;
 }
 
-const profileOf = (): Profile => {
-  const file = new URL("parallel-split-profiles.json", import.meta.url);
-  return (JSON.parse(readFileSync(file, "utf8")) as Record<string, Profile>)[model] as Profile;
-};
-
-function machines(mbit: readonly (number | null)[], inputShape: readonly number[]): SimNode[] {
-  const common = { duty: 1, memoryBytes: null, latencyMs, test: null };
-  const profile = profileOf();
-  const slower = (part: number): Profile => ({
-    ...profile,
-    segments: profile.segments.map(({ forwardMs, backwardMs, updateMs }) => ({
-      forwardMs: (forwardMs * parts[0]) / part,
-      backwardMs: (backwardMs * parts[0]) / part,
-      updateMs: (updateMs * parts[0]) / part,
-    })),
-    runMs: (profile.runMs * parts[0]) / part,
-  });
-  const workers = parts.map((part, i): SimNode => {
-    const own = mbit[i] ?? null;
-    const rate = own === null ? null : bytesPerMsOfMbit(own);
-    return {
-      ...{ ...common, name: `worker-${i + 1}`, kind: "device", reachable: true },
-      ...{ profile: slower(part), ceilingBytesPerMs: rate },
-      wire: { upBytesPerMs: rate, downBytesPerMs: rate, jitterMs: 0, loss: 0, cell: null },
-      train: { samples: 10_000, inputShape, classes: 10 },
-    };
-  });
-  const edge: SimNode = {
-    ...{ ...common, name: "edge", kind: "edge", profile, ceilingBytesPerMs: null, train: null },
-  };
-  return [edge, ...workers];
-}
-
 async function outcomeOf(
   link: (typeof links)[number],
+  workers: number,
   scheme: (typeof schemes)[number],
 ): Promise<Outcome> {
   const job: Job = parseJob({
@@ -119,12 +92,18 @@ async function outcomeOf(
     localBatches: updates * accumulate,
     optimizer: { accumulate },
     evaluate: { every: 100 },
-    fleet: { devices: parts.map((_, i) => ({ name: `worker-${i + 1}` })) },
+    fleet: { devices: times(workers, (i) => ({ name: workerName(i) })) },
     ...scheme.job,
   });
   const loaded = loadModel(job, ".");
   const inputShape = loaded.graph.inputs[0]?.shape.slice(1) as number[];
-  const nodes = machines(link.mbit, inputShape);
+  const samples = { samples: 10_000, inputShape, classes: 10 };
+  const fleet = {
+    ...{ profile: coreProfile(model), samplesOf: () => samples },
+    parts: times(workers, (i) => parts[i % parts.length] as number),
+    mbit: times(workers, (i) => link.mbit[i % parts.length] ?? null),
+  };
+  const nodes = machines(fleet);
   const { records, end } = await simulate({ job, model: loaded, nodes, engine: nullEngine });
   const of = <T extends RunRecord["type"]>(type: T) =>
     records.flatMap(({ record }) =>
@@ -139,17 +118,17 @@ async function outcomeOf(
   const count = (chain?.work ?? 0) / (chain?.microBatches ?? 1);
   const sent = round.nodes.flatMap(({ straight }) => straight).map(({ bytes }) => bytes);
   return {
-    ...{ link: link.name, scheme: scheme.name, plan },
+    ...{ link: link.name, workers, scheme: scheme.name, plan },
     updateMs: round.ms / count,
     forecastMs: (plan.forecasts[0]?.roundMs ?? 0) / count,
-    bytes: sent.reduce((sum, each) => sum + each, 0) / parts.length / count,
+    bytes: sent.reduce((sum, each) => sum + each, 0) / workers / count,
   };
 }
 
-function rowOf({ link, scheme, plan, updateMs, forecastMs, bytes }: Outcome): Row {
+function rowOf({ link, workers, scheme, plan, updateMs, forecastMs, bytes }: Outcome): Row {
   const { every = 1, select } = plan.groups[0]?.exchange ?? {};
   return {
-    ...{ "Mbit/s": link, scheme },
+    ...{ "Mbit/s": link, workers, scheme },
     exchanged: every > 1 ? `changes every ${every}` : (select?.kind ?? ""),
     batches: plan.chains.map(({ microBatches }) => microBatches).join("/"),
     "ms an update": updateMs,

@@ -20,7 +20,6 @@ import {
   partition,
   type SegmentCost,
   segmentCosts,
-  type TimedRecord,
   trainingModel,
   version,
 } from "edgeloom";
@@ -40,6 +39,7 @@ import { checkFashion, fashion } from "./fashion.ts";
 import { stretchedCore } from "./measured.ts";
 import { baselines, type Cell, costsOf, even, fleetOf } from "./parallel-split-fleet.ts";
 import { virtualFleet } from "./parallel-split-virtual.ts";
+import { type Ends, type Trained, trainedIn } from "./trained.ts";
 
 /** A step of the large network whose times are taken, on one core: VGG-19 at batch 32. */
 const stepMs = 1400;
@@ -55,16 +55,21 @@ type Scheme = (typeof schemes)[number];
  * Their rounds are played with every message, and no numbers: with a copy on the server for each device
  * they compute what federated averaging does, but for rounding.
  */
-const timed = baselines.filter((scheme) => scheme !== "federated-averaging");
+const timed = ["splitfed", "per-device-cut", "alternating-split"] as const;
+/** Schemes that compute something of their own. */
+const computed = ["federated-averaging", "sequential-split", "parallel-split"] as const;
+type Computed = (typeof computed)[number];
+const isComputed = (scheme: Scheme): scheme is Computed => computed.some((own) => own === scheme);
 
 export const parallelSplitAccuracy: Bench = {
   summary:
-    "accuracy of parallel split learning, and time to it, against other schemes [--seeds N] [--alpha A,B] [--split JSON]",
+    "accuracy of parallel split learning, and time to it, against other schemes [--seeds N] [--from N] [--alpha A,B] [--split JSON]",
   async run(args) {
     checkFashion();
-    const asked = optionsOf(args, { seeds: "3", alpha: "0.1,0.5", split: "{}" });
+    const asked = optionsOf(args, { seeds: "3", from: "1", alpha: "0.1,0.5", split: "{}" });
     const split = fieldsOf("--split", asked.split);
     const seeds = countOf("--seeds", asked.seeds);
+    const first = countOf("--from", asked.from);
     const alphas = asked.alpha.split(",").map(alphaOf);
     const profile = await stretchedCore(
       jobOf({ scheme: "parallel-split", seed: 1, split }, null),
@@ -73,7 +78,7 @@ export const parallelSplitAccuracy: Bench = {
     const folder = mkdtempSync(path.join(tmpdir(), "edgeloom-bench-"));
     try {
       const races: Race[] = [];
-      for (let seed = 1; seed <= seeds; seed++) {
+      for (let seed = first; seed < first + seeds; seed++) {
         for (const alpha of alphas) races.push(await race({ alpha, seed, split, folder, profile }));
       }
       return resultOf(races);
@@ -108,7 +113,11 @@ const jobOf = ({ scheme, seed, split }: Asked, cell: Cell | null): Job =>
     seed,
     planner: scheme,
     split: { mayKeepAll: true, ...(scheme === "parallel-split" ? split : {}) },
-    evaluate: { every: evaluatedEvery, samples: 3000 },
+    // Devices that train one after the other have a round each.
+    evaluate: {
+      every: evaluatedEvery * (scheme === "sequential-split" ? devices : 1),
+      samples: 3000,
+    },
     fleet: { devices, cellMbit: cell && cell.bytesPerMs / 125 },
   });
 
@@ -123,18 +132,6 @@ function cellFor(job: Job): Cell {
 const firstBytes = ([first]: readonly SegmentCost[]): number =>
   (first?.outputs ?? []).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 4), 0);
 
-/** When the rounds of a run had ended, in seconds of training. */
-type Ends = readonly number[];
-
-/** How a scheme did whose numbers were computed. */
-interface Trained {
-  readonly ends: Ends;
-  /** Accuracy on held-out samples, after so many rounds. */
-  readonly points: readonly (readonly [rounds: number, accuracy: number])[];
-  readonly accuracy: number;
-  readonly samples: number;
-}
-
 interface RaceOptions extends Omit<Asked, "scheme"> {
   readonly alpha: number;
   readonly folder: string;
@@ -145,10 +142,9 @@ interface RaceOptions extends Omit<Asked, "scheme"> {
 interface Race {
   readonly alpha: number;
   readonly seed: number;
-  readonly averaged: Trained;
-  readonly split: Trained;
+  readonly runs: Readonly<Record<Computed, Trained>>;
   readonly ends: Readonly<Record<Scheme, Ends>>;
-  /** An accuracy that both reach. */
+  /** An accuracy that federated averaging and the joint planner's plan both reach. */
   readonly fixed: number;
 }
 
@@ -162,17 +158,20 @@ async function race({ alpha, seed, split: fields, folder, profile }: RaceOptions
     tell(`alpha ${alpha}, seed ${seed}, ${scheme}: ${came}${seconds} s`);
     return run;
   };
-  const averaged = await trained("federated-averaging", false);
-  const split = await trained("parallel-split", false);
-  const ends: Partial<Record<Scheme, Ends>> = {
-    "federated-averaging": averaged.ends,
-    "parallel-split": split.ends,
-  };
+  const runs: Partial<Record<Computed, Trained>> = {};
+  const ends: Partial<Record<Scheme, Ends>> = {};
+  for (const scheme of computed) {
+    const run = await trained(scheme, false);
+    [runs[scheme], ends[scheme]] = [run, run.ends];
+  }
   for (const scheme of timed) ends[scheme] = (await trained(scheme, true)).ends;
+  const whole = runs as Race["runs"];
   // The best of each run counts, as averages of uneven data go up and down.
-  const best = [averaged, split].map(({ points }) => Math.max(...points.map(([, own]) => own)));
+  const best = [whole["federated-averaging"], whole["parallel-split"]].map(({ points }) =>
+    Math.max(...points.map(([, own]) => own)),
+  );
   const fixed = Math.floor(100 * Math.min(...best)) / 100;
-  const result = { alpha, seed, averaged, split, ends: ends as Race["ends"], fixed };
+  const result = { alpha, seed, runs: whole, ends: ends as Race["ends"], fixed };
   const times = schemes.map((scheme) => `${scheme} ${secondsTo(result, scheme).toFixed(0)} s`);
   tell(`alpha ${alpha}, seed ${seed}, to ${(100 * fixed).toFixed(0)} %: ${times.join(", ")}`);
   return result;
@@ -195,36 +194,20 @@ async function train(
   );
   const engine = isTimed ? nullEngine : () => new NativeEngine({ threads: 1 });
   const { records } = await simulate({ job, model: loadModel(job, "."), engine, ...fleet });
-  return trainedIn(records);
-}
-
-function trainedIn(records: readonly TimedRecord[]): Trained {
-  let [ms, samples, accuracy, work] = [0, 0, 0, 0];
-  const ends: number[] = [];
-  const points: (readonly [number, number])[] = [];
-  for (const { record } of records) {
-    if (record.type === "planned") work = record.plan.chains[0]?.work ?? 0;
-    if (record.type === "round") {
-      ms += record.ms;
-      ends.push(ms / 1000);
-      for (const { steps = work } of record.participants) samples += batch * steps;
-    }
-    if (record.type !== "evaluation" || record.accuracy === null) continue;
-    points.push([record.round, record.accuracy]);
-    if (record.final) accuracy = record.accuracy;
-  }
-  return { ends, points, accuracy, samples };
+  return trainedIn(records, batch);
 }
 
 /** When a scheme first has the accuracy that both reach. */
-function secondsTo({ averaged, split, ends, fixed }: Race, scheme: Scheme): number {
-  const { points } = scheme === "parallel-split" ? split : averaged;
+function secondsTo({ runs, ends, fixed }: Race, scheme: Scheme): number {
+  const { points } = runs[isComputed(scheme) ? scheme : "federated-averaging"];
   const [after = 0] = points.find(([, accuracy]) => accuracy >= fixed) ?? [];
   return ends[scheme][after - 1] ?? Number.POSITIVE_INFINITY;
 }
 
 function resultOf(races: readonly Race[]): BenchResult {
-  const lost = races.map(({ averaged, split }) => 100 * (averaged.accuracy - split.accuracy));
+  const lost = races.map(
+    ({ runs }) => 100 * (runs["federated-averaging"].accuracy - runs["parallel-split"].accuracy),
+  );
   const worst = Math.min(...baselines.flatMap((scheme) => races.map((own) => sooner(own, scheme))));
   return {
     rows: races.flatMap(rowsOf),
@@ -233,11 +216,11 @@ function resultOf(races: readonly Race[]): BenchResult {
       atLeast("time of any other scheme to the same accuracy, worst", worst, 1, even),
     ],
     versions: { edgeloom: version },
-    seed: 1,
+    seed: races[0]?.seed ?? 1,
     notes: [
       "numbers by the native engine, in virtual time; held-out: the 10,000 test images, at the end all of them",
       `times: the small network's, stretched to ${stepMs} ms a step on one core, as VGG-19's are; the cell as much slower as features are smaller`,
-      "the fixed accuracy is what both runs with numbers reach; time is that of rounds, without measurements",
+      "the fixed accuracy is what federated averaging and parallel-split both reach; time is that of rounds, without measurements",
     ],
   };
 }
@@ -248,8 +231,8 @@ const sooner = (race: Race, scheme: Scheme): number =>
 
 const rowsOf = (race: Race): Row[] =>
   schemes.map((scheme) => {
-    const { alpha, seed, averaged, split, ends, fixed } = race;
-    const run = { "federated-averaging": averaged, "parallel-split": split }[scheme as string];
+    const { alpha, seed, runs, ends, fixed } = race;
+    const run = isComputed(scheme) ? runs[scheme] : undefined;
     return {
       alpha,
       seed,

@@ -23,6 +23,7 @@ export const baselines = [
   "splitfed",
   "per-device-cut",
   "alternating-split",
+  "sequential-split",
 ] as const;
 
 /** Two methods that come to the same plan may have a device wait here or there for a server: so much is as good as 1. */

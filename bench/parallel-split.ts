@@ -14,13 +14,13 @@ import {
   type Profile,
   planners,
   profileModel,
-  sequentialSplitMs,
   splitBoundMs,
   splitForecast,
   version,
 } from "edgeloom";
 import {
   atLeast,
+  atMost,
   type Bench,
   chosenOf,
   countOf,
@@ -43,6 +43,7 @@ import {
 import { realParallelSplit } from "./parallel-split-real.ts";
 import { playedScenario } from "./parallel-split-scenario.ts";
 import { virtualRoundMs } from "./parallel-split-virtual.ts";
+import { geometricMean, median } from "./statistics.ts";
 
 const deviceCounts = [10, 20, 50, 100];
 /** 12.5 and 125 MB/s. */
@@ -60,9 +61,7 @@ const isSampled = ({ devices }: Cell): boolean => devices <= 10;
 /** What the network holds devices to, they need no shares for: the best of shares and none. */
 const free = { mayKeepAll: true, mayShareFreely: true };
 
-/** Vanilla split learning is forecast alone. */
-const schemes = [...baselines, "split learning"] as const;
-type Scheme = (typeof schemes)[number];
+type Scheme = (typeof baselines)[number];
 
 export const parallelSplit: Bench = {
   summary:
@@ -99,7 +98,7 @@ export const parallelSplit: Bench = {
       ...checks.map(checkNote),
       "speed-ups and distances are geometric means over draws; the bound has shares fixed for a round, the free bound lets rates change at any moment",
       `where devices may do without shares, over the best common cut without shares: ${overFreeSplitFed(outcomes).toFixed(2)} x (first ${searchedDraws} draws)`,
-      "split learning is forecast alone: workers have no word for devices that take turns within a round",
+      "of sequential-split a round of every device counts as one round",
       "the server takes batches as they come",
     );
     return {
@@ -152,10 +151,7 @@ function drawsOf(measured: Measured, cell: Cell, draws: number): Outcome[] {
   return Array.from({ length: draws }, (_, draw) => {
     const request = requestOf(measured, cell, draw);
     const msOf = (planner: Planner): number => judged(planner(request), request);
-    const others = {
-      ...Object.fromEntries(baselines.map((name) => [name, msOf(planners[name])])),
-      "split learning": sequentialSplitMs(request),
-    } as Record<Scheme, number>;
+    const others = Object.fromEntries(baselines.map((name) => [name, msOf(planners[name])]));
     return {
       model: measured.model,
       cell,
@@ -164,7 +160,7 @@ function drawsOf(measured: Measured, cell: Cell, draws: number): Outcome[] {
       freeSplitFedMs: draw < searchedDraws ? freeSplitFedMs(request) : null,
       boundMs: splitBoundMs(request),
       freeBoundMs: splitBoundMs(request, "free"),
-      others,
+      others: others as Record<Scheme, number>,
     };
   });
 }
@@ -249,10 +245,10 @@ function rowsOf(outcomes: readonly Outcome[]): Row[] {
       "MB/s": first.cell.bytesPerMs / 1000,
       "round, s": mean(({ roundMs }) => roundMs) / 1000,
       ...Object.fromEntries(
-        schemes.map((scheme) => [`over ${scheme}`, mean((one) => upBy(one, scheme))]),
+        baselines.map((scheme) => [`over ${scheme}`, mean((one) => upBy(one, scheme))]),
       ),
       "least over any": Math.min(
-        ...own.flatMap((one) => schemes.map((scheme) => upBy(one, scheme))),
+        ...own.flatMap((one) => baselines.map((scheme) => upBy(one, scheme))),
       ),
       "over bound, worst": Math.max(...own.map(distanceOf)),
       "no shares: round, s": mean(({ freeMs }) => freeMs) / 1000,
@@ -265,7 +261,7 @@ function rowsOf(outcomes: readonly Outcome[]): Row[] {
 
 function goalsOf(outcomes: readonly Outcome[]): Goal[] {
   const fast = outcomes.filter(({ cell }) => cell.bytesPerMs === 125_000 && cell.devices <= 50);
-  const every = outcomes.flatMap((one) => schemes.map((scheme) => upBy(one, scheme)));
+  const every = outcomes.flatMap((one) => baselines.map((scheme) => upBy(one, scheme)));
   return [
     atLeast(
       "over federated averaging, geometric mean at 125 MB/s with 10, 20 and 50 devices",
@@ -289,14 +285,14 @@ function goalsOf(outcomes: readonly Outcome[]): Goal[] {
       even,
     ),
     atLeast("over any baseline, worst draw", Math.min(...every), 1, even),
-    atMost("over the lower bound, worst draw", Math.max(...outcomes.map(distanceOf)), 1.05, "x"),
+    atMost("over the lower bound, worst draw", outcomes.map(distanceOf), 1.05, "x"),
   ];
 }
 
 const differenceGoal = (checks: readonly Check[]): Goal =>
   atMost(
     "difference of forecast and virtual time, worst sample",
-    Math.max(...checks.map((one) => Math.abs(differenceOf(one)))),
+    checks.map((one) => Math.abs(differenceOf(one))),
     0.1,
     "of the forecast",
   );
@@ -341,18 +337,9 @@ function planningMs(server: string, featureScale: number): Planning {
     planners["parallel-split"](request);
     return process.cpuUsage(before).user / 1000;
   });
-  const ms = times.sort((a, b) => a - b)[repeats >> 1] as number;
-  return { what: `a plan for ${devices} devices with ${cuts} cuts, whose server ${server}`, ms };
+  const what = `a plan for ${devices} devices with ${cuts} cuts, whose server ${server}`;
+  return { what, ms: median(times) };
 }
 
 const planningGoal = ({ what, ms }: Planning): Goal =>
-  atMost(what, ms, 100, "ms of processor time");
-
-const atMost = (name: string, value: number, goal: number, unit: string): Goal => ({
-  ...{ name, value, goal },
-  unit: `${unit}, at most`,
-  met: value <= goal,
-});
-
-const geometricMean = (values: readonly number[]): number =>
-  Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+  atMost(what, [ms], 100, "ms of processor time");

@@ -5,6 +5,7 @@
  * that empties and fills.
  */
 import {
+  bubbleMs,
   type Forecasted,
   forecasters,
   movingMs,
@@ -101,7 +102,6 @@ function moveMs(
   left: Forecasted | null,
   to: { readonly plan: Plan; readonly forecast: Forecasted; readonly request: PlanRequest },
 ): number {
-  const bubbleMs = ({ latencyMs, periodMs }: Forecasted): number => latencyMs - periodMs;
   const emptyMs = left === null ? 0 : bubbleMs(left);
   return movingMs(from.copies, to.plan.copies, to.request) + emptyMs + bubbleMs(to.forecast);
 }

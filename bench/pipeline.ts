@@ -38,6 +38,7 @@ import {
 } from "./pipeline-schemes.ts";
 import { losesNobody } from "./pipeline-stalls.ts";
 import { type Steady, steadyPeriod } from "./pipeline-steady.ts";
+import { mean } from "./statistics.ts";
 
 const models = ["vgg11", "mobilenetv2"] as const;
 type ModelName = (typeof models)[number];
@@ -46,10 +47,10 @@ const mobilityFile = path.join(import.meta.dirname, "pipeline-mobility.yaml");
 
 /**
  * Batches between two commits. Weights come home with each, so long rounds cost less and short ones lose
- * less when a server crashes. Schemes that are tuned get what suits them best; the others the
- * shorter, since rounds of one plan follow one another without a pause.
+ * less when a server crashes. Schemes that are tuned get what suits them best; the others something in between.
  */
 const roundLengths = [100, 400] as const;
+const untunedLength = 200;
 
 /** What all schemes have in common: 8 bits bring home what rounds change, whoever plans them. */
 const jobOf = (model: ModelName): object => ({
@@ -57,7 +58,7 @@ const jobOf = (model: ModelName): object => ({
   data: { images: "cifar-10" },
   batch: 32,
   rounds: 1_000_000,
-  localBatches: roundLengths[0],
+  localBatches: untunedLength,
   planner: "pipeline",
   codec: { updates: "affine8" },
 });
@@ -315,6 +316,3 @@ function handOverGoals(comparisons: readonly Comparison[]): Goal[] {
     ),
   ];
 }
-
-const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;

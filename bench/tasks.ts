@@ -3,27 +3,13 @@
  * peers and messages as on sockets, in virtual time, with real numbers. Held-out samples are looked at for
  * the figures alone: settings were chosen on parts of the training samples.
  */
-import { readFileSync } from "node:fs";
-import path from "node:path";
-import {
-  type Job,
-  loadHeldOut,
-  loadModel,
-  loadTraining,
-  NativeEngine,
-  type Profile,
-  parseJob,
-  planners,
-  RunFold,
-  scaledProfile,
-  type TimedRecord,
-  version,
-} from "edgeloom";
-import { type SimNode, simulate } from "edgeloom/sim";
-import { parse } from "yaml";
+import { loadModel, NativeEngine, planners, RunFold, type TimedRecord, version } from "edgeloom";
+import { simulate } from "edgeloom/sim";
 import { type Bench, chosenOf, countOf, type Goal, optionsOf, type Row, tell } from "./bench.ts";
 import { fixedCut } from "./fixed-cut.ts";
 import { measuredCore } from "./measured.ts";
+import { mean } from "./statistics.ts";
+import { deviceAndCloud, deviceAndCloudOf, type TaskChange, taskJob } from "./task-runs.ts";
 
 /** What a task is to reach. */
 interface Task {
@@ -73,10 +59,6 @@ const tasks: readonly Task[] = [
   { name: "vae", cut: 3, figure: lowerBound, goal: -105 },
 ];
 
-/** The device is so much slower than the cloud, which is as fast as a core of this machine. */
-const slowness = 10;
-const link = { bytesPerMs: 3000, latencyMs: 10 };
-
 export const tasksBench: Bench = {
   summary:
     "what the jobs in examples/tasks reach across device and cloud [--only a,b] [--seeds N] [--rounds N] [--data FOLDER]",
@@ -103,8 +85,7 @@ export const tasksBench: Bench = {
       versions: { edgeloom: version },
       seed: 1,
       notes: [
-        `numbers by the native engine; times are virtual: a device ${slowness} times slower than the cloud, which is a core ` +
-          `of this machine; a link of ${link.bytesPerMs / 1000} MB/s and ${link.latencyMs} ms each way`,
+        `numbers by the native engine; times are virtual: ${deviceAndCloud}`,
         "batches go one after the other, so the numbers are those of one process",
       ],
     };
@@ -112,7 +93,7 @@ export const tasksBench: Bench = {
 };
 
 function goalOf({ name, figure, goal }: Task, values: readonly number[]): Goal {
-  const value = values.reduce((sum, one) => sum + one, 0) / values.length;
+  const value = mean(values);
   const [met, bound] = figure.isHigherBetter
     ? [value >= goal, "at least"]
     : [value <= goal, "at most"];
@@ -120,31 +101,20 @@ function goalOf({ name, figure, goal }: Task, values: readonly number[]): Goal {
   return { name: `${name}: ${figure.name}, mean of ${values.length}`, value, goal, unit, met };
 }
 
-/** What a run has of its own, whatever the task's file says. */
-interface Change {
-  readonly seed: number;
-  readonly rounds?: number;
-}
-
-function jobOf(task: Task, change: Change): Job {
-  const file = path.join(import.meta.dirname, "../examples/tasks", `${task.name}.yaml`);
-  return parseJob({ ...parse(readFileSync(file, "utf8")), ...change });
-}
-
 /** Trains a task's job once. */
 async function train(
   task: Task,
-  change: Change,
+  change: TaskChange,
   data: string,
 ): Promise<{ readonly value: number; readonly row: Row }> {
-  const job = jobOf(task, change);
+  const job = taskJob(task.name, change);
   const profile = await measuredCore(job);
   const model = loadModel(job, ".");
   tell(`${task.name}, seed ${job.seed}: ${job.rounds} rounds of ${job.localBatches} batches ...`);
   const { records, virtualMs } = await simulate({
     job,
     model,
-    nodes: nodesOf(job, profile, data),
+    nodes: deviceAndCloudOf(job, profile, data),
     planner: task.cut === null ? planners[job.planner] : fixedCut(task.cut),
     engine: () => new NativeEngine({ threads: 1 }),
     until: teller(task),
@@ -166,31 +136,6 @@ async function train(
       "virtual minutes": virtualMs / 60_000,
     },
   };
-}
-
-function nodesOf(job: Job, profile: Profile, data: string): SimNode[] {
-  const wire = {
-    upBytesPerMs: link.bytesPerMs,
-    downBytesPerMs: link.bytesPerMs,
-    ...{ jitterMs: 0, loss: 0, cell: null },
-  };
-  const machine = { duty: 1, memoryBytes: null, latencyMs: link.latencyMs / 2, wire };
-  const ceilingBytesPerMs = link.bytesPerMs;
-  return [
-    {
-      ...machine,
-      ...{ name: "device-1", kind: "device", ceilingBytesPerMs },
-      profile: scaledProfile(profile, (ms) => slowness * ms),
-      train: loadTraining(job.data, data),
-      test: null,
-    },
-    {
-      ...machine,
-      ...{ name: "cloud", kind: "cloud", ceilingBytesPerMs, profile },
-      train: null,
-      test: loadHeldOut(job.data, data),
-    },
-  ];
 }
 
 /** Says each evaluation as it comes; never stops the run. */

@@ -131,6 +131,7 @@ export { type BatchNormOptions, type ConvOptions, Network, type Sizes } from "./
 export type { ModelChoices, ModelOptions } from "./models/options.ts";
 export { codingSpeed, decodeMs, encodeMs } from "./plan/coding.ts";
 export type { ExchangeEdge, ExchangePlan } from "./plan/exchange.ts";
+export type { TopologyName } from "./plan/exchange-topology.ts";
 export { type LineTimes, linePeriodMs } from "./plan/line.ts";
 export { type TrainingStage, trainingBytes } from "./plan/memory.ts";
 export type {
@@ -158,10 +159,16 @@ export type {
 } from "./plan/plan.ts";
 export { forecasters, type PlannerName, planners } from "./plan/planners.ts";
 export { computeMs, scaledProfile, type TimedProgram } from "./plan/program-time.ts";
-export { type Forecasted, type Forecaster, type HeldSegments, movingMs } from "./plan/replan.ts";
+export {
+  bubbleMs,
+  type Forecasted,
+  type Forecaster,
+  type HeldSegments,
+  movingMs,
+} from "./plan/replan.ts";
 export { type Sharing, splitBoundMs } from "./plan/split-bound.ts";
 export { explainSplit, type SplitAnswer } from "./plan/split-explain.ts";
-export { sequentialSplitMs, splitForecast } from "./plan/split-judge.ts";
+export { splitForecast } from "./plan/split-judge.ts";
 export type { CoordinatorEnd } from "./run/coordinator/farewell.ts";
 export type { Engine, EngineAnswer, EngineRun, Slot } from "./run/host.ts";
 export { type DataSpec, type DeviceSpec, type Job, parseJob } from "./run/job.ts";
@@ -224,5 +231,6 @@ export {
   type TextLink,
 } from "./run/observe/observer.ts";
 export type { Schedule, ScheduleName } from "./run/schedule.ts";
-export type { JoinPolicy, OuterStep } from "./sync/joining.ts";
+export type { OuterStep } from "./sync/joining.ts";
+export type { JoinPolicy, SyncPolicyName } from "./sync/policies.ts";
 export type { Selection } from "./sync/selection.ts";

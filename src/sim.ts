@@ -4,6 +4,7 @@
  */
 
 export type { StartModel } from "./run/coordinator/training-state.ts";
+export type { SimAttack } from "./sim/attacks.ts";
 export { interpreterEngine, nullEngine, zeroEngine } from "./sim/engines.ts";
 export {
   faultText,

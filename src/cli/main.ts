@@ -270,6 +270,7 @@ function addModels(root: Command): void {
     .option("--dropout <share>", "share of values that dropout drops", share)
     .option("--vocabulary <n>", "numbers of words, users or items", count)
     .option("--length <n>", "words, steps or readings of a sample", count)
+    .option("--width <n>", "channels of the narrowest hidden layer", count)
     .option("--json", "print one JSON object as the last line")
     .action(async (model, options) =>
       (await import("./commands/inspect.ts")).inspect(model, options),
@@ -336,6 +337,7 @@ function addTools(root: Command): void {
     .option("--explain", "say what decides the round, and what would shorten it")
     .option("--planner <name>", "plan by another scheme than the job's, see docs/parallel-split.md")
     .option("--min-cut <n>", "segments that devices keep at least, for privacy", count)
+    .option("--server-copies <kind>", "each or shared: one for each device, or one for all")
     .option("--audit <file>", "what edgeloom audit --out wrote of this job, for --leak-max")
     .option("--leak-max <r2>", "most of the inputs that cuts may reveal, see docs/audit.md", bound)
     .option("--json", "print one JSON object as the last line")

@@ -69,10 +69,19 @@ const catalog = {
   ncf: { loss: binary, options: ["vocabulary"], fitted: () => null },
   din: { loss: binary, options: ["vocabulary", "length"], fitted: fitRow(1) },
   vae: { loss: "mean-output", options: ["channels", "size"], fitted: fitImage },
-  "dcgan-generator": { loss: binary, options: ["channels"], fitted: () => null },
+  dcgan: {
+    loss: "mean-output",
+    options: ["channels", "size", "width"],
+    fitted(inputShape) {
+      const fitting = fitImage(inputShape);
+      const { size = 0 } = fitting ?? {};
+      return size % 2 === 0 && size >= 10 && size <= 32 ? fitting : null;
+    },
+  },
+  "dcgan-generator": { loss: binary, options: ["channels", "width"], fitted: () => null },
   "dcgan-discriminator": {
     loss: binary,
-    options: ["channels"],
+    options: ["channels", "width"],
     fitted([channels, ...sides]) {
       return channels !== undefined && sides.join() === "32,32" ? { channels } : null;
     },

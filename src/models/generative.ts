@@ -1,4 +1,5 @@
 /** Models that make images. */
+import { InputError } from "../base/errors.ts";
 import { frozen } from "../compile/freeze.ts";
 import type { Model } from "../compile/graph.ts";
 import { Network } from "./network.ts";
@@ -67,17 +68,18 @@ export interface AdversarialModels {
  * real and generated images, then a step of the adversary on labels of 1. Parameters have the
  * same names in all three models, so one map of weights serves them.
  */
-export function dcgan({ seed, channels = 3 }: ModelOptions): AdversarialModels {
+export function dcgan({ seed, channels = 3, width }: ModelOptions): AdversarialModels {
   const generator = new Network("dcgan", { seed });
-  const made = generate(generator, generator.input([codeSize]), channels);
+  const made = generate(generator, generator.input([codeSize]), { channels, width });
   const discriminator = new Network("dcgan", { seed });
-  const images = discriminator.input([channels, 32, 32]);
+  const images = discriminator.input([channels, imageSize, imageSize]);
   const both = new Network("dcgan", { seed });
-  const judged = discriminate(both, generate(both, both.input([codeSize]), channels));
-  const adversary = both.model(judged);
+  const shape = { width, isNormalised: true };
+  const seen = generate(both, both.input([codeSize]), { channels, width });
+  const adversary = both.model(discriminate(both, [seen], shape));
   return {
     generator: generator.model(made),
-    discriminator: discriminator.model(discriminate(discriminator, images)),
+    discriminator: discriminator.model(discriminate(discriminator, [images], shape)),
     adversary: {
       ...adversary,
       graph: frozen(adversary.graph, ["discriminator.*weight", "discriminator.*bias"]),
@@ -85,26 +87,116 @@ export function dcgan({ seed, channels = 3 }: ModelOptions): AdversarialModels {
   };
 }
 
-const codeSize = 100;
-const dcganWidth = 64;
+/**
+ * Both networks of a DCGAN as one model, so that a job can train it, and split it, as any other: the
+ * generator and the discriminator move at once, each along its own loss. Its input is real images with values
+ * from 0 to 1, with a frame of zeros where they are smaller than 32x32; codes are drawn inside. It gives
+ * the discriminator's loss for each sample, for the loss `mean-output`.
+ *
+ * The discriminator sees three images for each sample: a real one, a made one that no gradient passes, and
+ * the same made one again. With logits r, s and m the model gives softplus(-r) + s + softplus(-m). As s and m are
+ * equal, that is the discriminator's loss, softplus(-r) + softplus(m), and its parameters get that loss's
+ * gradient: the one by s is 1, the one by m is sigmoid(m) - 1. The generator gets the latter alone, the gradient of
+ * its own loss, softplus(-m) (Goodfellow et al. 2014, section 3). For that to hold images must be judged each on
+ * its own, so this discriminator has no batch normalisation.
+ * @throws InputError for images that are larger, or smaller than a code
+ */
+export function adversarialGame(options: ModelOptions): Model {
+  const { seed, channels = 3, size = imageSize, width } = options;
+  const net = new Network("dcgan", { seed });
+  const images = net.input([channels, size, size]);
+  const real = wholeRange(net, framed(net, images, size));
+  // As many values of the input as a code has: noise takes its shape from a value, and looks at nothing else.
+  const some = [net.integers(0), net.integers(codeSize), net.integers(1)];
+  const like = net.op("Slice", "code.like", [net.flatten("pixels", images), ...some]);
+  const code = net.op("RandomNormalLike", "code", [like]);
+  const made = generate(net, code, { channels, width });
+  const judged = discriminate(net, [real, detached(net, "seen", made), made], {
+    width,
+    isNormalised: false,
+  });
+  const logits = net.reshape("logits", judged, 3, -1);
+  const [r = "", s = "", m = ""] = ["real", "seen", "made"].map((name, row) =>
+    net.op("Gather", `${name}.logit`, [logits, net.integer(row)], { axis: 0 }),
+  );
+  const denied = (name: string, logit: string): string =>
+    net.op("Softplus", name, [net.op("Neg", `${name}.logit`, [logit])]);
+  return net.model(net.op("Sum", "loss", [denied("real.loss", r), s, denied("made.loss", m)]));
+}
 
-function generate(net: Network, code: string, channels: number): string {
+/** Images with zeros around them, 32x32. */
+function framed(net: Network, images: string, size: number): string {
+  const frame = (imageSize - size) / 2;
+  if (!Number.isInteger(frame) || frame < 0 || size ** 2 < codeSize) {
+    throw new InputError({
+      what: "modelOptions.size",
+      received: `${size} for dcgan`,
+      allowed: `an even number from ${Math.sqrt(codeSize)} to ${imageSize}`,
+    });
+  }
+  if (frame === 0) return images;
+  return net.op("Pad", "framed", [images, net.integers(0, 0, frame, frame, 0, 0, frame, frame)]);
+}
+
+/** Values from 0 to 1 as values from -1 to 1, which are those of a generator. */
+function wholeRange(net: Network, images: string): string {
+  const twice = net.op("Mul", "twice", [images, net.number(2)]);
+  return net.op("Sub", "range", [twice, net.number(1)]);
+}
+
+/**
+ * Values from -1 to 1, to 2^-22 of what they are, that no gradient passes. ONNX has no operator for this; rounding
+ * to whole numbers has no gradient.
+ */
+function detached(net: Network, name: string, x: string): string {
+  const steps = net.number(2 ** 22);
+  const whole = net.op("Floor", `${name}.whole`, [net.op("Mul", `${name}.steps`, [x, steps])]);
+  return net.op("Div", name, [whole, steps]);
+}
+
+const codeSize = 100;
+const imageSize = 32;
+
+/** What the networks of a DCGAN are like; widths are those of the layers beside the image, 64 where absent. */
+interface AdversarialShape {
+  readonly width?: number | undefined;
+}
+
+function generate(
+  net: Network,
+  code: string,
+  { channels, width = 64 }: AdversarialShape & { readonly channels: number },
+): string {
   let x = net.reshape("generator.code", code, -1, codeSize, 1, 1);
-  for (const [i, width] of [4 * dcganWidth, 2 * dcganWidth, dcganWidth].entries()) {
+  for (const [i, factor] of [4, 2, 1].entries()) {
     const how = i === 0 ? { kernel: 4 } : { kernel: 4, stride: 2, pad: 1 };
-    x = net.convTranspose(`generator.${i}.conv`, x, width, how);
+    x = net.convTranspose(`generator.${i}.conv`, x, factor * width, how);
     x = net.relu(`generator.${i}.relu`, net.batchNorm(`generator.${i}.bn`, x));
   }
   x = net.convTranspose("generator.3.conv", x, channels, { kernel: 4, stride: 2, pad: 1 });
   return net.op("Tanh", "generator.image", [x]);
 }
 
-function discriminate(net: Network, image: string): string {
-  let x = image;
-  for (const [i, width] of [dcganWidth, 2 * dcganWidth, 4 * dcganWidth].entries()) {
-    const how = { kernel: 4, stride: 2, pad: 1, bias: false };
-    x = net.conv(`discriminator.${i}.conv`, x, width, how);
-    if (i > 0) x = net.batchNorm(`discriminator.${i}.bn`, x);
+/**
+ * One logit for each image. Of several images of a sample, all first ones come first, and so on; they are put
+ * together behind the first layer, so that no cut is before it.
+ */
+function discriminate(
+  net: Network,
+  images: readonly string[],
+  { width = 64, isNormalised }: AdversarialShape & { readonly isNormalised: boolean },
+): string {
+  const how = { kernel: 4, stride: 2, pad: 1, bias: false };
+  const seen = images.map((image) => net.conv("discriminator.0.conv", image, width, how));
+  let [x = ""] = seen;
+  if (seen.length > 1) x = net.op("Concat", "discriminator.images", seen, { axis: 0 });
+  x = net.op("LeakyRelu", "discriminator.0.act", [x], { alpha: 0.2 });
+  for (const [i, factor] of [
+    [1, 2],
+    [2, 4],
+  ] as const) {
+    x = net.conv(`discriminator.${i}.conv`, x, factor * width, how);
+    if (isNormalised) x = net.batchNorm(`discriminator.${i}.bn`, x);
     x = net.op("LeakyRelu", `discriminator.${i}.act`, [x], { alpha: 0.2 });
   }
   x = net.conv("discriminator.3.conv", x, 1, { kernel: 4, bias: false });

@@ -14,11 +14,13 @@ import {
   fittingOptions,
 } from "./catalog.ts";
 import { builtInModel } from "./models.ts";
+import { Network } from "./network.ts";
 import type { ModelOptions } from "./options.ts";
 
 /** Trained parameters: as PyTorch's and torchvision's networks of these names have. */
 const parameterCounts: { readonly [name: string]: number } = {
   bilstm: 386_818,
+  dcgan: 1_731_456,
   "dcgan-discriminator": 663_296,
   "dcgan-generator": 1_068_928,
   din: 42_956,
@@ -28,7 +30,7 @@ const parameterCounts: { readonly [name: string]: number } = {
   mlp: 235_146,
   mobilenetv2: 2_236_682,
   "mobilenetv3-large": 4_214_842,
-  ncf: 134_817,
+  ncf: 136_817,
   resnet18: 11_173_962,
   resnet20: 272_474,
   resnet50: 23_520_842,
@@ -106,6 +108,8 @@ test.each(builtInModelNames)(
     builtInModel(name, options);
     expect([...asked].sort()).toEqual(["seed", ...builtInOptions(name)].sort());
   },
+  // The largest have tens of millions of weights to draw.
+  60_000,
 );
 
 test.each([
@@ -118,6 +122,7 @@ test.each([
   ["gpt", [12]],
   ["din", [5]],
   ["vae", [3, 16, 16]],
+  ["dcgan", [1, 28, 28]],
   ["dcgan-discriminator", [1, 32, 32]],
 ])("the catalog's options make %s fit samples of %j", (name, inputShape) => {
   const fitting = fittingOptions(name, { inputShape, classes: 4 });
@@ -137,6 +142,7 @@ test("where no options make a model fit, none are advised", () => {
   expect(advice("vgg11", [32])).toBe("");
   expect(advice("ncf", [3])).toBe("");
   expect(advice("din", [1])).toBe("");
+  expect(advice("dcgan", [3, 64, 64])).toBe("");
   expect(advice("model.onnx", [1, 32, 32])).toBe("");
 });
 
@@ -166,6 +172,25 @@ test("initial weights fill +-1/sqrt(fan in) evenly", () => {
   const variance = values.reduce((sum, value) => sum + value * value, 0) / values.length;
   expect(Math.abs(mean)).toBeLessThan(0.02 * bound);
   expect(variance / ((bound * bound) / 3)).toBeCloseTo(1, 1);
+});
+
+test("ncf's embeddings start small, and its biases at 0", () => {
+  const { weights } = builtInModel("ncf", { seed: 1 });
+  const most = (name: string): number =>
+    Math.max(...Array.from(weights.get(name)?.data ?? [], Number).map(Math.abs));
+  expect(most("gmf.user.weight")).toBeCloseTo(0.3, 2);
+  expect([most("bias.user.weight"), most("bias.item.weight")]).toEqual([0, 0]);
+});
+
+test("layers of one name share their parameters", () => {
+  const net = new Network("twins", { seed: 1 });
+  const [x, y] = [net.input([4]), net.number(2)];
+  const twice = net.op("Mul", "twice", [x, y]);
+  const sum = net.add("sum", net.linear("fc", x, 3), net.linear("fc", twice, 3));
+  const { graph, weights } = net.model(sum);
+  expect([...weights.keys()]).toEqual(["fc.weight", "fc.bias"]);
+  expect(graph.parameters).toHaveLength(2);
+  expect(() => net.linear("fc", sum, 3)).toThrow('"fc.weight" has shape [3,4], not [3,3]');
 });
 
 test("a seed gives the same weights on every machine, another seed others", () => {

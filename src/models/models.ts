@@ -1,7 +1,7 @@
 /** The built-in models by name. Each is a few lines in its family's file. */
 import type { Model } from "../compile/graph.ts";
 import { type BuiltInModelName, builtInName } from "./catalog.ts";
-import { dcgan, vae } from "./generative.ts";
+import { adversarialGame, dcgan, vae } from "./generative.ts";
 import { Sequential } from "./layers.ts";
 import { mobilenetV2, mobilenetV3Large } from "./mobilenet.ts";
 import type { ModelOptions } from "./options.ts";
@@ -79,6 +79,7 @@ const makers: { readonly [Name in BuiltInModelName]: (options: ModelOptions) => 
   ncf,
   din,
   vae,
+  dcgan: adversarialGame,
   "dcgan-generator": (options) => dcgan(options).adversary,
   "dcgan-discriminator": (options) => dcgan(options).discriminator,
 };

@@ -4,8 +4,16 @@
  * that weights can be compared and carried over. Initial weights are drawn from integers alone
  * and computed once, by who starts the run.
  */
+import { assert } from "../base/assert.ts";
 import { type Random, random } from "../base/random.ts";
-import { type DenseTensor, elementCount, float32, int64, tensor } from "../base/tensor.ts";
+import {
+  type DenseTensor,
+  elementCount,
+  float32,
+  int64,
+  sameShape,
+  tensor,
+} from "../base/tensor.ts";
 import { GraphBuilder } from "../compile/builder.ts";
 import type { Attributes, Model, Value } from "../compile/graph.ts";
 import { castCode } from "../compile/ops/elementwise.ts";
@@ -90,9 +98,9 @@ export class Network {
     return { graph: { ...graph, inputs }, weights: this.#weights };
   }
 
-  /** Any operator with one output. */
+  /** Any operator with one output, which has this name, or one like it where another one has it. */
   op(op: OpName, name: string, inputs: readonly string[], attributes: Attributes = {}): string {
-    return this.#builder.emit(op, inputs, attributes, name);
+    return this.#builder.emit(op, inputs, attributes, this.#builder.free(name));
   }
 
   /** A constant list of integers: a shape, axes. */
@@ -118,12 +126,20 @@ export class Network {
     return this.#builder.constant(float32([], [value]));
   }
 
-  /** A parameter of its own, uniform in +-bound; all `fill` where that is given. */
+  /**
+   * A parameter, uniform in +-bound; all `fill` where that is given. A name that there is already gives the
+   * parameter that has it: layers of one name share theirs.
+   */
   parameter(
     name: string,
     shape: readonly number[],
     { bound, fill, buffer }: { bound?: number; fill?: number; buffer?: true },
   ): string {
+    const known = this.#weights.get(name);
+    if (known !== undefined) {
+      assert(sameShape(known.shape, shape), `"${name}" has shape [${known.shape}], not [${shape}]`);
+      return name;
+    }
     const draw = random(this.#seed).fork(`${this.#name} ${name}`);
     this.#weights.set(name, drawn(shape, fill ?? bound ?? 0, fill === undefined ? draw : null));
     return this.#builder.parameter(name, { dtype: "float32", shape, ...(buffer && { buffer }) });
@@ -209,11 +225,19 @@ export class Network {
     return this.op("Gemm", name, [x, ...parameters], { transB: 1 });
   }
 
-  /** Rows of a trained table by whole numbers, which arrive as float32 as all data do. */
-  embedding(name: string, numbers: string, rows: number, width: number): string {
+  /**
+   * Rows of a trained table by whole numbers, which arrive as float32 as all data do. They start within +-bound,
+   * or where it is absent with the spread of PyTorch's normal distribution.
+   */
+  embedding(
+    name: string,
+    numbers: string,
+    rows: number,
+    width: number,
+    { bound = Math.sqrt(3) }: { bound?: number } = {},
+  ): string {
     const ids = this.op("Cast", `${name}.ids`, [numbers], { to: castCode("int64") });
-    // The spread of a uniform distribution that has the variance of PyTorch's normal one.
-    const table = this.parameter(`${name}.weight`, [rows, width], { bound: Math.sqrt(3) });
+    const table = this.parameter(`${name}.weight`, [rows, width], { bound });
     return this.op("Gather", name, [table, ids], { axis: 0 });
   }
 

@@ -15,6 +15,8 @@ export interface ModelChoices {
   readonly vocabulary?: number;
   /** Words, steps or readings of one sample. */
   readonly length?: number;
+  /** Channels of the narrowest hidden layer. */
+  readonly width?: number;
 }
 
 /**

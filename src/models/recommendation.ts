@@ -9,29 +9,39 @@ const column = (net: Network, name: string, numbers: string, index: number): str
 
 /**
  * Neural collaborative filtering (He et al. 2017): the product of embeddings and a perceptron
- * over others, side by side. A sample is [user, item], both below `vocabulary`.
+ * over others, side by side. A sample is [user, item], both below `vocabulary`. Users and items have biases as well
+ * (Koren et al., "Matrix factorization techniques for recommender systems", 2009), which start at 0: most of
+ * what a rating is they tell, and rows that are seldom seen have little to learn.
  */
 export function ncf(options: ModelOptions): Model {
   const { seed, vocabulary = 1000 } = options;
   const [factors, layers] = [32, [64, 32, 16]];
   const net = new Network("ncf", { seed });
   const pair = net.input([2]);
-  const [user, item] = [column(net, "user", pair, 0), column(net, "item", pair, 1)];
-  const product = net.op("Mul", "gmf", [
-    net.embedding("gmf.user", user, vocabulary, factors),
-    net.embedding("gmf.item", item, vocabulary, factors),
-  ]);
-  const both = [
-    net.embedding("mlp.user", user, vocabulary, factors),
-    net.embedding("mlp.item", item, vocabulary, factors),
-  ];
-  let x = net.op("Concat", "mlp.both", both, { axis: 1 });
+  const sides = { user: column(net, "user", pair, 0), item: column(net, "item", pair, 1) };
+  const both = (kind: string, width: number, bound: number): string[] =>
+    Object.entries(sides).map(([side, numbers]) =>
+      net.embedding(`${kind}.${side}`, numbers, vocabulary, width, { bound }),
+    );
+  const product = net.op("Mul", "gmf", both("gmf", factors, embeddingBound));
+  // Beside the product, so that no more tensors cross a cut.
+  const linear = net.op("Concat", "linear", [...both("bias", 1, 0), product], { axis: 1 });
+  let x = net.op("Concat", "mlp.both", both("mlp", factors, embeddingBound), { axis: 1 });
   for (const [i, width] of layers.entries()) {
     x = net.relu(`mlp.relus.${i}`, net.linear(`mlp.${i}`, x, width));
   }
-  const all = net.op("Concat", "all", [product, x], { axis: 1 });
-  return net.model(net.linear("fc", all, 1));
+  const all = net.op("Concat", "all", [linear, x], { axis: 1 });
+  const part = (name: string, from: number, to: number): string =>
+    net.op("Slice", name, [all, net.integers(from), net.integers(to), net.integers(1)]);
+  const biases = net.op("ReduceSum", "bias", [part("biases", 0, 2), net.integers(1)], {
+    keepdims: 1,
+  });
+  const [, width = 0] = net.shape(all);
+  return net.model(net.add("logit", net.linear("fc", part("factors", 2, width), 1), biases));
 }
+
+/** Small, so that products of embeddings begin as nothing much. */
+const embeddingBound = 0.3;
 
 /**
  * Deep interest network (Zhou et al. 2018): the candidate decides how much each item of the

@@ -11,11 +11,12 @@
  */
 import { present } from "../base/assert.ts";
 import { equalShare } from "./equal-shares.ts";
-import { chooseJointly, splitMs } from "./joint-choice.ts";
+import { chooseJointly, fastestAt } from "./joint-choice.ts";
 import type { Plan, PlanRequest } from "./plan.ts";
 import { withServerTimes } from "./server-copies.ts";
 import { playRound, type SplitRun } from "./split-forecast.ts";
-import { SplitModel, type SplitOption } from "./split-model.ts";
+import { SplitModel } from "./split-model.ts";
+import type { SplitOption } from "./split-option.ts";
 import { splitPlan } from "./split-plan.ts";
 import { splitReasons } from "./split-reasons.ts";
 
@@ -43,8 +44,7 @@ function alternate(model: SplitModel): SplitRun[] {
   let lastMs = Number.POSITIVE_INFINITY;
   for (let i = 0; i < roundsMax; i++) {
     chosen = options.map((own, k) => {
-      const rate = present(rates[k], "a rate");
-      return own.reduce((a, b) => (splitMs(b, rate) < splitMs(a, rate) ? b : a));
+      return fastestAt(own, present(rates[k], "a rate"));
     });
     const { choices, roundMs } = chooseJointly({
       cell,

@@ -1,7 +1,8 @@
 /** Checks what a plan says of exchanges, as a part of `check.ts`. */
 import type { CopyId } from "../base/ids.ts";
+import { isPlain } from "../sync/policies.ts";
 import type { ExchangePlan } from "./exchange.ts";
-import type { Plan } from "./plan.ts";
+import type { ChainPlan, Plan } from "./plan.ts";
 
 /** Ends with the plan's name for what is wrong, where a fact does not hold. */
 type Check = (fact: boolean, text: string) => asserts fact;
@@ -37,12 +38,17 @@ export function checkExchanges(plan: Plan, check: Check): void {
     }
     const [first = 0] = updates;
     check(updates.size === 1, "members of one exchange have unequally many updates to a round");
-    const { every } = exchange;
+    const { every, inner } = exchange;
+    check(
+      inner === null || (every > 1 && members.every((own) => isDivided(chainOf.get(own), inner))),
+      `members update by themselves after ${inner} batches, which is no part of what they take`,
+    );
     check(
       Number.isInteger(every) && every >= 1 && first % every === 0,
       `there is an exchange every ${every} updates; a round has ${first}`,
     );
     checkTopology(exchange, members, check);
+    checkTogether(exchange, members, check);
     checkRules(exchange, check);
   }
   for (const { id, microBatches } of plan.chains) {
@@ -53,6 +59,9 @@ export function checkExchanges(plan: Plan, check: Check): void {
   }
   checkNodes(plan, check);
 }
+
+const isDivided = (chain: ChainPlan | undefined, inner: number): boolean =>
+  Number.isInteger(inner) && inner >= 1 && (chain?.microBatches ?? 0) % inner === 0;
 
 function checkTopology(
   { topology, select }: ExchangePlan,
@@ -73,17 +82,48 @@ function checkTopology(
   }
 }
 
-function checkRules({ every, select, staleness, join, outer }: ExchangePlan, check: Check): void {
+/**
+ * Members come to the same, and can join slices for one another, where each joins the same parts: all of everybody, in time.
+ * The part of a plan that a node is sent has no more edges than its own, so somebody has to be in touch with all others.
+ */
+function checkTogether(
+  { home, reduce, topology, select, staleness, join }: ExchangePlan,
+  members: readonly CopyId[],
+  check: Check,
+): void {
+  const isPlain = join.kind === "average" && join.clip === undefined;
+  check(reduce === "each" || isPlain, `${join.kind} weighs whole parts, and each joins a slice`);
+  if (home === "each" && reduce === "each") return;
+  const edges = new Set(topology.map(({ from, to }) => `${from} ${to}`));
+  const isMet = members.some((own) =>
+    members.every((other) => {
+      return own === other || (edges.has(`${own} ${other}`) && edges.has(`${other} ${own}`));
+    }),
+  );
+  check(
+    select.kind === "all" && staleness === 0 && isMet,
+    "members are to come to the same, and do not all join the same",
+  );
+}
+
+function checkRules(
+  { every, select, staleness, backups, join, outer }: ExchangePlan,
+  check: Check,
+): void {
   const { liars = 0, clip = 1 } = join;
   check(Number.isInteger(staleness) && staleness >= 0, `a staleness of ${staleness}`);
+  const isCount = backups === null || (Number.isInteger(backups) && backups >= 0);
+  check(
+    isCount && (backups === null || staleness > 0),
+    `${backups} neighbours may be behind, with a staleness of ${staleness}`,
+  );
   check(
     Number.isInteger(liars) && liars >= 0 && clip > 0,
     `${liars} liars, parts clipped to ${clip}`,
   );
   const isDense = select.kind === "all" && staleness === 0;
-  const isPlain = join.kind === "average" && join.clip === undefined;
   check(
-    isDense || isPlain,
+    isDense || isPlain(join),
     `${join.kind} weighs whole parts of all members, not ${select.kind} of late ones`,
   );
   const { rate, momentum } = outer;

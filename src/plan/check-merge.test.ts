@@ -70,6 +70,14 @@ test("a plan whose chains come into shared copies at different cuts passes, and 
 describe("a plan is refused whose shared copies", () => {
   test.each<[string, () => Plan, string]>([
     [
+      "agree by the median",
+      () => {
+        const plan = shared();
+        return { ...plan, groups: plan.groups.map((group) => ({ ...group, policy: "median" })) };
+      },
+      "copies that chains share have no voice of their own, and are to agree by median",
+    ],
+    [
       "are a stage of their own in one chain",
       () => {
         const plan = changed(2, ({ copy, backward }) => ({ copy, backward }));

@@ -4,7 +4,10 @@
  * it takes the next one; so nothing of a chain may come after a shared copy that is elsewhere, and
  * whose turn it is must not depend on what is elsewhere either.
  */
+import { present } from "../base/assert.ts";
+import { groupBy } from "../base/group.ts";
 import type { ChainId, CopyId } from "../base/ids.ts";
+import { isPlain } from "../sync/policies.ts";
 import type { ChainPlan, CopyPlan, Plan, StagePlan } from "./plan.ts";
 
 export type Check = (fact: boolean, text: string) => asserts fact;
@@ -14,15 +17,8 @@ export const turnsMax = 50_000;
 
 /** Chains that merge, by the copy at their end. */
 function mergedChains({ chains }: Pick<Plan, "chains">): Map<CopyId, ChainPlan[]> {
-  const merged = new Map<CopyId, ChainPlan[]>();
-  for (const chain of chains) {
-    const last = chain.stages.at(-1);
-    if (last?.merge === undefined) continue;
-    const own = merged.get(last.copy);
-    if (own === undefined) merged.set(last.copy, [chain]);
-    else own.push(chain);
-  }
-  return merged;
+  const merging = chains.filter(({ stages }) => stages.at(-1)?.merge !== undefined);
+  return groupBy(merging, ({ stages }) => present(stages.at(-1), "a chain's end").copy);
 }
 
 /**
@@ -58,6 +54,12 @@ export function checkMerges(plan: Plan, copies: ReadonlyMap<string, CopyPlan>, c
     }
   }
   checkAlone(plan, ends, check);
+  for (const { policy: kind, clip = null } of ends.size === 0 ? [] : plan.groups) {
+    check(
+      isPlain({ kind, ...(clip !== null && { clip }) }),
+      `copies that chains share have no voice of their own, and are to agree by ${kind}`,
+    );
+  }
   for (const [copy, chains] of mergedChains(plan)) {
     const turns = chains.reduce((sum, { work }) => sum + work, 0);
     check(turns <= turnsMax, `${copy} has ${turns} batches a round; allowed: up to ${turnsMax}`);

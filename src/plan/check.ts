@@ -8,9 +8,10 @@ import { PlanError } from "../base/errors.ts";
 import type { NodeId } from "../base/ids.ts";
 import { formatRate } from "../base/units.ts";
 import { linkCodecNames } from "../codec/link-codec.ts";
-import { syncPolicyNames } from "../sync/sync.ts";
+import { syncPolicyNames } from "../sync/policies.ts";
 import { checkExchanges } from "./check-exchange.ts";
 import { type Check, checkMerges } from "./check-merge.ts";
+import { inRound, phasesOf } from "./phases.ts";
 import type { ChainPlan, CopyPlan, Fleet, FleetNode, LinkPlan, Plan } from "./plan.ts";
 
 /** What the checker knows of the fleet. */
@@ -78,6 +79,7 @@ function checkChains(plan: Plan, segments: number, copies: Copies, check: Check)
       `${chain.id} has a window of ${chain.window} with the schedule ${chain.schedule}; ` +
         "allowed: 0 or more with the schedule window, 0 with any other",
     );
+    checkPhase(chain, check);
     checkStages(chain, segments, copies, check);
     for (const { copy, merge } of chain.stages) {
       check(merge !== undefined || !used.has(copy), `${copy} serves two stages`);
@@ -91,6 +93,14 @@ function checkChains(plan: Plan, segments: number, copies: Copies, check: Check)
     check(!forecast.has(chain), `${chain} has two forecasts`);
     forecast.add(chain);
   }
+}
+
+/** A part of a plan may lack phases that the plan has; so whether all have a chain is checked with the fleet. */
+function checkPhase({ id, phase = 0 }: ChainPlan, check: Check): void {
+  check(
+    Number.isInteger(phase) && phase >= 0,
+    `${id} has the phase ${phase}; allowed: 0 or a whole number above`,
+  );
 }
 
 function checkStages(chain: ChainPlan, segments: number, copies: Copies, check: Check): void {
@@ -188,14 +198,32 @@ function checkLimits(plan: Plan, check: Check): void {
 function checkFleet(plan: Plan, fleet: KnownFleet, check: Check): void {
   const known = new Set(fleet.nodes.map(({ id }) => id));
   for (const { node } of plan.limits) check(known.has(node), `there is no node ${node}`);
-  for (const { id, ceilingBytesPerMs } of fleet.nodes) {
-    const own = plan.links.filter((link) => link.from === id || link.to === id);
+  const phases = phasesOf(plan);
+  check(phases <= plan.chains.length, `it has ${phases} phases for fewer chains`);
+  for (let phase = 0; phase < phases; phase++) {
+    const { chains } = inRound(plan, phase);
+    check(chains.length > 0, `phase ${phase} of ${phases} has no chain`);
+    checkRates(chains, plan.links, fleet, check);
+  }
+}
+
+/** Shares of chains that train at the same time fit into what they share. */
+function checkRates(
+  chains: readonly ChainPlan[],
+  every: readonly LinkPlan[],
+  { nodes, cellBytesPerMs }: KnownFleet,
+  check: Check,
+): void {
+  const sources = new Map(chains.map(({ id, source }) => [id, source]));
+  // What comes back to a source comes at the rates of what has left it.
+  const links = every.filter(({ chain, to }) => sources.has(chain) && sources.get(chain) !== to);
+  for (const { id, ceilingBytesPerMs } of nodes) {
+    const own = links.filter((link) => link.from === id || link.to === id);
     checkShares(`the link of ${id}`, own, ceilingBytesPerMs, check);
   }
   // Servers are behind no cell: of a chain, only what leaves the source goes through one.
-  const sources = new Map(plan.chains.map(({ id, source }) => [id, source]));
-  const first = plan.links.filter(({ chain, from }) => sources.get(chain) === from);
-  checkShares("the cell", first, fleet.cellBytesPerMs, check);
+  const first = links.filter(({ chain, from }) => sources.get(chain) === from);
+  checkShares("the cell", first, cellBytesPerMs, check);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Whether machines and ways have changed since a plan was made: planning again is worth its time only then. */
-import type { Fleet, Profile } from "./plan.ts";
+import type { Fleet } from "./plan.ts";
+import { segmentsMs } from "./program-time.ts";
 
 /** Less is what measurements are off by. */
 const driftShare = 0.1;
@@ -9,7 +10,9 @@ export function hasDrifted(then: Fleet, now: Fleet): boolean {
   const before = new Map(then.nodes.map((node) => [node.id, node]));
   const isOther = now.nodes.some(({ id, profile }) => {
     const old = before.get(id);
-    return old === undefined || isFar(wholeMs(old.profile), wholeMs(profile));
+    return (
+      old === undefined || isFar(segmentsMs(old.profile.segments), segmentsMs(profile.segments))
+    );
   });
   if (isOther || before.size !== now.nodes.length) return true;
   const waysOf = ({ links }: Fleet): Map<string, number> =>
@@ -24,9 +27,6 @@ export function hasDrifted(then: Fleet, now: Fleet): boolean {
     isFar(known.get(way) ?? Infinity, ways.get(way) ?? Infinity),
   );
 }
-
-const wholeMs = ({ segments }: Profile): number =>
-  segments.reduce((sum, time) => sum + time.forwardMs + time.backwardMs + time.updateMs, 0);
 
 const isFar = (a: number, b: number): boolean =>
   a !== b && Math.abs(Math.log(a / b)) > Math.log(1 + driftShare);

@@ -6,12 +6,13 @@
  */
 import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
-import { splitMs } from "./joint-choice.ts";
+import { fastestAt } from "./joint-choice.ts";
 import type { FleetNode, Plan, PlanRequest } from "./plan.ts";
 import { withServerTimes } from "./server-copies.ts";
 import type { Capacity } from "./server-price.ts";
 import { playRound, type SplitRun, type SplitTimes, slowestMs } from "./split-forecast.ts";
-import { SplitModel, type SplitOption } from "./split-model.ts";
+import { SplitModel } from "./split-model.ts";
+import { isSamePart, type SplitOption } from "./split-option.ts";
 import { splitPlan } from "./split-plan.ts";
 import { splitReasons } from "./split-reasons.ts";
 
@@ -27,10 +28,9 @@ interface Played {
 export function splitFed(request: PlanRequest): Plan {
   const model = new SplitModel(request);
   const allowed = allowedOptions(model);
+  const rates = model.devices.map((device) => equalShare(model, device));
   let best: Played | null = null;
-  for (const { cut } of present(allowed[0], "a device's options")) {
-    const options = allowed.flatMap((own) => own.find((option) => option.cut === cut) ?? []);
-    if (options.length < allowed.length) continue;
+  for (const options of commonParts(allowed, rates)) {
     const played = play(model, options);
     if (best === null || slowestMs(played.times) < slowestMs(best.times)) best = played;
   }
@@ -47,11 +47,27 @@ export function splitFed(request: PlanRequest): Plan {
 export function perDeviceCut(request: PlanRequest): Plan {
   const model = new SplitModel(request);
   const options = allowedOptions(model).map((own, i) => {
-    const rate = equalShare(model, present(model.devices[i], "a device"));
-    return own.reduce((a, b) => (splitMs(b, rate) < splitMs(a, rate) ? b : a));
+    return fastestAt(own, equalShare(model, present(model.devices[i], "a device")));
   });
   const scheme = "a cut for each device, and equal shares";
   return planOf(model, play(model, options), "per-device-cut", scheme);
+}
+
+/** For every part of the model that all devices may leave a server, what each of them does at its rate. */
+export function* commonParts(
+  allowed: readonly (readonly SplitOption[])[],
+  rates: readonly Capacity[],
+): Generator<SplitOption[]> {
+  const first = present(allowed[0], "a device's options");
+  for (const [i, part] of first.entries()) {
+    const before = first[i - 1];
+    if (before !== undefined && isSamePart(part, before)) continue;
+    const options = allowed.flatMap((every, k) => {
+      const own = every.filter((option) => isSamePart(option, part));
+      return own.length === 0 ? [] : [fastestAt(own, present(rates[k], "a rate"))];
+    });
+    if (options.length === allowed.length) yield options;
+  }
 }
 
 function allowedOptions(model: SplitModel): SplitOption[][] {

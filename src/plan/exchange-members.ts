@@ -21,6 +21,12 @@ export function exchangingWith({ chains, groups }: Plan, chain: ChainId): ChainI
     .map(({ id }) => id);
 }
 
+/** Members that end each round with the same weights as a copy, itself included, in the plan's order; it alone elsewhere. */
+export function alikeWith({ groups }: Pick<Plan, "groups">, copy: CopyId): readonly CopyId[] {
+  const group = groups.find(({ members }) => members.includes(copy));
+  return group?.exchange?.home === "first" ? group.members : [copy];
+}
+
 /** Whether a chain's source may send its part of an exchange to a node. */
 export function mayExchange(
   { chains, copies, groups }: Plan,

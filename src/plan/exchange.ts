@@ -4,7 +4,8 @@
  * scheme without a server in between, from the plain exchange of gradients to local steps with an outer one.
  */
 import type { CopyId } from "../base/ids.ts";
-import type { JoinPolicy, OuterStep } from "../sync/joining.ts";
+import type { OuterStep } from "../sync/joining.ts";
+import type { JoinPolicy } from "../sync/policies.ts";
 import type { Selection } from "../sync/selection.ts";
 
 /** What one member sends another one at each exchange. */
@@ -23,21 +24,68 @@ export interface ExchangePlan {
    * member updates by itself, and they share how far they have come since they agreed last.
    */
   readonly every: number;
+  /**
+   * Batches to an update that a member makes by itself, so that one that takes more batches makes more updates; null
+   * for its chain's number, and where `every` is 1.
+   */
+  readonly inner: number | null;
   /** Who sends whom; an update waits for who sends. */
   readonly topology: readonly ExchangeEdge[];
   readonly select: Selection;
+  /**
+   * Whether each member joins what all send it; or each a slice of it, which it then sends to all: about twice the
+   * bytes of what is joined go out of each, instead of once for every neighbour (reduce-scatter and all-gather: Thakur,
+   * Rabenseifner and Gropp, "Optimization of collective communication operations in MPICH", 2005).
+   */
+  readonly reduce: "each" | "scatter";
   /** Exchanges that what a neighbour has sent may lag behind; 0 to wait for everybody each time. */
   readonly staleness: number;
+  /**
+   * Neighbours of a member that may be behind at all, as far as `staleness` lets them (backup workers: Luo et al., "Hop:
+   * heterogeneity-aware decentralized training", ASPLOS 2019); null for all of them.
+   */
+  readonly backups: number | null;
   readonly join: JoinPolicy;
   /** The outer step, where `every` is more than 1; else a rate of 1 and no momentum. */
   readonly outer: OuterStep;
+  /**
+   * Whose tensors a round brings home: each member's, to be averaged; or, where all have come to the same
+   * weights, those of the first that is in the round alone, and the others go on with what they have. In the
+   * second case what an optimizer keeps of its own steps (`every` more than 1) lasts for a round, as
+   * residuals do; running statistics, which nobody exchanges, each brings in any case.
+   */
+  readonly home: "each" | "first";
 }
+
+/** Batches to an update of a member whose chain has so many. */
+export const batchesToUpdate = ({ inner }: Pick<ExchangePlan, "inner">, microBatches: number) =>
+  inner ?? microBatches;
+
+/** What training moves: weights, what the optimizer keeps of each, and running statistics. */
+export type MovedKind = "weight" | "state" | "statistic";
+
+const everyKind: readonly MovedKind[] = ["weight", "state", "statistic"];
+
+/** What a member brings home of its tensors. @param isRest whether another one brings what all have alike */
+export function broughtKinds(exchange: ExchangePlan | null, isRest: boolean): readonly MovedKind[] {
+  if (exchange === null || exchange.home === "each") return everyKind;
+  if (isRest) return ["statistic"];
+  return exchange.every === 1 ? everyKind : ["weight", "statistic"];
+}
+
+/** What of a member's tensors is not what it would go on with: that is given to it with each round. */
+export const renewedKinds = ({ every }: Pick<ExchangePlan, "every">): readonly MovedKind[] =>
+  every === 1 ? ["statistic"] : ["state", "statistic"];
 
 /** What is exchanged in full with everybody, each step: the other schemes depart from it. */
 export const fullExchange = {
   every: 1,
+  inner: null,
   select: { kind: "all" },
+  reduce: "each",
   staleness: 0,
+  backups: null,
   join: { kind: "average" },
   outer: { rate: 1, momentum: 0 },
+  home: "each",
 } as const satisfies Omit<ExchangePlan, "topology">;

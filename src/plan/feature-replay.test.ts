@@ -8,12 +8,14 @@ import {
   planRequest,
   segmentCost,
 } from "../../test/fleets.ts";
+import { soundPlan } from "../../test/sound-plan.ts";
+import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import type { LinkCodecName } from "../codec/link-codec.ts";
-import { checkPlan } from "./check.ts";
 import { featureReplay, featureReplayForecast, featureReplayMove } from "./feature-replay.ts";
 import { trainingBytes } from "./memory.ts";
 import type { FleetLink, FleetNode, Plan, PlanRequest } from "./plan.ts";
+import { decideMove, prompt } from "./replan.ts";
 
 const rows = 32;
 /** Features that shrink with depth, some with many values: 32 samples of 4000, 2000, ... bytes. */
@@ -150,6 +152,23 @@ describe("feature replay", () => {
     expect(() => featureReplay(asked)).toThrow(PlanError);
   });
 
+  test("counts what a batch's bytes and energy are worth in what a move saves", () => {
+    const both = ["float32", "affine8"] as const;
+    const choice = { up: both, down: both };
+    const plan = featureReplay(request({ up: 5000 }, { featureReplay: choice }));
+    const priced = request({ up: 5000 }, { featureReplay: { ...choice, msPerMB: 1e4 } });
+    const now = present(featureReplayForecast(plan, priced), "a forecast");
+    const next = present(featureReplayMove(plan, priced, 1000), "a move").forecast;
+    expect(featureReplayForecast(plan, request({ up: 5000 }))?.priceMs).toBeCloseTo(0);
+    // A quarter of the bytes, or less with another cut.
+    expect(now.priceMs).toBeGreaterThan(3 * (next.priceMs ?? Number.POSITIVE_INFINITY));
+    const question = { now, next, batches: 1000, movingMs: 0, agreed: 1, hysteresis: prompt };
+    const { decision, reason } = decideMove(question);
+    expect([decision, reason]).toEqual(["move", expect.stringContaining("at their price")]);
+    const unpriced = { ...question, now: { ...now, priceMs: 0 }, next: { ...next, priceMs: 0 } };
+    expect(decideMove(unpriced).decision).toBe("stay");
+  });
+
   test("moves weights only where it pays, and changes codecs for nothing", () => {
     // The way home takes a second for each segment.
     const heavy = segments.map((cost) => ({ ...cost, parameterBytes: 2e5, stateBytes: 2e5 }));
@@ -178,16 +197,8 @@ describe("feature replay", () => {
   test("makes plans that hold together for any fleet", () => {
     fc.assert(
       fc.property(anyPipelineRequest(2, 5), (any) => {
-        let plan: Plan;
-        try {
-          plan = featureReplay(any);
-        } catch (error) {
-          expect(error).toBeInstanceOf(PlanError);
-          return;
-        }
-        checkPlan(plan, any.segments.length, any.fleet);
-        expect(featureReplay(any)).toEqual(plan);
-        expect(plan.copies.length).toBeLessThanOrEqual(2);
+        const plan = soundPlan(featureReplay, any);
+        if (!(plan instanceof PlanError)) expect(plan.copies.length).toBeLessThanOrEqual(2);
       }),
     );
   });

@@ -17,7 +17,7 @@ import { firstCut } from "./check-request.ts";
 import { layOut, noChain, pipeline, pipelineNodes, planFor } from "./pipeline.ts";
 import { pipelineForecast } from "./pipeline-forecast.ts";
 import { PipelineModel } from "./pipeline-model.ts";
-import { type ChosenChain, roundMs } from "./pipeline-schedule.ts";
+import { type ChosenChain, placementsOf, roundMs } from "./pipeline-schedule.ts";
 import type { FeatureReplayChoice, FleetNode, Plan, PlanRequest } from "./plan.ts";
 import { type Forecasted, type MoveOption, movingMs } from "./replan.ts";
 import { replayReasons } from "./replay-reasons.ts";
@@ -44,7 +44,7 @@ interface Found {
 export function featureReplay(request: PlanRequest): Plan {
   // With nobody to share with, the device alone is what a pipeline comes to as well.
   if (pipelineNodes(request).length === 1) return { ...pipeline(request), planner: name };
-  const found = bestOf(request, request.work, (search) => (cut) => search.homeMs(cut));
+  const found = bestOf(request, request.work, () => () => 0);
   if (found !== null) return planOf(request, found);
   const [source] = pipelineNodes(request);
   throw noChain(request, present(source, "the source"));
@@ -62,7 +62,7 @@ export function featureReplayMove(
   batches: number,
 ): MoveOption | null {
   if (pipelineNodes(request).length === 1) return null;
-  const found = bestOf(request, Math.max(1, batches), (_, [device, server]) => (cut) => {
+  const found = bestOf(request, Math.max(1, batches), ([device, server]) => (cut) => {
     const count = request.segments.length;
     const next = [
       { node: device.id, from: 0, to: cut },
@@ -83,23 +83,41 @@ export function featureReplayMove(
   };
 }
 
-/** Forecasts a plan in force with the codecs and the backward pass that it has. */
+/**
+ * Forecasts a plan in force with the codecs and the backward pass that it has. Batches are played where there are two
+ * stages, as they are for a choice: only so does it show that a window has become too small.
+ */
 export function featureReplayForecast(plan: Plan, request: PlanRequest): Forecasted | null {
-  const link = plan.links[0];
-  const isReplayed = plan.chains[0]?.stages[0]?.backward === "replay";
-  return pipelineForecast(plan, {
-    ...request,
-    codecUp: link?.codecUp ?? "float32",
-    codecDown: link?.codecDown ?? "float32",
-    pipeline: { ...request.pipeline, backward: isReplayed ? "replay" : "stored" },
+  const { codecUp = "float32", codecDown = "float32" } = plan.links[0] ?? {};
+  const [chain] = plan.chains;
+  const backward = chain?.stages[0]?.backward === "replay" ? "replay" : "stored";
+  const pipeline = { ...request.pipeline, backward } as const;
+  const own = { ...request, codecUp, codecDown, pipeline };
+  const forecast = pipelineForecast(plan, own);
+  const used = placementsOf(plan, request.fleet.nodes) ?? [];
+  const [device, second] = used.map(({ node }) => request.fleet.nodes[node]);
+  const server = second ?? pipelineNodes(request)[1];
+  if (forecast === null || device === undefined || server === undefined) return forecast;
+  const search = new ReplaySearch(own, [device, server], {
+    ...choicesOf(request),
+    ...{ up: [codecUp], down: [codecDown] },
   });
+  const cut = present(plan.copies[0], "the device's copy").to;
+  const option =
+    second === undefined
+      ? search.alone(1)
+      : search.at(cut, 1, { up: codecUp, down: codecDown }, backward);
+  const priceMs = option === null ? 0 : option.costMs - option.latencyMs;
+  if (second === undefined) return { ...forecast, priceMs };
+  const window = chain?.window ?? 0;
+  const playedMs = search.playedMs({ cut, backward, codecUp, codecDown, window });
+  const periodMs = Math.max(forecast.periodMs, playedMs);
+  const roundMs = forecast.roundMs + (request.work - 1) * (periodMs - forecast.periodMs);
+  return { ...forecast, periodMs, roundMs, priceMs };
 }
 
-/** What a cut takes once, for a search between two nodes. */
-type Once = (
-  search: ReplaySearch,
-  nodes: readonly [FleetNode, FleetNode],
-) => (cut: number) => number;
+/** What a cut takes once, between two nodes. */
+type Once = (nodes: readonly [FleetNode, FleetNode]) => (cut: number) => number;
 
 function bestOf(request: PlanRequest, batches: number, once: Once): Found | null {
   const [source, ...servers] = pipelineNodes(request);
@@ -108,7 +126,7 @@ function bestOf(request: PlanRequest, batches: number, once: Once): Found | null
   for (const server of servers) {
     const nodes: [FleetNode, FleetNode] = [device, server];
     const search = new ReplaySearch(request, nodes, choicesOf(request));
-    const option = search.best({ batches, onceMs: once(search, nodes) });
+    const option = search.best({ batches, onceMs: once(nodes) });
     if (option !== null && option.costMs < (best?.option.costMs ?? Infinity)) {
       best = { option, search, nodes };
     }
@@ -161,10 +179,10 @@ const chainOrNull = (option: ReplayOption | null, request: PlanRequest): ChosenC
   option === null ? null : chainOf(option, request);
 
 function chainOf(option: ReplayOption, request: PlanRequest): ChosenChain {
-  const { cut, latencyMs, slowestMs, homeMs, window } = option;
+  const { cut, latencyMs, slowestMs, window } = option;
   const { segments, work, accumulate } = request;
   const rest = cut < segments.length ? [{ node: 1, from: cut, to: segments.length }] : [];
-  const times = { latencyMs, slowestMs, homeMs };
+  const times = { latencyMs, slowestMs };
   return {
     stages: [{ node: 0, from: 0, to: cut }, ...rest],
     ...times,

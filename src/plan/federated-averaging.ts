@@ -22,11 +22,12 @@ import { splitReasons } from "./split-reasons.ts";
 export function federatedAveraging(request: PlanRequest): Plan {
   const model = new SplitModel(request, { needsServer: false });
   const { devices, servers, cell, whole } = model;
+  const all = { cut: whole, tail: null };
   for (const { name, memoryBytes } of devices) {
-    if (memoryBytes === null || model.memoryBytes(whole) <= memoryBytes) continue;
+    if (memoryBytes === null || model.memoryBytes(all) <= memoryBytes) continue;
     throw new PlanError(
       `${name} has ${formatBytes(memoryBytes)} of memory, and training the whole model ` +
-        `takes ${formatBytes(model.memoryBytes(whole))}`,
+        `takes ${formatBytes(model.memoryBytes(all))}`,
     );
   }
   const free = { up: Number.POSITIVE_INFINITY, down: Number.POSITIVE_INFINITY };

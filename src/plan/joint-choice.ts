@@ -81,8 +81,11 @@ export interface JointChoice<O extends JointOption> {
   readonly choices: readonly JointChosen<O>[];
 }
 
-/** Relative width at which the bisection stops; also the slack that rounding is given. */
+/** The slack that rounding is given. */
 const tolerance = 1e-9;
+/** Devices up to which a round is found to the last bit but rounding, and the relative width at which bisections stop. */
+const few = 200;
+const widthOf = (devices: number): number => (devices <= few ? tolerance : 1e-5);
 
 /** Milliseconds of a device's round, waiting not counted. */
 export const splitMs = (option: JointOption, rate: Capacity): number =>
@@ -94,6 +97,10 @@ const expectedMs = (
   option: JointOption,
   rate: Capacity,
 ): number => splitMs(option, rate) + (option.serverMs > 0 ? waitMs : 0);
+
+/** The option that is done first at a rate, of several the first. */
+export const fastestAt = <O extends JointOption>(options: readonly O[], rate: Capacity): O =>
+  options.reduce((a, b) => (splitMs(b, rate) < splitMs(a, rate) ? b : a));
 
 /**
  * Chooses option and rates of every device.
@@ -141,7 +148,7 @@ function leastRound<O extends JointOption>(
     assert(Number.isFinite(high), "a round that is long enough can be met");
     picked = scaled.pick(high);
   }
-  while (high - low > tolerance * high) {
+  while (high - low > scaled.width * high) {
     const middle = low + (high - low) / 2;
     const tried = scaled.pick(middle);
     if (tried === null) low = middle;
@@ -167,9 +174,13 @@ class ScaledProblem<O extends JointOption> {
   /** Positions of the devices of each server. */
   readonly #members: readonly (readonly number[])[];
 
+  /** Relative width of the bisection. What it leaves of the cell is given out, so that many devices lose nothing by it. */
+  readonly width: number;
+
   constructor(problem: JointProblem<O>) {
     const { devices, servers, cell } = problem;
     this.#problem = problem;
+    this.width = widthOf(devices.length);
     this.#whole = wholeOf(cell);
     this.#cellShare = Number.isFinite(Math.min(cell.up, cell.down)) ? 1 : Number.POSITIVE_INFINITY;
     this.#linkShares = servers.map(({ link }) => this.#shareOf(link).least);

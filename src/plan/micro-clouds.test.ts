@@ -3,8 +3,10 @@ import { describe, expect, it } from "vitest";
 import { anyRequest, evenProfile, fleetNode, planRequest, segmentCost } from "../../test/fleets.ts";
 import { PlanError } from "../base/errors.ts";
 import { checkPlan } from "./check.ts";
+import { ako, allReduce, fullGradients, gaia, hop } from "./exchange-baselines.ts";
 import { exchangePairs, exchangingWith, mayExchange } from "./exchange-members.ts";
-import { batchesBySpeed, fullGradients, microClouds } from "./micro-clouds.ts";
+import { federatedAveraging } from "./federated-averaging.ts";
+import { batchesBySpeed, microClouds } from "./micro-clouds.ts";
 import { partsOf } from "./part.ts";
 import type { ExchangeChoice, PlanRequest } from "./plan.ts";
 
@@ -14,7 +16,15 @@ const cloud = (bytesPerMs: number, exchange?: Partial<ExchangeChoice>): PlanRequ
     fleetNode(`n${i}`, evenProfile(2, 240 / part), { ceilingBytesPerMs: bytesPerMs }),
   );
   const costs = [0, 1].map((i) => segmentCost(i, 10, { parameterBytes: 200_000 }));
-  const plain = { every: null, select: null, staleness: 0, outer: null } as const;
+  const plain = {
+    every: null,
+    inner: null,
+    select: null,
+    reduce: null,
+    staleness: 0,
+    backups: null,
+    outer: null,
+  } as const;
   const choice = {
     ...plain,
     join: { kind: "average" },
@@ -78,12 +88,65 @@ describe("micro-clouds", () => {
     expect(slow?.select).toEqual({ kind: "all" });
   });
 
+  it("have the one with the fastest way bring home what all end with alike, and count what that takes", () => {
+    const request = cloud(1e6);
+    const nodes = request.fleet.nodes.map((node, i) => {
+      const way = { up: 10 * (i + 1), down: 5 };
+      return i === 5
+        ? node
+        : { ...node, coordinatorBytesPerMs: i === 3 ? { up: 1e9, down: 1e9 } : way };
+    });
+    const alike = microClouds({ ...request, fleet: { ...request.fleet, nodes } });
+    expect(alike.groups[0]).toMatchObject({ exchange: { home: "first" } });
+    expect(alike.groups[0]?.members[0]).toBe("copy:n3");
+    const coded = { ...request, fleet: { ...request.fleet, nodes }, homeBytes: [100, 100] };
+    const each = microClouds(coded);
+    expect(each.groups[0]).toMatchObject({ exchange: { home: "each" } });
+    // 400 kB down to the slowest, 200 bytes up from it.
+    const longer = (each.forecasts[0]?.roundMs ?? 0) - (alike.forecasts[0]?.roundMs ?? 0);
+    expect(longer).toBeCloseTo(400_000 / 5 + 200 / 10, 0);
+    expect(exchangeAt(2000)?.home).toBe("each");
+    expect(exchangeAt(50)?.home).toBe("first");
+  });
+
+  it("update after each batch where they go on by themselves, unless the job says after how many", () => {
+    expect(exchangeAt(50)?.inner).toBe(1);
+    expect(exchangeAt(1e6)?.inner).toBeNull();
+    const plan = microClouds(cloud(50, { inner: 3 }));
+    expect(plan.groups[0]?.exchange?.inner).toBe(3);
+    for (const { microBatches = 0 } of plan.chains) expect(microBatches % 3).toBe(0);
+    checkPlan(plan, 2);
+  });
+
   it("do as the job says", () => {
     const outer = { rate: 0.7, momentum: 0.9 };
     expect(exchangeAt(1e6, { every: 5, outer })).toMatchObject({ every: 5, outer });
     expect(exchangeAt(50, { select: { kind: "parts", parts: 4 } })).toMatchObject({ every: 1 });
     const equal = microClouds(cloud(50, { batches: "equal" }));
     expect(new Set(equal.chains.map(({ microBatches }) => microBatches))).toEqual(new Set([20]));
+  });
+
+  it("join slices for one another where that is a matter of plain averages in time", () => {
+    expect(exchangeAt(1e6)?.reduce).toBe("scatter");
+    expect(exchangeAt(50)).toMatchObject({ reduce: "scatter", home: "first" });
+    expect(exchangeAt(2000)?.reduce).toBe("each");
+    expect(exchangeAt(1e6, { join: { kind: "median" } })?.reduce).toBe("each");
+    expect(() => exchangeAt(1e6, { staleness: 1, reduce: "scatter" })).toThrow("waits for all");
+    expect(allReduce(cloud(50)).groups[0]?.exchange).toMatchObject({ every: 1, reduce: "scatter" });
+  });
+
+  it("are planned as their papers have it: Gaia, Ako, Hop", () => {
+    const exchangeOf = (planner: typeof gaia, bytesPerMs: number) =>
+      planner(cloud(bytesPerMs)).groups[0]?.exchange;
+    expect(exchangeOf(gaia, 50)).toMatchObject({ every: 1, select: { kind: "significant" } });
+    expect(exchangeOf(hop, 50)).toMatchObject({
+      select: { kind: "all" },
+      staleness: 5,
+      backups: 1,
+    });
+    // 5 x 400 kB take 40 s at 50 bytes/ms, and 20 batches on the slowest 2.4 s.
+    const parts = [1e6, 500, 50].map((rate) => exchangeOf(ako, rate)?.select);
+    expect(parts.map((select) => select?.kind === "parts" && select.parts)).toEqual([1, 2, 17]);
   });
 
   it("plan for any fleet what holds, whole and in parts, with bounded traffic of each", () => {
@@ -147,11 +210,21 @@ describe("an exchange is refused", () => {
       "two edges",
     ],
     ["with a limit where all go", () => ({ select: { kind: "all" } }), "where max-n chooses"],
+    [
+      "with slices of what is not all there",
+      () => ({ reduce: "scatter", staleness: 2 }),
+      "do not all join the same",
+    ],
     ["that weighs parts of parts", () => ({ join: { kind: "median" } }), "weighs whole parts"],
     [
       "with an outer step and no inner ones",
       () => ({ outer: { rate: 1, momentum: 0.9 } }),
       "needs local ones",
+    ],
+    [
+      "where one brings what others have not",
+      () => ({ home: "first" }),
+      "do not all join the same",
     ],
     ["with a staleness below 0", () => ({ staleness: -1 }), "staleness of -1"],
   ])("%s", (_what, change, text) => {
@@ -172,5 +245,29 @@ describe("an exchange is refused", () => {
       groups: none.groups.map((group) => ({ ...group, when: "round" as const })),
     };
     expect(() => checkPlan(plain, 2)).toThrow("exchanges nothing");
+  });
+});
+
+describe("policies against liars", () => {
+  const krum = { kind: "krum", liars: 1 } as const;
+
+  it("hold at a round's end as well, unless the job says otherwise of rounds", () => {
+    const request = cloud(1e9, { join: { ...krum, clip: 2 } });
+    const [group] = microClouds(request).groups;
+    expect(group).toMatchObject({ policy: "krum", liars: 1, when: "step" });
+    expect(group).not.toHaveProperty("clip");
+    expect(group?.exchange?.join).toEqual({ ...krum, clip: 2 });
+    const atEnd = { ...request, join: { kind: "median" } as const };
+    expect(microClouds(atEnd).groups[0]).toMatchObject({ policy: "median" });
+  });
+
+  it("are refused where too few have a voice", () => {
+    const few = cloud(1e9, { join: { kind: "krum", liars: 2 } });
+    expect(() => microClouds(few)).toThrow(
+      "krum against 2 liars takes 7 who have a voice, and there are 6",
+    );
+    const atEnd = { ...cloud(1e9), join: { kind: "trimmed-mean", liars: 3 } } as const;
+    expect(() => microClouds(atEnd)).toThrow(PlanError);
+    expect(() => federatedAveraging(atEnd)).toThrow("takes 7 who have a voice");
   });
 });

@@ -7,14 +7,17 @@
  */
 import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
-import { chainId, copyId } from "../base/ids.ts";
+import { type CopyId, chainId, copyId } from "../base/ids.ts";
 import { formatBytes, formatMs } from "../base/units.ts";
+import { isPlain } from "../sync/policies.ts";
+import { refuseFew, roundGroup } from "./agreement.ts";
 import { checkNode } from "./check-request.ts";
-import { type ExchangeEdge, type ExchangePlan, fullExchange } from "./exchange.ts";
-import { exchangeTopology } from "./exchange-topology.ts";
+import { type ExchangePlan, fullExchange } from "./exchange.ts";
+import { ExchangeLinks } from "./exchange-links.ts";
+import { homeSums, keepsBase, stateSums } from "./home-bytes.ts";
+import { type MemberTimes, memberTimes } from "./member-times.ts";
 import { trainingBytes } from "./memory.ts";
-import type { ExchangeChoice, FleetNode, Plan, PlanRequest } from "./plan.ts";
-import { heldMs } from "./program-time.ts";
+import type { ExchangeChoice, GroupPlan, Plan, PlanRequest } from "./plan.ts";
 
 /** What agreeing may add to the time of an update, beside what is computed. */
 const overhead = 0.25;
@@ -23,10 +26,21 @@ const shareMin = 0.1;
 /** Updates that members make by themselves, at most: further apart, their mean is worth less. */
 const everyMax = 64;
 
+/** Parts that gradients are exchanged in, where links are to say how many. */
+const partsMax = 64;
+
 /** What a job has not chosen is chosen here. */
 const anyExchange: ExchangeChoice = {
-  ...{ every: null, select: null, staleness: 0, join: { kind: "average" }, outer: null },
-  batches: "proportional",
+  ...{
+    every: null,
+    inner: null,
+    select: null,
+    reduce: null,
+    staleness: 0,
+    backups: null,
+    outer: null,
+  },
+  ...{ join: { kind: "average" }, batches: "proportional" },
 };
 
 /**
@@ -37,62 +51,60 @@ export function microClouds(request: PlanRequest): Plan {
   return exchanging(request, "micro-clouds", request.exchange ?? anyExchange);
 }
 
-/** All gradients to everybody before each update, and equal batches: the baseline of the others. */
-export function fullGradients(request: PlanRequest): Plan {
-  const choice = { ...fullExchange, batches: "equal" } as const;
-  return exchanging(request, "full-exchange", choice);
-}
-
-/** A member, and its times in milliseconds. */
-interface MemberTimes {
-  readonly node: FleetNode;
-  readonly batchMs: number;
-  readonly updateMs: number;
-}
-
 /**
  * Deals batches out one by one, each to who is done with it first: so the last one is done as early as can be.
  * Everybody gets one at least.
+ * @param atOnce so many instead of one
  */
 export function batchesBySpeed(
   members: readonly Pick<MemberTimes, "batchMs" | "updateMs">[],
   total: number,
+  atOnce = 1,
 ): number[] {
-  const shares = members.map(() => 1);
-  for (let dealt = members.length; dealt < total; dealt++) {
+  const shares = members.map(() => atOnce);
+  for (let dealt = atOnce * members.length; dealt < total; dealt += atOnce) {
     const done = members.map(({ batchMs, updateMs }, i) => {
-      return ((shares[i] as number) + 1) * batchMs + updateMs;
+      return ((shares[i] as number) + atOnce) * batchMs + updateMs;
     });
     const first = done.indexOf(Math.min(...done));
-    shares[first] = (shares[first] as number) + 1;
+    shares[first] = (shares[first] as number) + atOnce;
   }
   return shares;
 }
 
-function exchanging(request: PlanRequest, planner: string, choice: ExchangeChoice): Plan {
+/** Plans agreement from node to node as a choice has it, and elsewhere as links allow. */
+export function exchanging(request: PlanRequest, planner: string, choice: ExchangeChoice): Plan {
   const { segments, term, accumulate, work } = request;
   const members = membersOf(request);
   const total = accumulate * members.length;
   const shares =
-    choice.batches === "equal" ? members.map(() => accumulate) : batchesBySpeed(members, total);
+    choice.batches === "equal"
+      ? members.map(() => accumulate)
+      : batchesBySpeed(members, total, choice.inner ?? 1);
   const ownMs = members.map(
     ({ batchMs, updateMs }, i) => (shares[i] as number) * batchMs + updateMs,
   );
   const computeMs = Math.max(...ownMs);
   const copies = members.map(({ node }) => copyId(`copy:${node.id}`));
-  const links = new Links(
-    members.map(({ node }) => node),
+  const nodes = members.map(({ node }) => node);
+  const links = new ExchangeLinks(
+    { nodes, links: request.fleet.links },
     copies,
+    choice.topology ?? null,
   );
-  const bytes = segments.reduce((sum, { parameterBytes }) => sum + parameterBytes, 0);
-  const { exchange, transferMs, reason: how } = agree(choice, links, { bytes, computeMs });
-  const { every } = exchange;
+  const bytes = parameterBytes(segments);
+  const agreed = agreement(request, choice, links, copies);
+  const mayKeep =
+    !keepsBase(request) && isPlain(choice.join) && isPlain(request.join ?? choice.join);
+  const { exchange, transferMs, reason: how } = agree(choice, links, { bytes, computeMs, mayKeep });
+  const { every, home } = exchange;
   const updates = every * Math.max(1, Math.round(work / accumulate / every));
-  const roundMs = updates * (computeMs + transferMs);
+  const roundMs = updates * (computeMs + transferMs) + homeMsOf(request, exchange, links);
   const chains = members.map(({ node }) => chainId(`chain:${node.id}`));
   const reason =
     `${members.length} nodes train the whole model, ${links.text}: ${how}; an update takes ` +
-    `${total} batches, ${formatMs(computeMs + transferMs)}`;
+    `${total} batches, ${formatMs(computeMs + transferMs)}` +
+    (home === "first" ? "; all end a round with the same, so one of them brings it home" : "");
   return {
     ...{ term, planner, objective: "round time", links: [], reason },
     copies: members.map(({ node }, i) => ({
@@ -105,7 +117,13 @@ function exchanging(request: PlanRequest, planner: string, choice: ExchangeChoic
       work: updates * (shares[i] as number),
       microBatches: shares[i] as number,
     })),
-    groups: [{ members: copies, policy: "average", when: "step", exchange }],
+    groups: [
+      {
+        ...agreed,
+        members: home === "first" ? withFirst(copies, links.nearest) : copies,
+        ...{ when: "step", exchange },
+      },
+    ],
     limits: members.map(({ node }) => ({ node: node.id, duty: node.duty })),
     forecasts: members.map(({ node, batchMs }, i) => ({
       chain: present(chains[i], "a chain"),
@@ -119,6 +137,45 @@ function exchanging(request: PlanRequest, planner: string, choice: ExchangeChoic
   };
 }
 
+const parameterBytes = (segments: PlanRequest["segments"]): number =>
+  segments.reduce((sum, segment) => sum + segment.parameterBytes, 0);
+
+/** The members, one of them before all others. */
+function withFirst<T>(members: readonly T[], place: number): T[] {
+  return [...members.slice(place, place + 1), ...members.filter((_, i) => i !== place)];
+}
+
+/** What a round's end takes: what members bring, and what they are sent of what comes of it. */
+function homeMsOf(
+  request: PlanRequest,
+  { home, every }: Pick<ExchangePlan, "home" | "every">,
+  links: ExchangeLinks,
+): number {
+  const whole = stateSums(request).at(-1) ?? 0;
+  if (home === "each") {
+    const up = homeSums(request).at(-1) ?? 0;
+    return links.homeMs(() => ({ up, down: whole }));
+  }
+  const up = every === 1 ? whole : parameterBytes(request.segments);
+  return links.homeMs((place) => ({ up: place === links.nearest ? up : 0, down: 0 }));
+}
+
+/**
+ * How members agree at a round's end: as the job says of rounds, or else by the policy by which they join what they
+ * exchange, so that who lies while all train cannot do so at the end instead.
+ */
+function agreement(
+  { join: atEnd }: PlanRequest,
+  { join }: ExchangeChoice,
+  links: ExchangeLinks,
+  copies: readonly CopyId[],
+): GroupPlan {
+  refuseFew(join, links.voices);
+  // How far a part may go says nothing of how far a whole round may.
+  const { clip: _, ...policy } = join;
+  return roundGroup({ join: atEnd ?? policy }, copies, copies.length);
+}
+
 function membersOf(request: PlanRequest): MemberTimes[] {
   const { fleet, segments, recompute } = request;
   const nodes = fleet.nodes.filter(({ samples }) => samples > 0);
@@ -127,70 +184,15 @@ function membersOf(request: PlanRequest): MemberTimes[] {
   const needed = trainingBytes(segments, 0, to, { hasLoss: true, recompute });
   return nodes.map((node) => {
     checkNode(request, node);
-    const { name, memoryBytes, profile, duty } = node;
+    const { name, memoryBytes } = node;
     if (memoryBytes !== null && needed > memoryBytes) {
       throw new PlanError(
         `${name} has ${formatBytes(memoryBytes)} of memory, and training the whole model ` +
           `takes ${formatBytes(needed)}`,
       );
     }
-    const batchMs = heldMs(profile, { kind: "step", from: 0, to }, duty);
-    return { node, batchMs, updateMs: heldMs(profile, { kind: "update", from: 0, to }, duty) };
+    return memberTimes(node, to);
   });
-}
-
-/** What members can send one another, who share their own lines with all that they exchange. */
-class Links {
-  readonly #pairs: readonly (readonly [number, number])[];
-  readonly #copies: readonly ExchangeEdge["from"][];
-  /** Bytes per millisecond of each pair, with everybody sending at once. */
-  readonly #rates: readonly number[];
-  readonly text: string;
-
-  constructor(nodes: readonly FleetNode[], copies: readonly ExchangeEdge["from"][]) {
-    const { pairs, text } = exchangeTopology(copies);
-    const place = new Map(copies.map((copy, i) => [copy, i]));
-    this.text = text;
-    this.#copies = copies;
-    this.#pairs = pairs.map(([from, to]) => [place.get(from) ?? 0, place.get(to) ?? 0] as const);
-    const degree = pairs.length / copies.length;
-    const lines = nodes.map(lineOf);
-    this.#rates = this.#pairs.map(([from, to]) =>
-      Math.min((lines[from]?.up ?? 0) / degree, (lines[to]?.down ?? 0) / degree),
-    );
-  }
-
-  /** Milliseconds until everybody has so many bytes of everybody. */
-  msOf(bytes: number): number {
-    return Math.max(0, ...this.#rates.map((rate) => bytes / rate));
-  }
-
-  /** The least share of so many bytes that a link carries within a time. */
-  leastShare(bytes: number, ms: number): number {
-    return Math.min(1, ...this.#rates.map((rate) => (rate * ms) / bytes));
-  }
-
-  /** @param ms how long each link may take; null where it may take as long as everything does */
-  edges(ms: number | null): ExchangeEdge[] {
-    return this.#pairs.map(([from, to], i) => {
-      const rate = this.#rates[i] as number;
-      const bytes = ms === null || !Number.isFinite(rate) ? null : Math.floor(rate * ms);
-      return { from: this.#copies[from] as never, to: this.#copies[to] as never, bytes };
-    });
-  }
-}
-
-/** What a node's own line carries each way, in bytes per millisecond. */
-function lineOf({
-  ceilingBytesPerMs,
-  ceilingDownBytesPerMs = ceilingBytesPerMs,
-  lineBytesPerMs,
-}: FleetNode): { up: number; down: number } {
-  const unlimited = Number.POSITIVE_INFINITY;
-  return {
-    up: Math.min(ceilingBytesPerMs ?? unlimited, lineBytesPerMs?.up ?? unlimited),
-    down: Math.min(ceilingDownBytesPerMs ?? unlimited, lineBytesPerMs?.down ?? unlimited),
-  };
 }
 
 interface Agreement {
@@ -203,31 +205,65 @@ interface Agreement {
 /** How members agree: as the job says, and else by what links carry in the time of an update. */
 function agree(
   choice: ExchangeChoice,
-  links: Links,
-  { bytes, computeMs }: { readonly bytes: number; readonly computeMs: number },
+  links: ExchangeLinks,
+  { bytes, computeMs, mayKeep }: AgreeOptions,
 ): Agreement {
-  const { staleness, join } = choice;
-  const fullMs = links.msOf(bytes);
+  const { staleness, backups, join } = choice;
+  const reduce = reductionOf(choice, links);
+  const isScattered = reduce === "scatter";
+  const allMs = isScattered ? links.scatterMs(bytes) : links.meshMs(bytes);
   // What goes while others compute costs no time.
   const allowedMs = computeMs * (staleness > 0 ? 1 : overhead);
-  const hasRoom = fullMs <= allowedMs || links.leastShare(bytes, allowedMs) >= shareMin;
-  const alone = Math.min(everyMax, Math.max(1, Math.ceil(fullMs / allowedMs)));
+  const hasRoom = allMs <= allowedMs || links.leastShare(bytes, allowedMs) >= shareMin;
+  const alone = Math.min(everyMax, Math.max(1, Math.ceil(allMs / allowedMs)));
   const every = choice.every ?? (hasRoom || choice.select !== null ? 1 : alone);
-  const isPlain = join.kind === "average" && join.clip === undefined;
-  const isChosen = every === 1 && fullMs > allowedMs && isPlain;
-  const select = choice.select ?? (isChosen ? { kind: "max-n", nMin: 0.85 } : { kind: "all" });
-  const isLimited = select.kind === "max-n";
-  const topology = links.edges(isLimited ? every * allowedMs : null);
+  const isChosen = every === 1 && allMs > allowedMs && isPlain(join);
+  const wish = choice.select ?? (isChosen ? { kind: "max-n", nMin: 0.85 } : { kind: "all" });
+  const parts = Math.max(1, Math.min(partsMax, Math.ceil(allMs / computeMs)));
+  const select = wish.kind === "parts" ? { ...wish, parts: wish.parts ?? parts } : wish;
+  const [isAll, isLimited] = [select.kind === "all", select.kind === "max-n"];
+  const isAlike = mayKeep && links.isMesh && isAll && staleness === 0;
   const outer = every === 1 ? fullExchange.outer : (choice.outer ?? fullExchange.outer);
-  const spentMs = isLimited ? Math.min(fullMs, every * allowedMs) : fullMs;
-  const transferMs = Math.max(0, spentMs / every - (staleness > 0 ? computeMs : 0));
-  const carried = `all gradients of one take ${formatMs(fullMs)}, computing ${formatMs(computeMs)}`;
+  const share = select.kind === "parts" ? 1 / select.parts : 1;
+  const spentMs = isLimited
+    ? Math.min(links.meshMs(bytes), every * allowedMs)
+    : share * (isAll ? allMs : links.meshMs(bytes));
+  const carried = `all gradients take ${formatMs(allMs)}, computing ${formatMs(computeMs)}`;
   const named = every > 1 ? `changes of weights every ${every} updates` : wordOf[select.kind];
+  const how = isAll && isScattered ? ", each joining a slice for all" : "";
   return {
-    exchange: { every, topology, select, staleness, join, outer },
-    transferMs,
-    reason: `${carried}, so they exchange ${named}`,
+    exchange: {
+      ...{ every, inner: every === 1 ? null : (choice.inner ?? 1) },
+      ...{ select, staleness, backups, join, outer },
+      topology: links.edges(isLimited ? every * allowedMs : null),
+      reduce: isAll ? reduce : "each",
+      home: isAlike ? "first" : "each",
+    },
+    transferMs: Math.max(0, spentMs / every - (staleness > 0 ? computeMs : 0)),
+    reason: `${carried}, so they exchange ${named}${how}`,
   };
+}
+
+/** What agreeing depends on, beside what the job says and what links carry. */
+interface AgreeOptions {
+  readonly bytes: number;
+  readonly computeMs: number;
+  /** Whether members may go on with what they have, as it travels as it is. */
+  readonly mayKeep: boolean;
+}
+
+/** Who joins what, where all entries go. @throws PlanError where the job wants slices, and nobody may join one for all */
+function reductionOf(
+  { reduce, staleness, join }: ExchangeChoice,
+  { isMesh }: ExchangeLinks,
+): ExchangePlan["reduce"] {
+  const mayScatter = isMesh && staleness === 0 && isPlain(join);
+  if (reduce === "scatter" && !mayScatter) {
+    throw new PlanError(
+      "members join slices for one another where everybody exchanges with everybody, waits for all, and takes the plain average",
+    );
+  }
+  return reduce ?? (mayScatter ? "scatter" : "each");
 }
 
 const wordOf = {

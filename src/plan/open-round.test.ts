@@ -28,7 +28,8 @@ describe("a round without shares", () => {
   const unlimited = { up: Number.POSITIVE_INFINITY, down: Number.POSITIVE_INFINITY };
   const sending: SplitRun = {
     option: {
-      ...{ cut: 1, forwardMs: 0, backwardMs: 0, stepMs: 1, delayMs: 0, serverMs: 1 },
+      ...{ cut: 1, tail: null, codecUp: "float32", codecDown: "float32" },
+      ...{ forwardMs: 0, backwardMs: 0, stepMs: 1, delayMs: 0, serverMs: 1 },
       ...{ featureBytes: 100, gradientBytes: 0, weightBytes: 0, homeBytes: 0 },
       ...{ fixedMs: 1, upBytes: 100, downBytes: 0 },
     },

@@ -13,7 +13,19 @@ import type { Capacity } from "./server-price.ts";
 import type { SplitRun, SplitTimes } from "./split-forecast.ts";
 
 /** What a device does next, when what it does now is over. */
-type Step = "forward" | "send" | "arrive" | "receive" | "backward" | "finish" | "end";
+type Step =
+  | "forward"
+  | "send"
+  | "arrive"
+  // Where the model's end is on the device.
+  | "reach"
+  | "turn"
+  | "return"
+  | "arrive back"
+  | "receive"
+  | "backward"
+  | "finish"
+  | "end";
 
 interface Timer {
   readonly atMs: number;
@@ -80,7 +92,8 @@ class OpenRound {
   }
 
   #begin(device: number, step: Step, nowMs: number): void {
-    const { option, server } = present(this.#runs[device], "a device");
+    const { option } = present(this.#runs[device], "a device");
+    const { tail } = option;
     const after = (ms: number, next: Step): void =>
       this.#timers.push({ atMs: nowMs + ms, device, step: next });
     switch (step) {
@@ -92,11 +105,22 @@ class OpenRound {
       case "send":
         this.#up.add(nowMs, device, option.featureBytes, "arrive");
         return;
-      case "arrive": {
-        const startsMs = Math.max(nowMs, this.#freeAtMs[server] ?? 0);
-        this.#freeAtMs[server] = startsMs + option.stepMs;
-        this.#waitMs[device] = (this.#waitMs[device] as number) + startsMs - nowMs;
-        after(startsMs - nowMs + option.stepMs, "receive");
+      case "arrive":
+        if (tail === null) after(this.#served(device, option.stepMs, nowMs), "receive");
+        else after(this.#served(device, tail.serverMs, nowMs), "reach");
+        return;
+      case "reach":
+        this.#down.add(nowMs, device, present(tail, "an end").featureBytes, "turn");
+        return;
+      case "turn":
+        after(present(tail, "an end").ms, "return");
+        return;
+      case "return":
+        this.#up.add(nowMs, device, present(tail, "an end").gradientBytes, "arrive back");
+        return;
+      case "arrive back": {
+        const backMs = option.stepMs - present(tail, "an end").serverMs;
+        after(this.#served(device, backMs, nowMs), "receive");
         return;
       }
       case "receive":
@@ -114,6 +138,15 @@ class OpenRound {
       case "end":
         this.#doneMs[device] = nowMs;
     }
+  }
+
+  /** A batch holds its server for so long. @returns milliseconds until then, waiting included */
+  #served(device: number, ms: number, nowMs: number): number {
+    const { server } = present(this.#runs[device], "a device");
+    const startsMs = Math.max(nowMs, this.#freeAtMs[server] ?? 0);
+    this.#freeAtMs[server] = startsMs + ms;
+    this.#waitMs[device] = (this.#waitMs[device] as number) + startsMs - nowMs;
+    return startsMs - nowMs + ms;
   }
 }
 

@@ -6,6 +6,7 @@ import {
   edgeServer,
   evenProfile,
   fleetNode,
+  judgedMs,
   narrowingSegments,
   planRequest,
   segmentCost,
@@ -14,20 +15,28 @@ import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { random } from "../base/random.ts";
 import { checkPlan } from "./check.ts";
+import { codingSpeed, decodeMs, encodeMs } from "./coding.ts";
+import { chooseJointly } from "./joint-choice.ts";
 import { linkRate } from "./link-rate.ts";
 import { trainingBytes } from "./memory.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import type { Plan, PlanRequest } from "./plan.ts";
+import { scaledProfile } from "./program-time.ts";
+import { SplitModel } from "./split-model.ts";
+import type { SplitOption } from "./split-option.ts";
 
 // Features of 4000, 2000, 400, 40 bytes.
 const narrowing = narrowingSegments(1000, 500, 100, 10);
 const quick = evenProfile(4, 0.1);
 
+/** What a segment of some milliseconds computes; by that, codecs have their speed. */
+const realFlops = { forwardFlops: 1e8, backwardFlops: 2e8 };
+
 describe("parallel-split", () => {
   test("forecasts a round as worked out by hand", () => {
     const segments = [
-      segmentCost(0, 250, { parameterBytes: 100, stateBytes: 100 }),
-      segmentCost(1, 10),
+      segmentCost(0, 250, { ...realFlops, parameterBytes: 100, stateBytes: 100 }),
+      segmentCost(1, 10, realFlops),
     ];
     const time = { forwardMs: 3, backwardMs: 5, updateMs: 1 };
     const serverTime = { forwardMs: 2, backwardMs: 3, updateMs: 1 };
@@ -48,12 +57,15 @@ describe("parallel-split", () => {
         codecUp: "float16",
       }),
     );
-    // Device (3.75 + 5.75 + 1.75) / 0.5 + 3 * 0.25, server 0.5 + 6, two batches;
-    // six one-way delays of 2 ms.
-    expect(plan.forecasts[0]?.computeMs).toBeCloseTo(2 * (23.25 + 6.5), 9);
+    // Device (3.75 + 5.75 + 1.75) / 0.5 + 3 * 0.25, server 0.5 + 6, two batches, whose features
+    // are coded on one and decoded on the other; six one-way delays of 2 ms.
+    const speeds = [device, server].map(({ profile }) => codingSpeed(profile, segments));
+    const [own = 1, far = 1] = speeds;
+    const codingMs = encodeMs("float16", 1000, own) + decodeMs("float16", 1000, far);
+    expect(plan.forecasts[0]?.computeMs).toBeCloseTo(2 * (23.25 + 6.5 + codingMs), 9);
     // 2 (500 + 40 + 1000) + 2 (100 + 100) = 3480 bytes at 34.8 bytes per ms.
     expect(plan.forecasts[0]?.transferMs).toBeCloseTo(6 * 2 + 100, 9);
-    expect(plan.forecasts[0]?.roundMs).toBeCloseTo(171.5, 9);
+    expect(plan.forecasts[0]?.roundMs).toBeCloseTo(171.5 + 2 * codingMs, 9);
   });
 
   test("lays out one chain of two stages per device, in the order of the fleet", () => {
@@ -390,5 +402,94 @@ describe("parallel-split refuses", () => {
   test("a cell that carries nothing and a round without work", () => {
     expect(refusal(narrowing, [device, server], 0)).toContain("the cell has 0.00 Mbit/s");
     expect(refusal(narrowing, [device, server], 100, { work: 0 })).toContain("batches per round");
+  });
+});
+
+describe("codecs that a job leaves open", () => {
+  const codecs = ["float32", "float16", "affine8"] as const;
+  const open = { up: codecs, down: codecs };
+  const segments = narrowing.map((cost) => ({ ...cost, ...realFlops }));
+  const codecsOf = ({ links }: Plan) => links.map(({ codecUp, codecDown }) => [codecUp, codecDown]);
+
+  /** The shortest round of all that devices could do: every cut, with every pair of codecs. */
+  function bruteForceMs(request: PlanRequest): number {
+    const model = new SplitModel(request);
+    const [server] = model.servers;
+    const { cell } = model;
+    const choose = (chosen: readonly SplitOption[]): number =>
+      chooseJointly({
+        cell,
+        servers: [{ link: model.linkOf(present(server, "a server")), idleMs: 0 }],
+        devices: chosen.map((option, i) => ({
+          options: [option],
+          link: model.linkOf(present(model.devices[i], "a device")),
+          server: 0,
+        })),
+      }).leastMs;
+    const all = model.devices.map((device) => model.options(device, present(server, "a server")));
+    const combined = all.reduce<SplitOption[][]>(
+      (before, own) => before.flatMap((chosen) => own.map((option) => [...chosen, option])),
+      [[]],
+    );
+    return Math.min(...combined.map(choose));
+  }
+
+  test("are those with which a round is shortest, as trying all of them finds", () => {
+    const used = new Set<string>();
+    fc.assert(
+      fc.property(anyRequest(2, 3), (given) => {
+        // With a server that nobody waits for, nothing is relaxed.
+        const nodes = given.fleet.nodes.map((node) =>
+          node.kind === "edge"
+            ? { ...node, profile: scaledProfile(node.profile, (ms) => 1e-7 * ms) }
+            : node,
+        );
+        const request = {
+          ...given,
+          segments: given.segments.map((cost) => ({ ...cost, ...realFlops })),
+          fleet: { ...given.fleet, nodes },
+          split: open,
+        };
+        const plan = parallelSplit(request);
+        checkPlan(plan, request.segments.length, request.fleet);
+        const least = bruteForceMs(request);
+        const ms = judgedMs(plan, request);
+        expect(ms).toBeGreaterThanOrEqual(least * (1 - 1e-6));
+        // Exact codecs are taken where they cost less than a hundredth.
+        expect(ms).toBeLessThanOrEqual(1.01 * least * (1 + 1e-4));
+        for (const pair of codecsOf(plan)) used.add(pair.join());
+      }),
+      { numRuns: 60 },
+    );
+    expect(used.size).toBeGreaterThan(2);
+  });
+
+  test("are exact where the link is wide, and on devices that have time to spare", () => {
+    const nodes = [
+      edgeServer(quick),
+      fleetNode("wide", quick),
+      fleetNode("narrow", quick, { ceilingBytesPerMs: 20 }),
+    ];
+    const plan = parallelSplit(planRequest(segments, nodes, null, { work: 10, split: open }));
+    expect(codecsOf(plan)).toEqual([
+      ["float32", "float32"],
+      ["affine8", "affine8"],
+    ]);
+    const [wide, narrow] = plan.forecasts.map(({ reason }) => reason);
+    expect(wide).toMatch(
+      /features travel as float32 and gradients as float32: exact ones are in time$/,
+    );
+    expect(narrow).toMatch(
+      /travel as affine8 and gradients as affine8: as float32 its round would/,
+    );
+  });
+
+  test("are the job's where it names none, and for one way alone where it names those", () => {
+    const nodes = [edgeServer(quick), fleetNode("narrow", quick, { ceilingBytesPerMs: 20 })];
+    const more = { work: 10, codecUp: "float16", codecDown: "float32" } as const;
+    const plan = (split: object) =>
+      codecsOf(parallelSplit(planRequest(segments, nodes, null, { ...more, split })));
+    expect(plan({})).toEqual([["float16", "float32"]]);
+    expect(plan({ down: codecs })).toEqual([["float16", "affine8"]]);
   });
 });

@@ -1,5 +1,6 @@
 /** The part of a plan that concerns a node: what it is sent, so that a plan for ten thousand nodes travels once and not ten thousand times. */
 import { present } from "../base/assert.ts";
+import { groupBy } from "../base/group.ts";
 import type { CopyId, NodeId } from "../base/ids.ts";
 import type { ExchangePlan } from "./exchange.ts";
 import type { ChainPlan, CopyPlan, GroupPlan, Plan } from "./plan.ts";
@@ -12,8 +13,8 @@ import type { ChainPlan, CopyPlan, GroupPlan, Plan } from "./plan.ts";
 export function partsOf(plan: Plan): (node: NodeId) => Plan {
   const copies = new Map(plan.copies.map((copy) => [copy.id as string, copy]));
   const limits = new Map(plan.limits.map((limit) => [limit.node, limit]));
-  const forecasts = byKey(plan.forecasts, ({ chain }) => chain);
-  const links = byKey(plan.links, ({ chain }) => chain);
+  const forecasts = groupBy(plan.forecasts, ({ chain }) => chain);
+  const links = groupBy(plan.links, ({ chain }) => chain);
   const chains = new Map<NodeId, ChainPlan[]>();
   const copiesOf = ({ stages }: ChainPlan): CopyPlan[] =>
     stages.map(({ copy }) => present(copies.get(copy), copy));
@@ -29,7 +30,7 @@ export function partsOf(plan: Plan): (node: NodeId) => Plan {
   return (node) => {
     const own = nodesOf.get(node) ?? [];
     const held = [...new Set(own.flatMap(copiesOf))];
-    const members = byKey(held, ({ id }) => present(groups.get(id), id));
+    const members = groupBy(held, ({ id }) => present(groups.get(id), id));
     const nodes = new Set(held.map((copy) => copy.node));
     return {
       ...plan,
@@ -86,15 +87,4 @@ function withNeighbours(
   const place = new Map(plan.chains.map((chain, i) => [chain, i]));
   const inPlan = (a: ChainPlan, b: ChainPlan): number => (place.get(a) ?? 0) - (place.get(b) ?? 0);
   return new Map([...concerned].map(([node, chains]) => [node, [...chains].sort(inPlan)]));
-}
-
-function byKey<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return groups;
 }

@@ -60,22 +60,3 @@ export function lowerBounds(problem: PipelineProblem): readonly Bounds[] {
   }
   return before;
 }
-
-/**
- * The least that the slowest weights of any chain take, with servers that may be used any number
- * of times: the recurrence of a bottleneck alone.
- */
-export function leastHomeMs({ stages, segments, firstCut }: PipelineProblem): number {
-  const least = new Float64Array(segments + 1).fill(Number.POSITIVE_INFINITY);
-  const row = segments + 1;
-  for (let to = firstCut; to <= segments; to++) {
-    least[to] = stages[0]?.homeMs[to] as number;
-    for (let from = firstCut; from < to; from++) {
-      for (const { homeMs } of stages.slice(1)) {
-        const ms = Math.max(least[from] as number, homeMs[from * row + to] as number);
-        if (ms < (least[to] as number)) least[to] = ms;
-      }
-    }
-  }
-  return least[segments] as number;
-}

@@ -47,13 +47,12 @@ function bruteForce(problem: PipelineProblem): number {
 /** Time of a round of one given chain; Infinity where a stage does not fit. */
 function evaluate(problem: PipelineProblem, chain: readonly Placement[], window: number): number {
   const { stages, borders, segments } = problem;
-  let [latencyMs, slowestMs, homeMs] = [0, 0, 0];
+  let [latencyMs, slowestMs] = [0, 0];
   for (const [i, { node, from, to }] of [...chain.entries()].reverse()) {
     const after = chain.length - i;
     const at = from * (segments + 1) + to;
     latencyMs += stages[node]?.latencyMs[at] ?? never;
     slowestMs = Math.max(slowestMs, stages[node]?.periodMs[at] ?? never);
-    homeMs = Math.max(homeMs, stages[node]?.homeMs[at] ?? never);
     const next = chain[i + 1];
     if (next === undefined) continue;
     latencyMs += borders[node]?.[next.node]?.latencyMs[to] ?? never;
@@ -62,7 +61,7 @@ function evaluate(problem: PipelineProblem, chain: readonly Placement[], window:
     const reach = stages[node]?.reach(inFlightMax(after, window, problem));
     if (to > (reach?.[from] ?? -1)) return never;
   }
-  const ms = roundMs({ latencyMs, slowestMs, homeMs }, window, problem);
+  const ms = roundMs({ latencyMs, slowestMs }, window, problem);
   return Number.isNaN(ms) ? never : ms;
 }
 
@@ -92,7 +91,6 @@ const anyProblem = fc
       latencyMs: table(segments * (segments + 1), 100),
       periodMs: table(segments * (segments + 1), 60),
       // Bringing weights home is counted, not searched by: the same for all.
-      homeMs: fc.constant(new Float64Array(segments * (segments + 1)).fill(20)),
       // Memory for so many segments and batches.
       room: fc.oneof(fc.constant(never), fc.integer({ min: 1, max: 12 })),
     });
@@ -196,17 +194,15 @@ function largeProblem(seed: number): PipelineProblem {
   const size = segments * (segments + 1);
   const stages = speeds.map((speed, node) => {
     const latencyMs = new Float64Array(size).fill(never);
-    const homeMs = new Float64Array(size);
     for (let from = 0; from < (node === 0 ? 1 : segments); from++) {
       let ms = 0.5;
       for (let to = from + 1; to <= segments; to++) {
         ms += (own[to - 1] as number) / speed;
         latencyMs[from * (segments + 1) + to] = ms;
-        homeMs[from * (segments + 1) + to] = to - from;
       }
     }
     const reach = new Int32Array(segments).fill(segments - 1);
-    return { latencyMs, periodMs: latencyMs, homeMs, reach: () => reach };
+    return { latencyMs, periodMs: latencyMs, reach: () => reach };
   });
   const rates = speeds.map(() => 2000 + 20_000 * draw.uniform());
   const border = (from: number, to: number) => {
@@ -253,18 +249,18 @@ describe("the window rule", () => {
   });
 
   test("holds a round back where the job asks for less", () => {
-    const chain = { latencyMs: 100, slowestMs: 10, homeMs: 7 };
+    const chain = { latencyMs: 100, slowestMs: 10 };
     const problem = { schedule: "window", work: 11, accumulate: 1 } as const;
-    expect(roundMs(chain, 1, problem)).toBe(100 + 10 * 50 + 7);
-    expect(roundMs(chain, 9, problem)).toBe(100 + 10 * 10 + 7);
+    expect(roundMs(chain, 1, problem)).toBe(100 + 10 * 50);
+    expect(roundMs(chain, 9, problem)).toBe(100 + 10 * 10);
   });
 });
 
 test("synchronous schedules pay for an empty pipeline once an update", () => {
-  const chain = { latencyMs: 100, slowestMs: 30, homeMs: 7 };
+  const chain = { latencyMs: 100, slowestMs: 30 };
   const problem = { schedule: "gpipe", work: 10, accumulate: 4 } as const;
-  expect(roundMs(chain, 0, problem)).toBe(3 * 100 + 7 * 30 + 7);
-  expect(roundMs(chain, 0, { ...problem, accumulate: 1 })).toBe(10 * 100 + 7);
+  expect(roundMs(chain, 0, problem)).toBe(3 * 100 + 7 * 30);
+  expect(roundMs(chain, 0, { ...problem, accumulate: 1 })).toBe(10 * 100);
 });
 
 test("1F1B holds fewer batches, the later a stage the fewer", () => {

@@ -38,7 +38,7 @@ describe("the forecast of a pipeline in force", () => {
       latencyMs: 120,
       homeMs,
       periodMs: 120,
-      roundMs: 20 * 120 + homeMs,
+      roundMs: 20 * 120,
     });
   });
 
@@ -63,15 +63,15 @@ describe("the forecast of a pipeline in force", () => {
     expect(pipelineForecast(plan, slow)?.homeMs).toBeCloseTo(400 + 6);
   });
 
-  test("has a narrow line hold up the batches that pass it, and not the weights", () => {
+  test("has a narrow line hold up the batches that pass it, and what each bears of the weights", () => {
     const plan = pipeline(request([phone, server("near", 10)]));
     const lineBytesPerMs = { up: 10, down: 1000 };
     const forecast = pipelineForecast(
       plan,
       request([{ ...phone, lineBytesPerMs }, server("near", 10)]),
     );
-    // A thousand values of four bytes leave the phone with each batch.
-    expect(forecast?.periodMs).toBeCloseTo(400);
+    // A thousand values of four bytes leave the phone with each batch, and four bytes of weights with twenty.
+    expect(forecast?.periodMs).toBeCloseTo(400 + 4 / 10 / 20);
     expect(forecast?.homeMs).toBeCloseTo(4 / 1000 + 6);
   });
 

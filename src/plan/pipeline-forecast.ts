@@ -34,18 +34,16 @@ export function chainForecast(
   stages: readonly Placement[],
   how: Pick<ChainPlan, "schedule" | "window"> & Pick<PlanRequest, "work" | "accumulate">,
 ): Forecasted {
-  const { schedule, window, work, accumulate } = how;
+  const { window, work, accumulate } = how;
+  // One batch at a time is a window of none.
+  const schedule = how.schedule === "serial" ? "window" : how.schedule;
   const { latencyMs, homeMs, resources, restMs } = model.timesOf(stages);
-  if (schedule === "serial") {
-    return { latencyMs, homeMs, periodMs: latencyMs, roundMs: work * latencyMs + homeMs };
-  }
   const boundsMs = restMs.map((ms, i) =>
     residenceMs(ms, stages.length - i, { schedule, accumulate }),
   );
   const slowestMs = Math.max(0, ...resources.map(({ ms }) => ms), ...boundsMs);
-  const times = { latencyMs, slowestMs, homeMs };
+  const times = { latencyMs, slowestMs };
   const wholeMs = roundMs(times, window, { schedule, work, accumulate });
-  const periodMs =
-    schedule === "window" ? windowPeriodMs(times, { window, work }) : (wholeMs - homeMs) / work;
+  const periodMs = schedule === "window" ? windowPeriodMs(times, { window, work }) : wholeMs / work;
   return { latencyMs, homeMs, periodMs, roundMs: wholeMs };
 }

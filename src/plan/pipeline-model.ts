@@ -9,7 +9,8 @@
  * stage after by the same link, so each direction of a node's own link is a resource, too: as fast as its owner
  * says at most, and as the fastest of its ways was seen to be. All
  * resources work at the same time on different batches, so the slowest one decides the period (T*),
- * while one batch meets them one after the other (T0). Codecs take their time of the processors at both
+ * while one batch meets them one after the other (T0). What a round brings home leaves by the node's own link while
+ * the next round trains: each batch bears its share of it there. Codecs take their time of the processors at both
  * ends of a border. Updates follow after the gradient has left,
  * and so hold up the processor but not the batch, except on the source, whose next batch waits.
  */
@@ -31,7 +32,9 @@ export interface Resource {
 }
 
 /** What the nodes of a chain are asked for, in a batch and in a round. */
-export interface ChainTimes extends Pick<ChosenChain, "latencyMs" | "homeMs"> {
+export interface ChainTimes extends Pick<ChosenChain, "latencyMs"> {
+  /** Until the last of a round's weights are home, after its last batch. */
+  readonly homeMs: number;
   /** Slowest first. */
   readonly resources: readonly Resource[];
   /** Computing of the busiest node, and the busiest direction of a link, for a batch. */
@@ -49,6 +52,9 @@ export interface BorderRates {
   /** By the nodes' own links as well. */
   readonly thereMost: number;
   readonly backMost: number;
+  /** By the link out of the one node, and out of the other one. */
+  readonly thereOut: number;
+  readonly backOut: number;
   readonly delayMs: number;
 }
 
@@ -90,7 +96,6 @@ export class PipelineModel {
     const count = this.#request.segments.length;
     const latencyMs = new Float64Array(count * (count + 1)).fill(Number.POSITIVE_INFINITY);
     const periodMs = latencyMs.slice();
-    const homeMs = latencyMs.slice();
     for (let from = 0; from < (index === 0 ? 1 : count); from++) {
       for (let to = from + 1; to <= count; to++) {
         if (to === count && !this.holdsLast(index, from)) continue;
@@ -98,10 +103,9 @@ export class PipelineModel {
         const at = from * (count + 1) + to;
         latencyMs[at] = this.stageLatencyMs(stage);
         periodMs[at] = Math.max(this.computeMs(stage), ...this.#ownLinkMs(stage));
-        homeMs[at] = this.homeMs(stage);
       }
     }
-    return { latencyMs, periodMs, homeMs, reach: this.#reachOf(index) };
+    return { latencyMs, periodMs, reach: this.#reachOf(index) };
   }
 
   /** Tables for {@link chooseChain}: every border that there could be from one node to another. */
@@ -210,6 +214,7 @@ export class PipelineModel {
       ...{ there, back, delayMs },
       thereMost: Math.min(there, a.up, b.down),
       backMost: Math.min(back, b.up, a.down),
+      ...{ thereOut: a.up, backOut: b.up },
     };
   }
 
@@ -220,13 +225,21 @@ export class PipelineModel {
     return { up: Math.min(ceiling, up), down: Math.min(ceiling, down) };
   }
 
+  /** What a batch bears of what its round brings home, on the link out of a node. */
+  homeShareMs({ node, from, to }: Placement): number {
+    const bytes = between(this.#homeBytes, from, to);
+    return msFor(bytes, this.#ownRates(node).up) / this.#request.work;
+  }
+
   /** Milliseconds that a batch takes of a node's own link, towards it and out of it. */
-  #ownLinkMs({ node, from, to }: Placement): [number, number] {
+  #ownLinkMs(stage: Placement): [number, number] {
+    const { node, from, to } = stage;
     const isLast = to === this.#request.segments.length;
     const [upBefore, downBefore] = from === 0 ? [0, 0] : this.#bytesAt(from);
     const [upAfter, downAfter] = isLast ? [0, 0] : this.#bytesAt(to);
     const { up, down } = this.#ownRates(node);
-    return [msFor(upBefore + downAfter, down), msFor(downBefore + upAfter, up)];
+    const tellsMs = msFor(downBefore + upAfter, up) + this.homeShareMs(stage);
+    return [msFor(upBefore + downAfter, down), tellsMs];
   }
 
   /**

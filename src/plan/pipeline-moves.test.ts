@@ -34,7 +34,7 @@ const phone = fleetNode("phone", evenProfile(6, 20), {
   ...measured,
 });
 const request = (nodes: readonly FleetNode[]): PlanRequest =>
-  planRequest(segments, nodes, null, { work: 50 });
+  planRequest(segments, nodes, null, { work: 5000 });
 const chainOf = (plan: Layout): string =>
   plan.copies.map(({ node, from, to }) => `${node} ${from}-${to}`).join(", ");
 

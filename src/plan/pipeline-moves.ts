@@ -73,8 +73,7 @@ function nearestChain(plan: Plan, question: PipelineQuestion, batches: number): 
   const figures = search.figuresOf(stages);
   if (figures === null) return null;
   const { latencyMs, slowestMs, window } = figures;
-  const { homeMs } = model.timesOf(stages);
-  const times = { latencyMs, slowestMs, homeMs };
+  const times = { latencyMs, slowestMs };
   return { stages, ...times, window, roundMs: roundMs(times, window, problem) };
 }
 

@@ -1,11 +1,11 @@
 /**
- * What schedules make of a pipeline, as plain numbers. A chain of stages comes down to three figures:
+ * What schedules make of a pipeline, as plain numbers. A chain of stages comes down to two figures:
  *
  * - T0, the latency of one batch through everything, there and back: the sum over stages and borders
  * - T*, the time of the slowest resource for a batch: the maximum over stages and borders
- * - H, the time that brings the weights there and home in a round: the maximum over stages
  *
- * and {@link roundMs} says what a round takes by them. It never falls where one of them grows.
+ * and {@link roundMs} says what a round takes by them. It never falls where one of them grows. Weights come home
+ * while the next round trains, so what they take is a share of each batch's time on the links, in T*.
  */
 import { present } from "../base/assert.ts";
 import type { FleetNode, Plan, ScheduleKind } from "./plan.ts";
@@ -16,8 +16,6 @@ export interface StageCosts {
   readonly latencyMs: Float64Array;
   /** Least time between two batches; Infinity where the node cannot be that stage. */
   readonly periodMs: Float64Array;
-  /** Weights and optimizer state, there and home, once a round. */
-  readonly homeMs: Float64Array;
   /**
    * By first segment, the last end (below the number of segments) of a stage that fits into memory
    * with so many batches between forward and backward.
@@ -58,14 +56,13 @@ export interface Placement {
   readonly to: number;
 }
 
-/** T0, T* and H of a chain, and what a schedule makes of them. */
+/** T0 and T* of a chain, and what a schedule makes of them. */
 export interface ChosenChain {
   /** From the source on. */
   readonly stages: readonly Placement[];
   readonly latencyMs: number;
   /** The slowest resource, or with 1F1B what its bound on batches in flight makes of the latency. */
   readonly slowestMs: number;
-  readonly homeMs: number;
   /** 0 with other schedules than `window`. */
   readonly window: number;
   readonly roundMs: number;
@@ -109,39 +106,41 @@ export function roomyWindow(
 
 /**
  * Time of a round. With a window one batch goes through, and each of the others follows a period
- * after the one before: T0 + (m - 1) P + H. The synchronous schedules empty the pipeline after every
+ * after the one before: T0 + (m - 1) P. The synchronous schedules empty the pipeline after every
  * update, so that each of their ceil(m / M) groups pays T0 once and T* for each batch but its first:
  * GPipe's bubble (Huang et al., 2019, section 2.3) with stages that differ. Both are upper bounds by
- * the critical path where every resource takes a batch as a whole.
+ * the critical path where every resource takes a batch as a whole. Where weights take their links for longer than
+ * a batch takes altogether, rounds follow as fast as weights do, T* for every batch.
  */
 export function roundMs(
-  chain: Pick<ChosenChain, "latencyMs" | "slowestMs" | "homeMs">,
+  chain: Pick<ChosenChain, "latencyMs" | "slowestMs">,
   window: number,
   { schedule, work, accumulate }: Pick<PipelineProblem, "schedule" | "work" | "accumulate">,
 ): number {
-  const { latencyMs, slowestMs, homeMs } = chain;
+  const { latencyMs, slowestMs } = chain;
+  const firstMs = Math.max(latencyMs, slowestMs);
   if (schedule === "window") {
-    return latencyMs + (work - 1) * windowPeriodMs(chain, { window, work }) + homeMs;
+    return firstMs + (work - 1) * windowPeriodMs(chain, { window, work });
   }
   const groups = Math.ceil(work / accumulate);
-  return groups * latencyMs + (work - groups) * slowestMs + homeMs;
+  return groups * firstMs + (work - groups) * slowestMs;
 }
 
 /** {@link roundMs} the other way round: a round is shorter than `ms` just where T0 is below the answer. */
 export function latencyBelow(
   ms: number,
-  { slowestMs, homeMs }: Pick<ChosenChain, "slowestMs" | "homeMs">,
+  { slowestMs }: Pick<ChosenChain, "slowestMs">,
   window: number,
   { schedule, work, accumulate }: Pick<PipelineProblem, "schedule" | "work" | "accumulate">,
 ): number {
-  const restMs = ms - homeMs;
+  if (!(work * slowestMs < ms)) return Number.NEGATIVE_INFINITY;
   if (schedule !== "window") {
     const groups = Math.ceil(work / accumulate);
-    return (restMs - (work - groups) * slowestMs) / groups;
+    return (ms - (work - groups) * slowestMs) / groups;
   }
-  const latencyMs = restMs - (work - 1) * slowestMs;
+  const latencyMs = ms - (work - 1) * slowestMs;
   if (window + 1 >= work) return latencyMs;
-  return Math.min(latencyMs, restMs / (1 + (work - 1) / (window + 1)));
+  return Math.min(latencyMs, ms / (1 + (work - 1) / (window + 1)));
 }
 
 /**

@@ -1,21 +1,18 @@
 /**
  * The search for the chain with the shortest round for a given window.
  *
- * A round takes f(T0, T*, H): a sum and a maximum over stages and borders, and the time for the
- * weights. Under a cap on the maximum the sum is least by dynamic programming: chains grow from their
+ * A round takes f(T0, T*): a sum and a maximum over stages and borders. Under a cap on the maximum the sum is least by dynamic programming: chains grow from their
  * last stage towards the source, and of those that begin with the same server at the same segment
  * and use the same set of servers, or some of it, only the one with the least T0 counts. That is the recurrence
  * of pipeline partitioning (Narayanan et al., "PipeDream", SOSP 2019, section 3.1) with sets in place
  * of a given order, as in Held and Karp (1962).
  *
- * Branch and bound then finds the cap. With a < T* <= b no chain is better than f(T0, a, H') for the
- * least T0 under the cap b and the least H' of any chain; what cannot beat the best chain found is
- * done. Otherwise the chain with that T0 has some T*, no chain of its range with a larger one is better
- * in T0 and T*, and the range below is halved. So T0 and T* are exact together; H counts for
- * every chain that is found, but none is looked for only because its weights come home sooner.
+ * Branch and bound then finds the cap. With a < T* <= b no chain is better than f(T0, a) for the
+ * least T0 under the cap b; what cannot beat the best chain found is done. Otherwise the chain with that
+ * T0 has some T*, no chain of its range with a larger one is better, and the range below is halved.
  */
 import { present } from "../base/assert.ts";
-import { type Bounds, leastHomeMs, lowerBounds } from "./pipeline-bounds.ts";
+import { type Bounds, lowerBounds } from "./pipeline-bounds.ts";
 import {
   type BorderCosts,
   type ChosenChain,
@@ -42,8 +39,8 @@ interface Range {
   readonly latencyMs: number;
 }
 
-/** The three figures of a chain. */
-type Figures = Pick<ChosenChain, "latencyMs" | "slowestMs" | "homeMs">;
+/** The two figures of a chain. */
+type Figures = Pick<ChosenChain, "latencyMs" | "slowestMs">;
 
 /** The least T0 of the chains' ends on one set of servers that begin on the same one, by segment. */
 interface State {
@@ -96,8 +93,6 @@ export class PipelineSearch {
   readonly #problem: PipelineProblem;
   readonly #must: number;
   readonly #bounds: readonly Bounds[];
-  /** No chain brings its weights home sooner. */
-  readonly #homeMs: number;
   #trial: Trial = { window: 0, held: 0 };
   #best: ChosenChain | null = null;
   #effort = 0;
@@ -115,7 +110,6 @@ export class PipelineSearch {
     this.#problem = problem;
     this.#must = must;
     this.#bounds = lowerBounds(problem);
-    this.#homeMs = leastHomeMs(problem);
   }
 
   /** The best chain of a trial, or `known` where none is better by more than the tolerance. */
@@ -182,8 +176,8 @@ export class PipelineSearch {
     const { latencyMs, slowestMs } = this.#offer(stages);
     const most = slowestMs * (1 - rounding);
     // What is left below the chain found gains by a shorter T* alone.
-    const leastMs = this.#roundMs({ latencyMs, slowestMs: range.above, homeMs: this.#homeMs });
-    const mostMs = this.#roundMs({ latencyMs, slowestMs: most, homeMs: this.#homeMs });
+    const leastMs = this.#roundMs({ latencyMs, slowestMs: range.above });
+    const mostMs = this.#roundMs({ latencyMs, slowestMs: most });
     if (!(mostMs - leastMs > tolerance * leastMs)) return [];
     const middle = (range.above + most) / 2;
     return [
@@ -194,7 +188,7 @@ export class PipelineSearch {
 
   /** No round of a chain in a range is shorter. */
   #leastMs({ latencyMs, above }: Range): number {
-    return this.#roundMs({ latencyMs, slowestMs: above, homeMs: this.#homeMs });
+    return this.#roundMs({ latencyMs, slowestMs: above });
   }
 
   /** Shorter rounds than this are worth looking for. */
@@ -260,8 +254,8 @@ export class PipelineSearch {
     const goalMs = this.#goalMs;
     return bounds.latencyMs.map((beforeMs, from) => {
       const slowestMs = Math.max(above, bounds.periodMs[from] as number);
-      const figures = { slowestMs, homeMs: this.#homeMs };
-      const least = latencyBelow(goalMs, figures, this.#trial.window, this.#problem) - beforeMs;
+      const least =
+        latencyBelow(goalMs, { slowestMs }, this.#trial.window, this.#problem) - beforeMs;
       // Residence grows in proportion to latency.
       const held = residenceMs(1, after, this.#problem);
       return held > 0 ? Math.min(least, (most / held) * (1 + rounding)) : least;
@@ -393,14 +387,13 @@ export class PipelineSearch {
 
   #figuresOf(chain: readonly Placement[]): Figures {
     const { stages, borders, segments } = this.#problem;
-    let [latencyMs, slowestMs, homeMs] = [0, 0, 0];
+    let [latencyMs, slowestMs] = [0, 0];
     for (let i = chain.length - 1; i >= 0; i--) {
       const { node, from, to } = chain[i] as Placement;
       const costs = stages[node] as StageCosts;
       const at = from * (segments + 1) + to;
       latencyMs += costs.latencyMs[at] as number;
       slowestMs = Math.max(slowestMs, costs.periodMs[at] as number);
-      homeMs = Math.max(homeMs, costs.homeMs[at] as number);
       const next = chain[i + 1];
       if (next === undefined) continue;
       const border = (borders[node] as readonly BorderCosts[])[next.node] as BorderCosts;
@@ -408,7 +401,7 @@ export class PipelineSearch {
       const residence = residenceMs(latencyMs, chain.length - i, this.#problem);
       slowestMs = Math.max(slowestMs, border.periodMs[to] as number, residence);
     }
-    return { latencyMs, slowestMs, homeMs };
+    return { latencyMs, slowestMs };
   }
 
   /** Takes a chain where it is the best so far. */

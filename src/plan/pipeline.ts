@@ -59,7 +59,7 @@ export function planFor(decision: PipelineDecision): Plan {
         chain: id,
         roundMs: chain.roundMs,
         computeMs: request.work * times.computeMs,
-        transferMs: request.work * times.transferMs + times.homeMs,
+        transferMs: request.work * times.transferMs,
         reason: reasons.chain,
       },
     ],

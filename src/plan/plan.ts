@@ -10,8 +10,9 @@
 import type { ChainId, CopyId, NodeId } from "../base/ids.ts";
 import type { LinkCodecName } from "../codec/link-codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
-import type { SyncPolicyName } from "../sync/sync.ts";
+import type { JoinPolicy } from "../sync/policies.ts";
 import type { ExchangePlan } from "./exchange.ts";
+import type { TopologyName } from "./exchange-topology.ts";
 
 /** One instance of the weights of segments [from, to) on a node. */
 export interface CopyPlan {
@@ -66,14 +67,22 @@ export interface ChainPlan {
   readonly window: number;
   /** Batches per round. */
   readonly work: number;
+  /**
+   * Where chains of a plan train one after the other: a round is for those whose phase its number leaves when it is
+   * divided by how many phases there are. All train in every round where absent.
+   */
+  readonly phase?: number;
   /** Batches to an update, where members of an exchange take unequally many; else the job's number. */
   readonly microBatches?: number;
 }
 
-/** Copies whose weights agree by a policy. */
-export interface GroupPlan {
+/**
+ * Copies whose weights agree by a policy, against so many liars where it is one for that. Copies of one chain speak
+ * with one voice.
+ */
+export interface GroupPlan extends Omit<JoinPolicy, "kind"> {
   readonly members: readonly CopyId[];
-  readonly policy: SyncPolicyName;
+  readonly policy: JoinPolicy["kind"];
   /** After each round, or, in addition, while its members train: by their exchange. */
   readonly when: "round" | "step";
   readonly exchange?: ExchangePlan;
@@ -209,6 +218,14 @@ export interface SplitChoice {
    */
   readonly mayShareFreely?: boolean;
   /**
+   * Where labels are: they go to the server with the features (`at-server`, the default), or they stay on the device,
+   * which has the last segments as well (`at-home`).
+   */
+  readonly labels?: "at-server" | "at-home";
+  /** Codecs that features and gradients of a device may have, the most exact first; the request's where absent. */
+  readonly up?: readonly LinkCodecName[] | null;
+  readonly down?: readonly LinkCodecName[] | null;
+  /**
    * What a server trains with: a copy of its part of the model for each device, merged with the
    * others after each round (`each`, SplitFed v1), or one for all of them (`shared`, SplitFed v2; Thapa et
    * al., "SplitFed: when federated learning meets split learning", AAAI 2022). `each` where absent.
@@ -241,10 +258,15 @@ export interface FeatureReplayChoice {
 }
 
 /** How a job wants its workers to agree from node to node; null for what links carry best. */
-export interface ExchangeChoice extends Pick<ExchangePlan, "staleness" | "join"> {
+export interface ExchangeChoice extends Pick<ExchangePlan, "staleness" | "backups" | "join"> {
   readonly every: number | null;
-  readonly select: ExchangePlan["select"] | null;
+  readonly inner: number | null;
+  /** Parts without a number are as many as links need. */
+  readonly select: ExchangePlan["select"] | { readonly kind: "parts"; readonly parts: null } | null;
+  readonly reduce: ExchangePlan["reduce"] | null;
   readonly outer: ExchangePlan["outer"] | null;
+  /** Who exchanges with whom; what fits number and links where absent. */
+  readonly topology?: TopologyName;
   /** Batches to an update: as many as each manages in the time of the others, or as many for all. */
   readonly batches: "proportional" | "equal";
 }
@@ -272,6 +294,8 @@ export interface PlanRequest {
   readonly split?: SplitChoice;
   /** Where absent, features and gradients may have any codec that has lost no accuracy so far. */
   readonly featureReplay?: FeatureReplayChoice;
+  /** How copies agree at a round's end, as the job says; the plain average where absent. */
+  readonly join?: JoinPolicy;
   /** Wishes for planners whose workers agree from node to node; none where absent. */
   readonly exchange?: ExchangeChoice;
   /** Batches to an update. */

@@ -56,6 +56,10 @@ function segmentMs(time: SegmentTime, kind: ProgramKind): number {
   }
 }
 
+/** Milliseconds that segments take of a whole step, beside what every run costs. */
+export const segmentsMs = (segments: readonly SegmentTime[]): number =>
+  segments.reduce((sum, segment) => sum + segmentMs(segment, "step"), 0);
+
 /** The time of one kind of program on a node: what every run costs, and sums over segments before each. */
 export interface Held {
   readonly fixedMs: number;

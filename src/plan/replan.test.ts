@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { evenProfile, fleetNode } from "../../test/fleets.ts";
 import { nodeId } from "../base/ids.ts";
 import type { SegmentCost } from "../compile/segment.ts";
-import { batchesAhead, decideMove, type Forecasted, movingMs } from "./replan.ts";
+import { decideMove, type Forecasted, movingMs } from "./replan.ts";
 
 const of = (periodMs: number, latencyMs = 3 * periodMs): Forecasted => ({
   periodMs,
@@ -29,7 +29,7 @@ describe("a move", () => {
   test.each([
     ["there are too few batches left", { batches: 20 }],
     ["what has to travel takes longer than is saved", { movingMs: 6000 }],
-    ["the gain is small enough for noise", { next: of(75), movingMs: 0 }],
+    ["the gain is small enough for noise", { next: of(90), movingMs: 0 }],
     ["the other plan is slower", { next: of(120) }],
     ["nobody knows how slow the other plan is", { next: of(Number.NaN) }],
   ])("is not made where %s", (_, change) => {
@@ -37,14 +37,6 @@ describe("a move", () => {
     expect(answer).toMatchObject({ decision: "stay", agreed: 0 });
     expect(answer.reason).toMatch(/^it would not pay/);
   });
-});
-
-test("batches ahead follow the mean time between changes, to the end of the run", () => {
-  const run = { changes: 0, elapsedMs: 0, left: 1e6 };
-  expect(batchesAhead(run, 100)).toBe(600);
-  expect(batchesAhead({ ...run, elapsedMs: 60_000 }, 100)).toBe(1200);
-  expect(batchesAhead({ ...run, elapsedMs: 60_000, changes: 5 }, 100)).toBe(200);
-  expect(batchesAhead({ ...run, left: 7 }, 100)).toBe(7);
 });
 
 describe("what moving takes", () => {

@@ -10,7 +10,7 @@ import type { LinkCodecName } from "../codec/link-codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
 import { borderBytes } from "./border-bytes.ts";
 import { codingSpeed, decodeMs, encodeMs } from "./coding.ts";
-import { type LineTimes, playedWindow } from "./line.ts";
+import { type LineTimes, linePeriodMs, playedWindow } from "./line.ts";
 import { type PipelinedStage, pipelinedBytes } from "./memory.ts";
 import { type BorderRates, lastWhere, msFor, PipelineModel } from "./pipeline-model.ts";
 import { roomyWindow, windowMax, windowPeriodMs } from "./pipeline-schedule.ts";
@@ -38,13 +38,15 @@ export interface ReplayOption {
   readonly window: number;
   readonly latencyMs: number;
   readonly slowestMs: number;
-  readonly homeMs: number;
   /** Bytes on the link for a batch, and what a batch takes of the device's energy. */
   readonly bytes: number;
   readonly joules: number;
   /** Time for the batches that were asked for, with what else counts put into time. */
   readonly costMs: number;
 }
+
+/** What of a choice parts of the line depend on. */
+export type LineChoice = Pick<ReplayOption, "cut" | "backward" | "codecUp" | "codecDown">;
 
 /** What a choice is for. */
 export interface ReplayGoal {
@@ -88,13 +90,15 @@ export class ReplaySearch {
   readonly #kept: readonly Kept[];
   readonly #up: readonly Coded[];
   readonly #down: readonly Coded[];
-  /** The server's turn and its processor, the slower home link, and the device's weights by cut. */
+  /** By cut: the server's turn and its processor, what a batch bears of the weights' way home at both ends, the device's weights. */
   readonly #serverMs: Float64Array;
   readonly #serverBusyMs: Float64Array;
-  readonly #homeMs: Float64Array;
+  readonly #homeUpMs: Float64Array;
+  readonly #homeBackMs: Float64Array;
   readonly #stateBytes: Float64Array;
   readonly #rates: BorderRates;
-  readonly #alone: { readonly latencyMs: number; readonly homeMs: number } | null;
+  /** A batch on the device alone; null where its memory is too small. */
+  readonly #aloneMs: number | null;
 
   constructor(
     request: PlanRequest,
@@ -126,30 +130,22 @@ export class ReplaySearch {
     this.#down = choices.down.map((codec) => this.#codedDown(codec));
     this.#serverMs = new Float64Array(count).fill(Number.POSITIVE_INFINITY);
     this.#serverBusyMs = this.#serverMs.slice();
-    this.#homeMs = this.#serverMs.slice();
+    this.#homeUpMs = new Float64Array(count);
+    this.#homeBackMs = new Float64Array(count);
     for (let cut = 1; cut < count; cut++) {
       if (!stored.holdsLast(1, cut)) continue;
       const stage = { node: 1, from: cut, to: count };
       this.#serverMs[cut] = stored.stageLatencyMs(stage);
       this.#serverBusyMs[cut] = stored.computeMs(stage);
-      this.#homeMs[cut] = Math.max(
-        stored.homeMs(stage),
-        stored.homeMs({ node: 0, from: 0, to: cut }),
-      );
+      this.#homeUpMs[cut] = stored.homeShareMs({ node: 0, from: 0, to: cut });
+      this.#homeBackMs[cut] = stored.homeShareMs(stage);
     }
     this.#stateBytes = sumsOf(
       request.segments.map(({ parameterBytes, stateBytes }) => parameterBytes + stateBytes),
     );
     this.#rates = stored.ratesOf(0, 1);
     const whole = { node: 0, from: 0, to: count };
-    this.#alone = stored.holdsLast(0, 0)
-      ? { latencyMs: stored.stageLatencyMs(whole), homeMs: stored.homeMs(whole) }
-      : null;
-  }
-
-  /** The weights' way home for a cut. */
-  homeMs(cut: number): number {
-    return cut === this.#segments ? (this.#alone?.homeMs ?? 0) : (this.#homeMs[cut] as number);
+    this.#aloneMs = stored.holdsLast(0, 0) ? stored.stageLatencyMs(whole) : null;
   }
 
   /** The device alone; null where it has not the memory or the energy. */
@@ -203,7 +199,12 @@ export class ReplaySearch {
     return { ...option, window: playedWindow(this.#lineOf(option), option.window, most) };
   }
 
-  #lineOf({ cut, backward, codecUp, codecDown }: ReplayOption): LineTimes {
+  /** Time from batch to batch of a choice between the two, as the line plays it. */
+  playedMs(choice: LineChoice & Pick<ReplayOption, "window">): number {
+    return linePeriodMs(this.#lineOf(choice), choice.window);
+  }
+
+  #lineOf({ cut, backward, codecUp, codecDown }: LineChoice): LineTimes {
     const { there, back, delayMs } = this.#rates;
     const [up, down] = [this.#codedUp(codecUp), this.#codedDown(codecDown)];
     const features = up.values[cut] as number;
@@ -226,7 +227,7 @@ export class ReplaySearch {
 
   /** No choice at a cut takes less for a batch: what the slowest part takes whatever the codecs. */
   #slowestAtLeast(cut: number): number {
-    if (cut === this.#segments) return this.#alone?.latencyMs ?? Number.POSITIVE_INFINITY;
+    if (cut === this.#segments) return this.#aloneMs ?? Number.POSITIVE_INFINITY;
     const { thereMost, backMost } = this.#rates;
     let [upBytes, downBytes, deviceMs] = [Infinity, Infinity, Infinity];
     for (const { bytes } of this.#up) upBytes = Math.min(upBytes, bytes[cut] as number);
@@ -297,7 +298,7 @@ export class ReplaySearch {
     batches: number,
   ): Figures | null {
     const { work, pipeline, labelBytes } = this.#request;
-    const { there, back, thereMost, backMost, delayMs } = this.#rates;
+    const { there, back, thereMost, backMost, thereOut, backOut, delayMs } = this.#rates;
     const upBytes = (up.bytes[cut] as number) + labelBytes;
     const downBytes = down.bytes[cut] as number;
     const [features, gradients] = [up.values[cut] as number, down.values[cut] as number];
@@ -316,6 +317,8 @@ export class ReplaySearch {
       (this.#serverBusyMs[cut] as number) + codingMs,
       msFor(upBytes, thereMost),
       msFor(downBytes, backMost),
+      msFor(upBytes, thereOut) + (this.#homeUpMs[cut] as number),
+      msFor(downBytes, backOut) + (this.#homeBackMs[cut] as number),
     );
     const times = { latencyMs, slowestMs };
     const wanted = pipeline.window ?? roomyWindow(times, work);
@@ -324,24 +327,23 @@ export class ReplaySearch {
     const bytes = upBytes + downBytes;
     const priced = this.#priced(cut, { deviceMs, bytes, batches });
     if (priced === null) return null;
-    const homeMs = this.#homeMs[cut] as number;
     const timeMs = latencyMs + (batches - 1) * windowPeriodMs(times, { window, work });
     const costMs = timeMs + priced.costMs;
     const { backward } = kept;
     const { joules } = priced;
-    return { cut, backward, window, latencyMs, slowestMs, homeMs, bytes, joules, costMs };
+    return { cut, backward, window, latencyMs, slowestMs, bytes, joules, costMs };
   }
 
   #aloneOptions(batches: number): ReplayOption[] {
-    if (this.#alone === null) return [];
-    const { latencyMs, homeMs } = this.#alone;
+    const latencyMs = this.#aloneMs;
+    if (latencyMs === null) return [];
     const cut = this.#segments;
     const priced = this.#priced(cut, { deviceMs: latencyMs, bytes: 0, batches });
     if (priced === null) return [];
     return [
       {
         ...{ cut, backward: "stored", codecUp: "float32", codecDown: "float32", window: 0 },
-        ...{ latencyMs, slowestMs: latencyMs, homeMs, bytes: 0, joules: priced.joules },
+        ...{ latencyMs, slowestMs: latencyMs, bytes: 0, joules: priced.joules },
         costMs: batches * latencyMs + priced.costMs,
       },
     ];

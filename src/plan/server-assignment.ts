@@ -10,9 +10,10 @@
  * is asked: planners run inside of coordinators and in browsers, and answer at once.
  */
 import { present } from "../base/assert.ts";
-import { splitMs } from "./joint-choice.ts";
+import { fastestAt, splitMs } from "./joint-choice.ts";
 import { chooseSplit, type FoundSplit } from "./split-choice.ts";
-import type { SplitModel, SplitOption } from "./split-model.ts";
+import type { SplitModel } from "./split-model.ts";
+import type { SplitOption } from "./split-option.ts";
 
 /** Joint choices that are tried, by devices: so much planning takes a second at most. */
 const triesOf = (devices: number): number => Math.max(8, Math.min(400, Math.floor(8000 / devices)));
@@ -81,9 +82,7 @@ function greedy(model: SplitModel): number[] {
         up: Math.min(link.up, cell.up / count),
         down: Math.min(link.down, cell.down / count),
       };
-      const option = model
-        .options(device, server)
-        .reduce((a, b) => (splitMs(b, rate) < splitMs(a, rate) ? b : a));
+      const option = fastestAt(model.options(device, server), rate);
       return { option, ms: splitMs(option, rate) };
     }),
   );

@@ -13,9 +13,10 @@ import { copyId } from "../base/ids.ts";
 import { formatBytes } from "../base/units.ts";
 import { keepsBase } from "./home-bytes.ts";
 import { trainingBytes } from "./memory.ts";
-import type { ChainPlan, CopyPlan, FleetNode } from "./plan.ts";
+import type { ChainPlan, CopyPlan, FleetNode, PlanRequest } from "./plan.ts";
 import type { SplitRun } from "./split-forecast.ts";
 import type { SplitModel } from "./split-model.ts";
+import type { SplitOption } from "./split-option.ts";
 
 /** A stage of a chain on a server, and the copy that it trains. */
 export interface ServedStage {
@@ -30,12 +31,12 @@ export function servedStages(
 ): (device: FleetNode, run: SplitRun) => ServedStage[] {
   const { servers, whole } = model;
   const cutsOf = servers.map((_, position) => cutsAt(model, runs, position));
-  return (device, { server, option: { cut: from } }) => {
+  return (device, { server, option: { cut: from, tail } }) => {
     const node = present(servers[server], "a server").id;
     if (!model.isShared) {
       const id = copyId(`copy:${node}:${device.id}`);
-      const copy = { id, node, from, to: whole, mode: "train" } as const;
-      return [{ copy, stage: { copy: id, backward: "none" } }];
+      const copy = { id, node, from, to: tail?.from ?? whole, mode: "train" } as const;
+      return [{ copy, stage: { copy: id, backward: tail === null ? "none" : "stored" } }];
     }
     const cuts = present(cutsOf[server], "a server's cuts");
     const after = distinctOf(cuts.filter((cut) => cut >= from));
@@ -59,30 +60,46 @@ export function withServerTimes(model: SplitModel, runs: readonly SplitRun[]): S
     if (server === undefined || option.cut === model.whole) return run;
     const all = present(cuts[position], "a server's cuts");
     const after = distinctOf(all.filter((cut) => cut >= option.cut));
-    const stepMs = model.sharedStepMs(server, after, model.mergeOf(all.length));
-    const more = model.request.work * (stepMs - option.stepMs);
-    const serverMs = option.serverMs + more;
-    return { ...run, option: { ...option, stepMs, serverMs, fixedMs: option.fixedMs + more } };
+    const sharedMs = model.sharedStepMs(server, after, model.mergeOf(all.length));
+    const moreMs = sharedMs - model.stepMs(server, option.cut);
+    const { work = model.request.work } = option;
+    return {
+      ...run,
+      option: {
+        ...option,
+        stepMs: option.stepMs + moreMs,
+        serverMs: option.serverMs + work * moreMs,
+        fixedMs: option.fixedMs + work * moreMs,
+      },
+    };
   });
 }
 
+/** Bytes that training a copy takes. */
+export function copyBytes(
+  request: PlanRequest,
+  { from, to }: Pick<CopyPlan, "from" | "to">,
+): number {
+  const { segments, recompute } = request;
+  const hasLoss = to === segments.length;
+  return trainingBytes(segments, from, to, { hasLoss, recompute, keepsBase: keepsBase(request) });
+}
+
 /**
- * Bytes that a server's part takes, for its devices and their cuts.
+ * Bytes that a server's part takes, for its devices.
  * @param isShared whether they share it
  */
 function serverBytes(
   { request, whole }: SplitModel,
-  cuts: readonly number[],
+  options: readonly SplitOption[],
   isShared: boolean,
 ): number {
-  const { segments, recompute } = request;
-  const manner = { recompute, keepsBase: keepsBase(request) };
-  const bytesOf = (from: number, to: number): number =>
-    trainingBytes(segments, from, to, { hasLoss: to === whole, ...manner });
+  const bytesOf = (from: number, to: number): number => copyBytes(request, { from, to });
   let bytes = 0;
-  if (!isShared) for (const cut of cuts) bytes += bytesOf(cut, whole);
-  else {
-    const distinct = distinctOf(cuts);
+  if (!isShared) {
+    for (const { cut, tail } of options) bytes += bytesOf(cut, tail?.from ?? whole);
+  } else {
+    const distinct = distinctOf(options.map(({ cut }) => cut));
     for (const [i, cut] of distinct.entries()) bytes += bytesOf(cut, distinct[i + 1] ?? whole);
   }
   return bytes;
@@ -92,13 +109,13 @@ function serverBytes(
 export function checkServerMemory(model: SplitModel, runs: readonly SplitRun[]): void {
   for (const [position, { name, memoryBytes }] of model.servers.entries()) {
     if (memoryBytes === null) continue;
-    const cuts = cutsAt(model, runs, position);
-    const bytes = serverBytes(model, cuts, model.isShared);
+    const options = servedAt(model, runs, position);
+    const bytes = serverBytes(model, options, model.isShared);
     if (bytes <= memoryBytes) continue;
-    const devices = cuts.length === 1 ? "1 device" : `${cuts.length} devices`;
-    const shared = serverBytes(model, cuts, true);
+    const devices = options.length === 1 ? "1 device" : `${options.length} devices`;
+    const shared = serverBytes(model, options, true);
     const hint =
-      model.isShared || shared > memoryBytes
+      model.isShared || model.labelsStay || shared > memoryBytes
         ? ""
         : `; copies that all of them share would take ${formatBytes(shared)}`;
     throw new PlanError(
@@ -114,11 +131,11 @@ export function sharedWords(
   runs: readonly SplitRun[],
   position: number,
 ): string | null {
-  const cuts = cutsAt(model, runs, position);
-  if (!model.isShared || cuts.length === 0) return null;
-  const [one, each] = [true, false].map((isShared) => serverBytes(model, cuts, isShared));
+  const options = servedAt(model, runs, position);
+  if (!model.isShared || options.length === 0) return null;
+  const [one, each] = [true, false].map((isShared) => serverBytes(model, options, isShared));
   const name = present(model.servers[position], "a server").name;
-  const merge = model.mergeOf(cuts.length);
+  const merge = model.mergeOf(options.length);
   const update = merge === 1 ? "each batch updates it" : `${merge} batches make an update`;
   return (
     `devices share one copy on ${name}, of ${formatBytes(one as number)} instead of ` +
@@ -126,9 +143,15 @@ export function sharedWords(
   );
 }
 
+/** What a server's devices do. */
+const servedAt = ({ whole }: SplitModel, runs: readonly SplitRun[], position: number) =>
+  runs.flatMap(({ server, option }): SplitOption[] =>
+    server === position && option.cut < whole ? [option] : [],
+  );
+
 /** The cuts of a server's devices. */
-const cutsAt = ({ whole }: SplitModel, runs: readonly SplitRun[], position: number): number[] =>
-  runs.flatMap(({ server, option: { cut } }) => (server === position && cut < whole ? [cut] : []));
+const cutsAt = (model: SplitModel, runs: readonly SplitRun[], position: number): number[] =>
+  servedAt(model, runs, position).map(({ cut }) => cut);
 
 /** Each once, shallowest first. */
 const distinctOf = (cuts: readonly number[]): number[] => [...new Set(cuts)].sort((a, b) => a - b);

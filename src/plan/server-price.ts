@@ -9,8 +9,8 @@
  * would be too busy, its linear relaxation is solved (Sinha and Zoltners, "The multiple-choice
  * knapsack problem", Operations Research 27(3), 1979): of each device only the lower convex hull of
  * its options in (S, share) matters. A move along a hull costs so many shares for a millisecond of the
- * server; all moves up to a price are taken, and the least price that keeps the capacity is found by
- * bisection. Its Lagrangian is a lower bound, and whole picks differ from it by one device's move at
+ * server; all moves up to a price are taken, and the least price that keeps the capacity is looked
+ * for. Its Lagrangian is a lower bound, and whole picks differ from it by one device's move at
  * most. Where that matters, branch and bound goes through what the bound leaves open, where there
  * are few devices.
  *
@@ -64,10 +64,15 @@ export interface Bounds {
   readonly most: number;
 }
 
+/** Moves along hulls: their prices, and what each saves of the server's time. */
+interface Moves {
+  readonly prices: Float64Array;
+  readonly savedMs: Float64Array;
+}
+
 /** Devices and nodes that branch and bound looks at. Of more devices, one that takes another option is no matter. */
 const branchedMax = 24;
 const nodesMax = 20_000;
-const bisections = 50;
 
 /** The devices of one server. */
 export class PricedGroup {
@@ -108,8 +113,9 @@ export class PricedGroup {
     this.#cornerCount = new Int32Array(devices.length);
     let at = 0;
     for (const [i, { options, waitMs }] of devices.entries()) {
-      const workOf = (o: number): number => present(options[o], "an option").serverMs;
-      for (const o of Array.from(options, (_, k) => k).sort((a, b) => workOf(b) - workOf(a))) {
+      const negativeWork = (o: number): number => -present(options[o], "an option").serverMs;
+      // By falling work for the server.
+      for (const o of byRisingKey(options.length, negativeWork)) {
         const { fixedMs, upBytes, downBytes, serverMs } = present(options[o], "an option");
         this.#option[at] = o;
         this.#fixedMs[at] = fixedMs + (serverMs > 0 ? waitMs : 0);
@@ -175,16 +181,22 @@ export class PricedGroup {
   #leanOf(device: number): Int32Array {
     const [from, to] = [this.#first[device] as number, this.#first[device + 1] as number];
     const [fixedMs, upMs, downMs] = [this.#fixedMs, this.#upMs, this.#downMs] as const;
-    const order = Array.from({ length: to - from }, (_, k) => from + k);
-    order.sort((a, b) => (fixedMs[a] as number) - (fixedMs[b] as number));
     const kept: number[] = [];
-    for (const at of order) {
-      const isBeaten = kept.some(
-        (other) =>
-          (upMs[other] as number) <= (upMs[at] as number) &&
-          (downMs[other] as number) <= (downMs[at] as number),
-      );
-      if (!isBeaten) kept.push(at);
+    let [leastUpMs, leastDownMs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+    for (const k of byRisingKey(to - from, (i) => fixedMs[from + i] as number)) {
+      const at = from + k;
+      const [up, down] = [upMs[at] as number, downMs[at] as number];
+      // Mostly what takes longer sends less than all before it.
+      const isLess = up < leastUpMs || down < leastDownMs;
+      if (
+        !isLess &&
+        kept.some((own) => (upMs[own] as number) <= up && (downMs[own] as number) <= down)
+      ) {
+        continue;
+      }
+      kept.push(at);
+      leastUpMs = Math.min(leastUpMs, up);
+      leastDownMs = Math.min(leastDownMs, down);
     }
     return Int32Array.from(kept);
   }
@@ -198,24 +210,9 @@ export class PricedGroup {
       this.#cornerCount[i] = this.#hull(i);
       busiestMs += this.#workMs[this.#corners[this.#first[i] as number] as number] as number;
     }
-    const { prices, savedMs } = this.#moves();
-    const workAt = (price: number): number => {
-      let ms = busiestMs;
-      for (let k = 0; k < prices.length; k++) {
-        if ((prices[k] as number) <= price) ms -= savedMs[k] as number;
-      }
-      return ms;
-    };
-    let [low, high] = [0, 1e-6];
-    while (workAt(high) > capacityMs) {
-      [low, high] = [high, 16 * high];
-      if (high > 1e30) return null;
-    }
-    for (let k = 0; k < bisections && high - low > 1e-12 * high; k++) {
-      const middle = (low + high) / 2;
-      if (workAt(middle) > capacityMs) low = middle;
-      else high = middle;
-    }
+    const prices = leastPrice(this.#moves(), busiestMs - capacityMs);
+    if (prices === null) return null;
+    const { low, high } = prices;
     const picks = this.#picksAt(high);
     const [share, serverMs] = [sumAt(this.#share, picks), sumAt(this.#workMs, picks)];
     if (share <= most) return this.#picked(picks, true);
@@ -262,7 +259,7 @@ export class PricedGroup {
   }
 
   /** Prices of all moves along hulls, and what they save. */
-  #moves(): { prices: Float64Array; savedMs: Float64Array } {
+  #moves(): Moves {
     const size = this.#cornerCount.reduce((sum, count) => sum + count - 1, 0);
     const [prices, savedMs] = [new Float64Array(size), new Float64Array(size)];
     let k = 0;
@@ -363,6 +360,55 @@ export class PricedGroup {
     };
     return visit(0, 0, 0) ? chosen : null;
   }
+}
+
+/** The first so many whole numbers by rising keys; mostly they are in order, since cuts go from shallow to deep. */
+function byRisingKey(count: number, keyOf: (i: number) => number): number[] {
+  const order = Array.from({ length: count }, (_, i) => i);
+  let isInOrder = true;
+  for (let i = 1; isInOrder && i < count; i++) isInOrder = keyOf(i - 1) <= keyOf(i);
+  return isInOrder ? order : order.sort((a, b) => keyOf(a) - keyOf(b));
+}
+
+/**
+ * The least price up to which all moves save enough, found like the median of many numbers: moves are divided by the
+ * price of one of them, and those whose side is known are looked at no more (Hoare, "Algorithm 65: Find",
+ * Communications of the ACM 4(7), 1961).
+ * @returns that price, and the next one below it, 0 where there is none; null where none is enough
+ */
+function leastPrice(
+  { prices, savedMs }: Moves,
+  excessMs: number,
+): { readonly low: number; readonly high: number } | null {
+  let [from, to, low, leftMs] = [0, prices.length, 0, excessMs];
+  const swap = (a: number, b: number): void => {
+    const [price, ms] = [prices[a] as number, savedMs[a] as number];
+    prices[a] = prices[b] as number;
+    savedMs[a] = savedMs[b] as number;
+    prices[b] = price;
+    savedMs[b] = ms;
+  };
+  while (from < to) {
+    const pivot = prices[(from + to) >> 1] as number;
+    // What is cheaper comes to stand before `cheaper`, what is as dear before `at`.
+    let [cheaper, at, cheaperMs, sameMs, below] = [from, from, 0, 0, low];
+    for (let k = from; k < to; k++) {
+      const price = prices[k] as number;
+      if (price > pivot) continue;
+      swap(k, at);
+      if (price === pivot) sameMs += savedMs[at] as number;
+      else {
+        cheaperMs += savedMs[at] as number;
+        below = Math.max(below, price);
+        swap(at, cheaper++);
+      }
+      at++;
+    }
+    if (cheaperMs >= leftMs) to = cheaper;
+    else if (cheaperMs + sameMs >= leftMs) return { low: below, high: pivot };
+    else [from, low, leftMs] = [at, pivot, leftMs - cheaperMs - sameMs];
+  }
+  return null;
 }
 
 function sumAt(values: Float64Array, positions: readonly number[]): number {

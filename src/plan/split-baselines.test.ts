@@ -17,9 +17,11 @@ import { checkPlan } from "./check.ts";
 import { perDeviceCut, splitFed } from "./equal-shares.ts";
 import { federatedAveraging } from "./federated-averaging.ts";
 import { parallelSplit } from "./parallel-split.ts";
+import { inRound, phasesOf } from "./phases.ts";
 import type { Plan, PlanRequest } from "./plan.ts";
+import { sequentialSplit } from "./sequential-split.ts";
 import { splitBoundMs } from "./split-bound.ts";
-import { sequentialSplitMs, splitForecast } from "./split-judge.ts";
+import { splitForecast } from "./split-judge.ts";
 
 const roundMs = (plan: Plan): number => Math.max(...plan.forecasts.map((one) => one.roundMs));
 
@@ -111,6 +113,56 @@ describe("the alternating method", () => {
   });
 });
 
+describe("vanilla split learning", () => {
+  test("has devices train one after the other, at one cut, with the whole cell for each", () => {
+    const request = planRequest(narrowing, two, 100, { work: 2 });
+    const plan = sequentialSplit(request);
+    checkPlan(plan, 4, request.fleet);
+    expect(phasesOf(plan)).toBe(2);
+    expect([0, 1, 2].map((round) => inRound(plan, round).chains[0]?.source)).toEqual([
+      "fast",
+      "slow",
+      "fast",
+    ]);
+    expect(plan.links.map(({ bytesPerMs }) => bytesPerMs)).toEqual([100, 100]);
+    expect(plan.chains.map(({ stages }) => stages[1])).toEqual([
+      { copy: "copy:edge:3-4", backward: "none", merge: 1 },
+      { copy: "copy:edge:3-4", backward: "none", merge: 1 },
+    ]);
+    expect(plan.reason).toMatch(
+      /^vanilla split learning: devices train one after the other and hand weights on; 2 devices with edge, \S+ ms for a round of each; slow takes/,
+    );
+    expect(plan.forecasts[0]?.reason).toMatch(/, all of the cell in its rounds$/);
+  });
+
+  test("takes the cut with which all of them together are done first", () => {
+    fc.assert(
+      fc.property(anyRequest(4, 5), (request) => {
+        const plan = sequentialSplit(request);
+        checkPlan(plan, request.segments.length, request.fleet);
+        const total = plan.forecasts.reduce((sum, { roundMs: ms }) => sum + ms, 0);
+        expect(Math.abs(judgedMs(plan, request) - total)).toBeLessThanOrEqual(1e-6 * total);
+        const [first] = cutsOf(plan);
+        expect(new Set(cutsOf(plan))).toEqual(new Set([first]));
+        // Every other common cut, judged as a plan of its own.
+        for (let cut = 1; cut < request.segments.length; cut++) {
+          const copies = plan.copies.map((copy) =>
+            copy.from === 0 ? { ...copy, to: cut } : { ...copy, from: cut },
+          );
+          expect(judgedMs({ ...plan, copies }, request)).toBeGreaterThanOrEqual(total * (1 - 1e-6));
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("says why there is no plan", () => {
+    const heavy = narrowing.map((cost) => ({ ...cost, savedBytes: 3e6 }));
+    const none = two.map((node, i) => (i === 1 ? { ...node, memoryBytes: 10 } : node));
+    expect(() => sequentialSplit(planRequest(heavy, none, 1))).toThrow("fast has 10 B of memory");
+  });
+});
+
 describe("one judge for all", () => {
   const schemes = { parallelSplit, splitFed, perDeviceCut, alternatingSplit, federatedAveraging };
 
@@ -139,15 +191,6 @@ describe("one judge for all", () => {
       stages: [...chain.stages, ...chain.stages],
     }));
     expect(splitForecast({ ...plan, chains: long }, request)).toBeNull();
-  });
-
-  test("adds up the turns of vanilla split learning", () => {
-    // Deep: (2 x 6 x 1 + ...) is shorter for both at one cut; the whole cell for each.
-    const request = planRequest(narrowing, two, 1e9, { work: 2 });
-    const [first] = [1].map(
-      (cut) => 2 * (cut * 1 + 0.1 * (4 - cut)) + 2 * (cut * 20 + 0.1 * (4 - cut)),
-    );
-    expect(sequentialSplitMs(request)).toBeCloseTo(first ?? 0, 3);
   });
 });
 

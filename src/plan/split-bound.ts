@@ -23,7 +23,8 @@
 import { present } from "../base/assert.ts";
 import { splitMs } from "./joint-choice.ts";
 import type { PlanRequest } from "./plan.ts";
-import { SplitModel, type SplitOption } from "./split-model.ts";
+import { SplitModel } from "./split-model.ts";
+import type { SplitOption } from "./split-option.ts";
 
 /** Whether rates stay as they are for a round, or could be changed at any moment. */
 export type Sharing = "fixed" | "free";

@@ -10,10 +10,11 @@
  * says how much is left to find.
  */
 import { present } from "../base/assert.ts";
-import { chooseJointly, type JointChoice } from "./joint-choice.ts";
+import { chooseJointly, type JointChoice, splitMs } from "./joint-choice.ts";
 import { withServerTimes } from "./server-copies.ts";
 import { playRound, type SplitRun, type SplitTimes, slowestMs } from "./split-forecast.ts";
-import type { SplitModel, SplitOption } from "./split-model.ts";
+import type { SplitModel } from "./split-model.ts";
+import { isSamePart, type SplitOption } from "./split-option.ts";
 
 /** A choice with what it comes to. */
 export interface FoundSplit {
@@ -60,8 +61,42 @@ function askJointly(model: SplitModel, serverOf: readonly number[]): Ask {
     });
 }
 
+/** Codecs with which a round is longer by less are as good as others, and the most exact of them are taken. */
+const asLong = 1.01;
+
 /** @param serverOf position of each device's server; the first one for all where absent */
 export function chooseSplit(model: SplitModel, serverOf: readonly number[] = []): FoundSplit {
+  const found = shortest(model, serverOf);
+  if (!model.choosesCodecs) return found;
+  const runs = withServerTimes(model, found.runs.map(exactest(model, found)));
+  const times = playRound(runs, model.request.work);
+  const roundMs = slowestMs(times);
+  return roundMs > asLong * found.roundMs ? found : { ...found, runs, times, roundMs };
+}
+
+/**
+ * What a device does with the most exact codecs with which it is still done before the slowest one: only who decides
+ * the round has a use for others. Its cut and its rate stay, and its server has no more to do.
+ */
+const exactest =
+  (model: SplitModel, { times, roundMs }: FoundSplit) =>
+  (run: SplitRun, i: number): SplitRun => {
+    const device = present(model.devices[i], "a device");
+    const { waitMs } = present(times[i], "a device's times");
+    const server = present(model.servers[run.server], "a server");
+    const same = model.options(device, server).filter((one) => isSamePart(one, run.option));
+    const chosen = same.find(({ codecUp, codecDown }) => {
+      return codecUp === run.option.codecUp && codecDown === run.option.codecDown;
+    });
+    const { serverMs } = present(chosen, "what was chosen");
+    const option = same.find((one) => {
+      const isInTime = splitMs(one, run.rate) + waitMs <= roundMs;
+      return one === chosen || (isInTime && one.serverMs <= serverMs);
+    });
+    return { ...run, option: present(option, "what was chosen") };
+  };
+
+function shortest(model: SplitModel, serverOf: readonly number[]): FoundSplit {
   const ask = askJointly(model, serverOf);
   const answer = (waits: readonly SplitTimes[], load = 1): FoundSplit => {
     const choice = ask(waits, load);

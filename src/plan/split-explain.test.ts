@@ -69,4 +69,42 @@ describe("what decides a round of parallel split learning", () => {
       /^devices keep 3 segments at least, which costs 199 %: without it a round would take 10[01] ms/,
     );
   });
+
+  test("says what the server's copies cost in memory and in time, and what the others would", () => {
+    const devices = ["a", "b", "c"].map((name) => fleetNode(name, evenProfile(5, 10)));
+    const request = planRequest(segments, [quick, ...devices], 1e6, { work: 10 });
+    // Sessions are 35 MB each; all devices have cut 1.
+    expect(answerTo("What do the server's copies", request)).toMatch(
+      /^one for each device: 105 MB of the server's memory and a round of 101 ms; one that all devices share: 35.0 MB of the server's memory and a round of 101 ms$/,
+    );
+    const shared = { ...request, split: { serverCopies: "shared" as const } };
+    expect(answerTo("What do the server's copies", shared)).toMatch(
+      /^one that all devices share: 35.0 MB .*; one for each device: 105 MB /,
+    );
+    const atHome = { ...request, split: { labels: "at-home" as const } };
+    expect(answerTo("What do the server's copies", atHome)).toBe("");
+  });
+
+  test("says what labels at home cost, and what codecs would buy", () => {
+    const nodes = [quick, fleetNode("a", evenProfile(5, 10))];
+    const request = planRequest(segments, nodes, 1e6, { work: 10 });
+    // The end is one more segment of 10 ms.
+    expect(answerTo("What would labels at home", request)).toMatch(/^99 %: a round of 200 ms$/);
+    const atHome = { ...request, split: { labels: "at-home" as const } };
+    expect(answerTo("What do labels at home", atHome)).toMatch(
+      /^99 %: with labels at the server a round would take 100 ms$/,
+    );
+    expect(answerTo("What would a server", atHome)).toBe("nothing: it has time to spare");
+    expect(answerTo("What would codecs buy", request)).toBe(
+      "nothing: nothing that travels decides",
+    );
+    const real = segments.map((cost) => ({ ...cost, forwardFlops: 1e8, backwardFlops: 2e8 }));
+    expect(
+      answerTo("What would codecs buy", {
+        ...request,
+        segments: real,
+        fleet: { ...request.fleet, cellBytesPerMs: 1 },
+      }),
+    ).toMatch(/^18 % of a round: 2.0 s instead of 2.5 s$/);
+  });
 });

@@ -3,11 +3,14 @@
  * with one thing different. So each answer is a plan's forecast and no rule of thumb, and says what is
  * left to gain when the next thing decides.
  */
-import { formatMs } from "../base/units.ts";
+import type { NodeId } from "../base/ids.ts";
+import { formatBytes, formatMs } from "../base/units.ts";
 import { firstCut } from "./check-request.ts";
+import { harmlessCodecs } from "./feature-replay.ts";
 import { parallelSplit } from "./parallel-split.ts";
-import type { FleetNode, Plan, PlanRequest } from "./plan.ts";
+import type { FleetNode, Plan, PlanRequest, SplitChoice } from "./plan.ts";
 import { scaledProfile } from "./program-time.ts";
+import { copyBytes } from "./server-copies.ts";
 
 /** A question with what the fleet's plan would come to. */
 export interface SplitAnswer {
@@ -33,20 +36,40 @@ export function explainSplit(request: PlanRequest): SplitAnswer[] {
     bandwidth(request, plan),
     server(request, plan),
     decider(request, plan),
+    ...serverCopies(request, plan),
+    ...labels(request, plan),
+    ...codecs(request, plan),
     ...floor(request, plan),
   ];
 }
 
 const roundOf = ({ forecasts }: Plan): number => Math.max(...forecasts.map((one) => one.roundMs));
 
-/** The round of another request; null where it has no plan. */
-function replanned(request: PlanRequest): number | null {
+/** The plan for another request; null where there is none. */
+function planFor(request: PlanRequest): Plan | null {
   try {
-    return roundOf(parallelSplit(request));
+    return parallelSplit(request);
   } catch {
     return null;
   }
 }
+
+/** The round of another request; null where it has no plan. */
+function replanned(request: PlanRequest): number | null {
+  const plan = planFor(request);
+  return plan === null ? null : roundOf(plan);
+}
+
+/** Nodes that train for others. */
+function serversOf({ copies, chains }: Plan): ReadonlySet<NodeId> {
+  const sources = new Set(chains.map(({ source }) => source));
+  return new Set(copies.flatMap(({ node }) => (sources.has(node) ? [] : [node])));
+}
+
+const withSplit = (request: PlanRequest, split: SplitChoice): PlanRequest => ({
+  ...request,
+  split: { ...request.split, ...split },
+});
 
 function bandwidth(request: PlanRequest, plan: Plan): SplitAnswer {
   const question = "What would twice the bandwidth buy?";
@@ -74,7 +97,7 @@ function bandwidth(request: PlanRequest, plan: Plan): SplitAnswer {
 }
 
 function server(request: PlanRequest, plan: Plan): SplitAnswer {
-  const servers = new Set(plan.copies.flatMap(({ node, from }) => (from === 0 ? [] : [node])));
+  const servers = serversOf(plan);
   const roundMs = replanned(
     withNodes(request, (node) => (servers.has(node.id) ? twiceAsFast(node) : node)),
   );
@@ -109,16 +132,65 @@ function decider(request: PlanRequest, plan: Plan): SplitAnswer {
   return { question, answer, roundMs: best.roundMs };
 }
 
+/** What servers train with, as planned and the other way, in memory and in time. */
+function serverCopies(request: PlanRequest, plan: Plan): SplitAnswer[] {
+  const isShared = request.split?.serverCopies === "shared";
+  const others = isShared ? ("each" as const) : ("shared" as const);
+  const servers = serversOf(plan);
+  // Chains that end on devices cannot share.
+  if (request.split?.labels === "at-home" || servers.size === 0) return [];
+  const other = planFor(withSplit(request, { serverCopies: others }));
+  const cost = (own: Plan): string => {
+    const copies = own.copies.filter(({ node }) => servers.has(node));
+    const bytes = copies.reduce((sum, copy) => sum + copyBytes(request, copy), 0);
+    return `${formatBytes(bytes)} of the server's memory and a round of ${formatMs(roundOf(own))}`;
+  };
+  const words = { each: "one for each device", shared: "one that all devices share" };
+  const now = isShared ? words.shared : words.each;
+  const then = other === null ? "there would be no plan" : cost(other);
+  return [
+    {
+      question: "What do the server's copies cost?",
+      answer: `${now}: ${cost(plan)}; ${words[others]}: ${then}`,
+      roundMs: other === null ? null : roundOf(other),
+    },
+  ];
+}
+
+/** What it costs that labels never leave devices, or would cost. */
+function labels(request: PlanRequest, plan: Plan): SplitAnswer[] {
+  if (request.split?.serverCopies === "shared") return [];
+  const nowMs = roundOf(plan);
+  if (request.split?.labels === "at-home") {
+    const roundMs = replanned(withSplit(request, { labels: "at-server" }));
+    const more = roundMs === null ? 0 : nowMs / roundMs - 1;
+    const answer = `${percent(more)}: with labels at the server a round would take ${formatMs(roundMs ?? Number.NaN)}`;
+    return [{ question: "What do labels at home cost?", answer, roundMs }];
+  }
+  const roundMs = replanned(withSplit(request, { labels: "at-home" }));
+  const answer =
+    roundMs === null
+      ? "there would be no plan: the model, memory or energy does not allow it"
+      : `${percent(roundMs / nowMs - 1)}: a round of ${formatMs(roundMs)}`;
+  return [{ question: "What would labels at home cost?", answer, roundMs }];
+}
+
+/** What codecs would buy that have cost no accuracy so far. */
+function codecs(request: PlanRequest, plan: Plan): SplitAnswer[] {
+  if (request.split?.up || request.split?.down) return [];
+  const wish = { up: harmlessCodecs, down: harmlessCodecs };
+  const roundMs = replanned(withSplit(request, wish));
+  const question = "What would codecs buy, chosen for each link?";
+  return [{ question, answer: gain(plan, roundMs, "nothing that travels decides"), roundMs }];
+}
+
 /** What the floor costs that the request has, and what others would. */
 function floor(request: PlanRequest, plan: Plan): SplitAnswer[] {
   const first = firstCut(request.segments);
   if (first === null) return [];
   const nowMs = roundOf(plan);
   const asked = Math.max(first, request.split?.cutMin ?? first);
-  const withFloor = (cutMin: number): PlanRequest => ({
-    ...request,
-    split: { ...request.split, cutMin },
-  });
+  const withFloor = (cutMin: number): PlanRequest => withSplit(request, { cutMin });
   const answers: SplitAnswer[] = [];
   const question = "What does the privacy floor cost?";
   if (asked > first) {

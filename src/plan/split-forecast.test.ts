@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { playRound, type SplitRun, slowestMs } from "./split-forecast.ts";
-import type { SplitOption } from "./split-model.ts";
+import type { SplitOption } from "./split-option.ts";
 
 const option = (work: number, more: Partial<SplitOption>): SplitOption => {
   const parts = {
-    ...{ cut: 1, forwardMs: 1, backwardMs: 2, stepMs: 3, delayMs: 0 },
+    ...{ codecUp: "float32" as const, codecDown: "float32" as const },
+    ...{ cut: 1, tail: null, forwardMs: 1, backwardMs: 2, stepMs: 3, delayMs: 0 },
     ...{ featureBytes: 10, gradientBytes: 20, weightBytes: 5, homeBytes: 5 },
     ...more,
   };

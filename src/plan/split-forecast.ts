@@ -12,7 +12,7 @@ import { present } from "../base/assert.ts";
 import { Heap } from "../base/heap.ts";
 import { splitMs } from "./joint-choice.ts";
 import type { Capacity } from "./server-price.ts";
-import type { SplitOption } from "./split-model.ts";
+import type { SplitOption } from "./split-option.ts";
 
 /** A device's part in a round. */
 export interface SplitRun {
@@ -33,6 +33,8 @@ export interface SplitTimes {
 interface Arrival {
   atMs: number;
   readonly device: number;
+  /** Whether it comes from the model's end, where that is on the device. */
+  isBack: boolean;
 }
 
 /**
@@ -47,18 +49,29 @@ export function playRound(runs: readonly SplitRun[], work: number): SplitTimes[]
   const cycles = runs.map(cycleOf);
   for (const [device, { option }] of runs.entries()) {
     const { beforeMs } = present(cycles[device], "a cycle");
-    if (option.serverMs > 0) arrivals.push({ atMs: beforeMs, device });
+    if (option.serverMs > 0) arrivals.push({ atMs: beforeMs, device, isBack: false });
   }
   for (let next = arrivals.pop(); next !== undefined; next = arrivals.pop()) {
     const { atMs, device } = next;
     const { option, server } = present(runs[device], "a device's part");
+    const { stepMs, tail } = option;
+    const cycle = present(cycles[device], "a cycle");
     const startsMs = Math.max(atMs, freeAtMs[server] ?? 0);
-    const endsMs = startsMs + option.stepMs;
+    const firstMs = tail?.serverMs ?? stepMs;
+    const endsMs = startsMs + (next.isBack ? stepMs - firstMs : firstMs);
     freeAtMs[server] = endsMs;
     waitMs[device] = (waitMs[device] as number) + startsMs - atMs;
+    if (tail !== null) {
+      next.isBack = !next.isBack;
+      if (next.isBack) {
+        next.atMs = endsMs + cycle.tailMs;
+        arrivals.push(next);
+        continue;
+      }
+    }
     left[device] = (left[device] as number) - 1;
     if (left[device] === 0) continue;
-    next.atMs = endsMs + present(cycles[device], "a cycle").betweenMs;
+    next.atMs = endsMs + cycle.betweenMs;
     arrivals.push(next);
   }
   return runs.map(({ option, rate }, i) => {
@@ -67,11 +80,25 @@ export function playRound(runs: readonly SplitRun[], work: number): SplitTimes[]
   });
 }
 
-/** From the start of the round to the first batch at the server, and from its step to the next batch. */
-function cycleOf({ option, rate }: SplitRun): { beforeMs: number; betweenMs: number } {
-  const { forwardMs, backwardMs, delayMs, featureBytes, gradientBytes, weightBytes } = option;
+/** When a device's batches are not at the server. */
+interface Cycle {
+  /** From the start of the round to the first one. */
+  readonly beforeMs: number;
+  /** From a batch's last time there to the next batch. */
+  readonly betweenMs: number;
+  /** From a batch's first time there to its second, where the model's end is on the device. */
+  readonly tailMs: number;
+}
+
+function cycleOf({ option, rate }: SplitRun): Cycle {
+  const { forwardMs, backwardMs, delayMs, featureBytes, gradientBytes, weightBytes, tail } = option;
   const upMs = featureBytes / rate.up + delayMs;
+  const tailMs =
+    tail === null
+      ? 0
+      : tail.featureBytes / rate.down + tail.ms + tail.gradientBytes / rate.up + 2 * delayMs;
   return {
+    tailMs,
     beforeMs: weightBytes / rate.down + delayMs + forwardMs + upMs,
     betweenMs: gradientBytes / rate.down + delayMs + backwardMs + forwardMs + upMs,
   };

@@ -8,40 +8,27 @@
  *
  *   m (forward + features and labels up + server's step + gradients down + backward and update)
  *
- * with the link's delay each time that something travels. Where it keeps all segments, a batch is one
+ * with the link's delay each time that something travels, and with what codecs take of either processor. Where labels
+ * stay at home, the device has the model's end as well (Vepakomma et al., "Split learning for health: distributed deep
+ * learning without sharing raw patient data", 2018, section 3), and the server's step is two passes:
+ *
+ *   server's forward + features down + the device's step + gradients up + server's backward and update
+ *
+  Where it keeps all segments, a batch is one
  * step on the device, and nothing but weights travels.
  */
 import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { formatBytes, formatRate } from "../base/units.ts";
-import { type LinkCodecName, linkWireBytes } from "../codec/link-codec.ts";
+import { type BorderBytes, borderBytes } from "./border-bytes.ts";
 import { checkNode, firstCut } from "./check-request.ts";
+import { codingSpeed, decodeMs, encodeMs } from "./coding.ts";
 import { homeSums, keepsBase, stateSums } from "./home-bytes.ts";
 import { trainingBytes } from "./memory.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
 import { between, type Held, heldBy, msOf, sumsOf } from "./program-time.ts";
-import type { Capacity, JointOption } from "./server-price.ts";
-
-/** One way to train for one device. */
-export interface SplitOption extends JointOption {
-  /** Segments [0, cut) stay on the device; all of them where it needs no server. */
-  readonly cut: number;
-  /** On the device before features leave and after gradients have come, for a batch. */
-  readonly forwardMs: number;
-  readonly backwardMs: number;
-  /** On the server, for a batch. */
-  readonly stepMs: number;
-  /** One way, each time that something travels. */
-  readonly delayMs: number;
-  /** Batches a round, where they are not the request's. */
-  readonly work?: number;
-  /** For a batch. */
-  readonly featureBytes: number;
-  readonly gradientBytes: number;
-  /** Parameters and optimizer state of the device's part, once a round: as they come, and as they travel home. */
-  readonly weightBytes: number;
-  readonly homeBytes: number;
-}
+import type { Capacity } from "./server-price.ts";
+import { type LinkCodecs, ownMs, type SplitOption, type SplitTail } from "./split-option.ts";
 
 export class SplitModel {
   readonly request: PlanRequest;
@@ -51,54 +38,58 @@ export class SplitModel {
   /** What all devices share. */
   readonly cell: Capacity;
   readonly #firstCut: number;
-  readonly #featureBytes: Float64Array;
-  readonly #gradientBytes: Float64Array;
+  /** What a link may be coded with, the most exact first. */
+  readonly #codecs: readonly CodedBorders[];
+  /** Bytes of a batch behind each cut before they are coded. */
+  readonly #values: BorderBytes;
   readonly #weightSums: Float64Array;
   readonly #homeSums: Float64Array;
   readonly #parameterSums: Float64Array;
+  /** On a device, by cut: of what is before it, and of what is behind. */
   readonly #deviceMemory: readonly number[];
+  readonly #tailMemory: readonly number[];
   readonly #stepsOf = new Map<FleetNode, Float64Array>();
-  readonly #heldOf = new Map<FleetNode, Record<"forward" | "backward" | "update" | "step", Held>>();
+  readonly #heldOf = new Map<FleetNode, HeldPrograms>();
 
   /**
    * @throws PlanError when there is no server or no device with data, when a rate or profile makes no
    *   sense, or when the model has no cut that keeps raw data at home
    */
   constructor(request: PlanRequest, { needsServer = true } = {}) {
-    const { segments, codecUp, codecDown, labelBytes, recompute } = request;
+    const { segments, recompute } = request;
     this.request = request;
     this.devices = devicesOf(request);
     this.servers = serversOf(request, needsServer);
     for (const node of [...this.servers, ...this.devices]) checkNode(request, node);
     this.cell = cellOf(request);
     this.#firstCut = this.#leastCut(needsServer);
-    const bytesAt = (cut: number, codec: LinkCodecName, isBack: boolean): number => {
-      let bytes = 0;
-      for (const value of cut === 0 ? [] : present(segments[cut - 1], "a segment").outputs) {
-        if (!isBack || value.hasGradient) bytes += linkWireBytes(codec, value);
-      }
-      return bytes;
-    };
-    const cuts = segments.map((_, cut) => cut);
-    this.#featureBytes = Float64Array.from(
-      cuts,
-      (cut) => labelBytes + bytesAt(cut, codecUp, false),
-    );
-    this.#gradientBytes = Float64Array.from(cuts, (cut) => bytesAt(cut, codecDown, true));
+    this.#codecs = codecsOf(request);
+    this.#values = borderBytes(segments, "float32");
     this.#weightSums = stateSums(request);
     this.#homeSums = homeSums(request);
     this.#parameterSums = sumsOf(segments.map((cost) => cost.parameterBytes));
-    const memoryAt = (to: number): number =>
-      trainingBytes(segments, 0, to, {
+    const bytesOf = (from: number, to: number): number =>
+      trainingBytes(segments, from, to, {
         ...{ hasLoss: to === segments.length, recompute, keepsBase: keepsBase(request) },
       });
     const some = this.devices.some(({ memoryBytes }) => memoryBytes !== null);
-    this.#deviceMemory = some ? [...cuts, segments.length].map(memoryAt) : [];
+    const cuts = some ? [...segments.keys(), segments.length] : [];
+    this.#deviceMemory = cuts.map((cut) => bytesOf(0, cut));
+    this.#tailMemory = cuts.map((cut) => bytesOf(cut, segments.length));
+    if (!this.isShared || !this.labelsStay) return;
+    throw new PlanError(
+      "devices that keep their labels need a server's copy each: a copy that they share holds the loss",
+    );
   }
 
   /** Whether a server's devices share one copy of its part. */
   get isShared(): boolean {
     return this.request.split?.serverCopies === "shared";
+  }
+
+  /** Whether a device has the model's end, so that labels never leave it. */
+  get labelsStay(): boolean {
+    return this.request.split?.labels === "at-home";
   }
 
   /** Batches that a shared copy merges into an update, for so many devices. */
@@ -111,11 +102,22 @@ export class SplitModel {
     return this.request.segments.length;
   }
 
-  /** Every option of a device with a server, shallowest cut first, whatever its limits. */
+  /** Whether codecs are chosen, too. */
+  get choosesCodecs(): boolean {
+    return this.#codecs.length > 1;
+  }
+
+  /** Every option of a device with a server, shallowest cut and most exact codecs first, whatever its limits. */
   everyOption(device: FleetNode, server: FleetNode): SplitOption[] {
     const options: SplitOption[] = [];
+    const pair = this.#pairOf(device, server);
     for (let cut = this.#firstCut; cut < this.whole; cut++) {
-      options.push(this.#splitAt(device, server, cut));
+      const [first, last] = this.labelsStay ? [cut + 1, this.whole - 1] : [this.whole, this.whole];
+      for (let end = first; end <= last; end++) {
+        for (const codecs of this.#codecs) {
+          options.push(this.#splitAt(pair, cut, end, codecs));
+        }
+      }
     }
     if (this.request.split?.mayKeepAll === true) options.push(this.alone(device));
     return options;
@@ -141,20 +143,21 @@ export class SplitModel {
   /** Whether a device has the memory and the energy for an option. */
   isAllowed(device: FleetNode, option: SplitOption): boolean {
     const { memoryBytes, energy } = device;
-    if (memoryBytes !== null && this.memoryBytes(option.cut) > memoryBytes) return false;
+    if (memoryBytes !== null && this.memoryBytes(option) > memoryBytes) return false;
     return energy === undefined || this.joules(device, option) <= energy.joulesPerRound;
   }
 
-  /** Bytes that training segments [0, cut) takes on a device. */
-  memoryBytes(cut: number): number {
-    return present(this.#deviceMemory[cut], "the memory of a cut");
+  /** Bytes that training its part takes on a device. */
+  memoryBytes({ cut, tail }: Pick<SplitOption, "cut" | "tail">): number {
+    const bytes = present(this.#deviceMemory[cut], "the memory of a cut");
+    return tail === null ? bytes : bytes + present(this.#tailMemory[tail.from], "that of an end");
   }
 
   /** What a round takes of a device's energy. */
   joules({ energy, work = this.request.work }: FleetNode, option: SplitOption): number {
     if (energy === undefined) return 0;
     const { computeWatts, joulesPerByte } = energy;
-    const computeMs = work * (option.forwardMs + option.backwardMs);
+    const computeMs = work * ownMs(option);
     return (computeWatts * computeMs) / 1000 + joulesPerByte * (option.upBytes + option.downBytes);
   }
 
@@ -167,9 +170,10 @@ export class SplitModel {
     if (accumulate > 1) stepMs += this.#updateMs(held, 0, this.whole);
     const weightBytes = between(this.#weightSums, 0, this.whole);
     const homeBytes = between(this.#homeSums, 0, this.whole);
+    const { codecUp, codecDown } = this.request;
     return {
-      cut: this.whole,
-      ...ownWork(device),
+      ...{ cut: this.whole, tail: null, codecUp, codecDown },
+      work,
       forwardMs: stepMs,
       backwardMs: 0,
       stepMs: 0,
@@ -185,11 +189,21 @@ export class SplitModel {
     };
   }
 
-  /** The option of a cut, whatever the device's limits. @param server null where the device keeps all */
-  optionAt(device: FleetNode, server: FleetNode | null, cut: number): SplitOption {
-    return server === null || cut === this.whole
-      ? this.alone(device)
-      : this.#splitAt(device, server, cut);
+  /**
+   * The option of a cut, whatever the device's limits.
+   * @param server null where the device keeps all
+   * @param cuts where the server's segments begin, and end
+   * @param codecs the job's where absent
+   */
+  optionAt(
+    device: FleetNode,
+    server: FleetNode | null,
+    [cut, end]: readonly [number, number],
+    { codecUp, codecDown }: LinkCodecs = this.request,
+  ): SplitOption {
+    if (server === null || cut === this.whole) return this.alone(device);
+    const coded = codedBorders(this.request, { codecUp, codecDown });
+    return this.#splitAt(this.#pairOf(device, server), cut, end, coded);
   }
 
   /** What a node's own link carries; and to a server, no more than the way there is known to. */
@@ -229,26 +243,92 @@ export class SplitModel {
     return Number.isFinite(before) ? before + after : 0;
   }
 
-  #splitAt(device: FleetNode, server: FleetNode, cut: number): SplitOption {
+  /** What all options of a device with a server have in common. */
+  #pairOf(device: FleetNode, server: FleetNode): Pair {
     const { work = this.request.work } = device;
-    const held = this.#held(device);
-    const forwardMs = msOf(held.forward, 0, cut);
-    const backwardMs = msOf(held.backward, 0, cut) + this.#updateMs(held, 0, cut);
-    const stepMs = this.#steps(server)[cut] as number;
-    const featureBytes = this.#featureBytes[cut] as number;
-    const gradientBytes = this.#gradientBytes[cut] as number;
-    const weightBytes = between(this.#weightSums, 0, cut);
-    const homeBytes = between(this.#homeSums, 0, cut);
     const delayMs = this.#wayBetween(device, server)?.delayMs ?? device.latencyMs;
+    const [near, far] = [this.#coderOf(device), this.#coderOf(server)];
+    return { device: near, server: far, steps: this.#steps(server), work, delayMs };
+  }
+
+  /** Made for thousands of devices with each of their cuts, so nothing is made beside the option. */
+  #splitAt(pair: Pair, cut: number, end: number, coded: CodedBorders): SplitOption {
+    const { device, server, steps, work, delayMs } = pair;
+    const { labelBytes } = this.request;
+    const { codecUp, codecDown } = coded;
+    const { features, gradients } = this.#values;
+    const [up, down] = [features[cut] as number, gradients[cut] as number];
+    const back = end === this.whole ? null : this.#tailAt(pair, cut, end, coded);
+    const tail = back === null ? null : back.tail;
+    const forwardMs = msOf(device.held.forward, 0, cut) + encodeMs(codecUp, up, device.speed);
+    const backwardMs =
+      decodeMs(codecDown, down, device.speed) +
+      msOf(device.held.backward, 0, cut) +
+      this.#updateMs(device.held, 0, cut);
+    const stepMs =
+      decodeMs(codecUp, up, server.speed) +
+      (back === null ? (steps[cut] as number) : back.stepMs) +
+      encodeMs(codecDown, down, server.speed);
+    const sent = coded.features[cut] as number;
+    const featureBytes = tail === null ? sent + labelBytes : sent;
+    const gradientBytes = coded.gradients[cut] as number;
+    const [weights, home, whole] = [this.#weightSums, this.#homeSums, this.whole];
+    const weightBytes = between(weights, 0, cut) + between(weights, end, whole);
+    const homeBytes = between(home, 0, cut) + between(home, end, whole);
+    const ways = tail === null ? 2 : 4;
+    const tailMs = tail === null ? 0 : tail.ms;
     return {
-      ...{ cut, forwardMs, backwardMs, stepMs, delayMs },
-      ...{ featureBytes, gradientBytes, weightBytes, homeBytes },
-      ...ownWork(device),
-      fixedMs: work * (forwardMs + stepMs + backwardMs + 2 * delayMs) + 2 * delayMs,
-      upBytes: work * featureBytes + homeBytes,
-      downBytes: work * gradientBytes + weightBytes,
+      cut,
+      tail,
+      codecUp,
+      codecDown,
+      forwardMs,
+      backwardMs,
+      stepMs,
+      delayMs,
+      work,
+      featureBytes,
+      gradientBytes,
+      weightBytes,
+      homeBytes,
+      fixedMs: work * (forwardMs + stepMs + tailMs + backwardMs + ways * delayMs) + 2 * delayMs,
+      upBytes: work * (featureBytes + (tail === null ? 0 : tail.gradientBytes)) + homeBytes,
+      downBytes: work * (gradientBytes + (tail === null ? 0 : tail.featureBytes)) + weightBytes,
       serverMs: work * stepMs,
     };
+  }
+
+  /** The model's end on the device, and what a server that has segments [cut, from) takes for a batch. */
+  #tailAt(
+    { device, server }: Pair,
+    cut: number,
+    from: number,
+    { codecUp, codecDown, ...coded }: CodedBorders,
+  ): { readonly tail: SplitTail; readonly stepMs: number } {
+    const { accumulate } = this.request;
+    const [down, up] = [
+      this.#values.features[from] as number,
+      this.#values.gradients[from] as number,
+    ];
+    const updateMs = accumulate === 1 ? 0 : this.#updateMs(device.held, from, this.whole);
+    const serverMs = msOf(server.held.forward, cut, from) + encodeMs(codecUp, down, server.speed);
+    const backMs =
+      decodeMs(codecDown, up, server.speed) +
+      msOf(server.held.backward, cut, from) +
+      this.#updateMs(server.held, cut, from);
+    const ms =
+      decodeMs(codecUp, down, device.speed) +
+      msOf(device.held.step, from, this.whole) +
+      updateMs +
+      encodeMs(codecDown, up, device.speed);
+    const featureBytes = coded.features[from] as number;
+    const gradientBytes = coded.gradients[from] as number;
+    return { tail: { from, serverMs, ms, featureBytes, gradientBytes }, stepMs: serverMs + backMs };
+  }
+
+  /** What a node takes for programs, and how fast it codes. */
+  #coderOf(node: FleetNode): Coder {
+    return { held: this.#held(node), speed: codingSpeed(node.profile, this.request.segments) };
   }
 
   /** An update's share for each of the batches that add up to it. */
@@ -281,7 +361,11 @@ export class SplitModel {
     return ms;
   }
 
-  /** A server's step for a batch, by cut. */
+  /** A server's step for a batch that comes in at a cut, but for coding. */
+  stepMs(server: FleetNode, cut: number): number {
+    return this.#steps(server)[cut] as number;
+  }
+
   #steps(server: FleetNode): Float64Array {
     const known = this.#stepsOf.get(server);
     if (known !== undefined) return known;
@@ -297,7 +381,7 @@ export class SplitModel {
     return steps;
   }
 
-  #held(node: FleetNode): Record<"forward" | "backward" | "update" | "step", Held> {
+  #held(node: FleetNode): HeldPrograms {
     let held = this.#heldOf.get(node);
     if (held !== undefined) return held;
     held = {
@@ -322,7 +406,14 @@ export class SplitModel {
       );
     }
     const least = Math.max(first, split.cutMin ?? first);
-    if (least < segments.length || split.mayKeepAll === true || !needsServer) return least;
+    const last = this.labelsStay ? segments.length - 1 : segments.length;
+    if (least < last || split.mayKeepAll === true || !needsServer) return least;
+    if (this.labelsStay) {
+      throw new PlanError(
+        `devices are to keep ${least === 1 ? "1 segment" : `${least} segments`} and the last one at least, and the model has ` +
+          `${segments.length}, which leaves the server none`,
+      );
+    }
     throw new PlanError(
       `devices are to keep ${least} segments at least, and the model has ${segments.length}, of ` +
         "which the last one needs the server",
@@ -331,12 +422,14 @@ export class SplitModel {
 
   #noOption(device: FleetNode, every: readonly SplitOption[]): PlanError {
     const { name, memoryBytes, energy } = device;
-    const least = Math.min(...every.map(({ cut }) => this.#deviceMemory[cut] ?? 0));
-    if (memoryBytes !== null && least > memoryBytes) {
-      return new PlanError(
-        `${name} has ${formatBytes(memoryBytes)} of memory; the smallest part of the model ` +
-          `that a cut leaves it takes ${formatBytes(least)} to train`,
-      );
+    if (memoryBytes !== null) {
+      const least = Math.min(...every.map((option) => this.memoryBytes(option)));
+      if (least > memoryBytes) {
+        return new PlanError(
+          `${name} has ${formatBytes(memoryBytes)} of memory; the smallest part of the model ` +
+            `that a cut leaves it takes ${formatBytes(least)} to train`,
+        );
+      }
     }
     const joules = Math.min(...every.map((option) => this.joules(device, option)));
     return new PlanError(
@@ -346,8 +439,42 @@ export class SplitModel {
   }
 }
 
-const ownWork = ({ work }: FleetNode): Pick<SplitOption, "work"> =>
-  work === undefined ? {} : { work };
+/** How long programs take of a node, by kind. */
+type HeldPrograms = Readonly<Record<"forward" | "backward" | "update" | "step", Held>>;
+
+interface Coder {
+  readonly held: HeldPrograms;
+  readonly speed: number;
+}
+
+/** A device and a server. */
+interface Pair {
+  readonly device: Coder;
+  readonly server: Coder;
+  /** The server's step for a batch, by cut. */
+  readonly steps: Float64Array;
+  /** Batches a round. */
+  readonly work: number;
+  readonly delayMs: number;
+}
+
+/** A pair of codecs, and what crosses each cut with a batch when it is coded by them. */
+interface CodedBorders extends LinkCodecs, BorderBytes {}
+
+function codedBorders({ segments }: PlanRequest, { codecUp, codecDown }: LinkCodecs): CodedBorders {
+  const { features } = borderBytes(segments, codecUp);
+  const { gradients } = borderBytes(segments, codecDown);
+  return { codecUp, codecDown, features, gradients };
+}
+
+/** Every pair of codecs that links may have. */
+function codecsOf(request: PlanRequest): CodedBorders[] {
+  const { codecUp: up, codecDown: down, split } = request;
+  const [ups, downs] = [split?.up ?? [up], split?.down ?? [down]];
+  return ups.flatMap((codecUp) =>
+    downs.map((codecDown) => codedBorders(request, { codecUp, codecDown })),
+  );
+}
 
 function serversOf({ fleet }: PlanRequest, needsServer: boolean): readonly FleetNode[] {
   const edges = fleet.nodes.filter(({ kind }) => kind === "edge");

@@ -1,10 +1,12 @@
 /** A split between devices and servers in the plan's own words, whichever planner has chosen it. */
 import { present } from "../base/assert.ts";
 import { type CopyId, chainId, copyId } from "../base/ids.ts";
+import { roundGroup } from "./agreement.ts";
 import type { ChainPlan, CopyPlan, FleetNode, Forecast, LinkPlan, Plan } from "./plan.ts";
 import { checkServerMemory, servedStages } from "./server-copies.ts";
 import type { SplitRun, SplitTimes } from "./split-forecast.ts";
 import type { SplitModel } from "./split-model.ts";
+import { ownMs } from "./split-option.ts";
 
 /** What was chosen for every device, in the order of the model's devices. */
 export interface ChosenSplit {
@@ -14,7 +16,7 @@ export interface ChosenSplit {
 
 /**
  * One chain per device: of one stage where the device keeps everything, else of its own and those on its
- * server (`server-copies.ts`). All copies are one group, averaged per segment after each round. Each link has the device's share; also where nothing
+ * server (`server-copies.ts`), and of one more on the device where labels stay there. All copies are one group, which agrees per segment after each round. Each link has the device's share; also where nothing
  * but weights travels on it.
  *
  * @param reasons one for each device, and one for the whole plan
@@ -35,7 +37,7 @@ export function splitPlan(
   const { request, devices, servers, whole } = model;
   for (const [i, device] of devices.entries()) {
     const run = present(runs[i], "a device's part");
-    const { cut, serverMs } = run.option;
+    const { cut, tail, serverMs } = run.option;
     const server = servers[run.server];
     const own = copyId(`copy:${device.id}`);
     const chain = chainId(`chain:${device.id}`);
@@ -46,12 +48,16 @@ export function splitPlan(
       copies.set(copy.id, copy);
       stages.push(stage);
     }
+    if (tail !== null) {
+      const end = copyId(`copy:${device.id}:end`);
+      copies.set(end, { id: end, node: device.id, from: tail.from, to: whole, mode: "train" });
+      stages.push({ copy: end, backward: "none" });
+    }
     const { work = request.work } = device;
     chains.push({ id: chain, source: device.id, stages, schedule: "serial", window: 0, work });
-    if (server !== undefined) links.push(linkOf(model, { device, server, run, chain }));
+    if (server !== undefined) links.push(...linksOf({ device, server, run, chain }));
     const { roundMs, waitMs } = present(times[i], "a device's times");
-    const { forwardMs, backwardMs } = run.option;
-    const computeMs = work * (forwardMs + backwardMs) + serverMs + waitMs;
+    const computeMs = work * ownMs(run.option) + serverMs + waitMs;
     const reason = present(reasons.parts[i], "a reason");
     forecasts.push({ chain, roundMs, computeMs, transferMs: roundMs - computeMs, reason });
   }
@@ -61,7 +67,7 @@ export function splitPlan(
     objective: "round time",
     copies: [...copies.values()],
     chains,
-    groups: [{ members: [...copies.keys()], policy: "average", when: "round" }],
+    groups: [roundGroup(request, [...copies.keys()], chains.length)],
     links,
     limits: limitsOf(model, [...copies.values()]),
     forecasts,
@@ -76,20 +82,24 @@ interface Border {
   readonly chain: LinkPlan["chain"];
 }
 
-function linkOf({ request }: SplitModel, { device, server, run, chain }: Border): LinkPlan {
-  const [up, down] = [run.rate.up, run.rate.down].map((rate) =>
-    Number.isFinite(rate) ? rate : null,
-  ) as [number | null, number | null];
+/** From the device to its server, and back where the chain ends on the device. */
+function linksOf({ device, server, run, chain }: Border): LinkPlan[] {
+  const { codecUp, codecDown, tail } = run.option;
+  const rateOf = (rate: number): number | null => (Number.isFinite(rate) ? rate : null);
+  const [up, down] = [rateOf(run.rate.up), rateOf(run.rate.down)];
   const isEven = up === down || Math.abs((up ?? 0) - (down ?? 0)) <= 1e-9 * (up ?? 0);
-  return {
-    from: device.id,
-    to: server.id,
-    chain,
-    bytesPerMs: up,
-    ...(isEven ? {} : { backBytesPerMs: down }),
-    codecUp: request.codecUp,
-    codecDown: request.codecDown,
-  };
+  const between = (
+    from: FleetNode,
+    to: FleetNode,
+    there: typeof up,
+    back: typeof up,
+  ): LinkPlan => ({
+    ...{ from: from.id, to: to.id, chain, bytesPerMs: there },
+    ...(isEven ? {} : { backBytesPerMs: back }),
+    ...{ codecUp, codecDown },
+  });
+  const links = [between(device, server, up, down)];
+  return tail === null ? links : [...links, between(server, device, down, up)];
 }
 
 function limitsOf({ request }: SplitModel, copies: readonly CopyPlan[]): Plan["limits"] {

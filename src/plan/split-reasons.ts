@@ -6,9 +6,11 @@ import { present } from "../base/assert.ts";
 import { formatBytes, formatMs, formatRate, mbitOfBytesPerMs } from "../base/units.ts";
 import { splitMs } from "./joint-choice.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
+import { segmentsMs } from "./program-time.ts";
 import { sharedWords } from "./server-copies.ts";
 import type { SplitRun, SplitTimes } from "./split-forecast.ts";
 import type { SplitModel } from "./split-model.ts";
+import { ownMs, type SplitOption } from "./split-option.ts";
 import type { ChosenSplit } from "./split-plan.ts";
 
 /** What was decided for one device. */
@@ -23,6 +25,7 @@ interface Part extends SplitRun, SplitTimes {
 
 interface Decision {
   readonly request: PlanRequest;
+  readonly isInTurn: boolean;
   readonly model: SplitModel;
   readonly parts: readonly Part[];
   /** Bytes per millisecond that all devices share; Infinity where there is no limit. */
@@ -35,6 +38,8 @@ interface Decision {
 export interface ReasonedSplit extends ChosenSplit {
   /** Whether more bandwidth for all would shorten the round. */
   readonly choice: { readonly cellDecides: boolean };
+  /** Whether devices train one after the other, each with the whole cell. */
+  readonly isInTurn?: boolean;
   /** A scheme's name and rule, where it is none that says something else for each device. */
   readonly scheme?: string;
 }
@@ -50,15 +55,14 @@ export function splitReasons(
     const times = present(split.times[i], "a device's times");
     const { option } = run;
     const computeMs =
-      (option.work ?? request.work) * (option.forwardMs + option.backwardMs) +
-      option.serverMs +
-      times.waitMs;
+      (option.work ?? request.work) * ownMs(option) + option.serverMs + times.waitMs;
     const bytes = option.upBytes + option.downBytes;
     return { ...run, ...times, device, computeMs, bytes, limit: limitWords(model, device, run) };
   });
   const links = model.servers.slice(0, 1).map((server) => model.linkOf(server).up);
   const decision: Decision = {
-    ...{ request, model, parts, cell: Math.min(model.cell.up, ...links) },
+    ...{ request, model, parts, isInTurn: split.isInTurn === true },
+    ...{ cell: Math.min(model.cell.up, ...links) },
     mean: {
       bytes: mean(parts.map(({ bytes }) => bytes)),
       leftMs: mean(parts.map(leftForTransferMs)),
@@ -70,6 +74,7 @@ export function splitReasons(
       ...speedWords(part, decision, fastestMs),
       ...(part.limit === null ? [] : [part.limit]),
       rateWords(part, decision),
+      ...codecWords(part, model),
     ].join("; "),
   );
   return { parts: words, plan: planWords(decision, split) };
@@ -85,7 +90,7 @@ function limitWords(model: SplitModel, device: FleetNode, run: SplitRun): string
     .filter((option) => splitMs(option, run.rate) < ms && !model.isAllowed(device, option));
   if (faster.length === 0) return null;
   const { memoryBytes, energy } = device;
-  if (memoryBytes !== null && faster.some(({ cut }) => model.memoryBytes(cut) > memoryBytes)) {
+  if (memoryBytes !== null && faster.some((option) => model.memoryBytes(option) > memoryBytes)) {
     return `its memory of ${formatBytes(memoryBytes)} allows no more`;
   }
   return `its ${energy?.joulesPerRound.toFixed(0)} J a round allow no other`;
@@ -97,7 +102,7 @@ function speedWords(part: Part, { parts, model }: Decision, fastestMs: number): 
   const keeps =
     option.cut === model.whole
       ? "keeps all segments"
-      : `cut ${option.cut} keeps ${shareWords(keptMs(device, option.cut) / modelMs(device))} of its time`;
+      : `${keptWords(part, model)} ${shareWords(keptMs(device, option) / modelMs(device))} of its time`;
   if (parts.length === 1) return [keeps];
   const times = fastestMs > 0 ? modelMs(device) / fastestMs : 1;
   if (times < 1.05) return ["as fast as any", keeps];
@@ -105,25 +110,47 @@ function speedWords(part: Part, { parts, model }: Decision, fastestMs: number): 
   return [times >= 2 ? `slow: ${slower}` : slower, keeps];
 }
 
+/** Which part of the model it has. */
+function keptWords({ option: { cut, tail } }: Part, { whole }: SplitModel): string {
+  if (tail === null) return `cut ${cut} keeps`;
+  const end =
+    tail.from + 1 === whole ? `segment ${whole}` : `segments ${tail.from + 1} to ${whole}`;
+  return `cut ${cut}, ${end} and its labels keep`;
+}
+
+/** Of a model that takes no time that could be measured, any part is all of it. */
 const shareWords = (share: number): string =>
-  share < 0.01 ? "less than 1 %" : `${(100 * share).toFixed(0)} %`;
+  share < 0.01 ? "less than 1 %" : `${(100 * (Number.isNaN(share) ? 1 : share)).toFixed(0)} %`;
 
 /** Time of one batch through the whole model at the node's duty. */
-const modelMs = (node: FleetNode): number => keptMs(node, node.profile.segments.length);
+const modelMs = (node: FleetNode): number =>
+  keptMs(node, { cut: node.profile.segments.length, tail: null });
 
-/** Time of one batch through the segments before a cut. */
-function keptMs({ profile, duty }: FleetNode, cut: number): number {
-  let ms = 0;
-  for (const time of profile.segments.slice(0, cut)) {
-    ms += time.forwardMs + time.backwardMs + time.updateMs;
-  }
-  return ms / duty;
+/** Time of one batch through the segments that it has. */
+function keptMs(
+  { profile: { segments }, duty }: FleetNode,
+  { cut, tail }: Pick<SplitOption, "cut" | "tail">,
+): number {
+  const kept = [...segments.slice(0, cut), ...(tail === null ? [] : segments.slice(tail.from))];
+  return segmentsMs(kept) / duty;
+}
+
+/** How features and gradients travel where that was chosen, and what it is for. */
+function codecWords({ device, option, rate, server: position }: Part, model: SplitModel): string[] {
+  const server = model.servers[position];
+  if (!model.choosesCodecs || option.cut === model.whole || server === undefined) return [];
+  const { cut, codecUp, codecDown } = option;
+  const words = `features travel as ${codecUp} and gradients as ${codecDown}`;
+  if (codecUp === "float32" && codecDown === "float32") return [`${words}: exact ones are in time`];
+  const cuts = [cut, option.tail?.from ?? model.whole] as const;
+  const plain = model.optionAt(device, server, cuts, { codecUp: "float32", codecDown: "float32" });
+  return [`${words}: as float32 its round would take ${formatMs(splitMs(plain, rate))}`];
 }
 
 /** The rate with the one thing that made it larger or smaller than an even share. */
 function rateWords(
   part: Part,
-  { parts, cell, mean: { bytes: meanBytes, leftMs: meanMs } }: Decision,
+  { parts, isInTurn, cell, mean: { bytes: meanBytes, leftMs: meanMs } }: Decision,
 ): string {
   const { device, bytes } = part;
   const rate = part.rate.up;
@@ -135,6 +162,7 @@ function rateWords(
   if (rate >= (device.ceilingBytesPerMs ?? Number.POSITIVE_INFINITY) * (1 - 1e-9)) {
     return `${formatRate(rate)}, all that its own link carries`;
   }
+  if (isInTurn) return `${formatRate(rate)}, all of the cell in its rounds`;
   const share = `${formatRate(rate)} of the cell's ${formatRate(cell)}`;
   const times = (rate * parts.length) / cell;
   if (times > 1 / 1.1 && times < 1.1) return `${share}, an even share`;
@@ -149,18 +177,23 @@ function rateWords(
 const leftForTransferMs = ({ bytes, rate }: Part): number => bytes / rate.up;
 
 function planWords(decision: Decision, { choice, scheme }: ReasonedSplit): string {
-  const { request, model, parts, cell } = decision;
+  const { request, model, parts, cell, isInTurn } = decision;
   const slowest = parts.reduce((a, b) => (b.roundMs > a.roundMs ? b : a));
   const devices = parts.length === 1 ? "1 device" : `${parts.length} devices`;
   const isUsed = (k: number): boolean =>
     parts.some(({ server, option }) => server === k && option.cut < model.whole);
   const used = model.servers.filter((_, k) => isUsed(k));
   const names = used.length === 0 ? "" : ` with ${used.map(({ name }) => name).join(", ")}`;
+  const roundMs = isInTurn ? sum(parts.map((part) => part.roundMs)) : slowest.roundMs;
   const sentences = [
     ...(scheme === undefined ? [] : [scheme]),
-    `${devices}${names}, ${formatMs(slowest.roundMs)} a round`,
+    `${devices}${names}, ${formatMs(roundMs)} ${isInTurn ? "for a round of each" : "a round"}`,
   ];
-  if (choice.cellDecides) {
+  if (isInTurn) {
+    sentences.push(
+      `${slowest.device.name} takes ${formatMs(slowest.roundMs)} of it, which is most`,
+    );
+  } else if (choice.cellDecides) {
     sentences.push(
       `the ${mbitOfBytesPerMs(cell).toFixed(0)} Mbit/s that they share decide it: more would shorten it`,
     );
@@ -175,7 +208,7 @@ function planWords(decision: Decision, { choice, scheme }: ReasonedSplit): strin
   }
   for (const [k, server] of model.servers.entries()) {
     const own = parts.filter((part) => part.server === k);
-    if (isUsed(k)) sentences.push(...serverWords(server, own, slowest.roundMs));
+    if (isUsed(k)) sentences.push(...serverWords(server, own, roundMs));
   }
   const idle = request.fleet.nodes.filter((node) => node.kind === "device" && node.samples === 0);
   if (idle.length > 0) {

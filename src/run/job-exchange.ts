@@ -1,6 +1,8 @@
 /** What a job may say of how its workers agree from node to node: the field `exchange`. */
 import * as z from "zod/mini";
+import { topologyNames } from "../plan/exchange-topology.ts";
 import type { ExchangeChoice } from "../plan/plan.ts";
+import { joinPolicy, joinSchema } from "./job-join.ts";
 
 const positive = z.number().check(z.positive());
 const positiveInt = z.int().check(z.positive());
@@ -11,20 +13,23 @@ const selectSchema = z.union([
   z.enum(["auto", "all"]),
   z.strictObject({ kind: z.literal("max-n"), nMin: z._default(percent, 0.85) }),
   z.strictObject({ kind: z.literal("significant"), share: z._default(positive, 0.01) }),
-  z.strictObject({ kind: z.literal("parts"), parts: positiveInt }),
+  z.strictObject({
+    kind: z.literal("parts"),
+    parts: z._default(z.union([z.literal("auto"), positiveInt]), "auto"),
+  }),
 ]);
-
-const joinSchema = z.strictObject({
-  kind: z._default(z.enum(["average", "median", "trimmed-mean", "krum"]), "average"),
-  liars: z.optional(count),
-  clip: z.optional(positive),
-});
 
 export const exchangeSchema = z.strictObject({
   /** Updates from one exchange to the next. */
   every: z._default(z.union([z.literal("auto"), positiveInt]), "auto"),
+  /** Batches to an update that each makes by itself, between exchanges of changes; 1 where absent. */
+  inner: z.optional(positiveInt),
   select: z._default(selectSchema, "auto"),
+  topology: z.optional(z.enum(topologyNames)),
+  reduce: z._default(z.enum(["auto", "each", "scatter"]), "auto"),
   staleness: z._default(count, 0),
+  /** Neighbours that may be behind at all; all where absent. */
+  backups: z.optional(count),
   join: z._default(joinSchema, { kind: "average" }),
   outer: z.optional(
     z.strictObject({
@@ -36,23 +41,38 @@ export const exchangeSchema = z.strictObject({
 });
 
 export const exchangeDefaults: z.infer<typeof exchangeSchema> = {
-  ...{ every: "auto", select: "auto", staleness: 0, batches: "proportional" },
+  ...{ every: "auto", select: "auto", reduce: "auto", staleness: 0, batches: "proportional" },
   join: { kind: "average" },
 };
+
+function selectionChoice(select: z.infer<typeof selectSchema>): ExchangeChoice["select"] {
+  if (select === "auto") return null;
+  if (select === "all") return { kind: "all" };
+  if (select.kind !== "parts") return select;
+  return { kind: "parts", parts: select.parts === "auto" ? null : select.parts };
+}
 
 /** The same as planners take it. */
 export function exchangeChoice({
   every,
+  inner,
   select,
-  join: { kind, liars, clip },
+  join,
   outer,
+  reduce,
+  backups,
+  topology,
   ...rest
 }: z.infer<typeof exchangeSchema>): ExchangeChoice {
   return {
     ...rest,
+    ...(topology !== undefined && { topology }),
     every: every === "auto" ? null : every,
-    select: select === "auto" ? null : select === "all" ? { kind: "all" } : select,
-    join: { kind, ...(liars !== undefined && { liars }), ...(clip !== undefined && { clip }) },
+    inner: inner ?? null,
+    select: selectionChoice(select),
+    reduce: reduce === "auto" ? null : reduce,
+    backups: backups ?? null,
+    join: joinPolicy(join),
     outer: outer ?? null,
   };
 }

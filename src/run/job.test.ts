@@ -104,7 +104,8 @@ describe("codecs of a job", () => {
 describe("how a job wants its model split", () => {
   it("is as deep as it must be, with shares and a server for everybody, where nothing is said", () => {
     const copies = { serverCopies: "each", merge: null };
-    const plain = { cutMin: 1, mayKeepAll: false, mayShareFreely: false, ...copies };
+    const codecs = { labels: "at-server", up: null, down: null };
+    const plain = { cutMin: 1, mayKeepAll: false, mayShareFreely: false, ...copies, ...codecs };
     expect(job({}).split).toEqual(plain);
     expect(job({ split: { cutMin: 3 } }).split).toEqual({ ...plain, cutMin: 3 });
   });
@@ -137,5 +138,48 @@ describe("whom rounds wait for", () => {
     [{ batches: "fair" }, 'round.batches: got "fair"'],
   ])("is not %j", (round, message) => {
     expect(() => job({ round })).toThrow(message);
+  });
+});
+
+describe("how copies agree", () => {
+  const fleet = { devices: 6 };
+  const fields = (change: object) => job({ fleet, ...change });
+
+  it("is the plain average where nothing is said, and a policy against liars where there are enough for it", () => {
+    expect(fields({}).round.join).toBeUndefined();
+    const join = { kind: "trimmed-mean", liars: 2, clip: 1 };
+    expect(fields({ round: { join } }).round.join).toEqual(join);
+    expect(fields({ exchange: { join: { kind: "median" } } }).exchange.join.kind).toBe("median");
+    expect(fields({ round: { join: { clip: 2 } } }).round.join?.kind).toBe("average");
+  });
+
+  it.each([
+    [
+      { round: { join: { kind: "krum", liars: 2 } } },
+      "round.join: got krum against 2 liars among 6 devices; allowed: 7 devices or more, or fewer liars",
+    ],
+    [
+      { exchange: { join: { kind: "trimmed-mean", liars: 3 } } },
+      "exchange.join: got trimmed-mean against 3 liars among 6 devices; allowed: 7 devices",
+    ],
+    [
+      { exchange: { join: { kind: "median" }, select: { kind: "max-n" } } },
+      "exchange.join: got median with other than whole parts in time",
+    ],
+    [
+      { exchange: { join: { clip: 1 }, staleness: 1 } },
+      "exchange.join: got average with other than whole parts in time",
+    ],
+    [
+      { round: { join: { kind: "median" }, late: "fold" } },
+      "round.join: got median with round.late: fold",
+    ],
+    [
+      { round: { join: { kind: "median" } }, split: { serverCopies: "shared" } },
+      "round.join: got median with split.serverCopies: shared",
+    ],
+    [{ round: { join: { kind: "vote" } } }, 'round.join.kind: got "vote"'],
+  ])("is not %j", (change, message) => {
+    expect(() => fields(change)).toThrow(message);
   });
 });

@@ -22,7 +22,9 @@ import { harmlessCodecs } from "../plan/feature-replay.ts";
 import type { EnergyLimit } from "../plan/plan.ts";
 import { type PlannerName, plannerNames } from "../plan/planners.ts";
 import { exchangeDefaults, exchangeSchema } from "./job-exchange.ts";
+import { joinSchema, refuseJoins } from "./job-join.ts";
 import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
+import { stalenessNames } from "./staleness.ts";
 import type { JobSpec } from "./wire/messages.ts";
 
 const positiveInt = z.int().check(z.positive());
@@ -120,6 +122,7 @@ const modelOptionsSchema = z.strictObject({
   dropout: z.optional(rate),
   vocabulary: z.optional(positiveInt),
   length: z.optional(positiveInt),
+  width: z.optional(positiveInt),
 });
 
 const pipelineSchema = z.strictObject({
@@ -127,12 +130,17 @@ const pipelineSchema = z.strictObject({
   window: z._default(z.nullable(z.int().check(z.nonnegative(), z.maximum(64))), null),
   backward: z._default(z.enum(["stored", "replay"]), "stored"),
   probe: z._default(z.enum(["blocks", "segments"]), "blocks"),
+  staleness: z._default(z.enum(stalenessNames), "ignored"),
 });
 
+const codecList = z.array(codecField).check(z.minLength(1));
 const splitSchema = z.strictObject({
   cutMin: z._default(positiveInt, 1),
   mayKeepAll: z._default(z.boolean(), false),
   mayShareFreely: z._default(z.boolean(), false),
+  labels: z._default(z.enum(["at-server", "at-home"]), "at-server"),
+  up: z._default(z.nullable(codecList), null),
+  down: z._default(z.nullable(codecList), null),
   serverCopies: z._default(z.enum(["each", "shared"]), "each"),
   merge: z._default(z.nullable(positiveInt), null),
 });
@@ -142,9 +150,9 @@ const roundSchema = z.strictObject({
   deadline: z._default(z.number().check(z.minimum(1)), 1.5),
   late: z._default(z.enum(["drop", "fold"]), "drop"),
   batches: z._default(z.enum(["equal", "proportional"]), "equal"),
+  join: z.optional(joinSchema),
 });
 
-const codecList = z.array(codecField).check(z.minLength(1));
 const featureReplayDefaults = {
   ...{ up: [...harmlessCodecs], down: [...harmlessCodecs] },
   ...{ msPerMB: 0, msPerJoule: 0 },
@@ -175,11 +183,11 @@ const jobSchema = z.strictObject({
   planner: z._default(z.enum(plannerNames as [string, ...string[]]), "parallel-split"),
   pipeline: z._default(pipelineSchema, {
     ...{ schedule: "window" as const, window: null },
-    ...{ backward: "stored" as const, probe: "blocks" as const },
+    ...{ backward: "stored" as const, probe: "blocks" as const, staleness: "ignored" as const },
   }),
   split: z._default(splitSchema, {
-    ...{ cutMin: 1, mayKeepAll: false, mayShareFreely: false },
-    ...{ serverCopies: "each" as const, merge: null },
+    ...{ cutMin: 1, mayKeepAll: false, mayShareFreely: false, up: null, down: null },
+    ...{ labels: "at-server" as const, serverCopies: "each" as const, merge: null },
   }),
   featureReplay: z._default(featureReplaySchema, featureReplayDefaults),
   exchange: z._default(exchangeSchema, exchangeDefaults),
@@ -276,6 +284,7 @@ export function parseJob(
     },
   };
   refuseConflicts(job, locate);
+  refuseJoins(job, locate);
   return job;
 }
 
@@ -315,7 +324,7 @@ function optimizerOf(optimizer: Parsed["optimizer"]): Job["optimizer"] {
 
 /** Fields that can only be wrong together. */
 function refuseConflicts(
-  { model, modelOptions, data, optimizer, localBatches }: Job,
+  { model, modelOptions, data, optimizer, localBatches, split }: Job,
   locate: (path: readonly PropertyKey[]) => string,
 ): void {
   checkModelOptions(model, modelOptions, (option) =>
@@ -329,6 +338,14 @@ function refuseConflicts(
       received: `true with ${optimizer.kind} and momentum ${momentum}`,
       allowed: "sgd with a momentum above 0",
       where: locate(["optimizer", "nesterov"]),
+    });
+  }
+  if (split.labels === "at-home" && split.serverCopies === "shared") {
+    throw new InputError({
+      what: "split.labels",
+      received: "at-home with serverCopies shared",
+      allowed: "at-home with serverCopies each, since a copy that devices share holds the loss",
+      where: locate(["split", "labels"]),
     });
   }
   if (localBatches % accumulate !== 0) {
@@ -437,6 +454,7 @@ export const jobSpecOf = (job: Job): JobSpec => ({
   optimizer: optimizerSpecOf(job),
   seed: job.seed,
   updates: job.codec.updates,
+  ...(job.pipeline.staleness === "ignored" ? {} : { staleness: job.pipeline.staleness }),
 });
 
 /** The optimizer's settings without the learning rate, which comes with each round. */

@@ -2,6 +2,7 @@
 import { unreachable } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
 import type { EnergyLimit, Profile } from "../plan/plan.ts";
+import type { SimAttack } from "./attacks.ts";
 import { Pipe } from "./bandwidth.ts";
 import type { SimSamples } from "./host.ts";
 import type { Access, Cell, Line, Network, OwnLine } from "./network.ts";
@@ -31,6 +32,8 @@ export interface SimNode {
    * nor can the server that the coordinator runs on, for what goes there comes no way around.
    */
   readonly reachable?: boolean;
+  /** How it means harm, where it does. */
+  readonly attack?: SimAttack;
 }
 
 /** A node's own link. */

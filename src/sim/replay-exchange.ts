@@ -15,7 +15,12 @@ import {
   type StagePrograms,
 } from "../compile/program.ts";
 import type { SampleSource } from "../data/source.ts";
-import type { ExchangePlan } from "../plan/exchange.ts";
+import {
+  batchesToUpdate,
+  broughtKinds,
+  type ExchangePlan,
+  type MovedKind,
+} from "../plan/exchange.ts";
 import type { ChainPlan, CopyPlan, GroupPlan, Plan } from "../plan/plan.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
@@ -51,10 +56,12 @@ export async function replayExchanges(
     const members = membersOf(round, group, group.exchange);
     await trainTogether(members, group.exchange);
     const baseOf = (name: string): Tensor => present(round.trained.get(name), name);
-    for (const { copy, tensors } of members) {
-      const origin = { copy: copy.id, round: round.record.round };
-      const brought = round.updates.asBrought({ values: tensors(), baseOf }, origin);
-      results.set(copy.id, brought);
+    // Of those who come to the same the first one brings it.
+    const first = members.find(({ isParticipant }) => isParticipant);
+    for (const member of members) {
+      const origin = { copy: member.copy.id, round: round.record.round };
+      const values = member.tensors(broughtKinds(group.exchange, member !== first));
+      results.set(member.copy.id, round.updates.asBrought({ values, baseOf }, origin));
     }
   }
   return results;
@@ -78,7 +85,7 @@ function membersOf(round: ExchangeRound, group: GroupPlan, exchange: ExchangePla
 
 async function trainTogether(
   members: readonly MemberReplay[],
-  { every }: ExchangePlan,
+  { every, reduce }: ExchangePlan,
 ): Promise<void> {
   const [first] = members;
   const updates = present(first, "a member").updates;
@@ -87,19 +94,39 @@ async function trainTogether(
     members.map(({ copy }) => [copy.id, []]),
   );
   for (let update = 0; update < updates; update++) {
-    for (const member of members) await member.sum(update);
-    if (every > 1) for (const member of members) await member.update();
+    for (const member of members) {
+      if (every === 1) await member.sum(update);
+      else await member.trainAlone(update);
+    }
     if ((update + 1) % every !== 0) continue;
     const own = members.map((member) => {
       const { own: part, sent } = member.share();
       present(shared.get(member.copy.id), "its parts").push(sent);
       return part;
     });
-    members.forEach((member, i) => {
-      member.join(present(own[i], "an own part"), shared);
+    const parts = members.map((member, i) => {
+      return member.parts(present(own[i], "an own part"), shared);
     });
+    if (reduce === "each") members.forEach((member, i) => void member.join(parts[i] ?? []));
+    else gatherAll(members, parts, shared);
     if (every === 1) for (const member of members) await member.update();
   }
+}
+
+/** Each joins its slice, and puts together what came of all. */
+function gatherAll(
+  members: readonly MemberReplay[],
+  parts: readonly (readonly SharedPart[])[],
+  shared: ReadonlyMap<CopyId, Map<CopyId, SharedPart>[]>,
+): void {
+  const reduced = members.map((member, i) => {
+    const { own, sent } = member.reduce(parts[i] ?? []);
+    present(shared.get(member.copy.id), "its parts").push(sent);
+    return own;
+  });
+  members.forEach((member, i) => {
+    member.gather(present(reduced[i], "an own slice"), shared);
+  });
 }
 
 interface MemberOf {
@@ -121,6 +148,8 @@ class MemberReplay {
   readonly #outgoing: ExchangePlan["topology"];
   readonly #senders: ReadonlySet<CopyId>;
   readonly #microBatches: number;
+  /** Batches to an update of its own. */
+  readonly #toUpdate: number;
   /** Parts that it had joined by the end of each exchange, by chain, where that is not all in time. */
   readonly #told: ReadonlyMap<string, readonly number[]>;
   #exchanges = 0;
@@ -133,7 +162,8 @@ class MemberReplay {
     const { microBatches = 1 } = chain;
     this.#microBatches = microBatches;
     this.#told = toldOf(of, round.record);
-    this.#programs = round.compile(copy, microBatches, exchange.every === 1);
+    this.#toUpdate = batchesToUpdate(exchange, microBatches);
+    this.#programs = round.compile(copy, this.#toUpdate, exchange.every === 1);
     for (const port of neededPorts(this.#programs)) {
       this.#held.set(port.of, present(round.trained.get(port.of), port.of));
     }
@@ -149,7 +179,10 @@ class MemberReplay {
     this.#ports = moving.outputs.filter((port) => port.role === "parameter" && names.has(port.of));
     this.#member = new ExchangeMember({
       ...{ rules: exchange, microBatches, bytesOf: sparseBytes },
-      outgoing: this.#outgoing.map(({ to, bytes }) => ({ chain: to, bytes })),
+      outgoing: this.#outgoing.map(({ to, bytes }) => {
+        return { chain: to, bytes, place: of.group.members.indexOf(to) };
+      }),
+      place: of.group.members.indexOf(copy.id),
       jointBatches: [...this.#senders].reduce(
         (sum, id) => sum + this.#microBatchesOf(id),
         microBatches,
@@ -186,8 +219,18 @@ class MemberReplay {
     if (this.#of.exchange.every > 1) this.#member.begin(this.#weights());
   }
 
-  readonly tensors = (): Map<string, Tensor> =>
-    new Map(movedPorts(this.#programs).map(({ of }) => [of, present(this.#held.get(of), of)]));
+  get isParticipant(): boolean {
+    return this.#of.brought !== undefined;
+  }
+
+  /** What it has come to, of some kinds. */
+  tensors(kinds: readonly MovedKind[]): Map<string, Tensor> {
+    const weights = new Set(this.#ports.map(({ of }) => of));
+    const kindOf = ({ role, of }: Port): MovedKind =>
+      role === "state" ? "state" : weights.has(of) ? "weight" : "statistic";
+    const ports = movedPorts(this.#programs).filter((port) => kinds.includes(kindOf(port)));
+    return new Map(ports.map(({ of }) => [of, present(this.#held.get(of), of)]));
+  }
 
   #weights(): Float32Array[] {
     return this.#ports.map(({ of }) => valuesOf(present(this.#held.get(of), of)));
@@ -198,12 +241,25 @@ class MemberReplay {
   }
 
   /** Takes the batches of one update; what is summed stays. */
-  async sum(update: number): Promise<void> {
+  sum(update: number): Promise<void> {
+    return this.#sum(update * this.#microBatches, this.#microBatches);
+  }
+
+  /** Takes as many batches, and updates by itself as often as it has enough for one. */
+  async trainAlone(update: number): Promise<void> {
+    const end = (update + 1) * this.#microBatches;
+    for (let at = end - this.#microBatches; at < end; at += this.#toUpdate) {
+      await this.#sum(at, this.#toUpdate);
+      await this.update();
+    }
+  }
+
+  async #sum(from: number, batches: number): Promise<void> {
     const { job, samplesOf, firstStepOf } = this.#round;
     const { source } = this.chain;
     this.#sums = new Map();
-    const first = firstStepOf(this.chain) + update * this.#microBatches;
-    for (let step = first; step < first + this.#microBatches; step++) {
+    const first = firstStepOf(this.chain) + from;
+    for (let step = first; step < first + batches; step++) {
       const at = { seed: job.seed, node: source, step, size: job.batch };
       const { features, labels } = samplesOf(source).batch(at);
       await this.#run(present(this.#programs.step, "a step"), { step, features, labels });
@@ -229,19 +285,44 @@ class MemberReplay {
     return { own, sent: new Map(parts) };
   }
 
-  /** Joins what it joined then, of everybody's parts so far, in the order of the plan. */
-  join(own: SharedPart, shared: ReadonlyMap<CopyId, Map<CopyId, SharedPart>[]>): void {
-    const { copy, group, exchange } = this.#of;
-    const parts = group.members.flatMap((id): SharedPart[] => {
+  /** What it joined then, of everybody's parts so far, in the order of the plan. */
+  parts(own: SharedPart, shared: ReadonlyMap<CopyId, Map<CopyId, SharedPart>[]>): SharedPart[] {
+    return this.#taken(own, shared).flat();
+  }
+
+  /** The same, by member. */
+  #taken(own: SharedPart, shared: ReadonlyMap<CopyId, Map<CopyId, SharedPart>[]>): SharedPart[][] {
+    const { copy, group } = this.#of;
+    return group.members.map((id): SharedPart[] => {
       if (id === copy.id) return [own];
       if (!this.#senders.has(id)) return [];
       const sent = present(shared.get(id), id);
       const [from, to] = this.#joinedOf(id);
       return sent.slice(from, to).map((each) => present(each.get(copy.id), "a part"));
     });
-    this.#member.join(parts).forEach((data, i) => {
+  }
+
+  join(parts: readonly SharedPart[]): void {
+    this.#goOn(this.#member.join(parts));
+  }
+
+  /** What came of its slice, and what it sends of it. */
+  reduce(parts: readonly SharedPart[]): { own: SharedPart; sent: Map<CopyId, SharedPart> } {
+    this.#exchanges++;
+    const own = { batches: this.#microBatches, tensors: this.#member.reduce(parts) };
+    return { own, sent: new Map(this.#outgoing.map(({ to }) => [to, own])) };
+  }
+
+  gather(own: SharedPart, shared: ReadonlyMap<CopyId, Map<CopyId, SharedPart>[]>): void {
+    const slices = this.#taken(own, shared).map((parts) => parts.at(-1)?.tensors ?? null);
+    this.#goOn(this.#member.gather(slices));
+  }
+
+  #goOn(joint: readonly Float32Array[]): void {
+    joint.forEach((data, i) => {
       const { of, shape } = present(this.#ports[i], "a port");
-      (exchange.every === 1 ? this.#sums : this.#held).set(of, tensor("float32", shape, data));
+      const held = this.#of.exchange.every === 1 ? this.#sums : this.#held;
+      held.set(of, tensor("float32", shape, data));
     });
   }
 

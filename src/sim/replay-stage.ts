@@ -36,4 +36,6 @@ export interface UnderWay {
   readonly own: Map<string, Tensor>;
   /** What the stage held when it went forward. */
   readonly stashed: ReadonlyMap<string, Tensor>;
+  /** Batches that had come back by then. */
+  readonly backThen: number;
 }

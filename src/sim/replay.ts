@@ -14,6 +14,7 @@ import { optimizerState } from "../compile/optimizer.ts";
 import { movedPorts, neededPorts, type Port, type Program } from "../compile/program.ts";
 import { trainingModel } from "../compile/training-model.ts";
 import type { SampleSource } from "../data/source.ts";
+import { inRound } from "../plan/phases.ts";
 import type { ChainPlan, Plan } from "../plan/plan.ts";
 import { Draws } from "../run/coordinator/draws.ts";
 import {
@@ -26,6 +27,7 @@ import type { Engine } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
 import { type RoundCommitted, type RunRecord, standing } from "../run/metrics/record.ts";
 import { drawNoise, roundingSeed } from "../run/noise.ts";
+import { staleRate, updatesMissed } from "../run/staleness.ts";
 import { UpdateCoding } from "../run/update-coding.ts";
 import { stalePartWeight } from "../sync/sync.ts";
 import { replayExchanges } from "./replay-exchange.ts";
@@ -66,7 +68,8 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
     if (record.type !== "round") continue;
     starts.begin(record, trained);
     // A plan may come before the last round of the one before it is home.
-    const plan = present(plans.get(record.term), `the plan of term ${record.term}`);
+    const whole = present(plans.get(record.term), `the plan of term ${record.term}`);
+    const plan = inRound(whole, record.round);
     const together = await replayExchanges({
       ...{ ...options, plan, record, trained, updates },
       firstStepOf: ({ source }) => draws.next(source),
@@ -91,7 +94,8 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
       parts.push({ samples: stalePartWeight(samples, staleness), tensors });
     }
     draws.committed(plan, record);
-    for (const [name, value] of mergeGroups(plan, parts)) trained.set(name, value);
+    const merged = mergeGroups(plan, parts, (name) => present(trained.get(name), name));
+    for (const [name, value] of merged) trained.set(name, value);
     options.onCommitted?.(record.round + 1, trained);
   }
   return new Map([...trained].map(([name, value]) => [name, dense(value)]));
@@ -315,7 +319,7 @@ class ChainReplay {
       const out = await this.#run(stage, programs.step, { step, batch, crossing, labels });
       return this.#wentBack(i, step, out.gradients);
     }
-    const batch = { own, stashed: new Map(held) };
+    const batch = { own, stashed: new Map(held), backThen: stage.backward };
     const program = present(programs.forward, "a forward program");
     const out = await this.#run(stage, program, { step, batch, crossing, labels });
     underWay.set(step, batch);
@@ -327,18 +331,23 @@ class ChainReplay {
     const stage = this.#stage(i);
     const { isReplayed, underWay } = stage;
     const { programs, held } = stage.copy;
-    const { own, stashed } = present(underWay.get(step), "a batch under way");
+    const { own, stashed, backThen } = present(underWay.get(step), "a batch under way");
     underWay.delete(step);
     const batch = { own, stashed: isReplayed ? held : stashed };
     const out =
       programs.backward === null
         ? { gradients: [] }
         : await this.#run(stage, programs.backward, { step, batch, crossing, labels: null });
-    await this.#wentBack(i, step, out.gradients);
+    await this.#wentBack(i, step, out.gradients, backThen);
   }
 
   /** Passes gradients on, and moves the parameters after the last batch of an update. */
-  async #wentBack(i: number, step: number, gradients: readonly Tensor[]): Promise<void> {
+  async #wentBack(
+    i: number,
+    step: number,
+    gradients: readonly Tensor[],
+    backThen = step,
+  ): Promise<void> {
     const stage = this.#stage(i);
     stage.backward++;
     if (i > 0) {
@@ -346,14 +355,22 @@ class ChainReplay {
       this.#stage(i - 1).gradients.set(step, carried);
     }
     stage.copy.summed++;
-    if (stage.copy.summed === stage.copy.perUpdate) await this.#update(stage);
+    const { summed, perUpdate: accumulate } = stage.copy;
+    if (summed < accumulate) return;
+    await this.#update(stage, updatesMissed({ backThen, backNow: step, accumulate }));
   }
 
-  async #update(stage: Stage): Promise<void> {
+  /** @param missed updates that the last batch does not know of */
+  async #update(stage: Stage, missed = 0): Promise<void> {
     const { programs, held } = stage.copy;
     const batch = { own: new Map(), stashed: held };
     if (programs.update !== null) {
-      await this.#run(stage, programs.update, { step: 0, batch, crossing: [], labels: null });
+      const learningRate =
+        this.#options.job.pipeline.staleness === "divided"
+          ? staleRate(this.#learningRate, missed)
+          : this.#learningRate;
+      const none = { step: 0, crossing: [], labels: null };
+      await this.#run(stage, programs.update, { ...none, batch, learningRate });
     }
     stage.copy.summed = 0;
   }
@@ -389,7 +406,7 @@ class ChainReplay {
   async #run(
     stage: Stage,
     program: Program,
-    { step, batch, crossing, labels }: Run,
+    { crossing, ...run }: Run,
   ): Promise<{ features: Tensor[]; gradients: Tensor[] }> {
     const { engine } = this.#options;
     const way = program.kind === "backward" ? "gradient" : "feature";
@@ -397,8 +414,8 @@ class ChainReplay {
     const feeds = new Map<string, Tensor>();
     for (const port of program.inputs) {
       // Backward may want the stage's input again, which came with forward.
-      if (port.role === way) batch.own.set(key(port), present(waiting.shift(), port.of));
-      feeds.set(port.name, copyOf(this.#input(stage, program, port, { step, batch, labels })));
+      if (port.role === way) run.batch.own.set(key(port), present(waiting.shift(), port.of));
+      feeds.set(port.name, copyOf(this.#input(stage, program, port, run)));
     }
     await engine.load([program]);
     const { outputs } = await engine.run({
@@ -412,7 +429,7 @@ class ChainReplay {
       const value = present(outputs.get(port.name), port.name);
       if (port.role === "feature") leaving.features.push(value);
       else if (port.role === "gradient") leaving.gradients.push(value);
-      else if (port.role === "saved") batch.own.set(key(port), value);
+      else if (port.role === "saved") run.batch.own.set(key(port), value);
       else stage.copy.held.set(key(port), value);
     }
     return leaving;
@@ -422,7 +439,7 @@ class ChainReplay {
     stage: Stage,
     program: Program,
     port: Port,
-    { step, batch, labels }: Omit<Run, "crossing">,
+    { step, batch, labels, learningRate = this.#learningRate }: Omit<Run, "crossing">,
   ): Tensor {
     const { seed } = this.#options.job;
     const { held, summed } = stage.copy;
@@ -431,7 +448,7 @@ class ChainReplay {
       case "labels":
         return present(labels, "labels");
       case "learningRate":
-        return tensor("float32", [], Float32Array.of(this.#learningRate));
+        return tensor("float32", [], Float32Array.of(learningRate));
       case "batchShare":
         return tensor("float32", [], Float32Array.of(1 / summed));
       case "noise":
@@ -449,9 +466,11 @@ class ChainReplay {
 /** What a run of a program is given beside what its stage holds. */
 interface Run {
   readonly step: number;
-  readonly batch: UnderWay;
+  readonly batch: Pick<UnderWay, "own" | "stashed">;
   readonly crossing: readonly Tensor[];
   readonly labels: Tensor | null;
+  /** Of an update: the round's where absent. */
+  readonly learningRate?: number;
 }
 
 /** Whether a port takes the sum of gradients so far, which starts from zeros. */

@@ -19,6 +19,7 @@ import type { TimedRecord } from "../run/metrics/record.ts";
 import type { JobSpec } from "../run/wire/messages.ts";
 import type { WorkerEnd } from "../run/worker/worker.ts";
 import { WorkerModel } from "../run/worker/worker-model.ts";
+import { attacking } from "./attacks.ts";
 import { codingMsOf } from "./coding.ts";
 import { type SimFault, schedule } from "./faults.ts";
 import {
@@ -324,7 +325,8 @@ export class Simulation {
 
   #host(name: string, node: SimNode | null, { clock, disk, starts, slowness, dial }: Start) {
     const { job } = this.#options;
-    const engine = this.#options.engine();
+    const own = this.#options.engine();
+    const engine = node?.attack === undefined ? own : attacking(own, node.attack);
     this.#engines.push(engine);
     return simHost(clock, {
       name,

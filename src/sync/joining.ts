@@ -3,21 +3,11 @@
  * changes of weights into an outer step. Always in the order of the plan's members, and in float64, so that all
  * who have the same parts compute the same bits.
  */
-import { assert } from "../base/assert.ts";
+import { assert, present } from "../base/assert.ts";
 import { densified, forEachEntry, type SparseValues } from "../base/sparse.ts";
 import { float32, type Tensor } from "../base/tensor.ts";
-import { clipped, krum, median, trimmedMean } from "./robust.ts";
-import { type Contribution, syncPolicies } from "./sync.ts";
-
-/**
- * How parts become one: their mean, weighted by batches; or what holds against so many `liars`, where each member
- * has one voice. `clip` bounds the length of each part, over all its tensors, beforehand.
- */
-export interface JoinPolicy {
-  readonly kind: "average" | "median" | "trimmed-mean" | "krum";
-  readonly liars?: number;
-  readonly clip?: number;
-}
+import { isPlain, type JoinPolicy, joinVoices } from "./policies.ts";
+import type { Contribution } from "./sync.ts";
 
 /** What one member has computed since it shared last: sums over its batches, of each tensor. */
 export interface SharedPart {
@@ -38,7 +28,7 @@ export function joinParts(
   const first = parts[0];
   assert(first !== undefined, "there is nothing to join");
   const total = batches ?? parts.reduce((sum, part) => sum + part.batches, 0);
-  if (policy.kind !== "average" || policy.clip !== undefined) return joinVoices(parts, policy);
+  if (!isPlain(policy)) return joinMeans(parts, policy);
   return first.tensors.map(({ count }, i) => {
     const sum = new Float64Array(count);
     for (const { tensors } of parts) {
@@ -53,10 +43,7 @@ export function joinParts(
 }
 
 /** Joins means over each member's batches: policies that weigh members against one another. */
-function joinVoices(
-  parts: readonly SharedPart[],
-  { kind, liars = 0, clip }: JoinPolicy,
-): Float32Array[] {
+function joinMeans(parts: readonly SharedPart[], policy: JoinPolicy): Float32Array[] {
   const voices = parts.map(({ batches, tensors }): Contribution => {
     const means = tensors.map((own, i): [string, Tensor] => {
       const mean = densified(own).map((sum) => sum / batches);
@@ -64,32 +51,12 @@ function joinVoices(
     });
     return { samples: batches, tensors: new Map(means) };
   });
-  const base = new Map(
-    [...(voices[0] as Contribution).tensors].map(([name, { shape }]): [string, Tensor] => {
-      return [name, float32(shape, new Float32Array(shape[0] as number))];
-    }),
-  );
-  const held = clip === undefined ? voices : clipped(voices, base, clip);
-  const joint = joinedBy(held, kind, liars);
+  const zero = (name: string): Tensor => {
+    const { count } = present(parts[0]?.tensors[Number(name)], name);
+    return float32([count], new Float32Array(count));
+  };
+  const joint = joinVoices(policy, voices, zero);
   return parts[0]?.tensors.map((_, i) => joint.get(String(i))?.data as Float32Array) ?? [];
-}
-
-function joinedBy(
-  voices: readonly Contribution[],
-  kind: JoinPolicy["kind"],
-  liars: number,
-): ReadonlyMap<string, Tensor> {
-  switch (kind) {
-    case "average":
-      return syncPolicies.average(voices);
-    case "median":
-      return median(voices);
-    case "trimmed-mean":
-      return trimmedMean(voices, liars);
-    case "krum":
-      // With members gone there may be too few for it; the median asks for no number.
-      return voices.length >= 2 * liars + 3 ? krum(voices, liars) : median(voices);
-  }
 }
 
 /** The outer step of local training: see `outerStep`. Plain averaging has a rate of 1 and no momentum. */

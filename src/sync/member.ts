@@ -6,21 +6,18 @@
  * that was cut short by, the next one begins the same everywhere.
  */
 import { present } from "../base/assert.ts";
-import type { SparseValues } from "../base/sparse.ts";
-import {
-  type JoinPolicy,
-  joinParts,
-  type OuterStep,
-  outerStep,
-  type SharedPart,
-} from "./joining.ts";
+import { densified, type SparseValues } from "../base/sparse.ts";
+import { joinParts, type OuterStep, outerStep, type SharedPart } from "./joining.ts";
+import type { JoinPolicy } from "./policies.ts";
 import { Residual, type Selection, select } from "./selection.ts";
+import { type Slice, sliceAt } from "./slices.ts";
 
 /** By which rules members agree: see `ExchangePlan`. */
 export interface MemberRules {
   readonly every: number;
   readonly select: Selection;
   readonly staleness: number;
+  readonly reduce: "each" | "scatter";
   readonly join: JoinPolicy;
   readonly outer: OuterStep;
 }
@@ -29,6 +26,8 @@ export interface MemberRules {
 export interface Outgoing {
   readonly chain: string;
   readonly bytes: number | null;
+  /** Its place among the members. */
+  readonly place: number;
 }
 
 /** A member as it begins a round. */
@@ -41,6 +40,8 @@ export interface MemberStart {
   readonly jointBatches: number;
   /** Members that take part in that, itself included. */
   readonly voices: number;
+  /** Its place among those; where each joins a slice for all, that of its own. */
+  readonly place: number;
   readonly learningRate: number;
   /** Bytes that `chosen` of `count` entries take. */
   readonly bytesOf: (count: number, chosen: number) => number;
@@ -52,6 +53,8 @@ export class ExchangeMember {
   #agreed: Float32Array[] | null = null;
   #velocity: Float32Array[] = [];
   #exchanges = 0;
+  /** What it shared last, where each joins a slice for all. */
+  #shared: readonly Float32Array[] = [];
 
   constructor(start: MemberStart) {
     this.#start = start;
@@ -81,6 +84,7 @@ export class ExchangeMember {
     const { rules, outgoing, microBatches, jointBatches, learningRate, bytesOf } = this.#start;
     const isGradient = rules.every === 1;
     const shared = isGradient ? values : this.#changes(values);
+    if (rules.reduce === "scatter") return this.#scatter(shared);
     const changePerValue = isGradient ? learningRate / jointBatches : 1;
     const exchange = this.#exchanges++;
     const sent = outgoing.map(({ bytes: bytesMax }, i) =>
@@ -93,6 +97,56 @@ export class ExchangeMember {
     );
     const tensors = shared.map((own) => ({ count: own.length, indices: null, values: own }));
     return { own: { batches: ExchangeMember.weightOf(rules, microBatches), tensors }, sent };
+  }
+
+  /** To each neighbour the slice that it joins for all, and its own one for itself. */
+  #scatter(shared: readonly Float32Array[]): { own: SharedPart; sent: SparseValues[][] } {
+    const { rules, outgoing, microBatches, place } = this.#start;
+    this.#shared = shared;
+    const batches = ExchangeMember.weightOf(rules, microBatches);
+    const sent = outgoing.map((to) => this.#slice(to.place));
+    return { own: { batches, tensors: this.#slice(place) }, sent };
+  }
+
+  #slice(place: number): SparseValues[] {
+    const slices = this.slicesAt(place);
+    return this.#shared.map((tensor, i) => {
+      const { from, to } = slices[i] as Slice;
+      return { count: to - from, indices: null, values: tensor.subarray(from, to) };
+    });
+  }
+
+  /** Of each tensor what the member at a place joins for all. */
+  slicesAt(place: number): Slice[] {
+    const counts = this.#shared.map(({ length }) => length);
+    return sliceAt(counts, this.#start.voices, place);
+  }
+
+  /** What came of the own slice, to be sent to everybody. */
+  reduce(parts: readonly SharedPart[]): SparseValues[] {
+    const { join: policy } = this.#start.rules;
+    const joint = joinParts(parts, { policy });
+    return joint.map((values) => ({ count: values.length, indices: null, values }));
+  }
+
+  /**
+   * Puts together what came of all slices.
+   * @param reduced by place; of one that did not come the own part stands alone
+   * @returns as `join` does
+   */
+  gather(reduced: readonly (readonly SparseValues[] | null)[]): Float32Array[] {
+    const { rules, microBatches } = this.#start;
+    const own = ExchangeMember.weightOf(rules, microBatches);
+    const joint = this.#shared.map(({ length }) => new Float32Array(length));
+    for (const [place, slice] of reduced.entries()) {
+      for (const [i, { from, to }] of this.slicesAt(place).entries()) {
+        const shared = this.#shared[i] as Float32Array;
+        const sent = slice?.[i];
+        const values = sent ? densified(sent) : shared.slice(from, to).map((sum) => sum / own);
+        (joint[i] as Float32Array).set(values, from);
+      }
+    }
+    return this.#goOn(joint);
   }
 
   #changes(values: readonly Float32Array[]): Float32Array[] {
@@ -109,10 +163,15 @@ export class ExchangeMember {
    */
   join(parts: readonly SharedPart[]): Float32Array[] {
     const { rules, jointBatches, voices } = this.#start;
-    const { every, staleness, join: policy, outer } = rules;
+    const { every, staleness, join: policy } = rules;
     // Where some are late, each part counts as it would in time.
     const batches = every === 1 ? jointBatches : voices;
-    const joint = joinParts(parts, { policy, ...(staleness > 0 && { batches }) });
+    return this.#goOn(joinParts(parts, { policy, ...(staleness > 0 && { batches }) }));
+  }
+
+  /** With the joint gradient as it is, or the weights that the joint change leads to. */
+  #goOn(joint: Float32Array[]): Float32Array[] {
+    const { every, outer } = this.#start.rules;
     if (every === 1) return joint;
     const agreed = present(this.#agreed, "weights that were agreed upon");
     const next = joint.map((change, i) =>

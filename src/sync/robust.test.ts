@@ -58,6 +58,13 @@ describe("the median", () => {
     expect(valuesOf(median([copy([9]), copy([1]), copy([2]), copy([4])]))).toEqual([3]);
   });
 
+  test("finds the middle of many as of few", () => {
+    for (const count of [3, 31, 33, 101]) {
+      const values = Array.from({ length: count }, (_, i) => (i * 37) % count);
+      expect(valuesOf(median(values.map((value) => copy([value]))))).toEqual([(count - 1) / 2]);
+    }
+  });
+
   test("gives each copy one voice, however many samples it says it has", () => {
     expect(valuesOf(median([copy([1]), copy([2]), copy([100], 1e9)]))).toEqual([2]);
   });
@@ -142,7 +149,7 @@ describe("Krum", () => {
 });
 
 describe("clipping", () => {
-  const base = new Map([["w", float32([2], [1, 1])]]);
+  const base = () => float32([2], [1, 1]);
 
   test("shortens what has moved too far, and keeps its direction", () => {
     const [far] = clipped([copy([7, 9])], base, 5);

@@ -6,7 +6,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { dense, hollow, sameShape, type Tensor, tensor } from "../base/tensor.ts";
-import type { Contribution } from "./sync.ts";
+import { type Contribution, perTensor } from "./sync.ts";
 
 /** Entries of one tensor as each copy brings them. */
 type Voices = readonly Float32Array[];
@@ -19,17 +19,13 @@ function byEntry(
   contributions: readonly Contribution[],
   join: (sorted: Float64Array) => number,
 ): Map<string, Tensor> {
-  const holders = new Map<string, Tensor[]>();
-  for (const { tensors } of contributions) {
-    for (const [name, value] of tensors) {
-      const list = holders.get(name);
-      if (list === undefined) holders.set(name, [value]);
-      else list.push(value);
-    }
-  }
-  const merged = new Map<string, Tensor>();
-  for (const [name, values] of holders) merged.set(name, joined(name, values, join));
-  return merged;
+  return perTensor(contributions, (name, parts) =>
+    joined(
+      name,
+      parts.map((part) => part.tensor),
+      join,
+    ),
+  );
 }
 
 function joined(
@@ -47,10 +43,27 @@ function joined(
   const data = new Float32Array((voices[0] as Float32Array).length);
   for (let i = 0; i < data.length; i++) {
     for (let k = 0; k < voices.length; k++) sorted[k] = (voices[k] as Float32Array)[i] as number;
-    sorted.sort();
+    sort(sorted);
     data[i] = join(sorted);
   }
   return tensor("float32", first.shape, data);
+}
+
+/** So few values are sorted by insertion sooner than by a call: there is one for every entry of a model. */
+const fewMax = 32;
+
+function sort(values: Float64Array): void {
+  if (values.length > fewMax) values.sort();
+  else {
+    for (let i = 1; i < values.length; i++) {
+      const value = values[i] as number;
+      let at = i;
+      for (; at > 0 && (values[at - 1] as number) > value; at--) {
+        values[at] = values[at - 1] as number;
+      }
+      values[at] = value;
+    }
+  }
 }
 
 /**
@@ -130,20 +143,19 @@ function squaredDistance(a: Float32Array, b: Float32Array): number {
 }
 
 /**
- * Contributions that have moved no further than `norm` from where all began, by the length of what they changed
+ * Contributions that have moved no further than `norm` from where all began (`base`), by the length of what they changed
  * over all tensors (norm clipping: Sun et al., "Can you really backdoor federated learning?", 2019).
  * Who stayed within it is not touched.
  */
 export function clipped(
   contributions: readonly Contribution[],
-  base: ReadonlyMap<string, Tensor>,
+  base: (name: string) => Tensor,
   norm: number,
 ): Contribution[] {
   return contributions.map((contribution) => {
     let squared = 0;
     for (const [name, value] of contribution.tensors) {
-      const start = base.get(name);
-      assert(start !== undefined, `${name} has no start`);
+      const start = base(name);
       if (value.data === null || start.data === null) return contribution;
       squared += squaredDistance(dense(value).data as Float32Array, start.data as Float32Array);
     }
@@ -151,7 +163,7 @@ export function clipped(
     if (length <= norm) return contribution;
     const tensors = new Map<string, Tensor>();
     for (const [name, value] of contribution.tensors) {
-      const [from, to] = [base.get(name)?.data as Float32Array, value.data as Float32Array];
+      const [from, to] = [base(name).data as Float32Array, value.data as Float32Array];
       const data = new Float32Array(to.length);
       for (let i = 0; i < data.length; i++) {
         data[i] = (from[i] as number) + ((to[i] as number) - (from[i] as number)) * (norm / length);

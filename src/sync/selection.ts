@@ -7,6 +7,7 @@
  */
 import { assert } from "../base/assert.ts";
 import type { SparseValues } from "../base/sparse.ts";
+import { lengthOf, sliceAt } from "./slices.ts";
 
 /**
  * - `all`: every entry.
@@ -139,19 +140,10 @@ function significant(
 }
 
 function inTurn(parts: number, { values, exchange }: Candidates): Chosen {
-  const total = values.reduce((sum, { length }) => sum + length, 0);
-  const turn = exchange % parts;
-  const [first, end] = [turn, turn + 1].map((part) => Math.floor((part * total) / parts)) as [
-    number,
-    number,
-  ];
-  let before = 0;
-  return values.map(({ length }) => {
-    const from = Math.min(length, Math.max(0, first - before));
-    const to = Math.min(length, Math.max(0, end - before));
-    before += length;
-    if (to - from === length) return null;
-    return Int32Array.from({ length: to - from }, (_, i) => from + i);
+  const counts = values.map(({ length }) => length);
+  return sliceAt(counts, parts, exchange % parts).map((slice, i) => {
+    if (lengthOf(slice) === counts[i]) return null;
+    return Int32Array.from({ length: lengthOf(slice) }, (_, at) => slice.from + at);
   });
 }
 

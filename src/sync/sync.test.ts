@@ -2,9 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AssertionError } from "../base/assert.ts";
 import { dense, float32, hollow, type Tensor } from "../base/tensor.ts";
-import { type Contribution, syncPolicies } from "./sync.ts";
-
-const { average } = syncPolicies;
+import { average, type Contribution } from "./sync.ts";
 
 const contribution = (
   samples: number,

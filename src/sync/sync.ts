@@ -1,9 +1,9 @@
 /**
- * Replica group policies: how copies of the same segments' weights agree. A
- * policy is a pure function over contributions; the coordinator applies it and
- * knows nothing of its inside.
+ * How copies of the same segments' weights agree: what they bring, and the plain policy, the average.
+ * `policies.ts` has all policies by name.
  */
 import { assert } from "../base/assert.ts";
+import { groupBy } from "../base/group.ts";
 import { dense, hollow, sameShape, type Tensor, tensor } from "../base/tensor.ts";
 
 /** What one copy brings: its tensors (parameters and optimizer state) and its weight. */
@@ -23,31 +23,39 @@ export interface Contribution {
 export const stalePartWeight = (samples: number, staleness: number): number =>
   samples / Math.sqrt(1 + staleness);
 
-/** Merges contributions, given in node order, into the tensors that all copies go on with. */
-export type SyncPolicy = (contributions: readonly Contribution[]) => Map<string, Tensor>;
-
 /**
  * Federated averaging (McMahan et al. 2017) per tensor: the mean over the copies
  * that hold the tensor, weighted by samples. Copies may hold different segments,
  * so parts trained on devices meet the same parts trained on the server.
  * Sums in float64 and in the order given, so the result does not depend on arrival.
  */
-const average: SyncPolicy = (contributions) => {
-  const holders = new Map<string, { tensor: Tensor; samples: number }[]>();
-  for (const { samples, tensors } of contributions) {
+export function average(contributions: readonly Contribution[]): Map<string, Tensor> {
+  for (const { samples } of contributions) {
     assert(samples > 0, `a contribution stands for at least one sample, got ${samples}`);
-    for (const [name, value] of tensors) {
-      const list = holders.get(name);
-      if (list === undefined) holders.set(name, [{ tensor: value, samples }]);
-      else list.push({ tensor: value, samples });
-    }
   }
-  const merged = new Map<string, Tensor>();
-  for (const [name, list] of holders) merged.set(name, weightedMean(name, list));
-  return merged;
-};
+  return perTensor(contributions, weightedMean);
+}
 
-function weightedMean(name: string, parts: readonly { tensor: Tensor; samples: number }[]): Tensor {
+/** One copy's value of a tensor, and the copy's weight. */
+export interface HeldTensor {
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly samples: number;
+}
+
+/** Merges each tensor by itself, over the copies that hold it, in their order. */
+export function perTensor(
+  contributions: readonly Contribution[],
+  merge: (name: string, parts: readonly HeldTensor[]) => Tensor,
+): Map<string, Tensor> {
+  const held = contributions.flatMap(({ samples, tensors }) =>
+    [...tensors].map(([name, value]): HeldTensor => ({ name, tensor: value, samples })),
+  );
+  const byName = groupBy(held, ({ name }) => name);
+  return new Map([...byName].map(([name, parts]) => [name, merge(name, parts)]));
+}
+
+function weightedMean(name: string, parts: readonly HeldTensor[]): Tensor {
   const first = (parts[0] as { tensor: Tensor }).tensor;
   if (parts.some((part) => part.tensor.data === null)) return hollow(first);
   let total = 0;
@@ -63,9 +71,3 @@ function weightedMean(name: string, parts: readonly { tensor: Tensor; samples: n
   for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) / total;
   return tensor("float32", first.shape, new Float32Array(sum));
 }
-
-/** Every policy by name. */
-export const syncPolicies = { average } as const satisfies Record<string, SyncPolicy>;
-
-export type SyncPolicyName = keyof typeof syncPolicies;
-export const syncPolicyNames = Object.keys(syncPolicies) as SyncPolicyName[];

@@ -128,7 +128,9 @@ describe("the live page", () => {
     // The lost connection is the browser's own message, and the page says it too: nobody listens any
     // more, or the server ends as it is asked.
     const own = (complaint: string): boolean =>
-      !/ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE)/.test(complaint);
+      !/ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)/.test(
+        complaint,
+      );
     for (const at of [early, late]) {
       expect(at.complaints.filter(own)).toEqual([]);
       expect(await overflows(at.page)).toBe(false);

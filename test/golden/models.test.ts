@@ -212,7 +212,7 @@ describe("ten steps of every built-in model give PyTorch's losses", () => {
   const cases = fixture<ModelCase>("models");
 
   test("every model is recorded", () => {
-    const recorded = [...cases.map(({ name }) => name), "dcgan-generator", "dcgan-discriminator"];
+    const recorded = [...cases.map(({ name }) => name), "dcgan", "dcgan-generator", "dcgan-discriminator"];
     expect(recorded.sort()).toEqual(builtInModelNames.toSorted());
   });
 
@@ -222,11 +222,6 @@ describe("ten steps of every built-in model give PyTorch's losses", () => {
     const trained = graph.parameters.filter(isTrained);
     const count = trained.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     expect(count).toBe(entry.parameters);
-    // Two numbers make a normally distributed one: see `Vae` in record_models.py.
-    const noise = (port: Port, step: number): DenseTensor => {
-      const part = port.of.endsWith("_1") ? 0 : 1;
-      return draw({ shape: port.shape, seed: 9000 + 2 * step + part, levels: 4096, scale: 2 ** -12, shift: 0.5 });
-    };
     const trainer = new Trainer({ graph }, batch, { ...plain(builtInLoss(name)), learningRate }, noise);
     trainer.set(initialWeights(graph, entry.norm));
     const labels: TensorType = { dtype: "int64", shape: name === "gpt" ? [batch, ...entry.shape] : [batch] };
@@ -240,43 +235,66 @@ describe("ten steps of every built-in model give PyTorch's losses", () => {
   });
 });
 
-/** Images of a variational autoencoder are between 0 and 1. */
+/** Two numbers make a normally distributed one: see `normal` in networks.py. */
+function noise({ of, shape }: Port, step: number): DenseTensor {
+  const part = of.endsWith("_1") ? 0 : 1;
+  return draw({ shape, seed: 9000 + 2 * step + part, levels: 4096, scale: 2 ** -12, shift: 0.5 });
+}
+
+/** Images of a variational autoencoder, and real ones of a game, are between 0 and 1. */
 const magnitudes = ({ shape, data }: DenseTensor): DenseTensor =>
   tensor("float32", shape, (data as Float32Array).map(Math.abs));
 
-test("ten alternating steps of dcgan give PyTorch's losses", { timeout: 60_000 }, async () => {
-  const [entry] = fixture<{
-    readonly batch: number;
-    readonly norm: number;
-    readonly learningRate: number;
-    /** Of the discriminator and the generator in turn. */
-    readonly losses: readonly number[];
-    readonly float32: readonly number[];
-  }>("dcgan");
-  const recorded = present(entry, "a recorded run");
-  const { batch, norm, learningRate, losses } = recorded;
-  const { generator, discriminator, adversary } = dcgan({ seed: 1 });
-  const spec = { ...plain("binary-cross-entropy"), learningRate };
-  const judge = new Trainer(discriminator, 2 * batch, spec);
-  const maker = new Trainer(adversary, batch, spec);
-  judge.set(initialWeights(discriminator.graph, norm));
-  maker.set(initialWeights(adversary.graph, norm));
-  const generatorGraph = trainingModel(generator.graph, { batch, cutTensors: 1 }).graph;
-  const found: number[] = [];
-  for (let step = 0; step < losses.length / 2; step++) {
-    const codes = uniform([batch, 100], 3000 + step);
-    const made = await imagesOf(generatorGraph, codes, maker.weights());
-    const real = Array.from(uniform([batch, 3, 32, 32], 1000 + step).data, Number);
-    const both = float32([2 * batch, 3, 32, 32], [...real, ...made]);
-    const truth = labelsOf(Array.from({ length: 2 * batch }, (_, i) => (i < batch ? 1 : 0)));
-    const first = await judge.step(both, truth);
-    maker.set(judge.weights());
-    const second = await maker.step(codes, labelsOf(Array<number>(batch).fill(1)));
-    const shared = [...maker.weights()].filter(([name]) => name.startsWith("discriminator"));
-    judge.set(new Map(shared));
-    found.push(first, second);
-  }
-  expectLosses(found, losses, recorded.float32);
+describe("ten steps of dcgan give PyTorch's losses", () => {
+  const recorded = new Map(
+    fixture<{
+      readonly name: string;
+      readonly batch: number;
+      readonly norm: number;
+      readonly learningRate: number;
+      readonly losses: readonly number[];
+      readonly float32: readonly number[];
+    }>("dcgan").map((entry) => [entry.name, entry]),
+  );
+
+  test("alternating, the discriminator first", { timeout: 60_000 }, async () => {
+    const { batch, norm, learningRate, losses, float32: near } = present(recorded.get("alternating"), "a run");
+    const { generator, discriminator, adversary } = dcgan({ seed: 1 });
+    const spec = { ...plain("binary-cross-entropy"), learningRate };
+    const judge = new Trainer(discriminator, 2 * batch, spec);
+    const maker = new Trainer(adversary, batch, spec);
+    judge.set(initialWeights(discriminator.graph, norm));
+    maker.set(initialWeights(adversary.graph, norm));
+    const generatorGraph = trainingModel(generator.graph, { batch, cutTensors: 1 }).graph;
+    const found: number[] = [];
+    for (let step = 0; step < losses.length / 2; step++) {
+      const codes = uniform([batch, 100], 3000 + step);
+      const made = await imagesOf(generatorGraph, codes, maker.weights());
+      const real = Array.from(uniform([batch, 3, 32, 32], 1000 + step).data, Number);
+      const both = float32([2 * batch, 3, 32, 32], [...real, ...made]);
+      const truth = labelsOf(Array.from({ length: 2 * batch }, (_, i) => (i < batch ? 1 : 0)));
+      const first = await judge.step(both, truth);
+      maker.set(judge.weights());
+      const second = await maker.step(codes, labelsOf(Array<number>(batch).fill(1)));
+      const shared = [...maker.weights()].filter(([name]) => name.startsWith("discriminator"));
+      judge.set(new Map(shared));
+      found.push(first, second);
+    }
+    expectLosses(found, losses, near);
+  });
+
+  test("both at once, as one model", { timeout: 60_000 }, async () => {
+    const { batch, norm, learningRate, losses, float32: near } = present(recorded.get("at once"), "a run");
+    const { graph } = builtInModel("dcgan", { seed: 1 });
+    const trainer = new Trainer({ graph }, batch, { ...plain("mean-output"), learningRate }, noise);
+    trainer.set(initialWeights(graph, norm));
+    const found: number[] = [];
+    for (let step = 0; step < losses.length; step++) {
+      const real = magnitudes(uniform([batch, 3, 32, 32], 1000 + step));
+      found.push(await trainer.step(real, labelsOf(Array<number>(batch).fill(0))));
+    }
+    expectLosses(found, losses, near);
+  });
 });
 
 /** What a generator makes of codes with the statistics of the batch. */

@@ -247,13 +247,15 @@ def ncf():
     for i, (fin, fout) in enumerate([(64, 64), (64, 32), (32, 16)]):
         modules[f"mlp.{i}"] = nn.Linear(fin, fout)
     modules["fc"] = nn.Linear(48, 1)
+    modules |= {name: nn.Embedding(1000, 1) for name in ["bias.user", "bias.item"]}
 
     def run(m, x):
         user, item = x[:, 0], x[:, 1]
         y = torch.cat([m["mlp.user"](user), m["mlp.item"](item)], 1)
         for i in range(3):
             y = F.relu(m[f"mlp.{i}"](y))
-        return m["fc"](torch.cat([m["gmf.user"](user) * m["gmf.item"](item), y], 1))
+        logit = m["fc"](torch.cat([m["gmf.user"](user) * m["gmf.item"](item), y], 1))
+        return logit + m["bias.user"](user) + m["bias.item"](item)
 
     return Named(modules, run)
 
@@ -284,6 +286,12 @@ def din():
     return Named(modules, run)
 
 
+def normal(shape, step, dtype=torch.float64):
+    """Normally distributed numbers of two uniform ones each, as tests feed them."""
+    size, turn = [(uniform(shape, 9000 + 2 * step + i) / 2 + 0.5).to(dtype) for i in range(2)]
+    return torch.sqrt(-2 * torch.log(1 - size)) * torch.cos(2 * math.pi * turn)
+
+
 class Vae(nn.Module):
     """Gives each sample's loss; noise is drawn as a test of the built-in model feeds it."""
 
@@ -298,10 +306,8 @@ class Vae(nn.Module):
         x = x.flatten(1)
         seen = F.relu(self.encoder(x))
         mean, logvar = self.mean(seen), self.logvar(seen)
-        size, turn = [uniform(list(mean.shape), 9000 + 2 * self.step + i) / 2 + 0.5 for i in range(2)]
+        noise = normal(list(mean.shape), self.step, x.dtype)
         self.step += 1
-        size, turn = size.to(x.dtype), turn.to(x.dtype)
-        noise = torch.sqrt(-2 * torch.log(1 - size)) * torch.cos(2 * math.pi * turn)
         logits = self.image(F.relu(self.decoder(mean + noise * torch.exp(logvar / 2))))
         pixels = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
         return (pixels + 0.5 * (mean**2 + logvar.exp() - logvar - 1).sum(1)) / x.shape[1]
@@ -330,13 +336,13 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    def __init__(self):
+    def __init__(self, normalised=True):
         super().__init__()
         layers, cin = [], 3
         for i, width in enumerate([64, 128, 256]):
             layer = nn.Module()
             layer.conv = nn.Conv2d(cin, width, 4, 2, 1, bias=False)
-            if i > 0:
+            if i > 0 and normalised:
                 layer.bn = nn.BatchNorm2d(width)
             layers.append(layer)
             cin = width

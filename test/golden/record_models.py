@@ -16,7 +16,7 @@ import sys
 
 import torch
 import torch.nn.functional as F
-from networks import IMAGE, MODELS, Discriminator, Generator, chain, uniform
+from networks import IMAGE, MODELS, Discriminator, Generator, chain, normal, uniform
 from recording import FOLDER, draw, given, hash32, rounded, save
 from torch import nn
 
@@ -144,13 +144,34 @@ def train_dcgan(size, precision):
     return losses
 
 
-def record_dcgan():
+def train_game(size, precision):
+    """Both networks step at once, each along a loss of its own; codes are drawn as a test of the game feeds them."""
+    made = [fill(m.double().train(), NORMS["dcgan"]) for m in [Generator(), Discriminator(normalised=False)]]
+    generator, discriminator = [m.to(precision) for m in made]
+    losses = []
+    for step in range(STEPS):
+        real = (2 * uniform([size, *IMAGE], 1000 + step).abs() - 1).to(precision)
+        made = generator(normal([size, 100], step, precision))
+        judged = [discriminator(x)[:, 0] for x in [real, made.detach(), made]]
+        first = F.softplus(-judged[0]).mean() + F.softplus(judged[1]).mean()
+        second = F.softplus(-judged[2]).mean()
+        players = [(first, list(discriminator.parameters())), (second, list(generator.parameters()))]
+        moves = [(p, torch.autograd.grad(loss, p, retain_graph=True)) for loss, p in players]
+        with torch.no_grad():
+            for parameters, gradients in moves:
+                for parameter, gradient in zip(parameters, gradients):
+                    parameter -= RATE * gradient
+        losses.append(float(f"{first.item():.9g}"))
+    return losses
+
+
+def record_dcgan(name, run):
     size = 4
-    losses = train_dcgan(size, torch.float64)
-    float32 = deviations(losses, train_dcgan(size, torch.float32))
-    print("dcgan", losses, float32, flush=True)
+    losses = run(size, torch.float64)
+    float32 = deviations(losses, run(size, torch.float32))
+    print(name, losses, float32, flush=True)
     rest = {"norm": NORMS["dcgan"], "learningRate": RATE, "losses": losses, "float32": float32}
-    return {"name": "dcgan", "batch": size, **rest}
+    return {"name": name, "batch": size, **rest}
 
 
 # ------------------------------------------------------------------ optimizers
@@ -265,7 +286,8 @@ if __name__ == "__main__":
             known[name] = record_model(name)
             save("models.json", [known[n] for n in MODELS if n in known])
         elif name == "dcgan":
-            save("dcgan.json", [record_dcgan()])
+            runs = [("alternating", train_dcgan), ("at once", train_game)]
+            save("dcgan.json", [record_dcgan(*run) for run in runs])
         elif name == "optimizers":
             save("optimizers.json", [record_optimizer(*entry) for entry in OPTIMIZERS])
         elif name == "losses":

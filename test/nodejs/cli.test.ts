@@ -217,7 +217,18 @@ describe("a plan that explains itself", () => {
     expect(stdout).toMatch(/Which device decides the round\?\n {2}old: at twice its speed/);
     const { answers } = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");
     expect(answers.length).toBeGreaterThanOrEqual(4);
+    expect(stdout).toMatch(
+      /What do the server's copies cost\?\n {2}one for each device: \d+ MB of .*; one that all devices share: /,
+    );
     expect(code).toBe(0);
+  });
+
+  it("plans with the server's copies that are asked for", async () => {
+    const { stdout } = await edgeloom(["plan", scenario, "--server-copies", "shared"]);
+    expect(stdout).toMatch(/devices share one copy on server, of \S+ MB instead of \S+ MB/);
+    const { code, stderr } = await edgeloom(["plan", scenario, "--server-copies", "many"]);
+    expect(stderr).toMatch(/--server-copies: got many; allowed: each or shared/);
+    expect(code).toBe(2);
   });
 
   it("keeps so many segments on devices as are asked for, for the planner that splits", async () => {

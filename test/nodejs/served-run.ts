@@ -36,16 +36,19 @@ const points = (): SampleSource =>
     csvDataset(new TextEncoder().encode("0,0,0\n0,1,0\n1,0,1\n1,1,1"), { header: false }),
   );
 
-const model = () =>
-  new Sequential("tiny", [2], 1).linear("fc1", 4).relu("relu").linear("fc2", 2).model();
+const model = (hidden: number) =>
+  new Sequential("tiny", [2], 1).linear("fc1", hidden).relu("relu").linear("fc2", 2).model();
 
 export interface ServedRun {
   readonly serving: Serving;
   readonly path: string;
   readonly records: RunRecord[];
   /** A device with the token of this number. */
-  device(number: number, options?: Pick<JoinOptions, "route">): Promise<Joined>;
+  device(number: number, options?: DeviceOptions): Promise<Joined>;
 }
+
+/** How a device joins; with all of a core where it says nothing of that. */
+type DeviceOptions = Pick<JoinOptions, "route"> & Partial<Pick<JoinOptions, "duty">>;
 
 /** Serves a run for so many devices, named d0, d1, and so on. */
 export async function serveRun(
@@ -57,9 +60,11 @@ export async function serveRun(
     name?: string;
     /** Of the edge server in the serving process; all of a core where absent. */
     ownDuty?: number;
+    /** Neurons between; four where absent, which take no time that could be measured. */
+    hidden?: number;
   },
 ): Promise<ServedRun> {
-  const { devices, rounds = 3, reach = {}, name = "tiny", ownDuty: duty = 1 } = options;
+  const { devices, rounds = 3, reach = {}, name = "tiny", ownDuty: duty = 1, hidden = 4 } = options;
   const job = parseJob({
     name,
     model: "tiny",
@@ -74,7 +79,7 @@ export async function serveRun(
   const records: RunRecord[] = [];
   const serving = await serve({
     job,
-    model: model(),
+    model: model(hidden),
     folder,
     test: null,
     engine: interpreterEngine(),
@@ -104,12 +109,12 @@ export async function serveRun(
 /** Joins as a device with the four points. */
 export const joinAt = (
   url: string,
-  options: Pick<JoinOptions, "token" | "ca" | "name" | "route">,
+  options: Pick<JoinOptions, "token" | "ca" | "name"> & DeviceOptions,
 ): Promise<Joined> =>
   join({
     url,
-    ...options,
     duty: 1,
+    ...options,
     memoryBytes: null,
     ceilingBytesPerMs: null,
     train: points(),

@@ -23,6 +23,7 @@ const rawJob = (file: string): Record<string, unknown> =>
 
 /** What says how a package is installed, for data that are not there; null for what comes with Edgeloom. */
 const installs: Readonly<Record<string, RegExp | null>> = {
+  "dcgan.yaml": null,
   "fashion-mnist.yaml": /apt-get install dataset-fashion-mnist/,
   "food-reviews.yaml":
     /apt-get download r-cran-modeldata && dpkg -x r-cran-modeldata_\*\.deb r-data/,
@@ -93,10 +94,10 @@ it("words beyond the model's vocabulary are refused with the line to write", () 
   );
 });
 
-it("a device joins with the data of a job file, and keeps both ends of a u-shaped chain", async () => {
-  const file = join(folder, "u-shaped.yaml");
+it("a device joins with the data of a job file, and keeps both ends of the model with its labels", async () => {
+  const file = join(folder, "at-home.yaml");
   const job = {
-    ...{ model: "lenet5", data: "mnist", planner: "u-shaped", rounds: 2, localBatches: 2 },
+    ...{ model: "lenet5", data: "mnist", split: { labels: "at-home" }, rounds: 2, localBatches: 2 },
     evaluate: { every: 10, samples: 100 },
   };
   writeFileSync(file, JSON.stringify(job));
@@ -107,7 +108,7 @@ it("a device joins with the data of a job file, and keeps both ends of a u-shape
   expect([code, stdout]).toEqual([0, expect.stringContaining("60,000 samples from")]);
   expect(stdout).toMatch(/the run has finished: 2 rounds/);
   const served = await server.finished;
-  expect(served.stdout).toMatch(/keeps segments 0 to \d and \d+ to 11, and its labels/);
+  expect(served.stdout).toMatch(/cut \d+, segments? \d+(?: to 12)? and its labels keep/);
   const [, run = ""] = served.stdout.match(/^Written to (.*?)\/:/m) ?? [];
   const measured = await edgeloom(["eval", run, "--data", file]);
   expect(measured.stdout).toMatch(/Accuracy [\d.]+ %, loss [\d.]+, on 10,000 samples/);

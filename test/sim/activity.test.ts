@@ -54,6 +54,18 @@ describe("activity of nodes", () => {
     }
   });
 
+  it("takes hardly any time of links with a small share, where contributions give way to all else", async () => {
+    const devices = smallJob().fleet.devices.map(({ name, duty }) => ({ name, duty }));
+    const job = smallJob({ rounds: 1, fleet: { cellMbit: 0.01, devices } });
+    const run = async (isWatched: boolean): Promise<number> => {
+      const given = { job, model: smallModel(), nodes: smallFleet(job), engine: nullEngine };
+      const { end, virtualMs } = await simulate({ ...given, isWatched });
+      expect(end.reason).toBe("finished");
+      return virtualMs;
+    };
+    expect(await run(true)).toBeLessThan(1.2 * (await run(false)));
+  });
+
   it("agrees with what the rounds say that each kind of work cost", async () => {
     const { history } = await watched(true);
     const node = "c";

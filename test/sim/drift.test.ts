@@ -82,6 +82,29 @@ test("a cell that becomes narrow is sent less, and once it is learnt no plan goe
   expect(adapting.plans.length).toBeLessThanOrEqual(3);
 }, 60_000);
 
+test("a device that becomes slow gets more of the cell where it has the model's end and its labels, too", async () => {
+  const change = {
+    split: { labels: "at-home" },
+    faults: [{ slow: "phone-2", at: 5, for: 1000, factor: 8 }],
+  };
+  const [adapting, fixed] = [await run(change), await run(change, { isFixed: true })];
+  expect(adapting.lastMs).toBeLessThan(0.9 * fixed.lastMs);
+  expect(adapting.plans).toHaveLength(2);
+  // Until then rounds take as long as was forecast.
+  const forecasts = adapting.plans[0]?.plan.forecasts ?? [];
+  const forecastMs = Math.max(...forecasts.map(({ roundMs }) => roundMs));
+  expect(adapting.ms[1]).toBeGreaterThan(forecastMs);
+  expect(adapting.ms[1]).toBeLessThan(1.05 * forecastMs);
+  const shares = adapting.plans.map(
+    ({ plan }) => plan.links.find(({ from }) => from === "phone-2")?.bytesPerMs ?? 0,
+  );
+  const [first = 0, second = 0] = shares;
+  expect(second).toBeGreaterThan(1.2 * first);
+  for (const { plan } of adapting.plans) {
+    for (const { stages } of plan.chains) expect(stages).toHaveLength(3);
+  }
+}, 60_000);
+
 test.each([1, 2, 3])(
   "noise of a tenth changes no plan (%d)",
   async (seed) => {

@@ -1,5 +1,5 @@
 /** Runs of one device and one distant server: what replay computes, and what coding takes. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
 import { trainingModel } from "../../src/compile/training-model.ts";
@@ -11,7 +11,7 @@ import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
 import type { SimNode } from "../../src/sim/fleet.ts";
 import { replay } from "../../src/sim/replay.ts";
 import { type SimulationOptions, simulate } from "../../src/sim/simulate.ts";
-import { shard, smallJob } from "./small-job.ts";
+import { shard, smallJob, smallModel } from "./small-job.ts";
 
 /** Two layers with batch normalisation, and a last one. */
 function normalisedModel() {
@@ -30,7 +30,7 @@ const job = smallJob({
 
 /** A phone ten times slower than the cloud, which the coordinator is in. */
 function options(bytesPerMs: number, more: Partial<SimulationOptions> = {}): SimulationOptions {
-  const model = normalisedModel();
+  const { model = normalisedModel() } = more;
   const { segments } = trainingModel(model.graph, job);
   const profileAt = (ms: number) => ({
     segments: segments.map(() => ({ forwardMs: ms, backwardMs: 2 * ms, updateMs: ms / 10 })),
@@ -100,6 +100,79 @@ test("a coded run gives the weights of its replay in one process, bit for bit", 
   for (const [key, value] of readSafetensors(bytes).tensors) {
     expect(value.data, key).toEqual(present(expected.get(key), key).data);
   }
+});
+
+/** So many batches under way, as a long way there and back keeps them. */
+const stale: Planner = (request) => {
+  const plan = featureReplay({ ...request, pipeline: { ...request.pipeline, window: 6 } });
+  return { ...plan, chains: plan.chains.map((chain) => ({ ...chain, window: 6 })) };
+};
+
+describe("stale gradients", () => {
+  const trainedWith = async (staleness: "ignored" | "divided", learningRate: number) => {
+    const own = smallJob({
+      ...{ planner: "feature-replay", rounds: 6, localBatches: 40, evaluate: { every: 100 } },
+      optimizer: { kind: "sgd", learningRate, momentum: 0 },
+      ...{ pipeline: { staleness }, fleet: { devices: [{ name: "phone" }] } },
+    });
+    const { nodes, ...rest } = options(100, { planner: stale, job: own, model: smallModel() });
+    const far = nodes.map((node) => ({ ...node, latencyMs: node.kind === "device" ? 300 : 0 }));
+    const result = await simulate({ ...rest, nodes: far });
+    const records = result.records.map(({ record }) => record);
+    const losses = records.flatMap((record) => (record.type === "round" ? [record.loss ?? 0] : []));
+    return { own, records, files: result.files, loss: present(losses.at(-1), "a loss") };
+  };
+
+  test("overshoot at a high rate, unless steps are divided by the updates that they do not know of", async () => {
+    const [ignored, divided] = [await trainedWith("ignored", 1), await trainedWith("divided", 1)];
+    expect(divided.loss).toBeLessThan(ignored.loss / 10);
+    for (const { own, records, files } of [ignored, divided]) {
+      const expected = await replay({
+        ...{ job: own, model: smallModel(), records, engine: interpreterEngine() },
+        samplesOf: () => shard(1),
+      });
+      const bytes = present(files.get("weights.safetensors"), "saved weights");
+      for (const [key, value] of readSafetensors(bytes).tensors) {
+        expect(value.data, key).toEqual(present(expected.get(key), key).data);
+      }
+    }
+  });
+
+  test("do no harm at a low rate, where smaller steps are slower", async () => {
+    const [ignored, divided] = [
+      await trainedWith("ignored", 0.3),
+      await trainedWith("divided", 0.3),
+    ];
+    expect(ignored.loss).toBeLessThan(divided.loss);
+  });
+});
+
+test("a phone that comes back over another link is planned for by what that link carries", async () => {
+  const points = [
+    [0, 1000],
+    [3000, 100],
+  ] as const;
+  const result = await simulate({
+    ...options(1000, { engine: nullEngine, job: { ...job, rounds: 10 }, patienceMs: 10_000 }),
+    traces: [
+      { kind: "rate", of: "phone", way: "up", points },
+      { kind: "rate", of: "phone", way: "down", points },
+    ],
+    faults: [{ kind: "crash", node: "phone", atMs: 3000, forMs: 1000 }],
+  });
+  expect(result.end.reason).toBe("finished");
+  const back = result.records.findIndex(
+    ({ record }) => record.type === "planned" && record.reason.includes("phone is back"),
+  );
+  const before = result.records.slice(0, back).map(({ record }) => record);
+  expect(before.filter(({ type }) => type === "round").length).toBeGreaterThan(0);
+  const after = result.records.slice(back + 1).map(({ record }) => record);
+  // The plan that it is sent as it comes back knows nothing of the link, and no round begins under it.
+  const round = after.findIndex(({ type }) => type === "round");
+  const known = after.slice(0, round).findLast(({ type }) => type === "links");
+  const [link] = known?.type === "links" ? known.links : [];
+  expect(link?.thereBytesPerMs).toBeGreaterThan(80);
+  expect(link?.thereBytesPerMs).toBeLessThan(105);
 });
 
 test("coding takes time where machines say how fast they code", async () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
 import { type DenseTensor, dense, type Tensor, tensor, zeros } from "../../src/base/tensor.ts";
+import type { Model } from "../../src/compile/graph.ts";
 import { stagePrograms } from "../../src/compile/program.ts";
 import { trainingModel } from "../../src/compile/training-model.ts";
 import { Sequential } from "../../src/models/layers.ts";
@@ -16,6 +17,8 @@ import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
 /** Parts of compute, as in the paper's processor cluster. */
 const parts = [24, 24, 12, 12, 4, 4];
 const names = ["a", "b", "c", "d", "e", "f"];
+
+const all = { every: 1, select: "all" };
 
 const cloudJob = (change: object = {}): Job =>
   smallJob({
@@ -55,9 +58,9 @@ const saved = ({ files }: Ran): ReadonlyMap<string, DenseTensor> =>
 const sourceOf = (node: string) => shard(names.indexOf(node));
 
 /** What was saved is, bit for bit, what one process computes from the log. */
-async function expectReplayed(ran: Ran): Promise<void> {
+async function expectReplayed(ran: Ran, model: Model = smallModel()): Promise<void> {
   const expected = await replay({
-    ...{ job: ran.job, model: smallModel(), samplesOf: sourceOf, engine: interpreterEngine() },
+    ...{ job: ran.job, model, samplesOf: sourceOf, engine: interpreterEngine() },
     records: ran.records.map(({ record }) => record),
   });
   for (const [name, { data }] of saved(ran)) expect(data, name).toEqual(expected.get(name)?.data);
@@ -106,8 +109,6 @@ async function largeBatch(job: Job, shares: ReadonlyMap<string, number>, updates
   return held;
 }
 
-const all = { every: 1, select: "all" };
-
 const straightBytes = ({ of }: Ran): number =>
   of("round")
     .flatMap(({ nodes }) => nodes)
@@ -153,6 +154,10 @@ describe("micro-clouds", () => {
       "parts in turn, up to two late",
       { every: 1, select: { kind: "parts", parts: 3 }, staleness: 2 },
     ],
+    ["all gradients, each joined by everybody", { ...all, reduce: "each" }],
+    ["changes after updates of two batches", { every: 3, inner: 2 }],
+    ["slices of changes", { every: 3, reduce: "scatter", outer: { rate: 0.7, momentum: 0.5 } }],
+    ["all but the slowest neighbour", { every: 1, select: "all", staleness: 2, backups: 1 }],
     ["the median of gradients", { every: 1, select: "all", join: { kind: "median" } }],
     ["changes after three updates", { every: 3, outer: { rate: 0.7, momentum: 0.5 } }],
   ])("give the weights of their replay, bit for bit, with %s", async (_what, exchange) => {
@@ -177,7 +182,10 @@ describe("micro-clouds", () => {
       const devices = job.fleet.devices.map((device) => ({ ...device, ceilingBytesPerMs: 100 }));
       return run({ ...job, fleet: { ...job.fleet, devices } }, { model: wider });
     };
-    const [full, largest] = [await slow(all), await slow({ every: 1, select: { kind: "max-n" } })];
+    const [full, largest] = [
+      await slow({ ...all, reduce: "each" }),
+      await slow({ every: 1, select: { kind: "max-n" } }),
+    ];
     expect(accuracyOf(full)).toBeGreaterThan(0.9);
     expect(accuracyOf(largest)).toBeGreaterThan(accuracyOf(full) - 0.05);
     expect(straightBytes(largest)).toBeLessThan(0.4 * straightBytes(full));
@@ -196,6 +204,69 @@ describe("micro-clouds", () => {
     const joined = rounds[1]?.participants[0]?.joined ?? [];
     expect(new Set(joined.map(({ chain }) => chain))).toEqual(new Set(["chain:b"]));
     expect(ran.of("planned").at(-1)?.plan.chains).toHaveLength(5);
+    await expectReplayed(ran);
+  });
+
+  it.each([
+    ["gradients of all", all],
+    ["changes of weights", { every: 3, outer: { rate: 0.7, momentum: 0.5 } }],
+  ])("bring home once what all have, with %s", async (_what, exchange) => {
+    const ran = await run(cloudJob({ rounds: 3, exchange }));
+    const { plan } = present(ran.of("planned")[0], "a plan");
+    expect(plan.groups[0]?.exchange?.home).toBe("first");
+    const first = plan.copies.find(({ id }) => id === plan.groups[0]?.members[0]);
+    const [, ...later] = ran.of("round");
+    for (const { nodes } of later) {
+      for (const { node, bytesUp, bytesDown, bytesStraight } of nodes) {
+        // Weights of 500 bytes travel once, and what is said of a round is as much again.
+        if (node !== first?.node) expect(bytesUp + bytesDown - bytesStraight).toBeLessThan(4000);
+      }
+    }
+    await expectReplayed(ran);
+  });
+
+  it("have another one bring what all have where the first one dies while it does", async () => {
+    // The slowest has the fastest link, so that it brings it, and is done after the others.
+    const devices = parts.map((part, i) => {
+      return { name: names[i], duty: part / 24, ceilingMbit: part === 4 ? 2 : 1 };
+    });
+    const job = cloudJob({ rounds: 2, exchange: all, fleet: { cellMbit: null, devices } });
+    const calm = await run(job);
+    const { plan } = present(calm.of("planned")[0], "a plan");
+    const copy = present(plan.groups[0]?.members[0], "the first one");
+    const { node } = present(
+      plan.copies.find(({ id }) => id === copy),
+      copy,
+    );
+    const [first] = calm.records.filter(({ record }) => record.type === "round");
+    // It has exchanged all there is, and the others have said that they are done.
+    const atMs = present(first, "a round").atMs - 11;
+    const ran = await run(job, { faults: [{ kind: "crash", node, atMs }] });
+    expect(ran.end).toEqual({ reason: "finished", text: "2 rounds" });
+    const [cut] = ran.of("round");
+    expect(cut?.dropped.map(({ chain }) => chain)).toEqual([`chain:${node}`]);
+    // It had exchanged all there was: what was missing was nothing but the weights.
+    for (const { joined } of cut?.participants ?? []) expect(joined).toBeUndefined();
+    await expectReplayed(ran);
+  });
+
+  it("deal batches out anew where one of them has become slow", async () => {
+    const job = cloudJob({ rounds: 6, exchange: all });
+    const slow = { kind: "slow", node: "b", atMs: 0, forMs: 1e9, factor: 4 } as const;
+    const calm = await run(job);
+    const atMs = present(
+      calm.records.find(({ record }) => record.type === "round"),
+      "a round",
+    ).atMs;
+    const ran = await run(job, { faults: [{ ...slow, atMs }] });
+    expect(ran.end).toEqual({ reason: "finished", text: "6 rounds" });
+    const plans = ran.of("planned").map(({ plan }) => plan);
+    const sharesOf = (plan: (typeof plans)[0] | undefined) =>
+      new Map(plan?.chains.map(({ source, microBatches = 0 }) => [String(source), microBatches]));
+    const [first, last] = [sharesOf(plans[0]), sharesOf(plans.at(-1))];
+    expect(plans.length).toBeGreaterThan(1);
+    expect(last.get("b")).toBeLessThan(0.5 * (first.get("b") ?? 0));
+    expect([...last.values()].reduce((sum, share) => sum + share, 0)).toBe(24);
     await expectReplayed(ran);
   });
 

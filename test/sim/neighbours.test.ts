@@ -25,6 +25,7 @@ const [a, edge] = [nodeId("a"), nodeId("edge")];
 const planOf = (term: number, bytesPerMs: number | null): Plan =>
   ({
     term,
+    chains: [{ id: chain, source: a }],
     links: [{ from: a, to: edge, chain, bytesPerMs, codecUp: "float32", codecDown: "float32" }],
   }) as unknown as Plan;
 

@@ -1,5 +1,5 @@
 /** Copies on a server that several devices train in turns: what is computed, in which order, and who is missing. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { readSafetensors } from "../../src/base/safetensors.ts";
 import { byteLength } from "../../src/base/tensor.ts";
@@ -8,6 +8,8 @@ import { scaledProfile } from "../../src/plan/program-time.ts";
 import type { Engine } from "../../src/run/host.ts";
 import type { JobFields } from "../../src/run/job-fields.ts";
 import type { RunRecord } from "../../src/run/metrics/record.ts";
+import { Channel } from "../../src/run/wire/channel.ts";
+import type { WorkerMessage } from "../../src/run/wire/messages.ts";
 import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
 import type { SimFault } from "../../src/sim/faults.ts";
 import { replay } from "../../src/sim/replay.ts";
@@ -116,6 +118,32 @@ describe("turns", () => {
         if (other !== chain) expect(mostBetween(taken, chain, other)).toBe(1);
       }
     }
+  });
+
+  test("are told of in the middle of a round, once a second at most, for each copy", async () => {
+    const told: { copy: string; steps: number }[] = [];
+    const { send } = Channel.prototype;
+    vi.spyOn(Channel.prototype, "send").mockImplementation(function (
+      this: Channel<WorkerMessage>,
+      message,
+      tensors,
+    ) {
+      if (message.type === "progress") {
+        const { copy, steps } = message;
+        if (copy.startsWith("copy:edge")) told.push({ copy, steps });
+      }
+      send.call(this, message, tensors);
+    });
+    const { job, nodes, model } = sharing({}, { localBatches: 20, rounds: 1 });
+    const slow = nodes.map((node) => ({ ...node, duty: node.name === "edge" ? 0.01 : 1 }));
+    const result = await simulate({ job, model, nodes: slow, engine: nullEngine });
+    vi.restoreAllMocks();
+    const [round] = of(result, "round");
+    const end = told.filter(({ copy }) => copy.endsWith("-5")).map(({ steps }) => steps);
+    expect(end.length).toBeGreaterThan(3);
+    expect(end.length).toBeLessThanOrEqual((round?.ms ?? 0) / 1000);
+    expect(end).toEqual([...new Set(end)].sort((a, b) => a - b));
+    expect(end[0]).toBeLessThan(80);
   });
 
   test("of a fast device do not wait for a slow one", async () => {

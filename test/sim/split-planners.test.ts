@@ -18,6 +18,7 @@ const schemes: [name: PlannerName, split: JobFields["split"], stages: number[]][
   ["parallel-split", { mayKeepAll: true }, [1, 2, 2]],
   ["parallel-split", { mayShareFreely: true }, [2, 2, 2]],
   ["parallel-split", { cutMin: 3 }, [2, 2, 2]],
+  ["parallel-split", { up: ["float32", "affine8"], down: ["float32", "float16"] }, [2, 2, 2]],
 ];
 
 describe("a run under each scheme that splits in parallel", () => {

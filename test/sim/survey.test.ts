@@ -127,7 +127,7 @@ describe("ways between a phone and servers", () => {
     expect(count(after)).toBeGreaterThan(count(before) + 5);
     for (const { share, payloads, bytes } of after.probes) {
       expect(share).toBeLessThan(0.1);
-      expect(bytes / payloads).toBeGreaterThanOrEqual(64 * 1024);
+      expect(bytes / payloads).toBeGreaterThanOrEqual(32 * 1024);
     }
   });
 

@@ -44,6 +44,8 @@ describe("seeds that failed once", () => {
     [3545061930, "a worker that comes back loses its probe to the one that it had begun before"],
     [2399042136, "the network has a frame overtake one that a partition holds back"],
     [3545062026, "the only checkpoint is torn, and the run refuses to begin anew"],
+    [9029, "pictures of nodes fill a slow link, and contributions give way to them for ever"],
+    [4220653258, "the same, where late chains are folded in"],
   ])("seed %i - %s", async (seed) => {
     expect((await runSeed(seed, interpreterEngine)).end).toMatch(/^(finished|forsaken): /);
   });
@@ -68,9 +70,9 @@ describe("the swarm sees", () => {
 
   it("a contribution that is applied twice", async () => {
     const { merge } = Round.prototype;
-    vi.spyOn(Round.prototype, "merge").mockImplementation(function (this: Round, samplesOf) {
+    vi.spyOn(Round.prototype, "merge").mockImplementation(function (this: Round, samplesOf, base) {
       const source = this.participants(samplesOf)[0]?.node;
-      return merge.call(this, (node) => (node === source ? 2 : 1) * samplesOf(node));
+      return merge.call(this, (node) => (node === source ? 2 : 1) * samplesOf(node), base);
     });
     expect(await broken()).toMatch(/Broken: .* is not what the replay of the log gives/);
   });

@@ -26,6 +26,8 @@ interface PlanJobOptions extends LeakFlags {
   readonly explain?: true;
   /** Segments that devices keep at least. */
   readonly minCut?: number;
+  /** What a server trains with, in place of what the job says. */
+  readonly serverCopies?: string;
   /** Plans in place of the job's. */
   readonly planner?: string;
 }
@@ -33,7 +35,7 @@ interface PlanJobOptions extends LeakFlags {
 export async function planJob(path: string, options: PlanJobOptions): Promise<void> {
   const wanted = withPlanner(readJobFile(path), options.planner);
   const limit = leakLimit(options, wanted.job);
-  const file = withFloor(wanted, options.minCut, limit);
+  const file = withCopies(withFloor(wanted, options.minCut, limit), options.serverCopies);
   sayUnused(file.scenario, "plan", ["fleet.nodes", "fleet.cells", "fleet.coordinator"]);
   const isPlain = file.scenario.fields.length === 0;
   const wish = wishOf(file, options);
@@ -67,6 +69,16 @@ function withPlanner(file: JobFile, name: string | undefined): JobFile {
     throw new InputError({ what: "--planner", received: name, allowed });
   }
   return withJob(file, { planner: name as PlannerName });
+}
+
+/** The same job with other copies on the server. @throws InputError where there are none such */
+function withCopies(file: JobFile, serverCopies: string | undefined): JobFile {
+  if (serverCopies === undefined) return file;
+  if (serverCopies !== "each" && serverCopies !== "shared") {
+    const [received, allowed] = [serverCopies, "each or shared"];
+    throw new InputError({ what: "--server-copies", received, allowed });
+  }
+  return withJob(file, { split: { ...file.job.split, serverCopies } });
 }
 
 /** The same job with another floor, which leakage may raise. @throws InputError where the job's planner knows none */

@@ -33,8 +33,11 @@ export class CarriedRates {
    * A round is over: what came through is compared with the plan's shares.
    * @param achieved what one way has carried lately; null where that is not known
    */
-  observe({ links }: Plan, achieved: (from: NodeId, to: NodeId) => Rate | null): void {
-    for (const { from, to, bytesPerMs, backBytesPerMs = bytesPerMs } of links) {
+  observe({ chains, links }: Plan, achieved: (from: NodeId, to: NodeId) => Rate | null): void {
+    const sources = new Map(chains.map(({ id, source }) => [id, source]));
+    for (const { chain, from, to, bytesPerMs, backBytesPerMs = bytesPerMs } of links) {
+      // What comes back to a source comes by the way on which it has left.
+      if (sources.get(chain) === to) continue;
       this.#take(keyOf(from, "up"), bytesPerMs, achieved(from, to));
       this.#take(keyOf(from, "down"), backBytesPerMs, achieved(to, from));
     }

@@ -17,6 +17,7 @@ import { frameBytesMaxOf } from "../frame-limits.ts";
 import type { Frame } from "../host.ts";
 import { type Job, jobSpecOf } from "../job.ts";
 import { exchangeChoice } from "../job-exchange.ts";
+import { joinPolicy } from "../job-join.ts";
 import { type RunStarted, recordVersion } from "../metrics/record.ts";
 import { type TakenData, takenData } from "../taken-data.ts";
 import { UpdateCoding } from "../update-coding.ts";
@@ -144,6 +145,7 @@ export class CompiledJob {
       pipeline: this.#job.pipeline,
       split: this.#job.split,
       featureReplay,
+      ...(round.join === undefined ? {} : { join: joinPolicy(round.join) }),
       exchange: exchangeChoice(this.#job.exchange),
       accumulate: this.optimizer.accumulate,
     };

@@ -230,8 +230,9 @@ export class Coordinator {
     if (profile.segments.length !== this.#compiled.segments.length) {
       return member.channel.close("sent a profile of another model");
     }
-    this.#members.profiled(member, profile);
-    this.#planning.probed(member);
+    const isFirst = this.#members.profiled(member, profile);
+    this.#planning.probed(member, this.#host.now());
+    if (!isFirst) return;
     this.#record(profiled(member, profile, this.#host.now()));
     this.#planning.arrived(member.id, `${member.hello.name} has joined`);
     this.#decide();

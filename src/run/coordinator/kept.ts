@@ -1,6 +1,9 @@
 /** What nodes have of copies from one round to the next, and what they lack for the next plan. Pure. */
 import type { CopyId } from "../../base/ids.ts";
+import { type MovedKind, renewedKinds } from "../../plan/exchange.ts";
+import { exchangeOf } from "../../plan/exchange-members.ts";
 import type { CopyPlan, Plan } from "../../plan/plan.ts";
+import type { Participant } from "../metrics/record.ts";
 import type { Member } from "./members.ts";
 
 /** A copy whose tensors its node has as they were committed. */
@@ -22,6 +25,44 @@ export function keptUnder(plan: Plan, kept: readonly KeptCopy[]): Map<CopyId, Ke
     if (from < to) still.set(copy.id, { member, copy: { ...copy, from, to } });
   }
   return still;
+}
+
+/**
+ * Copies that a round's merge leaves as they are: those that brought what they share with no other, and members of
+ * an exchange who have all come to the same. They have where nobody was dropped, who may have been joined by some of
+ * them, and each joined everything in time; and where what was brought is not rounded on its way.
+ */
+export function keepers(
+  { groups }: Pick<Plan, "groups">,
+  participants: readonly Pick<Participant, "copies" | "joined">[],
+  isWhole: boolean,
+): Set<CopyId> {
+  const brought = new Map(
+    participants.flatMap((own) => own.copies.map((copy) => [copy, own] as const)),
+  );
+  const kept = new Set<CopyId>();
+  for (const { members, exchange } of groups) {
+    const isAlike =
+      isWhole &&
+      exchange?.home === "first" &&
+      members.every((id) => brought.has(id) && brought.get(id)?.joined === undefined);
+    if (members.length > 1 && !isAlike) continue;
+    for (const id of members) if (brought.has(id)) kept.add(id);
+  }
+  return kept;
+}
+
+/** What kept copies go on with that is not what they have: members of an exchange, where one brings what all have. */
+export function renewed(
+  plan: Plan,
+  kept: readonly CopyId[],
+): { readonly copy: CopyPlan; readonly kinds: readonly MovedKind[] }[] {
+  return kept.flatMap((id) => {
+    const exchange = exchangeOf(plan, id);
+    const copy = plan.copies.find((own) => own.id === id);
+    if (exchange?.home !== "first" || copy === undefined) return [];
+    return [{ copy, kinds: renewedKinds(exchange) }];
+  });
 }
 
 export type Segments = Pick<CopyPlan, "from" | "to">;

@@ -3,7 +3,10 @@ import { present } from "../../base/assert.ts";
 import type { ChainId, CopyId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { ChainPlan, Plan } from "../../plan/plan.ts";
-import { type Contribution, syncPolicies } from "../../sync/sync.ts";
+import { joinVoices } from "../../sync/policies.ts";
+import type { Contribution } from "../../sync/sync.ts";
+import { joinPolicy } from "../job-join.ts";
+import type { Participant } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 
 /**
@@ -55,20 +58,40 @@ export function broughtParts(
 }
 
 /**
- * Applies each group's policy to the copies that brought something, part after part: never in the order
- * of arrival. The copies of one part have no tensor in common.
+ * Applies each group's policy to what was brought, part after part: never in the order of arrival. The copies of one part
+ * have no tensor in common, and are one voice.
  * @param parts in the order of the plan's chains, those of earlier rounds behind
+ * @param base what a tensor was when the round began
  */
-export function mergeGroups(plan: Plan, parts: readonly BroughtPart[]): Map<string, Tensor> {
+export function mergeGroups(
+  plan: Plan,
+  parts: readonly BroughtPart[],
+  base: (name: string) => Tensor,
+): Map<string, Tensor> {
   const merged = new Map<string, Tensor>();
-  for (const group of plan.groups) {
-    const members = new Set(group.members);
-    const brought = parts.flatMap(({ samples, tensors }) =>
-      [...tensors].flatMap(([copy, own]): Contribution[] =>
-        members.has(copy) ? [{ samples, tensors: own }] : [],
-      ),
-    );
-    for (const [name, value] of syncPolicies[group.policy](brought)) merged.set(name, value);
+  for (const { members: those, policy: kind, liars, clip } of plan.groups) {
+    const members = new Set(those);
+    const voices = parts.flatMap(({ samples, tensors }): Contribution[] => {
+      const own = [...tensors].flatMap(([copy, each]) => (members.has(copy) ? [...each] : []));
+      return own.length === 0 ? [] : [{ samples, tensors: new Map(own) }];
+    });
+    // Who agrees with nobody goes on with what it has.
+    const policy = those.length === 1 ? plain : joinPolicy({ kind, liars, clip });
+    for (const [name, value] of joinVoices(policy, voices, base)) merged.set(name, value);
   }
   return merged;
+}
+
+const plain = { kind: "average" } as const;
+
+/** Mean loss over chains, weighted as their tensors are; null where nothing was computed. */
+export function meanLoss(participants: readonly Participant[]): number | null {
+  let sum = 0;
+  let samples = 0;
+  for (const participant of participants) {
+    if (participant.loss === null) return null;
+    sum += participant.samples * participant.loss;
+    samples += participant.samples;
+  }
+  return samples === 0 ? null : sum / samples;
 }

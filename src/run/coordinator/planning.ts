@@ -8,6 +8,7 @@ import { type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
 import { hasDrifted } from "../../plan/drift.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
+import { phasesOf } from "../../plan/phases.ts";
 import type { ChainPlan, Fleet, FleetNode, Plan, Planner, PlanRequest } from "../../plan/plan.ts";
 import { forecasters, hystereses, movers, planners } from "../../plan/planners.ts";
 import { betweenRounds, fastestMover, withinRounds } from "../../plan/replan.ts";
@@ -21,6 +22,7 @@ import { candidates, isChoosing, legsAmong } from "./candidates.ts";
 import { CarriedRates } from "./carried-rates.ts";
 import type { CompiledJob } from "./compiled-job.ts";
 import type { CoordinatorOptions } from "./coordinator-options.ts";
+import { IdleProbes } from "./idle-probes.ts";
 import { introductions } from "./introductions.ts";
 import { fleetNode, inNodeOrder, type Member } from "./members.ts";
 import type { Roster } from "./roster.ts";
@@ -29,6 +31,7 @@ import { Survey } from "./survey.ts";
 import { Ways, type WaysTold } from "./ways.ts";
 
 export class Planning {
+  readonly #host: Host;
   readonly #compiled: CompiledJob;
   readonly #planner: Planner;
   readonly #adaptation: Adaptation | null;
@@ -36,6 +39,7 @@ export class Planning {
   readonly #members: Roster;
   readonly #ways = new Ways();
   readonly #carried = new CarriedRates();
+  readonly #idleProbes = new IdleProbes();
   /** Whether plans change within rounds, and need not take in everybody. */
   readonly #isChoosing: boolean;
   readonly #survey: Survey;
@@ -55,6 +59,10 @@ export class Planning {
   /** The newest round that has begun, and when it did. */
   #round = 0;
   #begunMs = 0;
+  /** The plan of the newest round; null before the first. */
+  #begunPlan: Plan | null = null;
+  /** Nodes that have left since it began: who comes back holds nothing, and may be somewhere else. */
+  readonly #lost = new Set<NodeId>();
   /** What was known of the fleet when the plan in force was made. */
   #fleet: Fleet | null = null;
   /** The part of the plan in force that concerns a node. */
@@ -70,6 +78,7 @@ export class Planning {
   ) {
     const { job, planner = planners[job.planner], drawSecret } = options;
     const { forecaster = options.planner ? undefined : forecasters[job.planner] } = options;
+    this.#host = host;
     this.#compiled = compiled;
     this.#planner = planner;
     const own = options.planner ? undefined : movers[job.planner];
@@ -120,11 +129,12 @@ export class Planning {
 
   /**
    * Whether others can take over from nodes of the plan in force that are gone, because everybody
-   * is still there who holds the data that it trains on.
+   * is still there who holds the data that it trains on; where chains train one after the other, somebody.
    */
   get canDoWithout(): boolean {
     const chains = this.#plan?.chains ?? [];
-    const hasSources = chains.every(({ source }) => this.#members.has(source));
+    const isThere = ({ source }: ChainPlan): boolean => this.#members.has(source);
+    const hasSources = phasesOf({ chains }) > 1 ? chains.some(isThere) : chains.every(isThere);
     return (
       this.#outdated !== null && hasSources && typeof this.#tryPlan(this.#request()) !== "string"
     );
@@ -143,6 +153,8 @@ export class Planning {
   /** A round has begun under the plan in force. */
   begun(round: number, nowMs: number): void {
     this.#isUnused = false;
+    this.#begunPlan = this.#plan;
+    this.#lost.clear();
     this.#round = round;
     this.#begunMs = nowMs;
   }
@@ -156,8 +168,10 @@ export class Planning {
   }
 
   /** A probe has measured a member. */
-  probed(member: Member): void {
-    this.#speeds.probed(member.id);
+  probed({ id, profile, probeStartedMs }: Member, nowMs: number): void {
+    this.#speeds.probed(id);
+    const when = { fromMs: probeStartedMs, toMs: nowMs };
+    this.#idleProbes.measured(id, present(profile, "a profile"), when);
   }
 
   /** A member says how a round of one of its copies goes, or went. */
@@ -183,6 +197,7 @@ export class Planning {
   ): Plan | null {
     const plan = this.#plan;
     if (this.#adaptation === null || plan === null || this.#outdated !== null) return null;
+    if (this.#isChoosing) this.#probeIdle(nowMs);
     if (!this.#isChoosing && (isInRound || !this.#looksBack(plan, nowMs))) return null;
     if (this.#prepared !== null || !this.#adaptation.isDue(nowMs)) return null;
     const choice = { plan, request: this.#request(), left, nowMs };
@@ -191,6 +206,23 @@ export class Planning {
     if (typeof next === "string") return null;
     this.#prepared = next;
     return next?.plan ?? null;
+  }
+
+  /** Measures the servers again that have no part in the plan, where nothing else says how fast they have become. */
+  #probeIdle(nowMs: number): void {
+    const used = new Set(this.#nodeOf.values());
+    const busy = new Set(
+      [...this.#members].flatMap((member) =>
+        used.has(member.id) || member.isProbing ? [member.hello.machine] : [],
+      ),
+    );
+    for (const member of this.#members) {
+      const { id, hello, isLeaving } = member;
+      if (hello.kind === "device" || isLeaving || busy.has(hello.machine)) continue;
+      if (!this.#idleProbes.isDue(id, nowMs)) continue;
+      busy.add(hello.machine);
+      this.#members.probe(member);
+    }
   }
 
   /** What a plan needs is where it needs it. @returns whether it is still the one to move to */
@@ -217,6 +249,7 @@ export class Planning {
     this.#ways.forget(node);
     this.#carried.forget(node);
     this.#survey.left(node);
+    this.#lost.add(node);
     const isAwaited = this.#prepared?.plan.copies.some((copy) => copy.node === node);
     if (isAwaited) this.#prepared = null;
   }
@@ -233,13 +266,13 @@ export class Planning {
   }
 
   /**
-   * Measures, before the first round, the ways that nothing is known of; where they show something, a plan is
-   * due that knows it.
+   * Measures, before a round, the ways that nothing is known of; where they show something, a plan is due that knows it.
    * @returns whether the round need not wait
    */
   isSurveyed(): boolean {
-    // Later, training need not stand still for it.
-    if (this.#round > 0) return true;
+    // Training need not stand still for ways that it does not use.
+    const isBlind = this.#plan?.copies.some(({ node }) => this.#lost.has(node)) ?? false;
+    if (this.#begunPlan !== null && !isBlind) return true;
     const standing = this.#survey.survey();
     if (standing === "news") {
       this.#isUnused = false;
@@ -308,6 +341,23 @@ export class Planning {
     if (!isWeighed) this.outdate(reason);
   }
 
+  /** The plan that was decided to be moved to, where it still pays; else the one to go on with, or the first. */
+  #nextPlan(request: PlanRequest): Plan {
+    const [plan, begun, adaptation] = [this.#plan, this.#begunPlan, this.#adaptation];
+    if (plan === null || adaptation === null) return this.#planner(request);
+    const choice = { plan, request, nowMs: this.#host.now() };
+    if (this.#next !== null) {
+      const { plan: next, reason } = this.#next;
+      if (adaptation.stillPays(choice, next)) return next;
+      // Half of what is known may be of before, so no third plan is looked for: soon none of it is.
+      this.#outdated = `a move does not pay any more, now that nothing is under way: ${reason}`;
+      return plan;
+    }
+    if (begun === null) return this.#planner(request);
+    const held = begun.copies.filter(({ node }) => !this.#lost.has(node));
+    return adaptation.goOn(choice, held) ?? this.#planner(request);
+  }
+
   /** The plan no longer fits who is there; before the first one that goes without saying. */
   outdate(reason: string): void {
     if (this.#plan === null) return;
@@ -327,9 +377,8 @@ export class Planning {
    * @returns the decision, or why there is no plan, in words
    */
   make(round: number): Planned | string {
-    const next = this.#next?.plan;
     const request = this.#request();
-    const plan = next ? { ...next, term: this.#term + 1 } : this.#tryPlan(request);
+    const plan = tryTo(() => ({ ...this.#nextPlan(request), term: this.#term + 1 }));
     this.#fleet = request.fleet;
     if (typeof plan === "string") return plan;
     this.#next = null;
@@ -358,6 +407,7 @@ export class Planning {
       introduced?.get(a)?.some(({ node }) => node === b) ?? false;
     for (const member of this.#members) {
       if (!takesPart(member) && !planned.has(member.id)) continue;
+      if (planned.has(member.id)) this.#members.leaveProbing(member);
       const part = this.partOf(member.id);
       member.channel.setRate(linkRate(part, member.id, "down"));
       const own = introduced?.get(member.id) ?? [];

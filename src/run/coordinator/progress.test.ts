@@ -27,6 +27,15 @@ describe("the progress of a run", () => {
     expect([progress.committed, progress.isOver, progress.batchesLeft]).toEqual([4, true, 0]);
   });
 
+  test("counts rounds of one device after the other as one, and the schedule follows", () => {
+    const progress = new Progress(job);
+    const one = { ...round(undefined), phases: 3 };
+    for (let i = 0; i < 3; i++) progress.add(one);
+    expect([progress.committed, progress.batchesLeft, progress.learningRate]).toEqual([3, 30, 0.5]);
+    for (let i = 0; i < 9; i++) progress.add(one);
+    expect([progress.committed, progress.isOver]).toEqual([12, true]);
+  });
+
   test("counts a round that was ended early for what was trained, and the schedule follows", () => {
     const progress = new Progress(job);
     for (const steps of [3, 3, 4]) progress.add(round(steps));

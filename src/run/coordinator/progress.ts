@@ -31,7 +31,7 @@ export class Progress {
     return this.#committed;
   }
 
-  add(round: Pick<RoundCommitted, "participants">): void {
+  add(round: Pick<RoundCommitted, "participants" | "phases">): void {
     this.#committed++;
     this.#trained += shareTrained(round, this.#job.localBatches);
   }

@@ -156,22 +156,32 @@ export class Roster {
     if (this.#unasked.size === 0) return;
     for (const member of nextToProbe([...this.#unprobed])) {
       this.#unasked.delete(member);
-      member.isProbing = true;
-      member.probeStartedMs = this.#host.now();
-      const blocks = this.#rules.blocksFor(member.hello);
-      const repeats = blocks === null ? probeRepeats : coarseRepeats;
-      member.channel.send({ type: "probe", repeats, blocks });
-      this.expect(member, "profile", probeMsMax);
+      this.probe(member);
     }
   }
 
-  /** Keeps what a probe has measured. */
-  profiled(member: Member, profile: Profile): void {
-    member.profile = profile;
+  /** Asks a member for its profile, also where it has one. */
+  probe(member: Member): void {
+    member.isProbing = true;
+    member.probeStartedMs = this.#host.now();
+    const blocks = this.#rules.blocksFor(member.hello);
+    const repeats = blocks === null ? probeRepeats : coarseRepeats;
+    member.channel.send({ type: "probe", repeats, blocks });
+    this.expect(member, "profile", probeMsMax);
+  }
+
+  /** What a member measures is void from now on: it is to train meanwhile. */
+  leaveProbing(member: Member): void {
     member.isProbing = false;
     this.answered(member, "profile");
-    this.#unprobed.delete(member);
+  }
+
+  /** Keeps what a probe has measured. @returns whether it is the member's first profile */
+  profiled(member: Member, profile: Profile): boolean {
+    member.profile = profile;
+    this.leaveProbing(member);
     this.#profiles.set(member.id, { on: measuredOn(member.hello), profile });
+    return this.#unprobed.delete(member);
   }
 
   /** Closes a member's channel unless {@link answered} is called in time. */

@@ -3,14 +3,16 @@
  * brought, when to commit, and the merge itself. Nothing here sends anything.
  */
 import { present } from "../../base/assert.ts";
-import { isAllFinite } from "../../base/finite.ts";
+import { groupBy } from "../../base/group.ts";
 import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
-import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
+import { alikeWith } from "../../plan/exchange-members.ts";
+import type { ChainPlan, CopyPlan, Plan, StagePlan } from "../../plan/plan.ts";
 import { stalePartWeight } from "../../sync/sync.ts";
 import type { FoldedPart, Participant, Turns } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
+import { firstNotFinite, stepsProblem } from "./contribution-checks.ts";
 import { joinedOf } from "./joined.ts";
 import { type BroughtPart, broughtParts, mergeGroups, partWeights } from "./merge.ts";
 import type { RoundStanding } from "./round-decision.ts";
@@ -117,7 +119,7 @@ export class Round {
     if (message.term !== this.#plan.term || message.round !== this.number) return null;
     const chains = this.#chainsOf.get(id) ?? [];
     if (!chains.some(({ plan }) => plan.id === message.chain)) return null;
-    if (chains.every(({ dropped }) => dropped !== null) || this.#contributions.has(id)) return null;
+    if (chains.every(({ dropped }) => dropped !== null) || this.#isHere(id)) return null;
     const copy = this.#copy(id);
     if (copy.node !== from) return null;
     const problem = stepsProblem(id, chains, message);
@@ -137,8 +139,11 @@ export class Round {
   told(from: NodeId, { chain: id, copy, steps }: ProgressMessage): void {
     const chain = this.#chains.get(id as ChainId);
     if (chain === undefined || steps !== chain.plan.work) return;
-    const isOfChain = chain.plan.stages.some((stage) => stage.copy === copy);
-    if (isOfChain && this.#copy(copy as CopyId).node === from) chain.trained.add(copy as CopyId);
+    // Of a copy that chains share, no one of them can tell how far it is.
+    const isOwn = chain.plan.stages.some(
+      ({ copy: id, merge }) => id === copy && merge === undefined,
+    );
+    if (isOwn && this.#copy(copy as CopyId).node === from) chain.trained.add(copy as CopyId);
   }
 
   /** Batches that a chain's source had drawn before the round. */
@@ -204,9 +209,7 @@ export class Round {
       const source = present(plan.stages[0], "a source").copy;
       // The last gradient is the source's: once it is done, so is everybody of its chain.
       if (trained.size < plan.stages.length && !this.#contributions.has(source)) return true;
-      return plan.stages.some(({ copy }) => {
-        return this.#copy(copy).node === node && !this.#contributions.has(copy);
-      });
+      return plan.stages.some(({ copy }) => this.#copy(copy).node === node && !this.#isHere(copy));
     });
   }
 
@@ -226,7 +229,10 @@ export class Round {
 
   drop(chain: ChainId, reason: string): void {
     const state = present(this.#chains.get(chain), chain);
-    this.#change([state], () => {
+    // Another one may have to bring now what all of them have.
+    const [{ copy: first }] = state.plan.stages as [StagePlan];
+    const alike = alikeWith(this.#plan, first).flatMap((copy) => this.#chainsOf.get(copy) ?? []);
+    this.#change(alike, () => {
       state.dropped = reason;
     });
     this.#lastDropped = reason;
@@ -242,13 +248,23 @@ export class Round {
   #standingOf(chain: ChainState): ChainStanding {
     if (chain.dropped !== null) return "dropped";
     if (chain.late !== null) return "late";
-    const missing = chain.plan.stages.filter(({ copy }) => !this.#contributions.has(copy));
+    const missing = chain.plan.stages.filter(({ copy }) => !this.#isHere(copy));
     if (missing.length === 0) return "complete";
     return missing.every(({ merge }) => merge !== undefined) ? "finished" : "pending";
   }
 
   #isComplete({ plan }: ChainState): boolean {
-    return plan.stages.every(({ copy }) => this.#contributions.has(copy));
+    return plan.stages.every(({ copy }) => this.#isHere(copy));
+  }
+
+  /** Whether all that is awaited of a copy has come. Of members that end alike the first that is in brings what all have. */
+  #isHere(copy: CopyId): boolean {
+    const brought = this.#contributions.get(copy);
+    if (brought?.message.isRest !== true) return brought !== undefined;
+    const first = alikeWith(this.#plan, copy).find((other) =>
+      this.#chainsOf.get(other)?.every(({ dropped }) => dropped === null),
+    );
+    return first !== copy;
   }
 
   /** A chain has no part in the round from its start. */
@@ -391,10 +407,12 @@ export class Round {
 
   /**
    * Merges every group by its policy: the trained tensors after this round.
+   * @param base what a tensor was when the round began
    * @param folded late parts of earlier rounds under the same plan
    */
   merge(
     samplesOf: (node: NodeId) => number,
+    base: (name: string) => Tensor,
     folded: readonly LatePart[] = [],
   ): Map<string, Tensor> {
     const weightOf = partWeights(this.#plan);
@@ -408,7 +426,7 @@ export class Round {
       const staleness = this.number - part.round;
       return { samples: stalePartWeight(weightOf(chain, samples), staleness), tensors };
     });
-    return mergeGroups(this.#plan, [...brought, ...late]);
+    return mergeGroups(this.#plan, [...brought, ...late], base);
   }
 
   #completed(): ChainState[] {
@@ -429,72 +447,12 @@ export interface LatePart {
   readonly costs: readonly SentContribution[];
 }
 
-/** Name of a tensor with a value that is not finite; null where there is none. */
-function firstNotFinite(tensors: Tensors): string | null {
-  for (const [name, value] of tensors) if (!isAllFinite(value)) return name;
-  return null;
-}
-
 /** Whether the round is waiting for a chain, or has it. */
 const isIn = ({ dropped, late }: ChainState): boolean => dropped === null && late === null;
 
 /** The chains of each copy, in their order. */
 function chainsByCopy(chains: readonly ChainState[]): Map<CopyId, ChainState[]> {
-  const byCopy = new Map<CopyId, ChainState[]>();
-  for (const chain of chains) {
-    for (const { copy } of chain.plan.stages) {
-      const own = byCopy.get(copy);
-      if (own === undefined) byCopy.set(copy, [chain]);
-      else own.push(chain);
-    }
-  }
-  return byCopy;
-}
-
-/** What is wrong with how many batches a copy says that it trained, in words; null where nothing is. */
-function stepsProblem(
-  copy: CopyId,
-  chains: readonly ChainState[],
-  { steps, turns }: ContributionMessage,
-): string | null {
-  const [first] = chains;
-  const stage = first?.plan.stages.find((own) => own.copy === copy);
-  const isEnd = first?.plan.stages.at(-1)?.copy === copy;
-  if (first === undefined || stage?.merge === undefined) {
-    const work = first?.plan.work;
-    return steps === work ? null : `${steps} batches of the round's ${work}`;
-  }
-  if (!isEnd) {
-    let [least, most] = [0, 0];
-    for (const { plan, plannedWork, dropped } of chains) {
-      most += plannedWork;
-      if (dropped === null) least += plan.work;
-    }
-    const isPossible = least <= steps && steps <= most;
-    return isPossible ? null : `${steps} batches of the round's ${least} to ${most}`;
-  }
-  const counts = chains.map(() => 0);
-  for (const turn of turns) {
-    if (turn >= chains.length) return `a turn of chain ${turn} of ${chains.length}`;
-    counts[turn] = (counts[turn] as number) + 1;
-  }
-  if (steps !== turns.length) return `${steps} batches in ${turns.length} turns`;
-  for (const [i, { plan, plannedWork, dropped }] of chains.entries()) {
-    const own = counts[i] as number;
-    const isRight = dropped === null ? own === plan.work : own <= plannedWork;
-    if (!isRight) return `${own} batches of ${plan.id}'s ${plan.work}`;
-  }
-  return null;
-}
-
-/** Mean loss over chains, weighted as their tensors are; null where nothing was computed. */
-export function meanLoss(participants: readonly Participant[]): number | null {
-  let sum = 0;
-  let samples = 0;
-  for (const participant of participants) {
-    if (participant.loss === null) return null;
-    sum += participant.samples * participant.loss;
-    samples += participant.samples;
-  }
-  return samples === 0 ? null : sum / samples;
+  const stages = chains.flatMap((chain) => chain.plan.stages.map(({ copy }) => ({ copy, chain })));
+  const byCopy = groupBy(stages, ({ copy }) => copy);
+  return new Map([...byCopy].map(([copy, own]) => [copy, own.map(({ chain }) => chain)]));
 }

@@ -11,8 +11,11 @@
 import { present } from "../../base/assert.ts";
 import { type ChainId, type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
-import { exchangingWith, mayExchange } from "../../plan/exchange-members.ts";
-import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
+import { broughtKinds } from "../../plan/exchange.ts";
+import { exchangeOf, exchangingWith, mayExchange } from "../../plan/exchange-members.ts";
+import { partsOf } from "../../plan/part.ts";
+import { inRound, phasesOf } from "../../plan/phases.ts";
+import type { Plan } from "../../plan/plan.ts";
 import type { Cancel, Frame, Host } from "../host.ts";
 import type { Job } from "../job.ts";
 import type { RoundCommitted } from "../metrics/record.ts";
@@ -27,44 +30,17 @@ import type {
 } from "../wire/messages.ts";
 import { Relay } from "../wire/relay.ts";
 import type { Draws } from "./draws.ts";
-import { type KeptCopy, keptUnder, lackingOf, type Segments } from "./kept.ts";
+import { type KeptCopy, keepers, keptUnder, lackingOf, renewed, type Segments } from "./kept.ts";
 import { type LateRound, LateRounds, mayFold } from "./late-rounds.ts";
 import type { Member } from "./members.ts";
+import { meanLoss } from "./merge.ts";
 import { newest, Precopy } from "./precopy.ts";
 import type { Roster } from "./roster.ts";
-import { meanLoss, Round } from "./round.ts";
+import { Round } from "./round.ts";
 import { markTraffic, roundCosts } from "./round-costs.ts";
 import { decideRound, roundDeadlines } from "./round-decision.ts";
+import type { RoundOutcome, RoundsAround, UnderPlan } from "./rounds-around.ts";
 import type { TrainingState } from "./training-state.ts";
-
-/** What has become of the round under way. */
-export type RoundOutcome =
-  | { readonly kind: "under way" }
-  | {
-      readonly kind: "complete";
-      readonly record: RoundCommitted;
-      /** The trained tensors after it. */
-      readonly merged: ReadonlyMap<string, Tensor>;
-    }
-  /** Nobody is left in it; hopeless where it would be the same again. */
-  | { readonly kind: "empty"; readonly problem: string; readonly isHopeless: boolean };
-
-/** What a round runs under. */
-export interface UnderPlan {
-  readonly plan: Plan;
-  /** Chains with a node that is not there: they are out of the round from the start. */
-  readonly broken: readonly ChainPlan[];
-  /** The part of the plan that concerns a node. */
-  partOf(node: NodeId): Plan;
-}
-
-/** What rounds work on and keep to. */
-export interface RoundsAround {
-  readonly state: TrainingState;
-  /** Who is waited for, and what becomes of the late. */
-  readonly policy: Job["round"];
-  readonly draws: Draws;
-}
 
 /** A round that has begun and is not committed. */
 interface OpenRound {
@@ -198,12 +174,15 @@ export class Rounds {
 
   /** Starts a round under a plan that everybody has ready who is there. */
   begin(
-    { plan, partOf, broken }: UnderPlan,
+    under: UnderPlan,
     { number, learningRate }: { number: number; learningRate: number },
   ): void {
     const startedMs = this.#host.now();
-    const { quorumMs, lastMs } = roundDeadlines(plan, this.#policy);
-    const round = new Round(plan, {
+    const { plan } = under;
+    const own = inRound(plan, number);
+    const partOf = own === plan ? under.partOf : partsOf(own);
+    const { quorumMs, lastMs } = roundDeadlines(own, this.#policy);
+    const round = new Round(own, {
       ...{ number, startedMs, learningRate, quorum: this.#policy.quorum },
       ...{ deadlineMs: startedMs + quorumMs, lastDeadlineMs: startedMs + lastMs },
       firstStepOf: ({ source }) => this.#nextStep(source),
@@ -215,8 +194,11 @@ export class Rounds {
     const newer = before === undefined ? this.#merged : this.#broughtTo(before);
     // A plan is given its term when it is made, and is the same otherwise.
     const precopy = this.#precopy?.plan.copies === plan.copies ? this.#precopy : null;
-    for (const { member, keep, lacking, going } of this.#starts({ plan, partOf })) {
+    for (const { member, keep, lacking, going } of this.#starts({ plan: own, partOf })) {
       const needed = this.#state.forSegments(lacking, newer);
+      for (const { copy, kinds } of renewed(partOf(member.id), keep)) {
+        for (const own of this.#state.forSegments([copy], newer, kinds)) needed.set(...own);
+      }
       const tensors = precopy?.without(member, number, needed) ?? needed;
       const first = partOf(member.id)
         .chains.filter(({ id }) => !going.includes(id))
@@ -233,7 +215,8 @@ export class Rounds {
     for (const [chain, late] of this.#late.busy) {
       round.exclude(chain, `it is still at work on round ${late + 1}`);
     }
-    for (const { id } of broken) {
+    const ids = new Set(own.chains.map(({ id }) => id));
+    for (const { id } of under.broken.filter((chain) => ids.has(chain.id))) {
       round.exclude(id, "a node of it left before the round");
       this.#abandon(open, id);
     }
@@ -302,13 +285,14 @@ export class Rounds {
       const member = this.#members.get(node);
       if (member !== undefined) member.lateRounds = 0;
     }
-    const brought = new Set(participants.flatMap(({ copies }) => copies));
     // With the next round under way, copies have gone on from there.
-    if (!this.isOpen) this.#kept = this.#heldUnder(plan).filter(({ copy }) => brought.has(copy.id));
+    if (!this.isOpen)
+      this.#kept = this.#heldBy(keepers(plan, participants, this.#state.isWhole), plan);
     const now = this.#host.now();
     const fromMs = Math.max(round.startedMs, this.#committedMs);
     this.#committedMs = now;
     const turns = round.turns();
+    const phases = phasesOf(plan);
     const record: RoundCommitted = {
       type: "round",
       round: round.number,
@@ -317,24 +301,27 @@ export class Rounds {
       ms: now - fromMs,
       loss: meanLoss(participants),
       participants,
+      ...(phases === 1 ? {} : { phases }),
       ...(folded.length === 0 ? {} : { folded }),
       ...(turns.length === 0 ? {} : { turns }),
       dropped: round.dropped(),
       nodes: roundCosts(this.#members, [...round.costs(), ...late.flatMap(({ costs }) => costs)]),
     };
     this.#draws.committed(plan, record);
-    this.#merged = round.merge(samplesOf, late);
+    this.#merged = round.merge(samplesOf, (name) => present(this.#startOf(name), name), late);
     return { kind: "complete", record, merged: this.#merged };
   }
 
   /** Copies that share their tensors with no other, and whose nodes are there: a merge gives them back what they brought. */
   #heldUnder(plan: Plan): KeptCopy[] {
-    const alone = new Set(
-      plan.groups.flatMap(({ members }) => (members.length === 1 ? members : [])),
-    );
+    const alone = plan.groups.flatMap(({ members }) => (members.length === 1 ? members : []));
+    return this.#heldBy(new Set(alone), plan);
+  }
+
+  #heldBy(copies: ReadonlySet<CopyId>, plan: Plan): KeptCopy[] {
     return plan.copies.flatMap((copy) => {
       const member = this.#members.get(copy.node);
-      return member !== undefined && alone.has(copy.id) ? [{ member, copy }] : [];
+      return member !== undefined && copies.has(copy.id) ? [{ member, copy }] : [];
     });
   }
 
@@ -342,23 +329,32 @@ export class Rounds {
   contributed(member: Member, message: ContributionMessage, tensors: Tensors): void {
     const open = this.#roundOf(message);
     if (open === undefined) return;
-    const read = (copy: CopyPlan): Tensors | string =>
-      this.#state.read(copy, tensors, this.#baseOf(open));
+    const outBefore = new Set(open.round.dropped().map(({ chain }) => chain));
     const problem = open.round.take(member.id, message, (copy) => {
-      const values = read(copy);
+      const kinds = broughtKinds(exchangeOf(open.plan, copy.id), message.isRest === true);
+      const values = this.#state.read(copy, tensors, this.#baseOf(open), kinds);
       if (typeof values !== "string") this.#precopy?.follow(copy, message.round, tensors);
       return values;
     });
+    // Its numbers were not finite: another member may have to bring now what all of them have.
+    for (const { chain } of open.round.dropped()) {
+      if (!outBefore.has(chain)) this.#abandon(open, chain);
+    }
     if (problem !== null) member.channel.close(`sent a contribution with ${problem}`);
   }
 
   /** What tensors were when a round began; of one that followed early, what the round before has brought so far. */
   #baseOf({ round, base }: LateRound): (name: string) => Tensor | null {
     const at = this.#open.findIndex((open) => open.round === round);
-    if (at === 0) return (name) => this.#merged.get(name) ?? this.#state.committed(name);
+    if (at === 0) return (name) => this.#startOf(name);
     const before = this.#open[at - 1];
     const known = before === undefined ? base : this.#broughtTo(before);
     return (name) => known?.get(name) ?? null;
+  }
+
+  /** What a tensor was when the oldest round under way began. */
+  #startOf(name: string): Tensor | null {
+    return this.#merged.get(name) ?? this.#state.committed(name);
   }
 
   /** What has come of an open round so far, of all copies together. */

@@ -55,8 +55,9 @@ function sharedRound() {
     );
   };
   const samplesOf = (node: string): number => samples.get(node) ?? 0;
+  const committed = (name: string) => present(state.committed(name), name);
   const firstOf = (name: string): number =>
-    Number(present(round.merge(samplesOf).get(name), name).data?.[0]);
+    Number(present(round.merge(samplesOf, committed).get(name), name).data?.[0]);
   return { round, plan, take, samplesOf, firstOf };
 }
 

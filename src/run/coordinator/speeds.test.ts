@@ -71,6 +71,24 @@ describe("the speed of a node", () => {
     expect(factorOf(speeds)).toBeCloseTo(1);
   });
 
+  test("counts an update once for all batches that a shared copy merges", () => {
+    const speeds = new Speeds({ accumulate: 2, recompute: false });
+    const [chain] = plan.chains;
+    const [front, back] = chain?.stages ?? [];
+    const stages = [
+      { ...front, merge: 5 },
+      { ...back, merge: 5 },
+    ];
+    const shared = { ...plan, chains: [{ ...chain, stages }] } as Plan;
+    // Ten batches of 12 ms make one update of 2 ms.
+    speeds.observe(shared, phone, told(0, 10, 122));
+    expect(factorOf(speeds)).toBeCloseTo(1);
+    const server = { ...phone, id: nodeId("server") };
+    const held = { forward: 0, backward: 0, update: 0, step: 60 };
+    speeds.observe(shared, server, told(0, 10, 0, { copy: "back", held }));
+    expect(speeds.now(server.id, profile)).toEqual(profile);
+  });
+
   test("counts batches that have only gone forward for that", () => {
     const speeds = new Speeds({ accumulate: 1, recompute: false });
     // Ten whole batches and three passes of 4 ms.

@@ -98,13 +98,18 @@ export class Speeds {
       const program = { kind, from, to, replays };
       return duty === 1 ? computeMs(profile, program) : heldMs(profile, program, duty);
     };
-    const chain = this.#chains.get(id);
-    if (chain?.stages.at(-1)?.copy === id) return steps * ms("step");
-    const isReplayed = present(chain, id).stages.some(
-      ({ copy, backward }) => copy === id && backward === "replay",
+    const { stages } = present(this.#chains.get(id), id);
+    const { backward, merge = 1 } = present(
+      stages.find(({ copy }) => copy === id),
+      id,
     );
-    const batchMs =
-      ms("backward", isReplayed && !this.#recompute) + ms("update") / this.#accumulate;
+    const perUpdate = merge * this.#accumulate;
+    if (backward === "none") {
+      // As plans reckon with it: a step of one batch has its update inside.
+      return steps * (ms("step") + (perUpdate === 1 ? 0 : ms("update") / perUpdate));
+    }
+    const isReplayed = backward === "replay";
+    const batchMs = ms("backward", isReplayed && !this.#recompute) + ms("update") / perUpdate;
     return (steps + ahead) * ms("forward") + steps * batchMs;
   }
 }

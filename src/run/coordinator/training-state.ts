@@ -15,6 +15,7 @@ import {
 import { type Graph, isTrained } from "../../compile/graph.ts";
 import { type OptimizerSpec, optimizerState } from "../../compile/optimizer.ts";
 import type { Segment } from "../../compile/segment.ts";
+import type { MovedKind } from "../../plan/exchange.ts";
 import type { CopyPlan } from "../../plan/plan.ts";
 import type { UpdateCoding } from "../update-coding.ts";
 import type { Tensors } from "../wire/frame.ts";
@@ -35,7 +36,7 @@ export interface TrainedParts {
 
 interface SegmentNames {
   readonly needed: string[];
-  readonly moved: string[];
+  readonly moved: Map<string, MovedKind>;
 }
 
 export class TrainingState {
@@ -55,13 +56,14 @@ export class TrainingState {
     this.#tensors = new Map(model.weights);
     const names = new Map<number, SegmentNames>();
     for (const segment of segments) {
-      const own: SegmentNames = { needed: [], moved: [...segment.updates.keys()] };
+      const own: SegmentNames = { needed: [], moved: new Map() };
+      for (const name of segment.updates.keys()) own.moved.set(name, "statistic");
       for (const parameter of segment.parameters) {
         own.needed.push(parameter.name);
-        if (isTrained(parameter)) own.moved.push(parameter.name);
+        if (isTrained(parameter)) own.moved.set(parameter.name, "weight");
         for (const state of optimizerState(optimizer, parameter)) {
           own.needed.push(state.name);
-          own.moved.push(state.name);
+          own.moved.set(state.name, "state");
           const isHollow = this.#tensors.get(parameter.name)?.data === null;
           this.#tensors.set(state.name, isHollow ? hollow(state) : zeros(state));
           this.#unchanged.add(state.name);
@@ -89,7 +91,7 @@ export class TrainingState {
   ): { segment: number; tensors: Map<string, DenseTensor> }[] {
     const changed: { segment: number; tensors: Map<string, DenseTensor> }[] = [];
     for (const [segment, { needed, moved }] of this.#namesOf) {
-      if (!moved.some((name) => merged.has(name))) continue;
+      if (![...moved.keys()].some((name) => merged.has(name))) continue;
       const tensors = new Map<string, DenseTensor>();
       for (const name of needed) {
         const value = present(merged.get(name) ?? this.#tensors.get(name), name);
@@ -103,14 +105,16 @@ export class TrainingState {
   /**
    * Everything that copies of these segments start a round with, but for optimizer state that is zero yet.
    * @param newer what is to be committed before that round is
+   * @param kinds these alone of what is trained; everything where absent
    */
   forSegments(
     parts: readonly Pick<CopyPlan, "from" | "to">[],
     newer: ReadonlyMap<string, Tensor> = new Map(),
+    kinds: readonly MovedKind[] | null = null,
   ): Map<string, Tensor> {
     const tensors = new Map<string, Tensor>();
     for (const part of parts) {
-      for (const name of this.#namesIn(part, "needed")) {
+      for (const name of kinds === null ? this.#neededIn(part) : this.#movedIn(part, kinds)) {
         const value = newer.get(name);
         if (value === undefined && this.#unchanged.has(name)) continue;
         tensors.set(name, present(value ?? this.#tensors.get(name), name));
@@ -136,23 +140,25 @@ export class TrainingState {
 
   /** Names of what rounds change of these segments. */
   movedIn(parts: readonly Pick<CopyPlan, "from" | "to">[]): string[] {
-    return parts.flatMap((part) => this.#namesIn(part, "moved"));
+    return parts.flatMap((part) => this.#movedIn(part));
   }
 
   /**
    * The tensors that a copy brings.
    * @param came as they travelled
    * @param baseOf what a tensor was when the round began; null where that is not here
+   * @param kinds what it is to bring; everything where absent
    * @returns what is wrong with them, in words, where something is
    */
   read(
     copy: CopyPlan,
     came: Tensors,
     baseOf: (name: string) => Tensor | null,
+    kinds?: readonly MovedKind[],
   ): Map<string, Tensor> | string {
     const values = new Map<string, Tensor>();
     let parts = 0;
-    for (const name of this.#namesIn(copy, "moved")) {
+    for (const name of this.#movedIn(copy, kinds)) {
       const type = present(this.#tensors.get(name), name);
       const isCoded = this.#updates.isCoded(name);
       const base = isCoded ? baseOf(name) : null;
@@ -169,12 +175,21 @@ export class TrainingState {
     return came.size === parts ? values : "tensors of other segments";
   }
 
-  #namesIn(copy: Pick<CopyPlan, "from" | "to">, which: keyof SegmentNames): string[] {
-    const names: string[] = [];
-    for (let segment = copy.from; segment < copy.to; segment++) {
-      names.push(...present(this.#namesOf.get(segment), `segment ${segment}`)[which]);
-    }
-    return names;
+  #namesIn(copy: Pick<CopyPlan, "from" | "to">): SegmentNames[] {
+    return Array.from({ length: copy.to - copy.from }, (_, i) => {
+      return present(this.#namesOf.get(copy.from + i), `segment ${copy.from + i}`);
+    });
+  }
+
+  #neededIn(copy: Pick<CopyPlan, "from" | "to">): string[] {
+    return this.#namesIn(copy).flatMap(({ needed }) => needed);
+  }
+
+  /** @param kinds all where absent */
+  #movedIn(copy: Pick<CopyPlan, "from" | "to">, kinds?: readonly MovedKind[]): string[] {
+    return this.#namesIn(copy).flatMap(({ moved }) =>
+      [...moved].flatMap(([name, kind]) => (kinds?.includes(kind) === false ? [] : [name])),
+    );
   }
 
   /** Parameters alone, for evaluation and export. */

@@ -143,6 +143,7 @@ const record = z.discriminatedUnion("type", [
     ms: duration,
     loss: z.nullable(z.number()),
     participants: z.array(z.object(participant)),
+    phases: z.optional(z.int().check(z.positive())),
     folded: z.optional(z.array(z.object({ ...participant, round: count }))),
     turns: z.optional(z.array(z.object({ copy: id, chains: turns, first: z.array(count) }))),
     dropped: z.array(z.object({ chain: id, reason: z.string() })),

@@ -233,6 +233,8 @@ export interface RoundCommitted {
   readonly ms: number;
   readonly loss: number | null;
   readonly participants: readonly Participant[];
+  /** Rounds in which every chain of the plan has a part once, where that is more than this one. */
+  readonly phases?: number;
   /** Late parts of earlier rounds under the same plan; absent where there are none. */
   readonly folded?: readonly FoldedPart[];
   /** One for each copy with the loss that merges; absent where there is none. */
@@ -241,14 +243,18 @@ export interface RoundCommitted {
   readonly nodes: readonly NodeRound[];
 }
 
-/** Share of a round's batches that were trained, from 0 to 1: that of the chain which trained most. */
+/**
+ * What a round has trained of the batches of a round of all chains, from 0 to 1: the share of the chain which trained
+ * most, and of that its part where chains take rounds one after the other.
+ */
 export function shareTrained(
-  { participants }: Pick<RoundCommitted, "participants">,
+  { participants, phases = 1 }: Pick<RoundCommitted, "participants" | "phases">,
   localBatches: number,
 ): number {
   // Records of older releases name no participants that ended early, and some none at all.
   const steps = participants.map((participant) => participant.steps ?? localBatches);
-  return steps.length === 0 ? 1 : Math.min(1, Math.max(...steps) / localBatches);
+  const share = steps.length === 0 ? 1 : Math.min(1, Math.max(...steps) / localBatches);
+  return share / phases;
 }
 
 /** The run cannot go on with who is there, and waits for others to come back. */

@@ -2,6 +2,7 @@
 import type { NodeId } from "../../base/ids.ts";
 import { median } from "../../base/statistics.ts";
 import { formatPercent } from "../../base/units.ts";
+import { phasesOf } from "../../plan/phases.ts";
 import type { EnergyLimit, Plan } from "../../plan/plan.ts";
 import { type NodeProfiled, type RoundCommitted, type RunRecord, shareTrained } from "./record.ts";
 
@@ -78,8 +79,8 @@ const nothingDone = {
 export class RunFold {
   readonly #nodes = new Map<NodeId, OpenNode>();
   readonly #roundMs: number[] = [];
-  /** What of each round was not trained, since it ended early. */
-  readonly #missing: number[] = [];
+  /** What each round has trained of the batches of a round of all chains. */
+  readonly #trained: number[] = [];
   #localBatches = 1;
   readonly #profiles: NodeProfiled[] = [];
   #roundsAsked = 0;
@@ -133,7 +134,7 @@ export class RunFold {
         return this.#addRound(record);
       case "resumed":
         this.#roundMs.length = Math.min(this.#roundMs.length, record.round);
-        this.#missing.length = this.#roundMs.length;
+        this.#trained.length = this.#roundMs.length;
         this.#end = null;
         for (const node of this.#nodes.values()) node.left ??= "the coordinator was started again";
         return;
@@ -156,7 +157,7 @@ export class RunFold {
 
   #addRound(record: RoundCommitted): void {
     this.#roundMs.push(record.ms);
-    this.#missing.push(1 - shareTrained(record, this.#localBatches));
+    this.#trained.push(shareTrained(record, this.#localBatches));
     this.#loss = record.loss;
     for (const cost of record.nodes) {
       const node = this.#nodes.get(cost.node);
@@ -174,10 +175,11 @@ export class RunFold {
   get summary(): RunSummary {
     const nodes = [...this.#nodes.values()].map(({ computeMs: _c, busyMs: _b, ...node }) => node);
     const devices = nodes.filter((node) => node.kind === "device");
-    const missing = this.#missing.reduce((sum, share) => sum + share, 0);
+    const left = this.#trained.reduce((rest, share) => rest - share, this.#roundsAsked);
+    const phases = this.#plan === null ? 1 : phasesOf(this.#plan);
     return {
       rounds: this.#roundMs.length,
-      roundsAsked: this.#roundsAsked + Math.ceil(missing - 1e-9),
+      roundsAsked: this.#trained.length + Math.ceil(left * phases - 1e-9),
       loss: this.#loss,
       accuracy: this.#accuracy,
       heldOutLoss: this.#heldOutLoss,

@@ -140,6 +140,11 @@ export class Channel<M extends Message> {
     return this.#sender.queuedBytes;
   }
 
+  /** Whether a frame in the background waits to leave, or the rest of one. */
+  get hasBackground(): boolean {
+    return this.#sender.hasBackground;
+  }
+
   /** Whether more waits to leave than a producer should add to. */
   get isFull(): boolean {
     return this.#sender.isFull;

@@ -12,6 +12,7 @@ import * as z from "zod/mini";
 import { updateCodecNames } from "../../codec/update.ts";
 import { lossNames } from "../../compile/loss.ts";
 import { optimizerNames } from "../../compile/optimizer.ts";
+import { stalenessNames } from "../staleness.ts";
 import { payloadBytesMax, payloadBytesMin } from "./payload-size.ts";
 import {
   count,
@@ -89,6 +90,7 @@ export const jobSpecSchema = z.strictObject({
   seed: z.int(),
   /** How what is trained travels home. */
   updates: z.enum(updateCodecNames),
+  staleness: z.optional(z.enum(stalenessNames)),
 });
 
 /** Why a coordinator refuses a worker. A closed set: programs may branch on it. */
@@ -200,6 +202,8 @@ const contribution = z.strictObject({
   turns,
   /** See `Participant`; absent where it is nothing. */
   joined: z.optional(joinedSchema),
+  /** Where another member of its exchange brings what all of them have; see `broughtKinds`. */
+  isRest: z.optional(z.literal(true)),
   /** What the round cost this copy. */
   computeMs: duration,
   /** Time that this copy held the processor, sleeping for the node's duty included, by kind of program. */

@@ -3,7 +3,7 @@ import * as z from "zod/mini";
 import { namePattern } from "../../base/ids.ts";
 import { linkCodecNames } from "../../codec/link-codec.ts";
 import { turnsMax } from "../../plan/check-merge.ts";
-import { syncPolicyNames } from "../../sync/sync.ts";
+import { syncPolicyNames } from "../../sync/policies.ts";
 import { spanKinds } from "../metrics/record.ts";
 
 /** Longest text in a message, in UTF-16 units. */
@@ -101,9 +101,12 @@ const windowMax = 1024;
 /** Batches that a plan may merge into an update. */
 const mergeMax = 100_000;
 
+const policyName = z.enum(syncPolicyNames as [string, ...string[]]);
+
 /** See `ExchangePlan`. */
 const exchangeSchema = z.strictObject({
   every: z.int().check(z.positive()),
+  inner: z.nullable(z.int().check(z.positive())),
   topology: z.array(z.strictObject({ from: id, to: id, bytes: z.nullable(count) })),
   select: z.discriminatedUnion("kind", [
     z.strictObject({ kind: z.literal("all") }),
@@ -111,13 +114,12 @@ const exchangeSchema = z.strictObject({
     z.strictObject({ kind: z.literal("significant"), share: z.number() }),
     z.strictObject({ kind: z.literal("parts"), parts: z.int().check(z.positive()) }),
   ]),
+  reduce: z.enum(["each", "scatter"]),
   staleness: count,
-  join: z.strictObject({
-    kind: z.enum(["average", "median", "trimmed-mean", "krum"]),
-    liars: z.optional(count),
-    clip: z.optional(positive),
-  }),
+  backups: z.nullable(count),
+  join: z.strictObject({ kind: policyName, liars: z.optional(count), clip: z.optional(positive) }),
   outer: z.strictObject({ rate: positive, momentum: z.number().check(z.nonnegative(), z.lt(1)) }),
+  home: z.enum(["each", "first"]),
 });
 
 export const planSchema = z.strictObject({
@@ -141,13 +143,16 @@ export const planSchema = z.strictObject({
       schedule: z.enum(["serial", "gpipe", "1f1b", "window"]),
       window: z._default(z.int().check(z.nonnegative(), z.maximum(windowMax)), 0),
       work: count,
+      phase: z.optional(count),
       microBatches: z.optional(z.int().check(z.positive())),
     }),
   ),
   groups: z.array(
     z.strictObject({
       members: z.array(id),
-      policy: z.enum(syncPolicyNames as [string, ...string[]]),
+      policy: policyName,
+      liars: z.optional(count),
+      clip: z.optional(positive),
       when: z.enum(["round", "step"]),
       exchange: z.optional(exchangeSchema),
     }),

@@ -14,15 +14,21 @@ import { backgroundMark, chunkHeadBytes, frameBytes } from "./frame.ts";
 import { type Acknowledgement, nothingArrived } from "./intake.ts";
 import type { Departure, Pace } from "./pace.ts";
 
-/** A chunk keeps its link busy for so long, within the limits of chunks. */
-const chunkMs = 200;
+/**
+ * A chunk keeps its link busy for so long, within the limits of chunks: a link that breaks down from a hundred megabits to less
+ * than one still brings one within a lease, and so stays open.
+ */
+const chunkMs = 60;
 /**
  * Pieces of a paced frame, where it is large enough. A link that is as slow as the pace takes as long
  * again for a message as it was held back: for a whole frame twice its time, for pieces a quarter more.
  */
 const pacedPieces = 4;
-/** What a window holds, within its limits: so much time at the link's rate, and two round trips. */
-const windowMs = 1_000;
+/**
+ * What a window holds, within its limits: so much time at the link's rate, and two round trips. All of it has to pass before
+ * anything is heard that was said after a link broke down; but acknowledgements that wait behind the other way's data need some time, too.
+ */
+const windowMs = 500;
 const windowBytesMin = 4 * (chunkBytesMin + chunkHeadBytes);
 /** Most bytes under way that the receiver has not consumed. */
 export const windowBytesMax = 4 * chunkBytesMax;
@@ -113,6 +119,11 @@ export class Sender {
   /** Bytes of frames that wait to leave, those in the background aside. */
   get queuedBytes(): number {
     return this.#queuedBytes;
+  }
+
+  /** Whether a frame waits that gives way to all others. */
+  get hasBackground(): boolean {
+    return this.#background.length > 0;
   }
 
   /** Whether more waits than a producer should add to. */

@@ -3,6 +3,7 @@ import { present } from "../../base/assert.ts";
 import type { CopyId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import { movedPorts, type StagePrograms } from "../../compile/program.ts";
+import { broughtKinds, type ExchangePlan } from "../../plan/exchange.ts";
 import type { Slot } from "../host.ts";
 import type { StraightTraffic } from "../metrics/record.ts";
 import type { ContributionMessage } from "../wire/messages.ts";
@@ -20,8 +21,12 @@ export interface DoneCopy {
   /** Batches trained, and whose they were where they are of several chains. */
   readonly steps: number;
   readonly turns: readonly number[];
-  /** What it joined of others, where it is a member of an exchange. */
-  readonly joined?: Pick<ContributionMessage, "joined"> | undefined;
+  /** Where it is a member of an exchange: what it joined of others, and whether one of them brings what all have. */
+  readonly exchange?: {
+    readonly plan: ExchangePlan;
+    readonly told: Pick<ContributionMessage, "joined">;
+    readonly isRest: boolean;
+  };
   straight(): StraightTraffic[];
   /** Called once what the engine holds is what the next round goes on from, which is before it is home. */
   onSettled(): void;
@@ -33,14 +38,19 @@ export interface DoneCopy {
  * @param isVoid whether nobody waits for them any more
  */
 export function contribute(done: DoneCopy, around: StageSurroundings, isVoid: () => boolean): void {
-  const { copy, programs, tensors, account, at } = done;
+  const { copy, programs, tensors, account, at, exchange } = done;
+  const isRest = exchange?.isRest ?? false;
   const { engine } = around.host;
   const settle = (): void => {
     tensors.settle();
     done.onSettled();
   };
   const names = new Map<Slot, string>();
-  for (const { of } of movedPorts(programs)) names.set(tensors.slot(of), of);
+  const kinds = broughtKinds(exchange?.plan ?? null, isRest);
+  for (const { of, role } of movedPorts(programs)) {
+    const kind = role === "state" ? "state" : tensors.isMoved(of) ? "weight" : "statistic";
+    if (kinds.includes(kind)) names.set(tensors.slot(of), of);
+  }
   if (tensors.isWhole) settle();
   engine.read([...names.keys()], (outcome) => {
     if (isVoid()) return;
@@ -61,7 +71,8 @@ export function contribute(done: DoneCopy, around: StageSurroundings, isVoid: ()
         id: `${at.term}/${at.round}/${copy}`,
         ...at,
         ...{ copy, loss, steps: done.steps, passes, turns: done.turns, computeMs, held },
-        ...done.joined,
+        ...exchange?.told,
+        ...(isRest && { isRest }),
         paced: around.paced(),
         straight: done.straight(),
         bytesPerMs: around.achieved(),

@@ -50,6 +50,8 @@ export interface NeededTensor extends TensorType {
 export interface CopyStart {
   /** Whether what it has serves, where nothing else came. */
   readonly isKept: boolean;
+  /** Whether optimizer state lasts for a round, so that what did not come is zero also where the copy is kept. */
+  readonly isRenewed?: boolean;
   /** Whether tensors need no values: in a world where nothing is computed. */
   readonly isHollow: boolean;
   /** What came ahead, for what it neither has nor is sent. */
@@ -122,7 +124,7 @@ export class CopyTensors {
   begin(
     needed: readonly NeededTensor[],
     tensors: Tensors,
-    { isKept, isHollow, precopied }: CopyStart,
+    { isKept, isRenewed = false, isHollow, precopied }: CopyStart,
   ): ReadonlyMap<Slot, Tensor> | string {
     if (!isKept || !this.#isSettled) this.#forget();
     const slots = new Map<Slot, Tensor>();
@@ -131,7 +133,7 @@ export class CopyTensors {
       const value = tensors.get(port.of) ?? (isHere ? undefined : precopied.get(port.of));
       if (value !== undefined && sameType(value, port)) this.#take(slots, port.of, value);
       else if (value !== undefined) return port.of;
-      else if (isHere) continue;
+      else if (isHere && !(isRenewed && port.role === "state")) continue;
       else if (port.role !== "state") return port.of;
       else this.#take(slots, port.of, isHollow ? hollow(port) : zeros(port));
     }

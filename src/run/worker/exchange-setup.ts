@@ -1,13 +1,15 @@
 /** The exchange of a lone stage with its neighbours, fixed for a term: who sends what to whom, and what joins in which order. */
 import { present } from "../../base/assert.ts";
 import type { CopyId, NodeId } from "../../base/ids.ts";
-import type { ExchangePlan } from "../../plan/exchange.ts";
-import { exchangeOf } from "../../plan/exchange-members.ts";
+import { batchesToUpdate, type ExchangePlan } from "../../plan/exchange.ts";
+import { alikeWith, exchangeOf } from "../../plan/exchange-members.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
 
 /** Another member of the exchange. */
 export interface ExchangeNeighbour {
   readonly chain: string;
+  /** Its place among the members of the exchange, as far as the node knows them. */
+  readonly place: number;
   readonly node: NodeId;
   /** Batches that it sums up to an update. */
   readonly microBatches: number;
@@ -16,14 +18,20 @@ export interface ExchangeNeighbour {
 export interface ExchangeSetup {
   readonly plan: ExchangePlan;
   readonly microBatches: number;
-  /** Exchanges to a round. */
+  /** Batches to an update of its own, and updates to an exchange. */
+  readonly toUpdate: number;
+  readonly toExchange: number;
+  /** Messages of each neighbour in a round: two to an exchange where each joins a slice for all. */
   readonly exchanges: number;
   /** Who is sent something, and how much at most. */
   readonly outgoing: readonly (ExchangeNeighbour & { readonly bytes: number | null })[];
   /** Who sends, in the order of the plan's members. */
   readonly incoming: readonly ExchangeNeighbour[];
-  /** Where among those the stage itself comes. */
+  /** Where among those the stage itself comes, and its place among all members. */
   readonly position: number;
+  readonly place: number;
+  /** Chains before its own, of members that end each round with the same weights as it does. */
+  readonly alikeBefore: readonly string[];
 }
 
 /** Null where the chain exchanges nothing. */
@@ -40,19 +48,27 @@ export function exchangeSetup(plan: Plan, chain: ChainPlan, own: CopyPlan): Exch
       plan.chains.find(({ stages }) => stages.some((stage) => stage.copy === copy)),
       copy,
     );
-    return { chain: other.id, node: other.source, microBatches: other.microBatches ?? 1 };
+    const place = members.indexOf(copy);
+    return { chain: other.id, place, node: other.source, microBatches: other.microBatches ?? 1 };
   };
   const { topology, every } = exchange;
+  const toUpdate = batchesToUpdate(exchange, microBatches);
   const senders = new Set(topology.flatMap(({ from, to }) => (to === own.id ? [from] : [])));
   const before = members.slice(0, members.indexOf(own.id));
+  const alike = new Set(alikeWith(plan, own.id));
   return {
     plan: exchange,
     microBatches,
-    exchanges: work / microBatches / every,
+    ...{ toUpdate, toExchange: every === 1 ? 1 : (every * microBatches) / toUpdate },
+    exchanges: (work / microBatches / every) * (exchange.reduce === "scatter" ? 2 : 1),
     outgoing: topology
       .filter(({ from }) => from === own.id)
       .map(({ to, bytes }) => ({ ...neighbourOf(to), bytes })),
     incoming: members.filter((member) => senders.has(member)).map(neighbourOf),
+    place: members.indexOf(own.id),
     position: before.filter((member) => senders.has(member)).length,
+    alikeBefore: before
+      .filter((member) => alike.has(member))
+      .map((copy) => neighbourOf(copy).chain),
   };
 }

@@ -26,7 +26,7 @@ import { contribute } from "./contribute.ts";
 import type { CopyTensors } from "./copy-tensors.ts";
 import { engineRunOf, type Pass } from "./engine-run.ts";
 import { entryOf, MergedChain, type RoundStart, type TakenBatch } from "./merged-chain.ts";
-import { StageAccount } from "./stage-account.ts";
+import { progressMs, StageAccount } from "./stage-account.ts";
 import type { StageSetup } from "./stage-setup.ts";
 import type { StageSurroundings } from "./stage-surroundings.ts";
 
@@ -64,6 +64,8 @@ export class MergedRunner {
   #isBusy = false;
   #isEnded = false;
   #isFinishing = false;
+  /** When progress was told last. */
+  #toldMs: number;
   /** Copies whose round's work is done: what the engine holds of them is what the next round goes on from. */
   #settled = 0;
 
@@ -72,6 +74,7 @@ export class MergedRunner {
     this.#around = around;
     this.#at = at;
     this.round = at.round;
+    this.#toldMs = around.host.now();
     this.#copies = new Map(
       setups.map(({ copy, programs, tensors, perUpdate }) => [
         copy,
@@ -266,7 +269,22 @@ export class MergedRunner {
     this.#isBusy = false;
     if (this.#isFinishing) return this.#contribute();
     chain.trained++;
+    if (this.#around.host.now() >= this.#toldMs + progressMs) this.#tell();
     this.#advance();
+  }
+
+  /** Says how the round goes: a server that others use as well becomes slow within a round, too. */
+  #tell(): void {
+    this.#toldMs = this.#around.host.now();
+    const { term, round } = this.#at;
+    const bytesPerMs = this.#around.achieved();
+    for (const copy of this.#copies.values()) {
+      const at = { term, round, chain: this.#chainOf(copy).chain, copy: copy.copy };
+      const { held } = copy.account;
+      const straight = this.#straightOf(copy);
+      const told = { steps: copy.trained, ahead: 0, held, straight, bytesPerMs };
+      this.#around.send({ type: "progress", ...at, ...told });
+    }
   }
 
   /** The last gradients, too few for an update of their own, move the parameters by their mean. */
@@ -288,7 +306,7 @@ export class MergedRunner {
       const done = {
         ...{ ...copy, steps: copy.trained, turns: isEnd ? this.#turns : [] },
         at: { term, round, chain: this.#chainOf(copy).chain },
-        straight: () => (isEnd ? this.#straight() : []),
+        straight: () => this.#straightOf(copy),
         onSettled: () => {
           this.#settled++;
         },
@@ -303,8 +321,9 @@ export class MergedRunner {
     return present(chain, "a chain of a shared copy");
   }
 
-  /** Of those who come in here: what has gone straight to and from each. */
-  #straight(): StraightTraffic[] {
+  /** Of those who come in here, told with the last copy: what has gone straight to and from each. */
+  #straightOf({ programs }: MergedCopy): StraightTraffic[] {
+    if (programs.step === null) return [];
     const nodes = new Set(this.chains.flatMap(({ upstream }) => upstream));
     return [...nodes].flatMap((node) => this.#around.straightWith(node) ?? []);
   }

@@ -2,6 +2,9 @@
 import type { ProgramKind } from "../../compile/program.ts";
 import type { HeldMs } from "../metrics/record.ts";
 
+/** A copy tells its progress so often, at most. */
+export const progressMs = 1000;
+
 export class StageAccount {
   readonly #held = { forward: 0, backward: 0, update: 0, step: 0 };
   #computeMs = 0;

@@ -9,7 +9,7 @@ import type { StageSetup } from "./stage-setup.ts";
 import type { StageSurroundings } from "./stage-surroundings.ts";
 
 /** A member with two batches to an update between two neighbours with one each, and one trained tensor of two entries. */
-function member(staleness = 0) {
+function member(staleness = 0, backups: number | null = null) {
   const neighbour = (name: string) => ({
     chain: `chain:${name}`,
     node: nodeId(name),
@@ -26,7 +26,12 @@ function member(staleness = 0) {
       spaceSlot: (space: string, _place: number, of: string) => `${space} ${of}`,
     },
     exchange: {
-      ...{ plan: { ...fullExchange, topology: [], staleness }, microBatches: 2, exchanges: 3 },
+      ...{
+        plan: { ...fullExchange, topology: [], staleness, backups },
+        microBatches: 2,
+        toExchange: 1,
+        exchanges: 3,
+      },
       outgoing: [
         { ...a, bytes: null },
         { ...c, bytes: null },
@@ -108,6 +113,20 @@ describe("a member of an exchange", () => {
     exchange.take(part("c", 0), values(0, 4));
     expect(written[1]).toEqual([1, 3]);
     expect(exchange.told).toEqual({ joined: [{ chain: "chain:c", parts: [0, 1] }] });
+  });
+
+  it("R21: goes on without as many as may be behind, and no more", () => {
+    const { exchange, written } = member(1, 1);
+    exchange.beforeUpdate(() => {});
+    expect(written).toHaveLength(0);
+    exchange.take(part("a", 0), values(2, 0));
+    expect(written).toEqual([[1, 2]]);
+    exchange.take(part("a", 1), values(2, 0));
+    exchange.beforeUpdate(() => {});
+    // The other one would be two behind.
+    expect(written).toHaveLength(1);
+    exchange.take(part("c", 0), values(0, 4));
+    expect(written[1]).toEqual([1, 3]);
   });
 
   it.each<[string, Partial<ExchangeMessage>, ReadonlyMap<string, Tensor>]>([

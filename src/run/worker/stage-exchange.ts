@@ -10,6 +10,7 @@
  */
 import { present } from "../../base/assert.ts";
 import { isAllFinite } from "../../base/finite.ts";
+import type { SparseValues } from "../../base/sparse.ts";
 import { elementCount, hollow, type Tensor, tensor } from "../../base/tensor.ts";
 import {
   decodeSparse,
@@ -22,6 +23,7 @@ import { type Port, portsOf } from "../../compile/program.ts";
 import type { SharedPart } from "../../sync/joining.ts";
 import { ExchangeMember } from "../../sync/member.ts";
 import { chosenUnseen } from "../../sync/selection.ts";
+import { lengthOf, sliceAt } from "../../sync/slices.ts";
 import type { Outcome, Slot } from "../host.ts";
 import type { Joined } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
@@ -69,6 +71,8 @@ export class StageExchange {
   /** Gradients of the trained parameters, in the order in which they are shared. */
   readonly #ports: readonly Port[];
   readonly #incoming: readonly Incoming[];
+  /** Chains that are out of the round, as the coordinator says. */
+  readonly #dropped = new Set<string>();
   /** Updates and exchanges so far, the ones under way included. */
   #updates = 0;
   #exchanges = 0;
@@ -85,11 +89,11 @@ export class StageExchange {
     this.#exchange = exchange;
     this.#around = around;
     this.#at = at;
-    const { incoming, outgoing, microBatches, plan: rules } = exchange;
+    const { incoming, outgoing, microBatches, place, plan: rules } = exchange;
     this.#member = new ExchangeMember({
       ...{ rules, outgoing, microBatches, learningRate: at.learningRate, bytesOf: sparseBytes },
       jointBatches: incoming.reduce((sum, other) => sum + other.microBatches, microBatches),
-      voices: incoming.length + 1,
+      ...{ voices: incoming.length + 1, place },
     });
     const { update, step } = setup.programs;
     // Updates of single batches, each by itself, are part of the step.
@@ -123,10 +127,10 @@ export class StageExchange {
 
   /** An update is done; `go` goes on with the next batch. */
   afterUpdate(go: () => void): void {
-    const { every } = this.#exchange.plan;
+    const { plan, toExchange } = this.#exchange;
     // Where updates are part of the step, nothing is called before them.
     if (this.#setup.programs.update === null) this.#updates++;
-    if (every === 1 || this.#updates % every !== 0) return go();
+    if (plan.every === 1 || this.#updates % toExchange !== 0) return go();
     const slots = this.#weightSlots();
     this.#agree(slots, slots, go);
   }
@@ -156,10 +160,16 @@ export class StageExchange {
 
   /** A neighbour's chain is out of the round. */
   lost(chain: string): void {
+    this.#dropped.add(chain);
     const incoming = this.#incoming.find(({ from }) => from.chain === chain);
     if (incoming === undefined) return;
     incoming.isGone = true;
     this.#settle();
+  }
+
+  /** Whether another member that is in the round brings what all have at its end. */
+  get isRest(): boolean {
+    return this.#exchange.alikeBefore.some((chain) => !this.#dropped.has(chain));
   }
 
   /** What was joined when, of whom it is not one part each time; also by neighbours, who may not live to tell it. */
@@ -171,13 +181,17 @@ export class StageExchange {
   }
 
   #decode(
-    { batches, chosen }: ExchangeMessage,
-    { microBatches }: ExchangeNeighbour,
+    { step, batches, chosen }: ExchangeMessage,
+    { microBatches, place }: ExchangeNeighbour,
     tensors: Tensors,
   ): SharedPart | "misfit" | null {
     if (batches !== ExchangeMember.weightOf(this.#exchange.plan, microBatches)) return "misfit";
     if (this.#isHollow) return null;
-    const values = decodeSparse({ chosen, tensors }, this.#counts);
+    const { plan } = this.#exchange;
+    // Slices go by turns to who joins them, and come from there.
+    const joiner = step % 2 === 0 ? this.#exchange.place : place;
+    const counts = plan.reduce === "scatter" ? this.#sliceCounts(joiner) : this.#counts;
+    const values = decodeSparse({ chosen, tensors }, counts);
     if (values === null || ![...tensors.values()].every(isAllFinite)) return "misfit";
     return { batches, tensors: values };
   }
@@ -197,14 +211,51 @@ export class StageExchange {
       const exchange = this.#exchanges++;
       const own = this.#isHollow ? null : this.#share(values as readonly Float32Array[]);
       if (own === null) this.#shareUnseen(exchange);
-      const moveOn = (): void => {
-        const parts = this.#takeParts(own);
-        this.#write(into, own === null ? null : this.#member.join(parts));
+      const done = (joint: readonly Float32Array[] | null): void => {
+        this.#write(into, joint);
         go();
       };
-      this.#waiting = moveOn;
-      this.#settle();
+      this.#await(() => {
+        const taken = this.#takeParts();
+        const parts = own && taken.toSpliced(this.#exchange.position, 0, [own]).flat();
+        if (this.#exchange.plan.reduce === "scatter") this.#gather(parts, done);
+        else done(parts && this.#member.join(parts));
+      });
     });
+  }
+
+  /** Sends everybody what came of the slice that it joins for all, and puts theirs together. */
+  #gather(
+    parts: readonly SharedPart[] | null,
+    done: (joint: readonly Float32Array[] | null) => void,
+  ): void {
+    const { place, outgoing } = this.#exchange;
+    this.#exchanges++;
+    const reduced = parts && this.#member.reduce(parts);
+    const counts = this.#sliceCounts(place);
+    const sent = reduced === null ? hollowSparse(counts, counts) : encodeSparse(reduced);
+    for (const i of outgoing.keys()) this.#send(i, sent);
+    this.#await(() => {
+      const taken = this.#takeParts();
+      if (reduced === null) return done(null);
+      const slices: (readonly SparseValues[] | null)[] = taken.map(() => null);
+      for (const [i, { from }] of this.#incoming.entries()) {
+        slices[from.place] = taken[i]?.at(-1)?.tensors ?? null;
+      }
+      slices[place] = reduced;
+      done(this.#member.gather(slices));
+    });
+  }
+
+  /** Goes on once there is nobody to wait for. */
+  #await(moveOn: () => void): void {
+    this.#waiting = moveOn;
+    this.#settle();
+  }
+
+  /** Entries of each tensor that the member at a place joins for all. */
+  #sliceCounts(place: number): number[] {
+    return sliceAt(this.#counts, this.#incoming.length + 1, place).map(lengthOf);
   }
 
   /** @param all what is shared, and the weights behind it where they are asked for */
@@ -219,10 +270,11 @@ export class StageExchange {
   }
 
   #shareUnseen(exchange: number): void {
-    const counts = this.#counts;
-    this.#exchange.outgoing.forEach(({ bytes: bytesMax }, i) => {
+    const { plan, outgoing } = this.#exchange;
+    outgoing.forEach(({ bytes: bytesMax, place }, i) => {
+      const counts = plan.reduce === "scatter" ? this.#sliceCounts(place) : this.#counts;
       const from = { exchange, bytesMax, bytesOf: sparseBytes };
-      const chosen = chosenUnseen(this.#exchange.plan.select, counts, from);
+      const chosen = chosenUnseen(plan.select, counts, from);
       this.#send(i, hollowSparse(counts, chosen));
     });
   }
@@ -259,10 +311,13 @@ export class StageExchange {
   #settle(): void {
     const waiting = this.#waiting;
     if (waiting === null || this.#at.isOver()) return;
-    const least = this.#exchanges - this.#exchange.plan.staleness;
-    for (const incoming of this.#incoming) {
-      if (!incoming.isGone && joinedOf(incoming) + this.#ready(incoming) < least) return;
-    }
+    const { staleness, backups } = this.#exchange.plan;
+    const here = this.#incoming
+      .filter(({ isGone }) => !isGone)
+      .map((incoming) => joinedOf(incoming) + this.#ready(incoming));
+    if (here.some((parts) => parts < this.#exchanges - staleness)) return;
+    const behind = here.filter((parts) => parts < this.#exchanges).length;
+    if (behind > (backups ?? behind)) return;
     this.#waiting = null;
     waiting();
   }
@@ -275,11 +330,10 @@ export class StageExchange {
     return next - first;
   }
 
-  /** Takes what is joined now, the own part in its place. */
-  #takeParts(own: SharedPart | null): SharedPart[] {
-    const taken: SharedPart[] = [];
-    this.#incoming.forEach((incoming, i) => {
-      if (i === this.#exchange.position && own !== null) taken.push(own);
+  /** Takes what is joined now, of each neighbour. */
+  #takeParts(): SharedPart[][] {
+    return this.#incoming.map((incoming) => {
+      const taken: SharedPart[] = [];
       const { parts, joined } = incoming;
       const first = joinedOf(incoming);
       const end = first + this.#ready(incoming);
@@ -289,9 +343,8 @@ export class StageExchange {
         if (part) taken.push(part);
       }
       joined.push(end);
+      return taken;
     });
-    if (this.#exchange.position === this.#incoming.length && own !== null) taken.push(own);
-    return taken;
   }
 
   #read(slots: readonly Slot[], use: (values: readonly Tensor["data"][]) => void): void {

@@ -15,21 +15,19 @@ import { sameType, type Tensor } from "../../base/tensor.ts";
 import { type Port, type Program, portOf, portsOf } from "../../compile/program.ts";
 import type { Batch, EngineAnswer, Outcome } from "../host.ts";
 import type { StraightTraffic } from "../metrics/record.ts";
+import { staleRate, updatesMissed } from "../staleness.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { FeatureMessage, GradientMessage } from "../wire/messages.ts";
 import { type Rejection, StageBorders } from "./border.ts";
 import { contribute, type DoneCopy } from "./contribute.ts";
 import type { Place } from "./copy-tensors.ts";
 import { batchSlot, engineRunOf } from "./engine-run.ts";
-import { StageAccount } from "./stage-account.ts";
+import { progressMs, StageAccount } from "./stage-account.ts";
 import { type StageExchange, stageExchange } from "./stage-exchange.ts";
 import { mayGoForward, nextPass, type StageOrder, stageOrder } from "./stage-order.ts";
 import type { StageRound } from "./stage-round.ts";
 import type { StageSetup } from "./stage-setup.ts";
 import type { StageSurroundings } from "./stage-surroundings.ts";
-
-/** A stage tells its progress so often, at most. */
-const progressMs = 1000;
 
 /** What a stage takes a batch forward with: tensors in the order of its ports. */
 interface StageBatch {
@@ -44,6 +42,8 @@ interface Pass {
   /** The version of the parameters that it takes in, and the one that it gives where it moves them. */
   readonly from: Place;
   readonly to: Place;
+  /** Of an update: the round's where absent. */
+  readonly learningRate?: number;
 }
 
 /** One round of one stage. */
@@ -69,6 +69,8 @@ export class StageRunner implements StageRound {
   readonly #gradients = new Map<number, readonly Tensor[]>();
   /** Versions that the batches under way went forward with, by step. */
   readonly #stashed = new Map<number, Place>();
+  /** Batches that had come back when those under way went forward, by step. */
+  readonly #backThen = new Map<number, number>();
   readonly #account = new StageAccount();
   readonly #borders: StageBorders;
   /** Its agreement with others like it; null where it has none. */
@@ -77,6 +79,8 @@ export class StageRunner implements StageRound {
   #toldMs: number;
   /** Whether the last batch is back, and whether what it gave is what the next round goes on from. */
   #isReading = false;
+  /** Whether what was brought is without what another member of the exchange brings for all. */
+  #isRest = false;
   #isSettled = false;
 
   constructor(
@@ -122,6 +126,13 @@ export class StageRunner implements StageRound {
   /** The chain is out of the round. */
   abandon(): void {
     this.#isAbandoned = true;
+  }
+
+  /** Another chain is out of the round: who exchanged with it goes on, and may be the one to bring now what all have. */
+  lost(chain: string): void {
+    this.exchange?.lost(chain);
+    const mayBring = this.#isReading && !this.#isAbandoned;
+    if (mayBring && this.#isRest && this.exchange?.isRest === false) this.#bring();
   }
 
   /**
@@ -247,6 +258,7 @@ export class StageRunner implements StageRound {
     if (programs.step !== null) {
       return this.#lossStep(programs.step, batch, { step, from: place, to: place });
     }
+    this.#backThen.set(step, this.#backward);
     const program = present(programs.forward, "a forward program");
     if (chain.stages[stage]?.backward === "stored") this.#stashed.set(step, tensors.take());
     const at = { tensors, batchPlace: this.#batchPlace(step) };
@@ -323,15 +335,25 @@ export class StageRunner implements StageRound {
     };
     const { update } = programs;
     const { exchange } = this;
+    const learningRate = this.#rateOf(step);
     const moved = exchange === null ? done : () => exchange.afterUpdate(done);
     if ((step + 1) % this.#order.accumulate !== 0) return done();
     if (update === null) return moved();
     const move = (): void => {
       const from = tensors.newest;
-      this.#run(update, { step, from, to: tensors.advance() }, moved);
+      this.#run(update, { step, from, to: tensors.advance(), learningRate }, moved);
     };
     if (exchange === null) move();
     else exchange.beforeUpdate(move);
+  }
+
+  /** The learning rate of the update that a batch is the last of. */
+  #rateOf(step: number): number {
+    const backThen = this.#backThen.get(step) ?? step;
+    this.#backThen.delete(step);
+    if (this.#setup.job.staleness !== "divided") return this.#learningRate;
+    const { accumulate } = this.#order;
+    return staleRate(this.#learningRate, updatesMissed({ backThen, backNow: step, accumulate }));
   }
 
   #passed(pass: "F" | "B"): void {
@@ -361,16 +383,20 @@ export class StageRunner implements StageRound {
   #contribute(): void {
     if (this.#isReading) return;
     this.#isReading = true;
-    const { chain, copy, programs, tensors } = this.#setup;
+    this.#bring();
+  }
+
+  #bring(): void {
+    const { chain, copy, programs, tensors, exchange } = this.#setup;
+    const isRest = this.exchange?.isRest ?? false;
+    this.#isRest = isRest;
     const done: DoneCopy = {
       ...{ copy, programs, tensors, account: this.#account },
       at: { term: this.#term, round: this.round, chain: chain.id },
-      ...{
-        steps: this.#backward,
-        turns: [],
-        joined: this.exchange?.told,
-        straight: () => this.#straight(),
-      },
+      ...{ steps: this.#backward, turns: [], straight: () => this.#straight() },
+      ...(exchange !== null && {
+        exchange: { plan: exchange.plan, isRest, told: this.exchange?.told ?? {} },
+      }),
       onSettled: () => this.#settled(),
     };
     contribute(done, this.#around, () => this.#isAbandoned);
@@ -393,7 +419,7 @@ export class StageRunner implements StageRound {
   /** Runs one of the stage's programs. */
   #run(
     program: Program,
-    { step, from, to }: Pass,
+    { step, from, to, learningRate = this.#learningRate }: Pass,
     use: (answer: EngineAnswer) => void,
     given: ReadonlyMap<string, Tensor> = new Map(),
   ): void {
@@ -404,7 +430,7 @@ export class StageRunner implements StageRound {
       batchPlace: this.#batchPlace(step),
       noise: { seed: job.seed, node: chain.source, step: globalStep },
       startsSum: step % job.optimizer.accumulate === 0,
-      learningRate: this.#learningRate,
+      learningRate,
     });
     this.#around.compute(program, run, (outcome, busyMs) => {
       if (this.#isAbandoned) return;

@@ -106,7 +106,7 @@ function setupOf(
   const exchange = exchangeSetup(plan, chain, own);
   const { accumulate } = job.optimizer;
   const updates = {
-    microBatches: chain.microBatches ?? accumulate,
+    microBatches: exchange?.toUpdate ?? accumulate,
     isJoined: exchange?.plan.every === 1,
   };
   return {

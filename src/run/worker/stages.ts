@@ -75,16 +75,17 @@ export class Stages {
     const slots = new Map<Slot, Tensor>();
     const isHollow = this.#around.host.engine.isHollow === true;
     const firstOf = new Map(message.first.map(({ chain, step }) => [chain, step]));
-    const ready = this.setups.filter(({ chain }) => !going.has(chain.id));
+    const ready = this.setups.filter(({ chain: { id } }) => firstOf.has(id) && !going.has(id));
     const copies = new Map(ready.map((setup) => [setup.copy, setup]));
-    for (const { copy, tensors: own, programs } of copies.values()) {
+    for (const { copy, tensors: own, programs, exchange } of copies.values()) {
       const isKept = message.keep.includes(copy);
-      const written = own.begin(neededPorts(programs), tensors, { isKept, isHollow, precopied });
+      const { home = "each", every = 1 } = exchange?.plan ?? {};
+      const isRenewed = home === "first" && every > 1;
+      const start = { isKept, isRenewed, isHollow, precopied };
+      const written = own.begin(neededPorts(programs), tensors, start);
       if (typeof written === "string") return written;
       for (const [slot, value] of written) slots.set(slot, value);
     }
-    const missing = ready.find(({ chain }) => !firstOf.has(chain.id));
-    if (missing !== undefined) return `the first step of ${missing.chain.id}`;
     const { term, round, learningRate } = message;
     const firstStepOf = (chain: string): number => present(firstOf.get(chain), chain);
     const begun = ready
@@ -141,9 +142,7 @@ export class Stages {
   lose(lost: { term: number; round: number; chain: string }): void {
     for (const round of this.roundsOf(lost)) round.abandon();
     if (this.#term !== lost.term) return;
-    for (const { round, exchange } of this.#runners) {
-      if (round === lost.round) exchange?.lost(lost.chain);
-    }
+    for (const runner of this.#runners) if (runner.round === lost.round) runner.lost(lost.chain);
   }
 
   /** The rounds of a chain's stages, where they are of the round that is meant. */

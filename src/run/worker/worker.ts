@@ -115,6 +115,8 @@ export class Worker {
   readonly #neighbours: Neighbours;
   readonly #timeline = new Timeline();
   readonly #precopied = new Precopied();
+  /** Whether the last report of activity has not left. */
+  #isReportWaiting = false;
   /** Cancels the next report of activity; null while nobody watches. */
   #reporting: Cancel | null = null;
   #node: NodeId | null = null;
@@ -356,7 +358,11 @@ export class Worker {
     const node = present(this.#node, "a node id");
     try {
       // Who has no part in it is sent a plan without chains.
-      if (plan.chains.length > 0) checkPlan(plan, model.segments.length);
+      if (plan.chains.length > 0) {
+        checkPlan(plan, model.segments.length);
+        // Who trains cannot be measured meanwhile.
+        this.#probing?.();
+      }
       const job = present(this.#job, "a job");
       this.#stages.adopt(plan, { node, model, job, sourceName: this.#options.name });
     } catch (error) {
@@ -418,9 +424,18 @@ export class Worker {
   }
 
   #report(): void {
-    // Where more waits than should, a picture of the node is the last that the link has room for.
-    const spans = this.#channel.isFull ? [] : this.#timeline.take(this.#host.now());
-    if (spans.length > 0) this.#send({ type: "activity", spans });
+    // A picture of the node is the last that the link has room for. On a slow one it would hold up features,
+    // and what waits in the background, as contributions do, for ever.
+    const { isFull, hasBackground } = this.#channel;
+    const isInTheWay = isFull || hasBackground || this.#isReportWaiting;
+    const spans = isInTheWay ? [] : this.#timeline.take(this.#host.now());
+    if (spans.length > 0) {
+      this.#isReportWaiting = true;
+      const onGone = (): void => {
+        this.#isReportWaiting = false;
+      };
+      this.#channel.send({ type: "activity", spans }, undefined, { onGone });
+    }
     this.#reporting = this.#host.after(activityMs, () => this.#report());
   }
 

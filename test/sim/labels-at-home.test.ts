@@ -3,7 +3,6 @@
  * and what is trained is what one process trains.
  */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { uShaped } from "../../src/plan/u-shaped.ts";
 import { Channel } from "../../src/run/wire/channel.ts";
 import { decodePeerFrame } from "../../src/run/wire/frame.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
@@ -11,6 +10,7 @@ import { type SimulationOptions, simulate } from "../../src/sim/simulate.ts";
 import { smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 const job = smallJob({ fleet: { devices: 1 }, rounds: 3 });
+const atHome = smallJob({ fleet: { devices: 1 }, rounds: 3, split: { labels: "at-home" } });
 const options = (more: Partial<SimulationOptions> = {}): SimulationOptions => ({
   job,
   model: smallModel(),
@@ -45,7 +45,7 @@ describe("a chain that ends where it began", () => {
   it("sends no labels, as a chain that ends on a server must", async () => {
     const two = await featuresOf(options());
     expect(two).toEqual(new Map([[1, new Set(["0.0", "labels"])]]));
-    const three = await featuresOf(options({ planner: uShaped }));
+    const three = await featuresOf(options({ job: atHome }));
     const features = new Set(["0.0"]);
     expect(three).toEqual(
       new Map([
@@ -57,7 +57,7 @@ describe("a chain that ends where it began", () => {
 
   it("trains what a chain of two trains, bit for bit", async () => {
     const two = await simulate(options());
-    const three = await simulate(options({ planner: uShaped }));
+    const three = await simulate(options({ job: atHome }));
     expect(three.end.reason).toBe("finished");
     expect(three.files.get("weights.safetensors")).toEqual(two.files.get("weights.safetensors"));
   });

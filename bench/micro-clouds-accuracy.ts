@@ -1,0 +1,391 @@
+/**
+ * How soon six unequal workers that agree from node to node get to an accuracy, and how accurate they are after the same time: a
+ * small CNN on Fashion-MNIST, trained for real in virtual time, by `micro-clouds` and by the schemes that it is
+ * compared with. The network is small and its numbers are real; its times are those of a large one, and
+ * links are as much slower as it is smaller.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import {
+  type Job,
+  loadHeldOut,
+  loadModel,
+  loadTraining,
+  NativeEngine,
+  type Plan,
+  type Profile,
+  parseJob,
+  partition,
+  type SegmentCost,
+  type SegmentTime,
+  segmentCosts,
+  type TimedRecord,
+  trainingModel,
+  version,
+} from "edgeloom";
+import { type SimTrace, simulate } from "edgeloom/sim";
+import {
+  atLeast,
+  type Bench,
+  type BenchResult,
+  chosenOf,
+  countOf,
+  fieldsOf,
+  optionsOf,
+  type Row,
+  tell,
+} from "./bench.ts";
+import { checkFashion, fashion } from "./fashion.ts";
+import {
+  coreProfile,
+  type Mbit,
+  machines,
+  parts,
+  unequalMbit,
+  workerName,
+} from "./micro-clouds-fleet.ts";
+import { geometricMean } from "./statistics.ts";
+import { type Trained, trainedIn } from "./trained.ts";
+
+/** The large network whose times are taken. */
+const large = "mobilenetv3-large";
+/** Batches of so many, so many to an update for each worker on average, and updates to a round. */
+const [batch, accumulate, updates] = [32, 4, 8];
+/** Batches of which the large network's times were measured. */
+const profiledBatch = 32;
+/** Compute and links change so often. */
+const changeMs = 120_000;
+
+interface Scheme {
+  readonly name: string;
+  readonly kind: "baseline" | "averaging" | "ablation" | "own";
+  readonly job: object;
+}
+
+/** Steps by itself, between two averages: a batch each, as there is nothing to wait for. */
+const averaging = (steps: number): Scheme => ({
+  ...{ name: `federated averaging, H = ${steps}`, kind: "averaging" },
+  job: { planner: "federated-averaging", localBatches: steps, optimizer: { accumulate: 1 } },
+});
+
+const schemes: readonly Scheme[] = [
+  ...["full-exchange", "gaia", "ako", "hop", "all-reduce"].map(
+    (name): Scheme => ({ name, kind: "baseline", job: { planner: name } }),
+  ),
+  ...[20, 80, 320].map(averaging),
+  {
+    ...{ name: "batches by speed alone", kind: "ablation" },
+    job: { planner: "micro-clouds", exchange: { every: 1, select: "all" } },
+  },
+  {
+    ...{ name: "exchange by links alone", kind: "ablation" },
+    job: { planner: "micro-clouds", exchange: { batches: "equal" } },
+  },
+  { name: "micro-clouds", kind: "own", job: { planner: "micro-clouds" } },
+];
+
+const links: readonly { readonly name: string; readonly mbit: Mbit }[] = [
+  { name: "unequal", mbit: unequalMbit },
+  ...[5, 50, 500].map((mbit) => ({ name: String(mbit), mbit: parts.map(() => mbit) })),
+];
+
+/** Data alike on all workers, and uneven data. */
+const data = [
+  { name: "IID", alpha: 1e4 },
+  { name: "Dirichlet 0.3", alpha: 0.3 },
+] as const;
+
+export const microCloudsAccuracy: Bench = {
+  summary:
+    "time of micro-clouds to an accuracy, against other schemes [--seeds N] [--links A,B] [--data A,B] [--schemes A;B] [--minutes N] [--changing 1] [--exchange JSON] [--rate N]",
+  async run(args) {
+    checkFashion();
+    const asked = optionsOf(args, {
+      ...{ seeds: "1", links: "unequal", data: data.map(({ name }) => name).join() },
+      ...{ schemes: schemes.map(({ name }) => name).join(";"), minutes: "120", changing: "0" },
+      ...{ exchange: "{}", rate: "0.2" },
+    });
+    const seeds = countOf("--seeds", asked.seeds);
+    const minutes = countOf("--minutes", asked.minutes);
+    const own = fieldsOf("--exchange", asked.exchange);
+    const learningRate = Number(asked.rate);
+    const named = asked.schemes.split(";").flatMap((name) => {
+      return chosenOf("--schemes", name.replaceAll(",", "\u0000"), schemes, (one) =>
+        one.name.replaceAll(",", "\u0000"),
+      );
+    });
+    const folder = mkdtempSync(path.join(tmpdir(), "edgeloom-bench-"));
+    try {
+      const races: Race[] = [];
+      for (const link of chosenOf("--links", asked.links, links, ({ name }) => name)) {
+        for (const split of chosenOf("--data", asked.data, data, ({ name }) => name)) {
+          for (let seed = 1; seed <= seeds; seed++) {
+            const setting = { link, split, seed, minutes, isChanging: asked.changing === "1" };
+            races.push(await race(setting, { folder, named, choice: { own, learningRate } }));
+          }
+        }
+      }
+      return resultOf(races);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+};
+
+/** What is the same for all settings. */
+interface Choice {
+  /** The job's field `exchange`, for micro-clouds. */
+  readonly own: object;
+  readonly learningRate: number;
+}
+
+interface Setting {
+  readonly link: (typeof links)[number];
+  readonly split: (typeof data)[number];
+  readonly seed: number;
+  readonly minutes: number;
+  readonly isChanging: boolean;
+}
+
+/** How a scheme did, and what it sent. */
+interface Run extends Trained {
+  readonly scheme: Scheme;
+  readonly plan: Plan;
+  /** Straight and to the coordinator, of all workers. */
+  readonly bytes: number;
+}
+
+/** All schemes on the same data, workers and initial weights. */
+interface Race {
+  readonly setting: Setting;
+  readonly runs: readonly Run[];
+  /** What the best of the baselines has reached. */
+  readonly fixed: number;
+}
+
+async function race(
+  setting: Setting,
+  { folder, named, choice }: { folder: string; named: readonly Scheme[]; choice: Choice },
+): Promise<Race> {
+  const { link, split, seed, isChanging } = setting;
+  const out = path.join(folder, `${split.alpha} ${seed}`);
+  const shards = partition(fashion, { out, parts: parts.length, alpha: split.alpha, seed });
+  const folders = shards.map((shard) => shard.folder);
+  const where = `${link.name} Mbit/s${isChanging ? ", changing" : ""}, ${split.name}, seed ${seed}`;
+  const runs: Run[] = [];
+  for (const scheme of named) {
+    const run = await train(scheme, setting, { folders, choice });
+    runs.push(run);
+    const curve = run.points.map(([rounds, accuracy]) => {
+      return `${(run.ends[rounds - 1] ?? 0).toFixed(0)} s ${(100 * accuracy).toFixed(2)}`;
+    });
+    tell(`${where}, ${scheme.name}: ${run.plan.reason}; % after: ${curve.join(", ")}`);
+  }
+  const reached = runs.filter(({ scheme }) => scheme.kind === "baseline").map(bestOf);
+  return { setting, runs, fixed: Math.max(...(reached.length === 0 ? runs.map(bestOf) : reached)) };
+}
+
+const jobOf = ({ job }: Scheme, seed: number, { own, learningRate }: Choice): Job =>
+  parseJob({
+    ...{ model: "lenet5", data: { idx: fashion }, batch, rounds: 1_000_000, seed },
+    localBatches: updates * accumulate,
+    evaluate: { every: 1, samples: 2000 },
+    fleet: { devices: parts.map((_, i) => ({ name: workerName(i) })) },
+    ...job,
+    ...("exchange" in job || !("planner" in job && job.planner === "micro-clouds")
+      ? {}
+      : { exchange: own }),
+    optimizer: {
+      learningRate,
+      momentum: 0,
+      accumulate,
+      ...("optimizer" in job ? (job.optimizer as object) : {}),
+    },
+  });
+
+async function train(
+  scheme: Scheme,
+  { link, seed, minutes, isChanging }: Setting,
+  { folders, choice }: { folders: readonly string[]; choice: Choice },
+): Promise<Run> {
+  const job = jobOf(scheme, seed, choice);
+  const model = loadModel(job, ".");
+  const { graph, segments } = trainingModel(model.graph, job);
+  const costs = segmentCosts(graph, segments, job);
+  const share = bytesOf(costs) / largeBytes();
+  const mbit = link.mbit.map((own) => own && share * own);
+  const nodes = machines({
+    ...{ mbit, profile: stretched(costs), test: loadHeldOut(job.data, ".") },
+    samplesOf: (i) => loadTraining({ idx: folders[i] ?? "" }, "."),
+  });
+  const endMs = 60_000 * minutes;
+  const { records } = await simulate({
+    ...{ job, model, nodes, engine: () => new NativeEngine({ threads: 1 }) },
+    ...(isChanging && { traces: changes(mbit, 2 * endMs) }),
+    until: (_nowMs, seen) => trainedMs(seen) >= endMs,
+  });
+  const plan = records.flatMap(({ record }) => (record.type === "planned" ? [record.plan] : []))[0];
+  if (plan === undefined) throw new Error(`${scheme.name} has no plan`);
+  const bytes = records.flatMap(({ record }) => (record.type === "round" ? record.nodes : []));
+  return {
+    ...trainedIn(records, batch),
+    ...{ scheme, plan, bytes: bytes.reduce((sum, { bytesUp }) => sum + bytesUp, 0) },
+  };
+}
+
+/** Time of the rounds so far; what measurements take between them is left out. */
+function trainedMs(records: readonly TimedRecord[]): number {
+  const last = records.at(-1)?.record;
+  // It is asked before every event, and only a measurement's end can be the last one.
+  if (last?.type !== "evaluation") return 0;
+  return records.reduce((sum, { record }) => sum + (record.type === "round" ? record.ms : 0), 0);
+}
+
+const bytesOf = (costs: readonly { readonly parameterBytes: number }[]): number =>
+  costs.reduce((sum, { parameterBytes }) => sum + parameterBytes, 0);
+
+function largeBytes(): number {
+  const job = parseJob({ model: large, data: { images: "cifar-10" }, batch: profiledBatch });
+  const { graph, segments } = trainingModel(loadModel(job, ".").graph, job);
+  return bytesOf(segmentCosts(graph, segments, job));
+}
+
+/** The large network's times, on the segments of the small one by their work. */
+function stretched(costs: readonly SegmentCost[]): Profile {
+  const { segments, runMs, callMs } = coreProfile(large);
+  const timesOf = (of: keyof SegmentTime, workOf: (cost: SegmentCost) => number): number[] => {
+    const ms = segments.reduce((sum, own) => sum + own[of], 0);
+    const work = costs.map(workOf);
+    const all = work.reduce((sum, own) => sum + own, 0);
+    return work.map((own) => (ms * own) / all);
+  };
+  const forward = timesOf("forwardMs", ({ forwardFlops }) => forwardFlops);
+  const backward = timesOf("backwardMs", ({ backwardFlops }) => backwardFlops);
+  const update = timesOf("updateMs", ({ parameterBytes }) => parameterBytes);
+  const part = batch / profiledBatch;
+  return {
+    segments: costs.map((_, i) => ({
+      forwardMs: part * (forward[i] ?? 0),
+      backwardMs: part * (backward[i] ?? 0),
+      updateMs: update[i] ?? 0,
+    })),
+    ...{ runMs, callMs },
+  };
+}
+
+/** Every two minutes the workers' speeds and links go round by two places. */
+function changes(mbit: Mbit, endMs: number): SimTrace[] {
+  const count = parts.length;
+  const times = Array.from({ length: Math.ceil(endMs / changeMs) }, (_, i) => i);
+  return parts.flatMap((part, worker): SimTrace[] => {
+    const at = (time: number): number => (worker + 2 * time) % count;
+    return [
+      {
+        ...{ kind: "speed", node: workerName(worker) },
+        points: times.map((time) => [time * changeMs, (parts[at(time)] ?? part) / part]),
+      },
+      {
+        ...{ kind: "rate", of: workerName(worker), way: "both" },
+        points: times.map((time) => {
+          const rate = mbit[at(time)] ?? null;
+          return [time * changeMs, rate === null ? null : 125 * rate];
+        }),
+      },
+    ];
+  });
+}
+
+const bestOf = ({ points }: Run): number => Math.max(0, ...points.map(([, accuracy]) => accuracy));
+
+/** When a run first had an accuracy, in seconds, between two measurements in proportion; infinite where it never had. */
+function secondsTo({ ends, points }: Run, accuracy: number): number {
+  let [beforeS, before] = [0, 0.1];
+  for (const [rounds, reached] of points) {
+    const atS = ends[rounds - 1] ?? Number.NaN;
+    if (reached >= accuracy)
+      return beforeS + ((accuracy - before) / (reached - before)) * (atS - beforeS);
+    if (reached > before) [beforeS, before] = [atS, reached];
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+/** The best that a run had measured by a time. */
+const accuracyAt = ({ ends, points }: Run, seconds: number): number =>
+  Math.max(
+    0,
+    ...points.flatMap(([rounds, own]) =>
+      (ends[rounds - 1] ?? Number.NaN) <= seconds ? [own] : [],
+    ),
+  );
+
+const own = ({ runs }: Race): Run | undefined => runs.find(({ scheme }) => scheme.kind === "own");
+
+/** How many times as long as micro-clouds the best scheme of a kind takes. */
+function sooner(race: Race, kind: Scheme["kind"]): number {
+  const mine = own(race);
+  const others = race.runs.filter(({ scheme }) => scheme.kind === kind);
+  if (mine === undefined || others.length === 0) return Number.NaN;
+  return Math.min(...others.map((run) => secondsTo(run, race.fixed))) / secondsTo(mine, race.fixed);
+}
+
+/** Points of accuracy at the end above the best scheme of a kind. */
+function above(race: Race, kind: Scheme["kind"]): number {
+  const [mine, seconds] = [own(race), 60 * race.setting.minutes];
+  const others = race.runs.filter(({ scheme }) => scheme.kind === kind);
+  if (mine === undefined || others.length === 0) return Number.NaN;
+  const best = Math.max(...others.map((run) => accuracyAt(run, seconds)));
+  return 100 * (accuracyAt(mine, seconds) - best);
+}
+
+function resultOf(races: readonly Race[]): BenchResult {
+  const ratios = races.map((each) => sooner(each, "baseline"));
+  const points = Math.min(...races.map((each) => above(each, "baseline")));
+  return {
+    rows: races.flatMap(rowsOf),
+    goals: [
+      atLeast(
+        "time of the best baseline to what it reaches, geometric mean",
+        geometricMean(ratios),
+        1.5,
+      ),
+      atLeast("the same, in the best setting", Math.max(...ratios), 2),
+      atLeast(
+        "time of federated averaging with the best H to it, worst",
+        Math.min(...races.map((each) => sooner(each, "averaging"))),
+        1,
+      ),
+      {
+        ...{ name: "accuracy after the same time above every baseline's, worst", value: points },
+        ...{ goal: 0, unit: "points, above", met: points > 0 },
+      },
+    ],
+    versions: { edgeloom: version },
+    seed: 1,
+    notes: [
+      "numbers by the native engine, in virtual time; held-out: 2,000 of the test images",
+      `times and bytes: those of ${large}, on one core at batches of ${batch}; links are slower by as much as lenet5 is smaller`,
+      "the fixed accuracy is what the best of full exchange, Gaia, Ako and Hop reaches; time is that of rounds, without measurements",
+    ],
+  };
+}
+
+const rowsOf = (race: Race): Row[] =>
+  race.runs.map((run) => {
+    const { link, split, seed, minutes, isChanging } = race.setting;
+    const { every = 1, select } = run.plan.groups[0]?.exchange ?? {};
+    const accuracy = accuracyAt(run, 60 * minutes);
+    const sent = run.bytes / parts.length / 1e6;
+    return {
+      ...{ "Mbit/s": `${link.name}${isChanging ? ", changing" : ""}`, data: split.name, seed },
+      scheme: run.scheme.name,
+      exchanged: every > 1 ? `changes every ${every}` : (select?.kind ?? "weights"),
+      rounds: run.ends.length,
+      samples: run.samples,
+      "accuracy, %": 100 * accuracy,
+      "fixed, %": 100 * race.fixed,
+      "s to it": secondsTo(run, race.fixed),
+      "MB a worker": sent,
+      "MB a point": sent / (100 * accuracy - 10),
+    };
+  });

@@ -1,0 +1,39 @@
+/** What a run with real numbers came to: when its rounds ended, and how accurate the model was by then. */
+import type { TimedRecord } from "edgeloom";
+
+/** When the rounds of a run had ended, in seconds of training. */
+export type Ends = readonly number[];
+
+/** How a scheme did whose numbers were computed. */
+export interface Trained {
+  readonly ends: Ends;
+  /** Accuracy on held-out samples, after so many rounds. */
+  readonly points: readonly (readonly [rounds: number, accuracy: number])[];
+  /** At the end; 0 where the run was left before. */
+  readonly accuracy: number;
+  readonly samples: number;
+}
+
+/** Reads a run of so many samples a batch; its time is that of rounds, without measurements. */
+export function trainedIn(records: readonly TimedRecord[], batch: number): Trained {
+  let [ms, samples, accuracy] = [0, 0, 0];
+  let work: ReadonlyMap<string, number> = new Map();
+  const ends: number[] = [];
+  const points: (readonly [number, number])[] = [];
+  for (const { record } of records) {
+    if (record.type === "planned") {
+      work = new Map(record.plan.chains.map((chain) => [chain.id, chain.work]));
+    }
+    if (record.type === "round") {
+      ms += record.ms;
+      ends.push(ms / 1000);
+      for (const { chain, steps = work.get(chain) ?? 0 } of record.participants) {
+        samples += batch * steps;
+      }
+    }
+    if (record.type !== "evaluation" || record.accuracy === null) continue;
+    points.push([record.round, record.accuracy]);
+    if (record.final) accuracy = record.accuracy;
+  }
+  return { ends, points, accuracy, samples };
+}

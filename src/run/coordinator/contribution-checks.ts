@@ -1,0 +1,56 @@
+/** What may be wrong with a contribution that has come in time, from the right node and for the right round. */
+import { isAllFinite } from "../../base/finite.ts";
+import type { CopyId } from "../../base/ids.ts";
+import type { ChainPlan } from "../../plan/plan.ts";
+import type { Tensors } from "../wire/frame.ts";
+import type { ContributionMessage } from "../wire/messages.ts";
+
+/** A chain as far as its batches are concerned. */
+export interface ChainBatches {
+  /** With fewer batches than planned where the round was curtailed. */
+  readonly plan: ChainPlan;
+  readonly plannedWork: number;
+  readonly dropped: string | null;
+}
+
+/** Name of a tensor with a value that is not finite; null where there is none. */
+export function firstNotFinite(tensors: Tensors): string | null {
+  for (const [name, value] of tensors) if (!isAllFinite(value)) return name;
+  return null;
+}
+
+/** What is wrong with how many batches a copy says that it trained, in words; null where nothing is. */
+export function stepsProblem(
+  copy: CopyId,
+  chains: readonly ChainBatches[],
+  { steps, turns }: ContributionMessage,
+): string | null {
+  const [first] = chains;
+  const stage = first?.plan.stages.find((own) => own.copy === copy);
+  const isEnd = first?.plan.stages.at(-1)?.copy === copy;
+  if (first === undefined || stage?.merge === undefined) {
+    const work = first?.plan.work;
+    return steps === work ? null : `${steps} batches of the round's ${work}`;
+  }
+  if (!isEnd) {
+    let [least, most] = [0, 0];
+    for (const { plan, plannedWork, dropped } of chains) {
+      most += plannedWork;
+      if (dropped === null) least += plan.work;
+    }
+    const isPossible = least <= steps && steps <= most;
+    return isPossible ? null : `${steps} batches of the round's ${least} to ${most}`;
+  }
+  const counts = chains.map(() => 0);
+  for (const turn of turns) {
+    if (turn >= chains.length) return `a turn of chain ${turn} of ${chains.length}`;
+    counts[turn] = (counts[turn] as number) + 1;
+  }
+  if (steps !== turns.length) return `${steps} batches in ${turns.length} turns`;
+  for (const [i, { plan, plannedWork, dropped }] of chains.entries()) {
+    const own = counts[i] as number;
+    const isRight = dropped === null ? own === plan.work : own <= plannedWork;
+    if (!isRight) return `${own} batches of ${plan.id}'s ${plan.work}`;
+  }
+  return null;
+}
