@@ -1,133 +1,30 @@
 /** Two workers' neighbours over a simulated link: who is let in, what is taken, what is sent again. */
-import { beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
-import { type NodeId, nodeId } from "../../src/base/ids.ts";
-import { random } from "../../src/base/random.ts";
-import { hollow } from "../../src/base/tensor.ts";
-import type { Plan } from "../../src/plan/plan.ts";
-import type { Frame, Host, Link, PeerAddress } from "../../src/run/host.ts";
+import type { Frame } from "../../src/run/host.ts";
 import { Channel } from "../../src/run/wire/channel.ts";
-import { decodePeerFrame, decodeWorkerFrame } from "../../src/run/wire/frame.ts";
-import type { DataMessage, Introduction, PeerMessage } from "../../src/run/wire/messages.ts";
-import { Pace } from "../../src/run/wire/pace.ts";
-import type { MeasuredLink } from "../../src/run/wire/payload.ts";
-import { Neighbours } from "../../src/run/worker/neighbours.ts";
-import type { StageSetup } from "../../src/run/worker/stage-setup.ts";
+import { decodePeerFrame } from "../../src/run/wire/frame.ts";
+import type { DataMessage, PeerMessage } from "../../src/run/wire/messages.ts";
 import { simLinks } from "../../src/sim/link.ts";
-import { World } from "../../src/sim/world.ts";
+import {
+  a,
+  address,
+  edge,
+  feature,
+  gradient,
+  pair,
+  runUntil,
+  Side,
+  secret,
+  standing,
+  stepsOf,
+  tensors,
+  toA,
+  toEdge,
+  work,
+  world,
+} from "./two-neighbours.ts";
 import { timeOf } from "./wire.ts";
-
-const secret = "a secret of two workers";
-const work = 4;
-const chain = "chain:a";
-const [a, edge] = [nodeId("a"), nodeId("edge")];
-
-const planOf = (term: number, bytesPerMs: number | null): Plan =>
-  ({
-    term,
-    chains: [{ id: chain, source: a }],
-    links: [{ from: a, to: edge, chain, bytesPerMs, codecUp: "float32", codecDown: "float32" }],
-  }) as unknown as Plan;
-
-/** The stage of a chain a -> edge that a node holds. */
-const stageOf = (node: NodeId): StageSetup =>
-  ({
-    chain: { id: chain, work },
-    stage: node === a ? 0 : 1,
-    upstream: node === a ? null : a,
-    downstream: node === a ? edge : null,
-  }) as unknown as StageSetup;
-
-const feature = (step: number, round = 0, term = 1): DataMessage => ({
-  ...{ type: "feature", to: edge, stage: 1, chain },
-  ...{ step, round, term },
-});
-
-const gradient = (step: number): DataMessage => ({
-  ...{ type: "gradient", to: a, stage: 0, chain },
-  ...{ step, round: 0, term: 1 },
-});
-
-const tensors = (bytes = 100) => new Map([["0.0", hollow({ dtype: "uint8", shape: [bytes] })]]);
-const stepsOf = (messages: readonly DataMessage[]) => messages.map(({ step }) => step);
-
-let world: World;
-/** Lets time pass to this moment, and no further. */
-const runUntil = (ms: number) => {
-  world.at(ms, () => {});
-  return world.run(() => world.now() >= ms);
-};
-beforeEach(() => {
-  world = new World();
-});
-
-/** One worker's side. */
-class Side {
-  readonly node: NodeId;
-  readonly taken: DataMessage[] = [];
-  readonly relayed: DataMessage[] = [];
-  readonly ways: string[] = [];
-  readonly pace = new Pace();
-  readonly neighbours: Neighbours;
-
-  constructor(node: NodeId, dial: Host["dial"] = () => {}) {
-    this.node = node;
-    const host = { ...timeOf(world), random: random(1), dial } as Host;
-    this.neighbours = new Neighbours({
-      host,
-      pace: this.pace,
-      relay: (frame) => {
-        const { message } = decodeWorkerFrame(frame);
-        if (message.type === "feature" || message.type === "gradient") this.relayed.push(message);
-      },
-      deliver: (message) => this.taken.push(message),
-      onPaced: () => {},
-      onWay: (other, way) => this.ways.push(`${other} ${way} at ${world.now().toFixed(0)}`),
-    });
-  }
-
-  adopt(introductions: readonly Introduction[], term = 1, bytesPerMs: number | null = null): void {
-    this.neighbours.adopt({
-      plan: planOf(term, bytesPerMs),
-      node: this.node,
-      stages: [stageOf(this.node)],
-      introductions,
-      frameBytesMax: 1e7,
-    });
-  }
-}
-
-const address: PeerAddress = { url: "edge", fingerprint: null };
-const toEdge: Introduction = { node: edge, secret, address };
-const toA: Introduction = { node: a, secret, address: null };
-
-/** Two sides, where a dials edge over links that a test can close. */
-function pair({ bytesPerMs = null as number | null } = {}) {
-  const links: Link[] = [];
-  const dials: number[] = [];
-  const far = new Side(edge);
-  const near = new Side(a, (_address, done) => {
-    dials.push(world.now());
-    world.after(1, () => {
-      const [one, other] = simLinks(world, { latencyMs: 10, bytesPerMs });
-      links.push(one);
-      far.neighbours.accept(other);
-      done({ ok: true, value: one });
-    });
-  });
-  return { near, far, links, dials };
-}
-
-/** Two sides whose link stands, in round 0. */
-async function standing(options?: { bytesPerMs: number | null }) {
-  const both = pair(options);
-  both.far.adopt([toA]);
-  both.near.adopt([toEdge]);
-  await runUntil(100);
-  both.near.neighbours.begin(0);
-  both.far.neighbours.begin(0);
-  return both;
-}
 
 describe("a link between neighbours", () => {
   it("D1, D4: stands after a greeting, and is used from the next round on", async () => {
@@ -456,46 +353,5 @@ describe("somebody at a worker's door", () => {
     const { heard } = await answersTo(far, [greeting]);
     expect(heard[0]).toEqual({ type: "accept", term: 1 });
     expect(near.ways.length).toBeGreaterThan(1);
-  });
-});
-
-describe("a payload between neighbours", () => {
-  const size = { bytes: 131_072, isHollow: true };
-
-  it("M1, M2: tells rate and delay of the link, and nobody is handed it", async () => {
-    const { near, far } = await standing({ bytesPerMs: 500 });
-    const measured: MeasuredLink[] = [];
-    const done = (link: MeasuredLink) => measured.push(link);
-    near.neighbours.measure(edge, size, done);
-    // Void, as long as the first one is under way.
-    near.neighbours.measure(edge, size, done);
-    await runUntil(10_000);
-    expect(measured).toHaveLength(1);
-    expect((measured[0]?.bytesPerMs ?? 0) / 500).toBeCloseTo(1, 1);
-    expect(measured[0]?.latencyMs).toBeCloseTo(10, 0);
-    expect(far.taken).toEqual([]);
-    near.neighbours.measure(edge, size, done);
-    await runUntil(20_000);
-    expect(measured).toHaveLength(2);
-  });
-
-  it("M1: tells nothing where no link stands, or it ends", async () => {
-    const nothing = { bytesPerMs: null, latencyMs: null };
-    const { near, links } = await standing({ bytesPerMs: 10 });
-    const measured: MeasuredLink[] = [];
-    near.neighbours.measure(nodeId("x"), size, (link) => measured.push(link));
-    expect(measured).toEqual([nothing]);
-    near.neighbours.measure(edge, size, (link) => measured.push(link));
-    await runUntil(1_000);
-    links[0]?.close();
-    await runUntil(2_000);
-    expect(measured).toEqual([nothing, nothing]);
-  });
-
-  it("M2: is refused where it is none", async () => {
-    const { near, far } = await standing();
-    near.neighbours.measure(edge, { bytes: 262_145, isHollow: true }, () => {});
-    await runUntil(1_000);
-    expect(far.ways.join()).toMatch(/a relayed at/);
   });
 });
