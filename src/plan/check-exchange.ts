@@ -91,8 +91,10 @@ function checkTogether(
   members: readonly CopyId[],
   check: Check,
 ): void {
-  const isPlain = join.kind === "average" && join.clip === undefined;
-  check(reduce === "each" || isPlain, `${join.kind} weighs whole parts, and each joins a slice`);
+  check(
+    reduce === "each" || isPlain(join),
+    `${join.kind} weighs whole parts, and each joins a slice`,
+  );
   if (home === "each" && reduce === "each") return;
   const edges = new Set(topology.map(({ from, to }) => `${from} ${to}`));
   const isMet = members.some((own) =>

@@ -6,7 +6,7 @@ import { checkPlan } from "./check.ts";
 import { ako, allReduce, fullGradients, gaia, hop } from "./exchange-baselines.ts";
 import { exchangePairs, exchangingWith, mayExchange } from "./exchange-members.ts";
 import { federatedAveraging } from "./federated-averaging.ts";
-import { batchesBySpeed, microClouds } from "./micro-clouds.ts";
+import { anyExchange, batchesBySpeed, microClouds } from "./micro-clouds.ts";
 import { partsOf } from "./part.ts";
 import type { ExchangeChoice, PlanRequest } from "./plan.ts";
 
@@ -16,21 +16,7 @@ const cloud = (bytesPerMs: number, exchange?: Partial<ExchangeChoice>): PlanRequ
     fleetNode(`n${i}`, evenProfile(2, 240 / part), { ceilingBytesPerMs: bytesPerMs }),
   );
   const costs = [0, 1].map((i) => segmentCost(i, 10, { parameterBytes: 200_000 }));
-  const plain = {
-    every: null,
-    inner: null,
-    select: null,
-    reduce: null,
-    staleness: 0,
-    backups: null,
-    outer: null,
-  } as const;
-  const choice = {
-    ...plain,
-    join: { kind: "average" },
-    batches: "proportional",
-    ...exchange,
-  } as const;
+  const choice = { ...anyExchange, ...exchange };
   return planRequest(costs, nodes, null, { accumulate: 20, work: 80, exchange: choice });
 };
 

@@ -30,7 +30,7 @@ const everyMax = 64;
 const partsMax = 64;
 
 /** What a job has not chosen is chosen here. */
-const anyExchange: ExchangeChoice = {
+export const anyExchange: ExchangeChoice = {
   ...{
     every: null,
     inner: null,

@@ -1,12 +1,11 @@
 /** Rounds in which each device trains batches in proportion to its samples. */
 import { expect, test } from "vitest";
 import { present } from "../../src/base/assert.ts";
-import { readSafetensors } from "../../src/base/safetensors.ts";
 import type { JobFields } from "../../src/run/job-fields.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
 import type { SimFault } from "../../src/sim/faults.ts";
-import { replay } from "../../src/sim/replay.ts";
 import { simulate } from "../../src/sim/simulate.ts";
+import { expectReplayed } from "./replayed.ts";
 import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 async function run(round: JobFields["round"], rounds: number, faults: SimFault[] = []) {
@@ -20,22 +19,16 @@ async function run(round: JobFields["round"], rounds: number, faults: SimFault[]
   const sources = new Map(job.fleet.devices.map((device, i) => [device.name, shard(i)]));
   /** The batches that a run must have drawn, in order, by device. */
   const drawn = new Map<string, number[]>();
-  const expected = await replay({
-    ...{ job, model: smallModel(), records: all, engine: interpreterEngine() },
-    samplesOf: (node) => {
-      const source = present(sources.get(node), node);
-      return Object.assign(Object.create(source), {
-        batch: (key: Parameters<typeof source.batch>[0]) => {
-          drawn.set(node, [...(drawn.get(node) ?? []), key.step]);
-          return source.batch(key);
-        },
-      });
-    },
-  });
-  const saved = readSafetensors(present(files.get("weights.safetensors"), "saved weights"));
-  for (const [tensor, value] of saved.tensors) {
-    expect(value.data, tensor).toEqual(present(expected.get(tensor), tensor).data);
-  }
+  const samplesOf = (node: string) => {
+    const source = present(sources.get(node), node);
+    return Object.assign(Object.create(source), {
+      batch: (key: Parameters<typeof source.batch>[0]) => {
+        drawn.set(node, [...(drawn.get(node) ?? []), key.step]);
+        return source.batch(key);
+      },
+    });
+  };
+  await expectReplayed(job, { records, files }, { samplesOf });
   return { all, drawn };
 }
 

@@ -9,8 +9,8 @@ import type { Planner } from "../../src/plan/plan.ts";
 import type { Planned } from "../../src/run/metrics/record.ts";
 import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
 import type { SimNode } from "../../src/sim/fleet.ts";
-import { replay } from "../../src/sim/replay.ts";
 import { type SimulationOptions, simulate } from "../../src/sim/simulate.ts";
+import { expectReplayed } from "./replayed.ts";
 import { shard, smallJob, smallModel } from "./small-job.ts";
 
 /** Two layers with batch normalisation, and a last one. */
@@ -89,17 +89,9 @@ test("a coded run gives the weights of its replay in one process, bit for bit", 
   const coded = { up: ["affine8"] as const, down: ["affine4+feedback"] as const };
   const planner: Planner = (request) => featureReplay({ ...request, featureReplay: coded });
   const result = await simulate(options(20, { planner }));
-  const records = result.records.map(({ record }) => record);
   const plan = present(plansOf(result).at(-1), "a plan").plan;
   expect(plan.links[0]).toMatchObject({ codecUp: "affine8", codecDown: "affine4+feedback" });
-  const expected = await replay({
-    ...{ job, model: normalisedModel(), records, engine: interpreterEngine() },
-    samplesOf: () => shard(1),
-  });
-  const bytes = present(result.files.get("weights.safetensors"), "saved weights");
-  for (const [key, value] of readSafetensors(bytes).tensors) {
-    expect(value.data, key).toEqual(present(expected.get(key), key).data);
-  }
+  await expectReplayed(job, result, { model: normalisedModel(), samplesOf: () => shard(1) });
 });
 
 /** So many batches under way, as a long way there and back keeps them. */
@@ -120,21 +112,14 @@ describe("stale gradients", () => {
     const result = await simulate({ ...rest, nodes: far });
     const records = result.records.map(({ record }) => record);
     const losses = records.flatMap((record) => (record.type === "round" ? [record.loss ?? 0] : []));
-    return { own, records, files: result.files, loss: present(losses.at(-1), "a loss") };
+    return { own, result, loss: present(losses.at(-1), "a loss") };
   };
 
   test("overshoot at a high rate, unless steps are divided by the updates that they do not know of", async () => {
     const [ignored, divided] = [await trainedWith("ignored", 1), await trainedWith("divided", 1)];
     expect(divided.loss).toBeLessThan(ignored.loss / 10);
-    for (const { own, records, files } of [ignored, divided]) {
-      const expected = await replay({
-        ...{ job: own, model: smallModel(), records, engine: interpreterEngine() },
-        samplesOf: () => shard(1),
-      });
-      const bytes = present(files.get("weights.safetensors"), "saved weights");
-      for (const [key, value] of readSafetensors(bytes).tensors) {
-        expect(value.data, key).toEqual(present(expected.get(key), key).data);
-      }
+    for (const { own, result } of [ignored, divided]) {
+      await expectReplayed(own, result, { samplesOf: () => shard(1) });
     }
   });
 

@@ -1,13 +1,12 @@
 /** Rounds that are committed by a quorum, and what becomes of the late. */
 import { describe, expect, test } from "vitest";
 import { present } from "../../src/base/assert.ts";
-import { readSafetensors } from "../../src/base/safetensors.ts";
 import type { Profile } from "../../src/plan/plan.ts";
 import type { JobFields } from "../../src/run/job-fields.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
 import type { SimFault } from "../../src/sim/faults.ts";
-import { replay } from "../../src/sim/replay.ts";
 import { simulate } from "../../src/sim/simulate.ts";
+import { expectReplayed } from "./replayed.ts";
 import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 /** Probes take 8 s. The device c is as planned at first, and then many times slower. */
@@ -42,15 +41,7 @@ async function run(
   });
   expect(end.reason).toBe("finished");
   const all = records.map(({ record }) => record);
-  const sources = new Map(job.fleet.devices.map((device, i) => [device.name, shard(i)]));
-  const expected = await replay({
-    ...{ job, model: smallModel(), records: all, engine: interpreterEngine() },
-    samplesOf: (node) => present(sources.get(node), node),
-  });
-  const saved = readSafetensors(present(files.get("weights.safetensors"), "saved weights"));
-  for (const [tensor, value] of saved.tensors) {
-    expect(value.data, tensor).toEqual(present(expected.get(tensor), tensor).data);
-  }
+  await expectReplayed(job, { records, files });
   const committed = all.flatMap((record) => (record.type === "round" ? [record] : []));
   return { all, committed, records };
 }

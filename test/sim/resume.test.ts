@@ -5,7 +5,6 @@
 import { describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { runId } from "../../src/base/ids.ts";
-import { readSafetensors } from "../../src/base/safetensors.ts";
 import { Coordinator } from "../../src/run/coordinator/coordinator.ts";
 import type { CoordinatorEnd } from "../../src/run/coordinator/farewell.ts";
 import { readJournal } from "../../src/run/coordinator/journal.ts";
@@ -18,9 +17,9 @@ import type { SimNode } from "../../src/sim/fleet.ts";
 import { simHost } from "../../src/sim/host.ts";
 import { emptyDisk, legacyOn, type SimDisk, simJournal } from "../../src/sim/journal.ts";
 import { simLinks } from "../../src/sim/link.ts";
-import { replay } from "../../src/sim/replay.ts";
 import { World } from "../../src/sim/world.ts";
-import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
+import { expectReplayed } from "./replayed.ts";
+import { smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 const job = smallJob({ rounds: 3, codec: { updates: "affine8" } });
 const nodes = smallFleet(job);
@@ -202,18 +201,8 @@ async function expectWhole(result: Killed): Promise<void> {
     record.type === "planned" ? [record.plan.term] : [],
   );
   expect(terms).toEqual(terms.map((_, i) => i + 1));
-  const sources = new Map(job.fleet.devices.map(({ name }, i) => [name, shard(i)]));
-  const expected = await replay({
-    job,
-    model: smallModel(),
-    records: result.decisions,
-    samplesOf: (node) => present(sources.get(node), node),
-    engine: interpreterEngine(),
-  });
-  const saved = readSafetensors(present(result.files.get("weights.safetensors"), "weights"));
-  for (const [name, { data }] of saved.tensors) {
-    expect(data, name).toEqual(present(expected.get(name), name).data);
-  }
+  const records = result.decisions.map((record) => ({ record }));
+  await expectReplayed(job, { records, files: result.files });
 }
 
 describe("a coordinator that is killed and started again", () => {

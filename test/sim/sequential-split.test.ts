@@ -1,13 +1,11 @@
 /** Vanilla split learning: who trains when, that weights are handed on, and what is left when a device goes. */
 import { describe, expect, test } from "vitest";
-import { present } from "../../src/base/assert.ts";
-import { readSafetensors } from "../../src/base/safetensors.ts";
 import { RunFold } from "../../src/run/metrics/summary.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
 import type { SimFault } from "../../src/sim/faults.ts";
-import { replay } from "../../src/sim/replay.ts";
 import { type SimulationResult, simulate } from "../../src/sim/simulate.ts";
-import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
+import { expectReplayed } from "./replayed.ts";
+import { smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 const job = smallJob({ planner: "sequential-split", rounds: 2 });
 const run = (faults: readonly SimFault[] = []) =>
@@ -18,20 +16,6 @@ const roundsOf = ({ records }: SimulationResult) =>
 const sourcesOf = (result: SimulationResult): string[][] =>
   roundsOf(result).map(({ participants }) => participants.map(({ node }) => node));
 
-/** What was saved is what one process computes from the log. */
-async function expectReplayed({ records, files }: SimulationResult): Promise<void> {
-  const sources = new Map(job.fleet.devices.map((device, i) => [device.name, shard(i)]));
-  const expected = await replay({
-    ...{ job, model: smallModel(), engine: interpreterEngine() },
-    records: records.map(({ record }) => record),
-    samplesOf: (node) => present(sources.get(node), node),
-  });
-  const saved = readSafetensors(present(files.get("weights.safetensors"), "saved weights"));
-  for (const [tensor, value] of saved.tensors) {
-    expect(value.data, tensor).toEqual(present(expected.get(tensor), tensor).data);
-  }
-}
-
 describe("a run of vanilla split learning", () => {
   test("R23: gives each device rounds of its own, as many as the job has, and averages nothing", async () => {
     const result = await run();
@@ -39,7 +23,7 @@ describe("a run of vanilla split learning", () => {
     expect(sourcesOf(result)).toEqual([["a"], ["b"], ["c"], ["a"], ["b"], ["c"]]);
     expect(roundsOf(result).map(({ phases }) => phases)).toEqual([3, 3, 3, 3, 3, 3]);
     expect(roundsOf(result).flatMap(({ dropped }) => dropped)).toEqual([]);
-    await expectReplayed(result);
+    await expectReplayed(job, result);
   });
 
   test("is told to take as many rounds as it does, from the first one on", async () => {
@@ -61,7 +45,7 @@ describe("a run of vanilla split learning", () => {
       const after = sourcesOf(result).slice(2).flat();
       expect(after).not.toContain(node);
       expect(new Set(after).size).toBe(2);
-      await expectReplayed(result);
+      await expectReplayed(job, result);
     }
   });
 });

@@ -1,7 +1,6 @@
 /** Copies on a server that several devices train in turns: what is computed, in which order, and who is missing. */
 import { describe, expect, test, vi } from "vitest";
 import { present } from "../../src/base/assert.ts";
-import { readSafetensors } from "../../src/base/safetensors.ts";
 import { byteLength } from "../../src/base/tensor.ts";
 import type { Program } from "../../src/compile/program.ts";
 import { scaledProfile } from "../../src/plan/program-time.ts";
@@ -12,9 +11,9 @@ import { Channel } from "../../src/run/wire/channel.ts";
 import type { WorkerMessage } from "../../src/run/wire/messages.ts";
 import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
 import type { SimFault } from "../../src/sim/faults.ts";
-import { replay } from "../../src/sim/replay.ts";
 import { type SimulationResult, simulate } from "../../src/sim/simulate.ts";
-import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
+import { expectReplayed } from "./replayed.ts";
+import { smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 /** Devices whose cuts differ: 4, 2, 1 and 4 segments, so that the server's part is three copies in a row. */
 const devices = [
@@ -41,24 +40,6 @@ const of = <T extends RunRecord["type"]>({ records }: SimulationResult, type: T)
     record.type === type ? [record as Extract<RunRecord, { type: T }>] : [],
   );
 
-/** What was saved is what one process computes from the log. */
-async function expectReplayed(
-  { job }: ReturnType<typeof sharing>,
-  { records, files }: SimulationResult,
-): Promise<void> {
-  const sources = new Map(job.fleet.devices.map((device, i) => [device.name, shard(i)]));
-  const expected = await replay({
-    ...{ job, model: smallModel(), engine: interpreterEngine() },
-    records: records.map(({ record }) => record),
-    samplesOf: (node) => present(sources.get(node), node),
-  });
-  const saved = readSafetensors(present(files.get("weights.safetensors"), "saved weights"));
-  expect(saved.tensors.size).toBeGreaterThan(0);
-  for (const [tensor, value] of saved.tensors) {
-    expect(value.data, tensor).toEqual(present(expected.get(tensor), tensor).data);
-  }
-}
-
 describe("devices of unequal speed and different cuts that share the server's copies", () => {
   const manners: [what: string, split: JobFields["split"], more: object][] = [
     ["with an update for every batch", { merge: 1 }, {}],
@@ -82,7 +63,7 @@ describe("devices of unequal speed and different cuts that share the server's co
     expect(cuts.size).toBeGreaterThanOrEqual(2);
     // As many copies in a row as there are cuts, none twice.
     expect(plan.copies.filter(({ node }) => node === "edge")).toHaveLength(cuts.size);
-    await expectReplayed(given, result);
+    await expectReplayed(given.job, result);
   });
 
   test("weigh as much in the shared copies as in their own", async () => {
@@ -182,7 +163,7 @@ describe("a device that is lost in the middle of a round", () => {
     const own = present(turns?.[0], "turns").chains.filter((turn) => turn === place);
     expect(own.length).toBeGreaterThan(0);
     expect(own.length).toBeLessThan(12);
-    await expectReplayed(given, result);
+    await expectReplayed(given.job, result);
   });
 
   test("or falls silent, is dropped at the lease's end", async () => {
@@ -190,7 +171,7 @@ describe("a device that is lost in the middle of a round", () => {
     const crash: SimFault = { kind: "crash", node: "b", atMs: 600, isSilent: true };
     const result = await simulate({ ...given, engine: interpreterEngine, faults: [crash] });
     expect(result.end.text).toBe("2 rounds");
-    await expectReplayed(given, result);
+    await expectReplayed(given.job, result);
   });
 
   test("R20: or is too late: those who waited for it with what they share are not", async () => {
@@ -202,7 +183,7 @@ describe("a device that is lost in the middle of a round", () => {
     expect(dropped.map(({ chain }) => chain)).toEqual(["chain:c"]);
     expect(dropped[0]?.reason).toBe("1 of 4 chains missed the deadline");
     expect(participants).toHaveLength(3);
-    await expectReplayed(given, result);
+    await expectReplayed(given.job, result);
   });
 
   test.each([
@@ -217,7 +198,7 @@ describe("a device that is lost in the middle of a round", () => {
     expect(present(first, "a round").dropped.map(({ chain }) => chain)).toEqual(["chain:c"]);
     // What it had trained with others is theirs: there is nothing of its own to fold in.
     expect(of(result, "round").flatMap(({ folded = [] }) => folded)).toEqual([]);
-    await expectReplayed(given, result);
+    await expectReplayed(given.job, result);
   });
 
   test("the server itself: the round is made again", async () => {
@@ -227,7 +208,7 @@ describe("a device that is lost in the middle of a round", () => {
       ...{ ...given, engine: interpreterEngine, faults: [crash], patienceMs: 60_000 },
     });
     expect(result.end.text).toBe("3 rounds");
-    await expectReplayed(given, result);
+    await expectReplayed(given.job, result);
   });
 });
 

@@ -1,13 +1,11 @@
 /** Workers carry out the plans of every scheme that splits in parallel, and one process computes the same. */
 import { describe, expect, test } from "vitest";
-import { present } from "../../src/base/assert.ts";
-import { readSafetensors } from "../../src/base/safetensors.ts";
 import type { PlannerName } from "../../src/plan/planners.ts";
 import type { JobFields } from "../../src/run/job-fields.ts";
 import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
-import { replay } from "../../src/sim/replay.ts";
 import { simulate } from "../../src/sim/simulate.ts";
-import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
+import { expectReplayed } from "./replayed.ts";
+import { smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 const schemes: [name: PlannerName, split: JobFields["split"], stages: number[]][] = [
   ["federated-averaging", {}, [1, 1, 1]],
@@ -36,15 +34,7 @@ describe("a run under each scheme that splits in parallel", () => {
     for (const { to } of kept) expect(to).toBeGreaterThanOrEqual(split?.cutMin ?? 1);
     expect(all.filter((record) => record.type === "round")).toHaveLength(2);
 
-    const sources = new Map(job.fleet.devices.map((device, i) => [device.name, shard(i)]));
-    const expected = await replay({
-      ...{ job, model: smallModel(), records: all, engine: interpreterEngine() },
-      samplesOf: (node) => present(sources.get(node), node),
-    });
-    const saved = readSafetensors(present(files.get("weights.safetensors"), "saved weights"));
-    for (const [tensor, value] of saved.tensors) {
-      expect(value.data, tensor).toEqual(present(expected.get(tensor), tensor).data);
-    }
+    await expectReplayed(job, { records, files });
   });
 });
 

@@ -1,13 +1,11 @@
 /** Data that go straight between workers: which way they take, what a lost link costs, and that it costs no update. */
 import { describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
-import { readSafetensors } from "../../src/base/safetensors.ts";
-import type { DenseTensor } from "../../src/base/tensor.ts";
 import type { RunRecord } from "../../src/run/metrics/record.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
-import { replay } from "../../src/sim/replay.ts";
 import { Simulation, type SimulationOptions } from "../../src/sim/simulate.ts";
-import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
+import { expectReplayed } from "./replayed.ts";
+import { smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 const job = smallJob({ rounds: 6 });
 
@@ -47,21 +45,6 @@ type Ran = Awaited<ReturnType<typeof run>>;
 const straightOf = ({ of }: Ran, name: string): number[] =>
   of("round").map(({ nodes }) => nodes.find(({ node }) => node === name)?.bytesStraight ?? 0);
 
-/** What was saved is, bit for bit, what one process computes from the log. */
-async function expectReplayed({ records, files }: Ran): Promise<void> {
-  const engine = interpreterEngine();
-  const sources = new Map(job.fleet.devices.map(({ name }, i) => [name, shard(i)]));
-  const expected: ReadonlyMap<string, DenseTensor> = await replay({
-    job,
-    model: smallModel(),
-    records: records.map(({ record }) => record),
-    samplesOf: (node) => present(sources.get(node), node),
-    engine,
-  });
-  const saved = readSafetensors(present(files.get("weights.safetensors"), "weights")).tensors;
-  for (const [name, { data }] of saved) expect(data, name).toEqual(expected.get(name)?.data);
-}
-
 describe("data between a device and an edge server that can be reached", () => {
   it("D1: go straight, and no byte of a round is lost from its record", async () => {
     const [straight, relayed] = [await run(), await run({ reachable: false })];
@@ -95,8 +78,8 @@ describe("data between a device and an edge server that can be reached", () => {
     expect(total(straight) / total(relayed)).toBeGreaterThan(1);
     expect(total(straight) / total(relayed)).toBeLessThan(1.2);
     expect(straight.coordinatorBytes).toBeLessThan(0.75 * relayed.coordinatorBytes);
-    await expectReplayed(straight);
-    await expectReplayed(relayed);
+    await expectReplayed(job, straight);
+    await expectReplayed(job, relayed);
   });
 
   it("D1: go straight to a device that can be reached, where the server cannot", async () => {
@@ -105,7 +88,7 @@ describe("data between a device and an edge server that can be reached", () => {
     });
     expect(Math.min(...straightOf(ran, "b"))).toBeGreaterThan(1000);
     expect(Math.max(...straightOf(ran, "a"), ...straightOf(ran, "c"))).toBe(0);
-    await expectReplayed(ran);
+    await expectReplayed(job, ran);
   });
 
   it("D8: keep to the device's share of the bandwidth, each way", async () => {
@@ -144,7 +127,7 @@ describe("a link between two workers that is cut", () => {
       expect(ran.of("round").flatMap(({ dropped }) => dropped)).toEqual([]);
       // What waits for a silent link to be given up waits for its lease.
       expect(ran.virtualMs).toBeLessThan(virtualMs + 14_000);
-      await expectReplayed(ran);
+      await expectReplayed(job, ran);
     },
   );
 
@@ -159,7 +142,7 @@ describe("a link between two workers that is cut", () => {
       expect(ran.end).toEqual({ reason: "finished", text: "6 rounds" });
       expect(ran.of("round").flatMap(({ dropped }) => dropped)).toEqual([]);
       expect(ran.virtualMs).toBeLessThan(virtualMs + 1000);
-      await expectReplayed(ran);
+      await expectReplayed(job, ran);
     },
   );
 
@@ -186,6 +169,6 @@ describe("a worker that nobody reaches any more", () => {
     expect(held.end?.reason).toBe("finished");
     expect(Math.max(...straightOf(held, "b"))).toBe(0);
     expect(held.virtualMs).toBeLessThan(free.virtualMs + 3000);
-    await expectReplayed(held);
+    await expectReplayed(job, held);
   });
 });

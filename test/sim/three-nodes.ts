@@ -2,13 +2,12 @@
 import { expect } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { chainId, copyId, nodeId } from "../../src/base/ids.ts";
-import { readSafetensors } from "../../src/base/safetensors.ts";
 import type { ChainPlan, Plan, Planner, PlanRequest } from "../../src/plan/plan.ts";
 import type { Forecaster } from "../../src/plan/replan.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
 import type { SimFault } from "../../src/sim/faults.ts";
-import { replay } from "../../src/sim/replay.ts";
 import { simulate } from "../../src/sim/simulate.ts";
+import { expectReplayed } from "./replayed.ts";
 import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
 
 /** How the chain is trained, and what the planner knows. */
@@ -109,18 +108,7 @@ export async function train(way: Way, change: object = {}, faults: readonly SimF
   });
   expect(result.end).toMatchObject({ reason: "finished" });
   const records = result.records.map(({ record }) => record);
-  const bytes = present(result.files.get("weights.safetensors"), "saved weights");
-  const expected = await replay({
-    job,
-    model: smallModel(),
-    records,
-    samplesOf: () => shard(0),
-    engine: interpreterEngine(),
-  });
+  const weights = await expectReplayed(job, result, { samplesOf: () => shard(0) });
   const rounds = records.filter((record) => record.type === "round");
-  const weights = readSafetensors(bytes).tensors;
-  for (const [name, value] of weights) {
-    expect(value.data, name).toEqual(present(expected.get(name), name).data);
-  }
   return { weights, rounds, records, timed: result.records };
 }

@@ -2,7 +2,6 @@
  * Whether another plan would now do better than the one in force, by what rounds have shown since it
  * was made. It answers in words, and only where the scheme can forecast plans that are in force.
  */
-
 import {
   type Conditions,
   figuresOf,

@@ -1,5 +1,4 @@
 /** What the coordinator derives from job and model once, before anybody joins. */
-
 import { present } from "../../base/assert.ts";
 import { InputError } from "../../base/errors.ts";
 import { nodeId, type RunId } from "../../base/ids.ts";
