@@ -130,7 +130,7 @@ const pipelineSchema = z.strictObject({
   window: z._default(z.nullable(z.int().check(z.nonnegative(), z.maximum(64))), null),
   backward: z._default(z.enum(["stored", "replay"]), "stored"),
   probe: z._default(z.enum(["blocks", "segments"]), "blocks"),
-  staleness: z._default(z.enum(stalenessNames), "ignored"),
+  staleness: z._default(z.enum(stalenessNames), "divided"),
 });
 
 const codecList = z.array(codecField).check(z.minLength(1));
@@ -183,7 +183,7 @@ const jobSchema = z.strictObject({
   planner: z._default(z.enum(plannerNames as [string, ...string[]]), "parallel-split"),
   pipeline: z._default(pipelineSchema, {
     ...{ schedule: "window" as const, window: null },
-    ...{ backward: "stored" as const, probe: "blocks" as const, staleness: "ignored" as const },
+    ...{ backward: "stored" as const, probe: "blocks" as const, staleness: "divided" as const },
   }),
   split: z._default(splitSchema, {
     ...{ cutMin: 1, mayKeepAll: false, mayShareFreely: false, up: null, down: null },
