@@ -1,4 +1,5 @@
 /** Tensors of which only some entries are known or sent; the others count as zero. Plain data, as tensors are. */
+import type { Tensor } from "./tensor.ts";
 
 /** Some float32 entries of a tensor, by their places. */
 export interface SparseValues {
@@ -27,4 +28,18 @@ export function densified(sparse: SparseValues): Float32Array {
     all[at] = value;
   });
   return all;
+}
+
+/** Entries of several tensors as they travel. */
+export interface SparseParts {
+  /** Entries of each tensor that are there. */
+  readonly chosen: readonly number[];
+  /** Values, or codes and their grids; and `places`, uint8: each where there are any. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+}
+
+/** What is sent of some entries, and what comes of them where it is received. */
+export interface EncodedSparse {
+  readonly parts: SparseParts;
+  readonly arrived: readonly SparseValues[];
 }

@@ -2,7 +2,7 @@
 import { elementCount } from "../base/tensor.ts";
 
 /** Fewest values of a group, where the sample has as many. */
-const groupMin = 128;
+export const groupMin = 128;
 
 /** How a tensor's values lie in groups; the last group of a row may be shorter. */
 export interface Groups {

@@ -1,66 +1,114 @@
 /**
  * Some entries of several tensors in the parts of one message: all values behind one another, and all places.
  * Unlike under top-k, the number of entries is the sender's choice, and goes beside them. A tensor
- * whose entries are all there needs no places.
+ * whose entries are all there needs no places. Values travel as they are, or in codes of 8 or 4 bits with a
+ * grid for each 128 of a tensor's values (`affine.ts`).
  */
-import type { SparseValues } from "../base/sparse.ts";
-import { hollow, type Tensor, tensor } from "../base/tensor.ts";
+import type { EncodedSparse, SparseParts, SparseValues } from "../base/sparse.ts";
+import { elementCount, hollow, type Tensor, type TensorType, tensor } from "../base/tensor.ts";
+import { groupMin } from "./affine-grid.ts";
+import { codecs } from "./codec.ts";
 import { decodeIndices, encodeIndices, indexBytes } from "./index-coding.ts";
 
-const valueBytes = 4;
+/** Parts of each codec of values, by the names under which they travel. */
+const partNames = {
+  float32: ["values"],
+  affine8: ["codes", "grids"],
+  affine4: ["codes", "grids"],
+} as const;
+
+/** Codecs that values of an exchange travel in. */
+export type SparseCodecName = keyof typeof partNames;
+export const sparseCodecNames = Object.keys(partNames) as SparseCodecName[];
+
+const typeOf = (values: number): TensorType => ({ dtype: "float32", shape: [values] });
 
 const placeBytes = (count: number, chosen: number): number =>
   chosen === 0 || chosen === count ? 0 : indexBytes(count, chosen);
 
 /** Bytes that `chosen` of a tensor's `count` entries take. */
-export const sparseBytes = (count: number, chosen: number): number =>
-  valueBytes * chosen + placeBytes(count, chosen);
+const sparseBytes = (codec: SparseCodecName, count: number, chosen: number): number =>
+  valueBytes[codec](chosen) + placeBytes(count, chosen);
 
-/** Entries of several tensors as they travel. */
-export interface SparseParts {
-  /** Entries of each tensor that are there. */
-  readonly chosen: readonly number[];
-  /** `values`, float32, and `places`, uint8, where there are any. */
-  readonly tensors: ReadonlyMap<string, Tensor>;
-}
+/** What the parts of so many values take; a choice of entries asks thousands of times. */
+const valueBytes: Record<SparseCodecName, (count: number) => number> = {
+  float32: (count) => 4 * count,
+  affine8: (count) => count + gridBytes(count),
+  affine4: (count) => Math.ceil(count / 2) + gridBytes(count),
+};
+
+const gridBytes = (count: number): number => 8 * Math.ceil(count / groupMin);
+
+/** What a sender does with entries: see `PartCoding`. */
+export const sparseCoding = (codec: SparseCodecName) => ({
+  bytesOf: (count: number, chosen: number): number => sparseBytes(codec, count, chosen),
+  encode: (all: readonly SparseValues[]): EncodedSparse => encodeSparse(codec, all),
+});
 
 /** Puts entries of several tensors behind one another. */
-export function encodeSparse(all: readonly SparseValues[]): SparseParts {
+function encodeSparse(codec: SparseCodecName, all: readonly SparseValues[]): EncodedSparse {
   const chosen = all.map(({ values }) => values.length);
   const counts = all.map(({ count }) => count);
-  const [values, places] = [
-    new Float32Array(total(chosen)),
-    new Uint8Array(placesOf(counts, chosen)),
-  ];
-  let [valueAt, placeAt] = [0, 0];
-  for (const { count, indices, values: own } of all) {
-    values.set(own, valueAt);
-    valueAt += own.length;
-    if (indices === null || placeBytes(count, own.length) === 0) continue;
-    const coded = encodeIndices(indices, count);
-    places.set(coded, placeAt);
-    placeAt += coded.length;
+  const coded = all.map(({ values }) =>
+    codecs[codec].encode(tensor("float32", [values.length], values)),
+  );
+  const places = new Uint8Array(placesOf(counts, chosen));
+  let placeAt = 0;
+  for (const { count, indices, values } of all) {
+    if (indices === null || placeBytes(count, values.length) === 0) continue;
+    const own = encodeIndices(indices, count);
+    places.set(own, placeAt);
+    placeAt += own.length;
   }
-  const tensors = [
-    tensor("float32", [values.length], values),
-    tensor("uint8", [places.length], places),
-  ] as const;
-  return { chosen, tensors: named(tensors) };
+  const joined = partTypes(codec, chosen).map((type, part) => {
+    const data =
+      type.dtype === "uint8" ? new Uint8Array(length(type)) : new Float32Array(length(type));
+    let at = 0;
+    for (const own of coded) {
+      const values = own[part]?.data as Uint8Array | Float32Array;
+      data.set(values, at);
+      at += values.length;
+    }
+    return tensor(type.dtype, type.shape, data);
+  });
+  const arrived = all.map((own, i): SparseValues => {
+    if (codec === "float32") return own;
+    const values = codecs[codec].decode(coded[i] as readonly Tensor[], typeOf(own.values.length));
+    return { ...own, values: values.data as Float32Array };
+  });
+  const parts = [...joined, tensor("uint8", [places.length], places)];
+  return { parts: { chosen, tensors: named(codec, parts) }, arrived };
 }
 
 /** Parts of the same sizes, for a world without values. */
-export function hollowSparse(counts: readonly number[], chosen: readonly number[]): SparseParts {
-  const values = hollow({ dtype: "float32", shape: [total(chosen)] });
+export function hollowSparse(
+  codec: SparseCodecName,
+  counts: readonly number[],
+  chosen: readonly number[],
+): SparseParts {
   const places = hollow({ dtype: "uint8", shape: [placesOf(counts, chosen)] });
-  return { chosen, tensors: named([values, places]) };
+  const parts = [...partTypes(codec, chosen).map((type) => hollow(type)), places];
+  return { chosen, tensors: named(codec, parts) };
 }
 
-/** What is empty does not travel. */
-const named = ([values, places]: readonly [Tensor, Tensor]): ReadonlyMap<string, Tensor> =>
-  new Map([...isThere("values", values), ...isThere("places", places)]);
+/** What the values of several tensors take, each part behind that of the tensor before. */
+function partTypes(codec: SparseCodecName, chosen: readonly number[]): TensorType[] {
+  return partNames[codec].map((_, part) => {
+    const types = [0, ...chosen].map((own) => codecs[codec].wire(typeOf(own))[part] as TensorType);
+    return { dtype: types[0]?.dtype ?? "float32", shape: [total(types.map(length))] };
+  });
+}
 
-const isThere = (name: string, part: Tensor): [string, Tensor][] =>
-  part.shape[0] === 0 ? [] : [[name, part]];
+const length = ({ shape }: TensorType): number => elementCount(shape);
+
+/** What is empty does not travel. */
+const named = (codec: SparseCodecName, parts: readonly Tensor[]): ReadonlyMap<string, Tensor> =>
+  new Map(
+    [...partNames[codec], "places"].flatMap((name, i): [string, Tensor][] => {
+      const part = parts[i] as Tensor;
+      return part.shape[0] === 0 ? [] : [[name, part]];
+    }),
+  );
 
 const total = (numbers: readonly number[]): number => numbers.reduce((sum, each) => sum + each, 0);
 
@@ -73,25 +121,47 @@ const placesOf = (counts: readonly number[], chosen: readonly number[]): number 
  * @returns null where they are not entries of such tensors
  */
 export function decodeSparse(
+  codec: SparseCodecName,
   { chosen, tensors }: SparseParts,
   counts: readonly number[],
 ): SparseValues[] | null {
   if (chosen.length !== counts.length) return null;
   if (chosen.some((own, i) => own > (counts[i] as number))) return null;
-  const values = tensors.get("values")?.data ?? new Float32Array(0);
+  const coded = codedParts(codec, chosen, tensors);
   const places = tensors.get("places")?.data ?? new Uint8Array(0);
-  if (!(values instanceof Float32Array && places instanceof Uint8Array)) return null;
-  if (values.length !== total(chosen) || places.length !== placesOf(counts, chosen)) return null;
+  if (coded === null || !(places instanceof Uint8Array)) return null;
+  if (places.length !== placesOf(counts, chosen)) return null;
   const all: SparseValues[] = [];
-  let [valueAt, placeAt] = [0, 0];
+  const at = coded.map(() => 0);
+  let placeAt = 0;
   for (const [i, count] of counts.entries()) {
     const own = chosen[i] as number;
     const end = placeAt + placeBytes(count, own);
     const indices = own === count ? null : decodeIndices(places.subarray(placeAt, end), count, own);
     if (indices === null && own !== count) return null;
-    all.push({ count, indices, values: values.subarray(valueAt, valueAt + own) });
-    valueAt += own;
     placeAt = end;
+    const parts = codecs[codec].wire(typeOf(own)).map((type, part): Tensor => {
+      const from = at[part] as number;
+      at[part] = from + length(type);
+      const data = (coded[part] as Uint8Array | Float32Array).subarray(from, at[part]);
+      return tensor(type.dtype, type.shape, data);
+    });
+    const values = codecs[codec].decode(parts, typeOf(own)).data as Float32Array;
+    all.push({ count, indices, values });
   }
   return all;
+}
+
+/** The parts that hold values; null where they are of other types or lengths. */
+function codedParts(
+  codec: SparseCodecName,
+  chosen: readonly number[],
+  tensors: ReadonlyMap<string, Tensor>,
+): (Uint8Array | Float32Array)[] | null {
+  const parts = partTypes(codec, chosen).map((type, i) => {
+    const kind = type.dtype === "uint8" ? Uint8Array : Float32Array;
+    const data = tensors.get(partNames[codec][i] as string)?.data ?? new kind(0);
+    return data instanceof kind && data.length === length(type) ? data : null;
+  });
+  return parts.every((part) => part !== null) ? parts : null;
 }

@@ -4,6 +4,7 @@
  * scheme without a server in between, from the plain exchange of gradients to local steps with an outer one.
  */
 import type { CopyId } from "../base/ids.ts";
+import type { SparseCodecName } from "../codec/sparse.ts";
 import type { OuterStep } from "../sync/joining.ts";
 import type { JoinPolicy } from "../sync/policies.ts";
 import type { Selection } from "../sync/selection.ts";
@@ -32,6 +33,11 @@ export interface ExchangePlan {
   /** Who sends whom; an update waits for who sends. */
   readonly topology: readonly ExchangeEdge[];
   readonly select: Selection;
+  /**
+   * How values travel: as they are, or in codes of 8 or 4 bits. What codes lose is kept and goes with what comes
+   * next, and a member takes its own part as others have it, so that all may still come to the same.
+   */
+  readonly codec: SparseCodecName;
   /**
    * Whether each member joins what all send it; or each a slice of it, which it then sends to all: about twice the
    * bytes of what is joined go out of each, instead of once for every neighbour (reduce-scatter and all-gather: Thakur,
@@ -82,6 +88,7 @@ export const fullExchange = {
   every: 1,
   inner: null,
   select: { kind: "all" },
+  codec: "float32",
   reduce: "each",
   staleness: 0,
   backups: null,

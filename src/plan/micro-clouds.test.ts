@@ -63,15 +63,21 @@ describe("micro-clouds", () => {
   const exchangeAt = (bytesPerMs: number, choice?: Partial<ExchangeChoice>) =>
     microClouds(cloud(bytesPerMs, choice)).groups[0]?.exchange;
 
-  it("exchange all gradients where links are fast, the largest where they are slower, and weights now and then where they are slow", () => {
-    expect(exchangeAt(1e6)).toMatchObject({ every: 1, select: { kind: "all" } });
-    const slower = exchangeAt(2000);
+  it("exchange all gradients where links are fast, in 8 bits or the largest where they are slower, and weights now and then where they are slow", () => {
+    const [all, asIs] = [{ kind: "all" }, { codec: "float32" } as const];
+    expect(exchangeAt(1e6)).toMatchObject({ every: 1, select: all, codec: "float32" });
+    expect(exchangeAt(2000)).toMatchObject({ every: 1, select: all, codec: "affine8" });
+    const slower = exchangeAt(2000, asIs);
     expect(slower).toMatchObject({ every: 1, select: { kind: "max-n" } });
     expect(slower?.topology).toHaveLength(30);
     for (const { bytes } of slower?.topology ?? []) expect(bytes).toBeGreaterThan(0.1 * 400_000);
-    const slow = exchangeAt(50);
+    const slow = exchangeAt(50, asIs);
     expect(slow?.every).toBeGreaterThan(10);
-    expect(slow?.select).toEqual({ kind: "all" });
+    expect(slow?.select).toEqual(all);
+    const coded = exchangeAt(50);
+    expect(coded).toMatchObject({ select: all, codec: "affine8", home: "first" });
+    expect(coded?.every).toBeLessThan(0.35 * (slow?.every ?? 0));
+    expect(microClouds(cloud(50)).reason).toContain("in 8 bits a value");
   });
 
   it("have the one with the fastest way bring home what all end with alike, and count what that takes", () => {
@@ -91,7 +97,7 @@ describe("micro-clouds", () => {
     // 400 kB down to the slowest, 200 bytes up from it.
     const longer = (each.forecasts[0]?.roundMs ?? 0) - (alike.forecasts[0]?.roundMs ?? 0);
     expect(longer).toBeCloseTo(400_000 / 5 + 200 / 10, 0);
-    expect(exchangeAt(2000)?.home).toBe("each");
+    expect(exchangeAt(2000, { codec: "float32" })?.home).toBe("each");
     expect(exchangeAt(50)?.home).toBe("first");
   });
 
@@ -102,6 +108,17 @@ describe("micro-clouds", () => {
     expect(plan.groups[0]?.exchange?.inner).toBe(3);
     for (const { microBatches = 0 } of plan.chains) expect(microBatches % 3).toBe(0);
     checkPlan(plan, 2);
+  });
+
+  it("code what they exchange where that lets it be exchanged more often, and nobody weighs or names entries", () => {
+    const codecAt = (bytesPerMs: number, choice: Partial<ExchangeChoice>) =>
+      exchangeAt(bytesPerMs, choice)?.codec;
+    expect(codecAt(50, { every: 5 })).toBe("affine8");
+    expect(codecAt(2000, { every: 5 })).toBe("float32");
+    expect(codecAt(50, { every: 5, codec: "affine4" })).toBe("affine4");
+    expect(codecAt(50, { select: { kind: "all" } })).toBe("float32");
+    expect(codecAt(50, { join: { kind: "median" } })).toBe("float32");
+    expect(codecAt(50, { join: { kind: "median" }, codec: "affine8" })).toBe("affine8");
   });
 
   it("do as the job says", () => {
@@ -115,7 +132,7 @@ describe("micro-clouds", () => {
   it("join slices for one another where that is a matter of plain averages in time", () => {
     expect(exchangeAt(1e6)?.reduce).toBe("scatter");
     expect(exchangeAt(50)).toMatchObject({ reduce: "scatter", home: "first" });
-    expect(exchangeAt(2000)?.reduce).toBe("each");
+    expect(exchangeAt(2000, { codec: "float32" })?.reduce).toBe("each");
     expect(exchangeAt(1e6, { join: { kind: "median" } })?.reduce).toBe("each");
     expect(() => exchangeAt(1e6, { staleness: 1, reduce: "scatter" })).toThrow("waits for all");
     expect(allReduce(cloud(50)).groups[0]?.exchange).toMatchObject({ every: 1, reduce: "scatter" });
@@ -173,7 +190,7 @@ describe("micro-clouds", () => {
 });
 
 describe("an exchange is refused", () => {
-  const good = microClouds(cloud(2000));
+  const good = microClouds(cloud(2000, { codec: "float32" }));
   type Exchange = NonNullable<(typeof good)["groups"][0]["exchange"]>;
   const broken = (change: (exchange: Exchange) => Partial<Exchange>) => ({
     ...good,

@@ -9,6 +9,7 @@ import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { type CopyId, chainId, copyId } from "../base/ids.ts";
 import { formatBytes, formatMs } from "../base/units.ts";
+import { type SparseCodecName, sparseCoding } from "../codec/sparse.ts";
 import { isPlain } from "../sync/policies.ts";
 import { refuseFew, roundGroup } from "./agreement.ts";
 import { checkNode } from "./check-request.ts";
@@ -35,6 +36,7 @@ export const anyExchange: ExchangeChoice = {
     every: null,
     inner: null,
     select: null,
+    codec: null,
     reduce: null,
     staleness: 0,
     backups: null,
@@ -211,30 +213,34 @@ function agree(
   const { staleness, backups, join } = choice;
   const reduce = reductionOf(choice, links);
   const isScattered = reduce === "scatter";
-  const allMs = isScattered ? links.scatterMs(bytes) : links.meshMs(bytes);
+  const msAs = (codec: SparseCodecName): number => {
+    const coded = codedBytes(bytes, codec);
+    return isScattered ? links.scatterMs(coded) : links.meshMs(coded);
+  };
   // What goes while others compute costs no time.
   const allowedMs = computeMs * (staleness > 0 ? 1 : overhead);
-  const hasRoom = allMs <= allowedMs || links.leastShare(bytes, allowedMs) >= shareMin;
-  const alone = Math.min(everyMax, Math.max(1, Math.ceil(allMs / allowedMs)));
-  const every = choice.every ?? (hasRoom || choice.select !== null ? 1 : alone);
-  const isChosen = every === 1 && allMs > allowedMs && isPlain(join);
-  const wish = choice.select ?? (isChosen ? { kind: "max-n", nMin: 0.85 } : { kind: "all" });
+  const { every, codec, wish } = whatToExchange(choice, {
+    ...{ msAs, allowedMs },
+    hasRoom: links.leastShare(bytes, allowedMs) >= shareMin,
+  });
+  const allMs = msAs(codec);
   const parts = Math.max(1, Math.min(partsMax, Math.ceil(allMs / computeMs)));
   const select = wish.kind === "parts" ? { ...wish, parts: wish.parts ?? parts } : wish;
   const [isAll, isLimited] = [select.kind === "all", select.kind === "max-n"];
   const isAlike = mayKeep && links.isMesh && isAll && staleness === 0;
   const outer = every === 1 ? fullExchange.outer : (choice.outer ?? fullExchange.outer);
   const share = select.kind === "parts" ? 1 / select.parts : 1;
+  const meshMs = links.meshMs(codedBytes(bytes, codec));
   const spentMs = isLimited
-    ? Math.min(links.meshMs(bytes), every * allowedMs)
-    : share * (isAll ? allMs : links.meshMs(bytes));
-  const carried = `all gradients take ${formatMs(allMs)}, computing ${formatMs(computeMs)}`;
+    ? Math.min(meshMs, every * allowedMs)
+    : share * (isAll ? allMs : meshMs);
+  const carried = `all gradients take ${formatMs(msAs("float32"))}, computing ${formatMs(computeMs)}`;
   const named = every > 1 ? `changes of weights every ${every} updates` : wordOf[select.kind];
-  const how = isAll && isScattered ? ", each joining a slice for all" : "";
+  const how = `${codedAs[codec]}${isAll && isScattered ? ", each joining a slice for all" : ""}`;
   return {
     exchange: {
       ...{ every, inner: every === 1 ? null : (choice.inner ?? 1) },
-      ...{ select, staleness, backups, join, outer },
+      ...{ select, codec, staleness, backups, join, outer },
       topology: links.edges(isLimited ? every * allowedMs : null),
       reduce: isAll ? reduce : "each",
       home: isAlike ? "first" : "each",
@@ -243,6 +249,55 @@ function agree(
     reason: `${carried}, so they exchange ${named}${how}`,
   };
 }
+
+/** What of the plan follows from how long all entries take. */
+interface Wish {
+  readonly every: number;
+  readonly codec: SparseCodecName;
+  readonly wish: NonNullable<ExchangeChoice["select"]>;
+}
+
+interface WishOptions {
+  /** How long all entries take in a codec. */
+  readonly msAs: (codec: SparseCodecName) => number;
+  /** How long they may take beside an update. */
+  readonly allowedMs: number;
+  /** Whether links carry enough of the entries, as they are, in that time. */
+  readonly hasRoom: boolean;
+}
+
+/**
+ * All gradients, where links carry them, as they are or else in 8 bits; of each gradient what they carry, where that is enough; or
+ * changes of weights now and then, in 8 bits where that lets them be exchanged more often.
+ */
+function whatToExchange(choice: ExchangeChoice, { msAs, allowedMs, hasRoom }: WishOptions): Wish {
+  const { select, join } = choice;
+  const fits = (codec: SparseCodecName, every = 1): boolean => msAs(codec) <= every * allowedMs;
+  // Who names entries, or weighs parts against one another, has them as they are.
+  const mayCode = select === null && isPlain(join);
+  const codecFor = (every: number): SparseCodecName =>
+    choice.codec ?? (mayCode && !fits("float32", every) ? "affine8" : "float32");
+  const all = { kind: "all" } as const;
+  const isUpdateWise = choice.every === 1 || (choice.every === null && select !== null);
+  if (isUpdateWise || (choice.every === null && (fits(codecFor(1)) || hasRoom))) {
+    const isWhole = select !== null || !isPlain(join) || fits(codecFor(1));
+    if (isWhole) return { every: 1, codec: codecFor(1), wish: select ?? all };
+    return { every: 1, codec: choice.codec ?? "float32", wish: { kind: "max-n", nMin: 0.85 } };
+  }
+  const codec = codecFor(choice.every ?? 1);
+  const alone = Math.min(everyMax, Math.max(1, Math.ceil(msAs(codec) / allowedMs)));
+  return { every: choice.every ?? alone, codec, wish: select ?? all };
+}
+
+/** Bytes of a model's float32 values in a codec, but for what small tensors take more. */
+const codedBytes = (bytes: number, codec: SparseCodecName): number =>
+  sparseCoding(codec).bytesOf(Math.ceil(bytes / 4), Math.ceil(bytes / 4));
+
+const codedAs: Record<SparseCodecName, string> = {
+  float32: "",
+  affine8: " in 8 bits a value",
+  affine4: " in 4 bits a value",
+};
 
 /** What agreeing depends on, beside what the job says and what links carry. */
 interface AgreeOptions {

@@ -263,6 +263,7 @@ export interface ExchangeChoice extends Pick<ExchangePlan, "staleness" | "backup
   readonly inner: number | null;
   /** Parts without a number are as many as links need. */
   readonly select: ExchangePlan["select"] | { readonly kind: "parts"; readonly parts: null } | null;
+  readonly codec: ExchangePlan["codec"] | null;
   readonly reduce: ExchangePlan["reduce"] | null;
   readonly outer: ExchangePlan["outer"] | null;
   /** Who exchanges with whom; what fits number and links where absent. */

@@ -1,5 +1,6 @@
 /** What a job may say of how its workers agree from node to node: the field `exchange`. */
 import * as z from "zod/mini";
+import { type SparseCodecName, sparseCodecNames } from "../codec/sparse.ts";
 import { topologyNames } from "../plan/exchange-topology.ts";
 import type { ExchangeChoice } from "../plan/plan.ts";
 import { joinPolicy, joinSchema } from "./job-join.ts";
@@ -25,6 +26,8 @@ export const exchangeSchema = z.strictObject({
   /** Batches to an update that each makes by itself, between exchanges of changes; 1 where absent. */
   inner: z.optional(positiveInt),
   select: z._default(selectSchema, "auto"),
+  /** How values travel; by the links where absent. */
+  codec: z.optional(z.enum(sparseCodecNames as [SparseCodecName, ...SparseCodecName[]])),
   topology: z.optional(z.enum(topologyNames)),
   reduce: z._default(z.enum(["auto", "each", "scatter"]), "auto"),
   staleness: z._default(count, 0),
@@ -62,6 +65,7 @@ export function exchangeChoice({
   reduce,
   backups,
   topology,
+  codec,
   ...rest
 }: z.infer<typeof exchangeSchema>): ExchangeChoice {
   return {
@@ -69,6 +73,7 @@ export function exchangeChoice({
     ...(topology !== undefined && { topology }),
     every: every === "auto" ? null : every,
     inner: inner ?? null,
+    codec: codec ?? null,
     select: selectionChoice(select),
     reduce: reduce === "auto" ? null : reduce,
     backups: backups ?? null,

@@ -39,6 +39,7 @@ const everything = {
   exchange: {
     every: 4,
     select: { kind: "max-n", nMin: 1 },
+    codec: "affine8",
     staleness: 1,
     join: { kind: "average" },
     outer: { rate: 0.7, momentum: 0.9 },

@@ -6,7 +6,7 @@
 import { present } from "../base/assert.ts";
 import type { CopyId } from "../base/ids.ts";
 import { dense, type Tensor, tensor, zeros } from "../base/tensor.ts";
-import { sparseBytes } from "../codec/sparse.ts";
+import { sparseCoding } from "../codec/sparse.ts";
 import {
   movedPorts,
   neededPorts,
@@ -178,7 +178,7 @@ class MemberReplay {
     const names = new Set(moved.filter(({ role }) => role === "parameter").map((port) => port.of));
     this.#ports = moving.outputs.filter((port) => port.role === "parameter" && names.has(port.of));
     this.#member = new ExchangeMember({
-      ...{ rules: exchange, microBatches, bytesOf: sparseBytes },
+      ...{ rules: exchange, microBatches, coding: sparseCoding(exchange.codec) },
       outgoing: this.#outgoing.map(({ to, bytes }) => {
         return { chain: to, bytes, place: of.group.members.indexOf(to) };
       }),
@@ -278,9 +278,9 @@ class MemberReplay {
         ? this.#member.share(this.#gradients(), select.kind === "significant" ? weights : null)
         : this.#member.share(weights, null);
     this.#exchanges++;
-    const parts = sent.map((tensors, i): [CopyId, SharedPart] => {
+    const parts = sent.map(({ arrived }, i): [CopyId, SharedPart] => {
       const { to } = present(this.#outgoing[i], "an edge");
-      return [to, { batches: own.batches, tensors }];
+      return [to, { batches: own.batches, tensors: arrived }];
     });
     return { own, sent: new Map(parts) };
   }
@@ -309,7 +309,7 @@ class MemberReplay {
   /** What came of its slice, and what it sends of it. */
   reduce(parts: readonly SharedPart[]): { own: SharedPart; sent: Map<CopyId, SharedPart> } {
     this.#exchanges++;
-    const own = { batches: this.#microBatches, tensors: this.#member.reduce(parts) };
+    const own = { batches: this.#microBatches, tensors: this.#member.reduce(parts).arrived };
     return { own, sent: new Map(this.#outgoing.map(({ to }) => [to, own])) };
   }
 

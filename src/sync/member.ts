@@ -6,10 +6,10 @@
  * that was cut short by, the next one begins the same everywhere.
  */
 import { present } from "../base/assert.ts";
-import { densified, type SparseValues } from "../base/sparse.ts";
+import { densified, type EncodedSparse, type SparseValues } from "../base/sparse.ts";
 import { joinParts, type OuterStep, outerStep, type SharedPart } from "./joining.ts";
 import type { JoinPolicy } from "./policies.ts";
-import { Residual, type Selection, select } from "./selection.ts";
+import { type Chosen, Residual, type Selection, select } from "./selection.ts";
 import { type Slice, sliceAt } from "./slices.ts";
 
 /** By which rules members agree: see `ExchangePlan`. */
@@ -43,13 +43,25 @@ export interface MemberStart {
   /** Its place among those; where each joins a slice for all, that of its own. */
   readonly place: number;
   readonly learningRate: number;
-  /** Bytes that `chosen` of `count` entries take. */
-  readonly bytesOf: (count: number, chosen: number) => number;
+  readonly coding: PartCoding;
 }
+
+/** How parts travel. */
+export interface PartCoding {
+  /** Bytes that `chosen` of `count` entries take. */
+  bytesOf(count: number, chosen: number): number;
+  encode(all: readonly SparseValues[]): EncodedSparse;
+}
+
+/** Chooses all entries. */
+const everything = (all: readonly Float32Array[]): Chosen => all.map(() => null);
 
 export class ExchangeMember {
   readonly #start: MemberStart;
+  /** Of what each neighbour is sent; of what all are sent alike; and of what came of the own slice. */
   readonly #residuals: readonly Residual[];
+  readonly #residual = new Residual();
+  readonly #reduced = new Residual();
   #agreed: Float32Array[] | null = null;
   #velocity: Float32Array[] = [];
   #exchanges = 0;
@@ -73,46 +85,66 @@ export class ExchangeMember {
   }
 
   /**
-   * The next exchange: its own part, which is whole, and what each neighbour is sent.
+   * The next exchange: what it joins as its own part, and what each neighbour is sent.
    * @param values sums of gradients since the last one, or the weights of the moment
    * @param weights where `significant` chooses among gradients
    */
   share(
     values: readonly Float32Array[],
     weights: readonly Float32Array[] | null,
-  ): { own: SharedPart; sent: SparseValues[][] } {
-    const { rules, outgoing, microBatches, jointBatches, learningRate, bytesOf } = this.#start;
+  ): { own: SharedPart; sent: readonly EncodedSparse[] } {
+    const { rules, outgoing, microBatches, jointBatches, learningRate, coding } = this.#start;
     const isGradient = rules.every === 1;
     const shared = isGradient ? values : this.#changes(values);
-    if (rules.reduce === "scatter") return this.#scatter(shared);
+    const batches = ExchangeMember.weightOf(rules, microBatches);
+    if (rules.reduce === "scatter") return this.#scatter(shared, batches);
+    if (rules.select.kind === "all") {
+      // All have the same of it, itself included, so that they come to the same.
+      const all = this.#residual.pass(shared, everything, coding.encode);
+      return { own: { batches, tensors: all.arrived }, sent: outgoing.map(() => all) };
+    }
     const changePerValue = isGradient ? learningRate / jointBatches : 1;
     const exchange = this.#exchanges++;
     const sent = outgoing.map(({ bytes: bytesMax }, i) =>
-      present(this.#residuals[i], "a residual").pass(shared, (all) =>
-        select(rules.select, {
-          ...{ values: all, exchange, bytesMax, bytesOf, changePerValue },
-          weights: isGradient ? weights : this.#agreed,
-        }),
+      present(this.#residuals[i], "a residual").pass(
+        shared,
+        (all) =>
+          select(rules.select, {
+            ...{ values: all, exchange, bytesMax, bytesOf: coding.bytesOf, changePerValue },
+            weights: isGradient ? weights : this.#agreed,
+          }),
+        coding.encode,
       ),
     );
     const tensors = shared.map((own) => ({ count: own.length, indices: null, values: own }));
-    return { own: { batches: ExchangeMember.weightOf(rules, microBatches), tensors }, sent };
+    return { own: { batches, tensors }, sent };
   }
 
   /** To each neighbour the slice that it joins for all, and its own one for itself. */
-  #scatter(shared: readonly Float32Array[]): { own: SharedPart; sent: SparseValues[][] } {
-    const { rules, outgoing, microBatches, place } = this.#start;
+  #scatter(
+    shared: readonly Float32Array[],
+    batches: number,
+  ): { own: SharedPart; sent: readonly EncodedSparse[] } {
+    const { outgoing, place, coding } = this.#start;
     this.#shared = shared;
-    const batches = ExchangeMember.weightOf(rules, microBatches);
-    const sent = outgoing.map((to) => this.#slice(to.place));
-    return { own: { batches, tensors: this.#slice(place) }, sent };
+    const sent = outgoing.map((to, i) =>
+      present(this.#residuals[i], "a residual").pass(
+        this.#slice(to.place),
+        everything,
+        coding.encode,
+      ),
+    );
+    const own = this.#slice(place).map((values) => ({
+      ...{ count: values.length, indices: null, values },
+    }));
+    return { own: { batches, tensors: own }, sent };
   }
 
-  #slice(place: number): SparseValues[] {
+  #slice(place: number): Float32Array[] {
     const slices = this.slicesAt(place);
     return this.#shared.map((tensor, i) => {
       const { from, to } = slices[i] as Slice;
-      return { count: to - from, indices: null, values: tensor.subarray(from, to) };
+      return tensor.subarray(from, to);
     });
   }
 
@@ -122,11 +154,11 @@ export class ExchangeMember {
     return sliceAt(counts, this.#start.voices, place);
   }
 
-  /** What came of the own slice, to be sent to everybody. */
-  reduce(parts: readonly SharedPart[]): SparseValues[] {
-    const { join: policy } = this.#start.rules;
-    const joint = joinParts(parts, { policy });
-    return joint.map((values) => ({ count: values.length, indices: null, values }));
+  /** What came of the own slice, to be sent to everybody; it goes on with what arrives of it, as all do. */
+  reduce(parts: readonly SharedPart[]): EncodedSparse {
+    const { rules, coding } = this.#start;
+    const joint = joinParts(parts, { policy: rules.join });
+    return this.#reduced.pass(joint, everything, coding.encode);
   }
 
   /**

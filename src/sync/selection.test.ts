@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { densified } from "../base/sparse.ts";
+import { densified, type EncodedSparse, type SparseValues } from "../base/sparse.ts";
 import { type Candidates, chosenUnseen, Residual, type Selection, select } from "./selection.ts";
 
 /** A value and its place take six bytes; where all entries are there, places take none. */
@@ -33,6 +33,12 @@ const candidates = (
   ...change,
 });
 
+/** Parts that travel as they are. */
+const asIs = (taken: readonly SparseValues[]): EncodedSparse => ({
+  parts: { chosen: [], tensors: new Map() },
+  arrived: taken,
+});
+
 const bytesOf = (values: readonly Float32Array[], chosen: readonly (Int32Array | null)[]): number =>
   values.reduce((sum, { length }, i) => sum + sparseBytes(length, chosen[i]?.length ?? length), 0);
 
@@ -48,11 +54,12 @@ describe("what is sent of gradients", () => {
           const residual = new Residual();
           const choose = (all: readonly Float32Array[]) =>
             select(kind, candidates(all, { bytesMax, exchange }));
-          const sent = residual.pass(values, choose).map(densified);
+          const sent = residual.pass(values, choose, asIs).arrived.map(densified);
           const rest = residual.pass(
             values.map((tensor) => new Float32Array(tensor.length)),
             (all) => all.map(() => null),
-          );
+            asIs,
+          ).arrived;
           values.forEach((tensor, i) => {
             const kept = densified(rest[i] as (typeof rest)[number]);
             const together = tensor.map(
@@ -72,9 +79,11 @@ describe("what is sent of gradients", () => {
     const arrived = new Float32Array(64);
     const none = [new Float32Array(64)];
     for (let exchange = 0; exchange < 64; exchange++) {
-      const [part] = residual.pass(exchange === 0 ? values : none, (all) =>
-        select({ kind: "max-n", nMin: 0.85 }, candidates(all, { bytesMax: 24, exchange })),
-      );
+      const [part] = residual.pass(
+        exchange === 0 ? values : none,
+        (all) => select({ kind: "max-n", nMin: 0.85 }, candidates(all, { bytesMax: 24, exchange })),
+        asIs,
+      ).arrived;
       densified(part as NonNullable<typeof part>).forEach((value, i) => {
         arrived[i] = (arrived[i] as number) + value;
       });

@@ -6,7 +6,7 @@
  * roundings that IEEE 754 fixes, nothing else.
  */
 import { assert } from "../base/assert.ts";
-import type { SparseValues } from "../base/sparse.ts";
+import type { EncodedSparse, SparseValues } from "../base/sparse.ts";
 import { lengthOf, sliceAt } from "./slices.ts";
 
 /**
@@ -147,35 +147,33 @@ function inTurn(parts: number, { values, exchange }: Candidates): Chosen {
   });
 }
 
-/** What has not gone to a neighbour yet. */
+/** What has not gone to a neighbour yet: what was not chosen, and what its codes have lost. */
 export class Residual {
   #kept: Float32Array[] | null = null;
 
   /**
-   * Adds what is new, and takes out what is chosen of it all: what is sent and what is kept are together what
-   * there was, to the last bit.
+   * Adds what is new, and takes out what is chosen of it all. What arrives of that and what is kept are together what
+   * there was: to the last bit where it travels as it is, and but for rounding where it travels in codes.
    */
   pass(
     values: readonly Float32Array[],
     choose: (all: readonly Float32Array[]) => Chosen,
-  ): SparseValues[] {
+    encode: (taken: readonly SparseValues[]) => EncodedSparse,
+  ): EncodedSparse {
     const all = this.#add(values);
     const chosen = choose(all);
-    return all.map((tensor, i): SparseValues => {
-      const indices = chosen[i] as Int32Array | null;
-      const count = tensor.length;
-      if (indices === null) {
-        const sent = tensor.slice();
-        tensor.fill(0);
-        return { count, indices, values: sent };
+    const taken = all.map((tensor, i) => takenOut(tensor, chosen[i] as Int32Array | null));
+    const encoded = encode(taken);
+    for (const [i, { indices, values: whole }] of taken.entries()) {
+      const arrived = encoded.arrived[i]?.values as Float32Array;
+      if (arrived === whole) continue;
+      const kept = all[i] as Float32Array;
+      for (let k = 0; k < whole.length; k++) {
+        const at = indices === null ? k : (indices[k] as number);
+        kept[at] = (whole[k] as number) - (arrived[k] as number);
       }
-      const sent = new Float32Array(indices.length);
-      indices.forEach((at, k) => {
-        sent[k] = tensor[at] as number;
-        tensor[at] = 0;
-      });
-      return { count, indices, values: sent };
-    });
+    }
+    return encoded;
   }
 
   #add(values: readonly Float32Array[]): Float32Array[] {
@@ -190,6 +188,22 @@ export class Residual {
     });
     return kept;
   }
+}
+
+/** Entries of a tensor, with zeros left in their places. @param indices null for all */
+function takenOut(tensor: Float32Array, indices: Int32Array | null): SparseValues {
+  const count = tensor.length;
+  if (indices === null) {
+    const values = tensor.slice();
+    tensor.fill(0);
+    return { count, indices, values };
+  }
+  const values = new Float32Array(indices.length);
+  indices.forEach((at, k) => {
+    values[k] = tensor[at] as number;
+    tensor[at] = 0;
+  });
+  return { count, indices, values };
 }
 
 /**

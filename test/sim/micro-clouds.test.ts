@@ -158,6 +158,10 @@ describe("micro-clouds", () => {
     ["changes after updates of two batches", { every: 3, inner: 2 }],
     ["slices of changes", { every: 3, reduce: "scatter", outer: { rate: 0.7, momentum: 0.5 } }],
     ["all but the slowest neighbour", { every: 1, select: "all", staleness: 2, backups: 1 }],
+    ["gradients in 8 bits", { ...all, codec: "affine8" }],
+    ["gradients in 4 bits, each joined by everybody", { ...all, codec: "affine4", reduce: "each" }],
+    ["the largest gradients in 8 bits", { every: 1, select: { kind: "max-n" }, codec: "affine8" }],
+    ["changes in 4 bits", { every: 3, codec: "affine4", outer: { rate: 0.7, momentum: 0.9 } }],
     ["the median of gradients", { every: 1, select: "all", join: { kind: "median" } }],
     ["changes after three updates", { every: 3, outer: { rate: 0.7, momentum: 0.5 } }],
   ])("give the weights of their replay, bit for bit, with %s", async (_what, exchange) => {
@@ -189,6 +193,26 @@ describe("micro-clouds", () => {
     expect(accuracyOf(full)).toBeGreaterThan(0.9);
     expect(accuracyOf(largest)).toBeGreaterThan(accuracyOf(full) - 0.05);
     expect(straightBytes(largest)).toBeLessThan(0.4 * straightBytes(full));
+  });
+
+  it("R30: come to the same from codes of 8 and 4 bits, with a fraction of the bytes", async () => {
+    const coded = (codec: string, change: Partial<SimulationOptions> = {}) =>
+      run(cloudJob({ rounds: 8, localBatches: 16, exchange: { every: 2, codec } }), change);
+    const whole = await coded("float32");
+    // What is said of a message, and grids of small tensors, come on top.
+    for (const [codec, share] of [
+      ["affine8", 0.4],
+      ["affine4", 0.32],
+    ] as const) {
+      const ran = await coded(codec);
+      const { plan } = present(ran.of("planned")[0], "a plan");
+      expect(plan.groups[0]?.exchange).toMatchObject({ home: "first", reduce: "scatter" });
+      expect(accuracyOf(ran)).toBeGreaterThan(accuracyOf(whole) - 0.05);
+      await expectReplayed(ran);
+      const hollow = { engine: nullEngine, model: wider };
+      const [all, less] = [await coded("float32", hollow), await coded(codec, hollow)];
+      expect(straightBytes(less)).toBeLessThan(share * straightBytes(all));
+    }
   });
 
   it("go on when one of them dies, and follow the plan without it from the next round on", async () => {

@@ -2,6 +2,7 @@
 import * as z from "zod/mini";
 import { namePattern } from "../../base/ids.ts";
 import { linkCodecNames } from "../../codec/link-codec.ts";
+import { type SparseCodecName, sparseCodecNames } from "../../codec/sparse.ts";
 import { turnsMax } from "../../plan/check-merge.ts";
 import { syncPolicyNames } from "../../sync/policies.ts";
 import { spanKinds } from "../metrics/record.ts";
@@ -114,6 +115,7 @@ const exchangeSchema = z.strictObject({
     z.strictObject({ kind: z.literal("significant"), share: z.number() }),
     z.strictObject({ kind: z.literal("parts"), parts: z.int().check(z.positive()) }),
   ]),
+  codec: z._default(z.enum(sparseCodecNames as [SparseCodecName, ...SparseCodecName[]]), "float32"),
   reduce: z.enum(["each", "scatter"]),
   staleness: count,
   backups: z.nullable(count),

@@ -9,16 +9,10 @@
  * 3. A neighbour can make a stage keep no more of its parts than it may be ahead by.
  */
 import { present } from "../../base/assert.ts";
-import { isAllFinite } from "../../base/finite.ts";
-import type { SparseValues } from "../../base/sparse.ts";
+import { areFinite } from "../../base/finite.ts";
+import type { SparseParts, SparseValues } from "../../base/sparse.ts";
 import { elementCount, hollow, type Tensor, tensor } from "../../base/tensor.ts";
-import {
-  decodeSparse,
-  encodeSparse,
-  hollowSparse,
-  type SparseParts,
-  sparseBytes,
-} from "../../codec/sparse.ts";
+import { decodeSparse, hollowSparse, sparseCoding } from "../../codec/sparse.ts";
 import { type Port, portsOf } from "../../compile/program.ts";
 import type { SharedPart } from "../../sync/joining.ts";
 import { ExchangeMember } from "../../sync/member.ts";
@@ -91,7 +85,8 @@ export class StageExchange {
     this.#at = at;
     const { incoming, outgoing, microBatches, place, plan: rules } = exchange;
     this.#member = new ExchangeMember({
-      ...{ rules, outgoing, microBatches, learningRate: at.learningRate, bytesOf: sparseBytes },
+      ...{ rules, outgoing, microBatches, learningRate: at.learningRate },
+      coding: sparseCoding(rules.codec),
       jointBatches: incoming.reduce((sum, other) => sum + other.microBatches, microBatches),
       ...{ voices: incoming.length + 1, place },
     });
@@ -191,8 +186,8 @@ export class StageExchange {
     // Slices go by turns to who joins them, and come from there.
     const joiner = step % 2 === 0 ? this.#exchange.place : place;
     const counts = plan.reduce === "scatter" ? this.#sliceCounts(joiner) : this.#counts;
-    const values = decodeSparse({ chosen, tensors }, counts);
-    if (values === null || ![...tensors.values()].every(isAllFinite)) return "misfit";
+    const values = decodeSparse(plan.codec, { chosen, tensors }, counts);
+    if (values === null || !values.every((own) => areFinite(own.values))) return "misfit";
     return { batches, tensors: values };
   }
 
@@ -233,7 +228,8 @@ export class StageExchange {
     this.#exchanges++;
     const reduced = parts && this.#member.reduce(parts);
     const counts = this.#sliceCounts(place);
-    const sent = reduced === null ? hollowSparse(counts, counts) : encodeSparse(reduced);
+    const { codec } = this.#exchange.plan;
+    const sent = reduced === null ? hollowSparse(codec, counts, counts) : reduced.parts;
     for (const i of outgoing.keys()) this.#send(i, sent);
     this.#await(() => {
       const taken = this.#takeParts();
@@ -242,7 +238,7 @@ export class StageExchange {
       for (const [i, { from }] of this.#incoming.entries()) {
         slices[from.place] = taken[i]?.at(-1)?.tensors ?? null;
       }
-      slices[place] = reduced;
+      slices[place] = reduced.arrived;
       done(this.#member.gather(slices));
     });
   }
@@ -263,8 +259,8 @@ export class StageExchange {
     const values = all.slice(0, this.#ports.length);
     const weights = all.length > values.length ? all.slice(values.length) : null;
     const { own, sent } = this.#member.share(values, weights);
-    sent.forEach((tensors, i) => {
-      this.#send(i, encodeSparse(tensors));
+    sent.forEach(({ parts }, i) => {
+      this.#send(i, parts);
     });
     return own;
   }
@@ -273,9 +269,9 @@ export class StageExchange {
     const { plan, outgoing } = this.#exchange;
     outgoing.forEach(({ bytes: bytesMax, place }, i) => {
       const counts = plan.reduce === "scatter" ? this.#sliceCounts(place) : this.#counts;
-      const from = { exchange, bytesMax, bytesOf: sparseBytes };
-      const chosen = chosenUnseen(plan.select, counts, from);
-      this.#send(i, hollowSparse(counts, chosen));
+      const { bytesOf } = sparseCoding(plan.codec);
+      const chosen = chosenUnseen(plan.select, counts, { exchange, bytesMax, bytesOf });
+      this.#send(i, hollowSparse(plan.codec, counts, chosen));
     });
   }
 
