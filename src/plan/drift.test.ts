@@ -21,4 +21,12 @@ it("is a tenth or more, of a node's speed or a way's rate, or another fleet", ()
   expect(hasDrifted(fleet(10), fleet(10, [way(50)]))).toBe(true);
   expect(hasDrifted(fleet(10), fleet(10, [way(null)]))).toBe(false);
   expect(hasDrifted(fleet(10), { ...fleet(10), nodes: [server] })).toBe(true);
+  const lined = (rate: number): Fleet => {
+    const lineBytesPerMs = { up: 100, down: rate };
+    return { ...fleet(10), nodes: [server, { ...phone(10), lineBytesPerMs }] };
+  };
+  expect(hasDrifted(lined(100), lined(80))).toBe(false);
+  expect(hasDrifted(lined(100), lined(80), true)).toBe(true);
+  expect(hasDrifted(lined(100), lined(105), true)).toBe(false);
+  expect(hasDrifted(fleet(10), lined(100), true)).toBe(true);
 });

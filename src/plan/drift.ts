@@ -5,14 +5,21 @@ import { segmentsMs } from "./program-time.ts";
 /** Less is what measurements are off by. */
 const driftShare = 0.1;
 
-/** Whether what is known of a fleet differs by more than a tenth anywhere from what it was. */
-export function hasDrifted(then: Fleet, now: Fleet): boolean {
+/**
+ * Whether what is known of a fleet differs by more than a tenth anywhere from what it was.
+ * @param hasLines whether what nodes' own lines carry counts
+ */
+export function hasDrifted(then: Fleet, now: Fleet, hasLines = false): boolean {
   const before = new Map(then.nodes.map((node) => [node.id, node]));
-  const isOther = now.nodes.some(({ id, profile }) => {
+  const isOther = now.nodes.some(({ id, profile, lineBytesPerMs: line }) => {
     const old = before.get(id);
-    return (
-      old === undefined || isFar(segmentsMs(old.profile.segments), segmentsMs(profile.segments))
-    );
+    if (old === undefined) return true;
+    if (isFar(segmentsMs(old.profile.segments), segmentsMs(profile.segments))) return true;
+    const was = old.lineBytesPerMs;
+    const isOtherLine =
+      isFar(was?.up ?? Infinity, line?.up ?? Infinity) ||
+      isFar(was?.down ?? Infinity, line?.down ?? Infinity);
+    return hasLines && isOtherLine;
   });
   if (isOther || before.size !== now.nodes.length) return true;
   const waysOf = ({ links }: Fleet): Map<string, number> =>

@@ -28,14 +28,17 @@ export class ExchangeLinks {
   readonly voices: number;
   readonly text: string;
 
-  /** @param topology which neighbours members are to have; null for what fits them */
+  /** @param topology which neighbours members are to have, or have; null for what fits them */
   constructor(
     { nodes, links }: Pick<Fleet, "nodes" | "links">,
     copies: readonly CopyId[],
-    topology: TopologyName | null,
+    topology: TopologyName | readonly ExchangeEdge[] | null,
   ) {
     const lines = nodes.map(lineOf);
-    const { pairs, text } = exchangeTopology(copies, waysOf(nodes, links, lines), topology);
+    const { pairs, text } =
+      topology === null || typeof topology === "string"
+        ? exchangeTopology(copies, waysOf(nodes, links, lines), topology)
+        : { pairs: topology.map(({ from, to }) => [from, to] as const), text: "as they are" };
     const place = new Map(copies.map((copy, i) => [copy, i]));
     this.text = text;
     this.isMesh = pairs.length === copies.length * (copies.length - 1);
@@ -58,6 +61,11 @@ export class ExchangeLinks {
   /** Milliseconds until everybody has so many bytes of all its neighbours. */
   meshMs(bytes: number): number {
     return Math.max(0, ...this.#rates.map((rate) => bytes / rate));
+  }
+
+  /** The same where each link has bytes of its own, in the order of {@link edges}. */
+  edgesMs(bytes: readonly number[]): number {
+    return Math.max(0, ...this.#rates.map((rate, i) => (bytes[i] ?? 0) / rate));
   }
 
   /** The same where each joins a slice for all: slices go to who joins them, and what comes of them to everybody. */

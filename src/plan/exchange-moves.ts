@@ -1,12 +1,15 @@
 /**
- * Planning micro-clouds anew while training runs: where nodes compute at other speeds than they were planned with, batches are dealt out
- * anew between two rounds, and what is exchanged may change with it. Weights stay where they are. Links are taken as
- * they were planned with: an exchange is paced by its slowest part, and tells little of any other line.
+ * Planning micro-clouds anew while training runs: where nodes compute or links carry otherwise than they were planned with, batches are
+ * dealt out anew between two rounds, and what is exchanged how often changes with it. Weights stay where they are. A plan in
+ * force and the one to move to are both judged by what is known now.
  */
 import { present } from "../base/assert.ts";
 import { batchesToUpdate } from "./exchange.ts";
+import { ExchangeLinks } from "./exchange-links.ts";
 import { exchangeOf } from "./exchange-members.ts";
+import { seldomMs, transferMsOf } from "./exchange-time.ts";
 import { memberTimes } from "./member-times.ts";
+import { homeMsOf, parameterBytes } from "./micro-clouds.ts";
 import type { Plan, PlanRequest } from "./plan.ts";
 import type { Forecasted, Forecaster, Mover } from "./replan.ts";
 
@@ -16,52 +19,73 @@ function updatesOf({ chains }: Plan): number {
   return work / microBatches;
 }
 
-/** A round of a plan, with nodes as fast as they are now. @returns null where one is gone */
-function roundMsOf(plan: Plan, request: PlanRequest): number | null {
-  const nodes = new Map(request.fleet.nodes.map((node) => [node.id, node]));
-  const own: number[] = [];
-  for (const { source, microBatches = 1 } of plan.chains) {
-    const node = nodes.get(source);
-    if (node === undefined) return null;
+/** An update of a plan, with nodes and links as they are now, a round's end included. */
+interface UpdateTimes {
+  readonly ms: number;
+  /** What it costs that not all is exchanged. */
+  readonly priceMs: number;
+}
+
+/** @returns null where a node is gone */
+function updateTimes(plan: Plan, request: PlanRequest): UpdateTimes | null {
+  const { members, exchange } = present(plan.groups[0], "a group");
+  const { nodes: all, links: ways } = request.fleet;
+  const byId = new Map(all.map((node) => [node.id, node]));
+  const chainOf = new Map(plan.chains.map((chain) => [chain.stages[0]?.copy, chain]));
+  const nodes = members.flatMap(
+    (copy) => byId.get(chainOf.get(copy)?.source ?? ("" as never)) ?? [],
+  );
+  if (exchange === undefined || nodes.length < members.length) return null;
+  const own = nodes.map((node, i) => {
+    const { microBatches = 1 } = present(chainOf.get(present(members[i], "a copy")), "its chain");
     const { batchMs, updateMs } = memberTimes(node, request.segments.length);
-    own.push(microBatches * batchMs + updateMs);
-  }
-  const planned = Math.max(...plan.forecasts.map(({ computeMs }) => computeMs));
-  const roundMs = Math.max(...plan.forecasts.map((forecast) => forecast.roundMs));
-  return roundMs - planned + updatesOf(plan) * Math.max(...own);
+    return microBatches * batchMs + updateMs;
+  });
+  const costs = { bytes: parameterBytes(request.segments), computeMs: Math.max(...own) };
+  const links = new ExchangeLinks({ nodes, links: ways }, members, exchange.topology);
+  const homeMs = homeMsOf(request, exchange, links, 0) / updatesOf(plan);
+  const ms = costs.computeMs + transferMsOf(exchange, links, costs) + homeMs;
+  return { ms, priceMs: seldomMs(exchange, costs) };
 }
 
 /** In batches of the first chain of a plan, of which an update of another one is worth as many. */
-function forecasted(roundMs: number, updates: number, batches: number): Forecasted {
-  const periodMs = roundMs / updates / batches;
-  return { roundMs, latencyMs: periodMs, periodMs, homeMs: 0 };
+function forecasted({ ms, priceMs }: UpdateTimes, updates: number, batches: number): Forecasted {
+  const periodMs = ms / batches;
+  return {
+    ...{ roundMs: updates * ms, latencyMs: periodMs, periodMs, homeMs: 0 },
+    priceMs: priceMs / batches,
+  };
 }
 
 const batchesOf = ({ chains }: Plan): number => chains[0]?.microBatches ?? 1;
 
 /** Forecasts a plan in force. */
 export const exchangeForecast: Forecaster = (plan, request) => {
-  const roundMs = roundMsOf(plan, request);
-  return roundMs === null ? null : forecasted(roundMs, updatesOf(plan), batchesOf(plan));
+  const times = updateTimes(plan, request);
+  return times && forecasted(times, updatesOf(plan), batchesOf(plan));
 };
 
 /** What a plan has its members do, but for names. */
 const layoutOf = (plan: Plan): string =>
   JSON.stringify(
     plan.chains.map(({ source, stages, microBatches = 1 }) => {
-      const exchange = exchangeOf(plan, present(stages[0], "a stage").copy);
-      const own = exchange && [exchange.every, batchesToUpdate(exchange, microBatches)];
-      return [source, microBatches, own, exchange?.select.kind];
+      const { copy } = present(stages[0], "a stage");
+      const exchange = exchangeOf(plan, copy);
+      if (exchange === null) return [source, microBatches];
+      const { every, select, codec, reduce, topology } = exchange;
+      const toUpdate = batchesToUpdate(exchange, microBatches);
+      const sent = topology.filter(({ from }) => from === copy);
+      return [source, microBatches, every, toUpdate, select.kind, codec, reduce, sent];
     }),
   );
 
-/** The fastest plan as nodes are now; what it takes to move there is what is said of it, as weights stay. */
+/** The fastest plan as nodes and links are now; what it takes to move there is what is said of it, as weights stay. */
 export const exchangeMover =
   (planner: (request: PlanRequest) => Plan): Mover =>
   (plan, request) => {
     const next = planner(request);
-    const roundMs = roundMsOf(next, request);
-    if (roundMs === null || layoutOf(next) === layoutOf(plan)) return null;
-    const forecast = forecasted(roundMs, updatesOf(next), batchesOf(plan));
+    const times = updateTimes(next, request);
+    if (times === null || layoutOf(next) === layoutOf(plan)) return null;
+    const forecast = forecasted(times, updatesOf(next), batchesOf(plan));
     return { layout: next, forecast, movingMs: 0, toPlan: () => next };
   };

@@ -164,7 +164,7 @@ describe("feature replay", () => {
     expect(now.priceMs).toBeGreaterThan(3 * (next.priceMs ?? Number.POSITIVE_INFINITY));
     const question = { now, next, batches: 1000, movingMs: 0, agreed: 1, hysteresis: prompt };
     const { decision, reason } = decideMove(question);
-    expect([decision, reason]).toEqual(["move", expect.stringContaining("at their price")]);
+    expect([decision, reason]).toEqual(["move", expect.stringContaining("at its price")]);
     const unpriced = { ...question, now: { ...now, priceMs: 0 }, next: { ...next, priceMs: 0 } };
     expect(decideMove(unpriced).decision).toBe("stay");
   });

@@ -9,12 +9,13 @@ import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { type CopyId, chainId, copyId } from "../base/ids.ts";
 import { formatBytes, formatMs } from "../base/units.ts";
-import { type SparseCodecName, sparseCoding } from "../codec/sparse.ts";
+import type { SparseCodecName } from "../codec/sparse.ts";
 import { isPlain } from "../sync/policies.ts";
 import { refuseFew, roundGroup } from "./agreement.ts";
 import { checkNode } from "./check-request.ts";
 import { type ExchangePlan, fullExchange } from "./exchange.ts";
 import { ExchangeLinks } from "./exchange-links.ts";
+import { codedBytes, transferMsOf } from "./exchange-time.ts";
 import { homeSums, keepsBase, stateSums } from "./home-bytes.ts";
 import { type MemberTimes, memberTimes } from "./member-times.ts";
 import { trainingBytes } from "./memory.ts";
@@ -139,7 +140,7 @@ export function exchanging(request: PlanRequest, planner: string, choice: Exchan
   };
 }
 
-const parameterBytes = (segments: PlanRequest["segments"]): number =>
+export const parameterBytes = (segments: PlanRequest["segments"]): number =>
   segments.reduce((sum, segment) => sum + segment.parameterBytes, 0);
 
 /** The members, one of them before all others. */
@@ -147,11 +148,15 @@ function withFirst<T>(members: readonly T[], place: number): T[] {
   return [...members.slice(place, place + 1), ...members.filter((_, i) => i !== place)];
 }
 
-/** What a round's end takes: what members bring, and what they are sent of what comes of it. */
-function homeMsOf(
+/**
+ * What a round's end takes: what members bring, and what they are sent of what comes of it.
+ * @param first place of who brings what all have alike
+ */
+export function homeMsOf(
   request: PlanRequest,
   { home, every }: Pick<ExchangePlan, "home" | "every">,
   links: ExchangeLinks,
+  first = links.nearest,
 ): number {
   const whole = stateSums(request).at(-1) ?? 0;
   if (home === "each") {
@@ -159,7 +164,7 @@ function homeMsOf(
     return links.homeMs(() => ({ up, down: whole }));
   }
   const up = every === 1 ? whole : parameterBytes(request.segments);
-  return links.homeMs((place) => ({ up: place === links.nearest ? up : 0, down: 0 }));
+  return links.homeMs((place) => ({ up: place === first ? up : 0, down: 0 }));
 }
 
 /**
@@ -229,23 +234,19 @@ function agree(
   const [isAll, isLimited] = [select.kind === "all", select.kind === "max-n"];
   const isAlike = mayKeep && links.isMesh && isAll && staleness === 0;
   const outer = every === 1 ? fullExchange.outer : (choice.outer ?? fullExchange.outer);
-  const share = select.kind === "parts" ? 1 / select.parts : 1;
-  const meshMs = links.meshMs(codedBytes(bytes, codec));
-  const spentMs = isLimited
-    ? Math.min(meshMs, every * allowedMs)
-    : share * (isAll ? allMs : meshMs);
   const carried = `all gradients take ${formatMs(msAs("float32"))}, computing ${formatMs(computeMs)}`;
   const named = every > 1 ? `changes of weights every ${every} updates` : wordOf[select.kind];
   const how = `${codedAs[codec]}${isAll && isScattered ? ", each joining a slice for all" : ""}`;
+  const exchange: ExchangePlan = {
+    ...{ every, inner: every === 1 ? null : (choice.inner ?? 1) },
+    ...{ select, codec, staleness, backups, join, outer },
+    topology: links.edges(isLimited ? every * allowedMs : null),
+    reduce: isAll ? reduce : "each",
+    home: isAlike ? "first" : "each",
+  };
   return {
-    exchange: {
-      ...{ every, inner: every === 1 ? null : (choice.inner ?? 1) },
-      ...{ select, codec, staleness, backups, join, outer },
-      topology: links.edges(isLimited ? every * allowedMs : null),
-      reduce: isAll ? reduce : "each",
-      home: isAlike ? "first" : "each",
-    },
-    transferMs: Math.max(0, spentMs / every - (staleness > 0 ? computeMs : 0)),
+    exchange,
+    transferMs: transferMsOf(exchange, links, { bytes, computeMs }),
     reason: `${carried}, so they exchange ${named}${how}`,
   };
 }
@@ -288,10 +289,6 @@ function whatToExchange(choice: ExchangeChoice, { msAs, allowedMs, hasRoom }: Wi
   const alone = Math.min(everyMax, Math.max(1, Math.ceil(msAs(codec) / allowedMs)));
   return { every: choice.every ?? alone, codec, wish: select ?? all };
 }
-
-/** Bytes of a model's float32 values in a codec, but for what small tensors take more. */
-const codedBytes = (bytes: number, codec: SparseCodecName): number =>
-  sparseCoding(codec).bytesOf(Math.ceil(bytes / 4), Math.ceil(bytes / 4));
 
 const codedAs: Record<SparseCodecName, string> = {
   float32: "",

@@ -20,7 +20,7 @@ export interface Forecasted {
   readonly periodMs: number;
   /** Bringing the weights home at the end of a round. */
   readonly homeMs: number;
-  /** What a batch's bytes and energy are worth in time, where they have a price; nothing where absent. */
+  /** What else counts of a batch, in time: its bytes and energy, or how little is exchanged; nothing where absent. */
   readonly priceMs?: number;
 }
 
@@ -134,7 +134,7 @@ export function decideMove(question: MoveQuestion): MoveDecision {
   const isPriced = nowMs + nextMs > now.periodMs + next.periodMs;
   const what =
     `${formatMs(count * nextMs)} a ${per} instead of ${formatMs(count * nowMs)}` +
-    `${isPriced ? ", bytes and energy at their price" : ""}`;
+    `${isPriced ? ", with what else counts at its price" : ""}`;
   const ahead = `${Math.round(batches / count)} ${per === "round" ? "rounds" : "batches"}`;
   const saved = `saves ${formatMs(gainMs)} over the next ${ahead}`;
   const price = `which ${saved} and takes ${formatMs(costMs)} of moving`;

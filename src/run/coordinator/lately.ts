@@ -80,6 +80,7 @@ export class Lately {
       latencyMs: meanOf(({ latencyMs }) => latencyMs),
       periodMs: meanOf(({ periodMs }) => periodMs),
       homeMs: now.homeMs,
+      ...(now.priceMs !== undefined && { priceMs: meanOf(({ priceMs = 0 }) => priceMs) }),
     };
   }
 

@@ -22,6 +22,7 @@ import { candidates, isChoosing, legsAmong } from "./candidates.ts";
 import { CarriedRates } from "./carried-rates.ts";
 import type { CompiledJob } from "./compiled-job.ts";
 import type { CoordinatorOptions } from "./coordinator-options.ts";
+import { exchangedLines } from "./exchanged-lines.ts";
 import { IdleProbes } from "./idle-probes.ts";
 import { introductions } from "./introductions.ts";
 import { fleetNode, inNodeOrder, type Member } from "./members.ts";
@@ -239,7 +240,9 @@ export class Planning {
     const { work = 1 } = plan.chains[0] ?? {};
     this.#adaptation?.took(nowMs - this.#begunMs, work);
     this.#carried.observe(plan, (from, to) => this.#ways.achieved(from, to));
-    const isDrifting = this.#fleet !== null && hasDrifted(this.#fleet, this.#request().fleet);
+    const exchanges = plan.groups.some(({ exchange }) => exchange !== undefined);
+    const isDrifting =
+      this.#fleet !== null && hasDrifted(this.#fleet, this.#request().fleet, exchanges);
     if (!isDrifting) this.#adaptation?.calm();
     return isDrifting;
   }
@@ -296,13 +299,25 @@ export class Planning {
 
   #nodes(): FleetNode[] {
     const ratesOf = this.#ways.ratesOfNodes();
+    const lines = this.#exchangedLines();
     return inNodeOrder(this.#members)
       .filter(takesPart)
       .map((member) => {
         const node = fleetNode(member);
         const profile = this.#speeds.now(node.id, node.profile);
-        return { ...node, profile, ...ratesOf(node.id) };
+        const line = lines.get(node.id);
+        const rates = line && { coordinatorBytesPerMs: line, lineBytesPerMs: line };
+        return { ...node, profile, ...(rates ?? ratesOf(node.id)) };
       });
+  }
+
+  /** Lines of members of an exchange, by the round that is over or under way, or else by those before. */
+  #exchangedLines(): ReturnType<typeof exchangedLines> {
+    const plan = this.#begunPlan;
+    if (plan === null) return new Map();
+    const rateOf = (from: NodeId, to: NodeId) => this.#ways.rate({ from, to });
+    const since = (ms: number) => exchangedLines(plan, rateOf, ms);
+    return new Map([...since(0), ...since(this.#begunMs)]);
   }
 
   #request(): PlanRequest {
