@@ -82,6 +82,19 @@ const schemes: readonly Scheme[] = [
     ...{ name: "exchange by links alone", kind: "ablation" },
     job: { planner: "micro-clouds", exchange: { batches: "equal" } },
   },
+  ...[false, true].map((isTransferred): Scheme => {
+    const exchange = { every: 1, select: { kind: "max-n" } };
+    return {
+      ...{
+        name: `largest gradients${isTransferred ? ", weights taken over" : ""}`,
+        kind: "ablation",
+      },
+      job: {
+        planner: "micro-clouds",
+        exchange: isTransferred ? { ...exchange, transfer: { every: 2 } } : exchange,
+      },
+    };
+  }),
   { name: "micro-clouds", kind: "own", job: { planner: "micro-clouds" } },
 ];
 

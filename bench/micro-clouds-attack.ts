@@ -18,7 +18,16 @@ import {
   version,
 } from "edgeloom";
 import { type SimAttack, type SimNode, simulate } from "edgeloom/sim";
-import { atMost, type Bench, chosenOf, countOf, optionsOf, type Row, tell } from "./bench.ts";
+import {
+  atMost,
+  type Bench,
+  chosenOf,
+  countOf,
+  fieldsOf,
+  optionsOf,
+  type Row,
+  tell,
+} from "./bench.ts";
 import { checkFashion, fashion } from "./fashion.ts";
 import { stretchedCore } from "./measured.ts";
 
@@ -35,6 +44,7 @@ const liars = 2;
 const attacks: readonly { readonly name: string; readonly attack: SimAttack }[] = [
   { name: "sign-flip", attack: { kind: "sign-flip", factor: 1 } },
   { name: "scaled", attack: { kind: "scaled", factor: -10 } },
+  { name: "lying-loss", attack: { kind: "lying-loss", factor: -10 } },
 ];
 type Join = NonNullable<NonNullable<JobFields["exchange"]>["join"]>;
 const joins: readonly Join[] = [
@@ -55,13 +65,15 @@ const stepMs = 50;
 
 export const microCloudsAttack: Bench = {
   summary:
-    "accuracy of workers that agree from node to node, two of whom lie [--fleets A,B] [--joins A,B] [--every A,B] [--seeds N] [--rounds N]",
+    "accuracy of workers that agree from node to node, two of whom lie [--fleets A,B] [--joins A,B] [--attacks A,B] [--every A,B] [--exchange JSON] [--seeds N] [--rounds N]",
   async run(args) {
     checkFashion();
     const names = fleets.map(({ name }) => name);
     const asked = optionsOf(args, {
       fleets: names.join(),
       joins: joins.map(({ kind }) => kind).join(),
+      attacks: attacks.map(({ name }) => name).join(),
+      exchange: "{}",
       every: "20",
       seeds: "3",
       rounds: "24",
@@ -70,6 +82,8 @@ export const microCloudsAttack: Bench = {
     const rounds = countOf("--rounds", asked.rounds);
     const seeds = countOf("--seeds", asked.seeds);
     const among = chosenOf("--joins", asked.joins, joins, ({ kind = "average" }) => kind);
+    const against = chosenOf("--attacks", asked.attacks, attacks, ({ name }) => name);
+    const exchange = fieldsOf("--exchange", asked.exchange);
     const chosen = chosenOf("--fleets", asked.fleets, fleets, ({ name }) => name);
     const profile = await stretchedCore(jobOf({ rounds, seed: 1, count: 6 }, {}), stepMs);
     const folder = mkdtempSync(path.join(tmpdir(), "edgeloom-bench-"));
@@ -80,7 +94,7 @@ export const microCloudsAttack: Bench = {
           const out = path.join(folder, `${fleet.name} ${seed}`);
           const shards = partition(fashion, { out, parts: fleet.count, alpha: fleet.alpha, seed });
           const folders = shards.map((own) => own.folder);
-          const given = { fleet, seed, rounds, profile, folders, among };
+          const given = { fleet, seed, rounds, profile, folders, among, against, exchange };
           for (const every of everies) outcomes.push(...(await underAttack({ ...given, every })));
         }
       }
@@ -101,6 +115,9 @@ interface Given {
   readonly folders: readonly string[];
   /** Policies to compare. */
   readonly among: readonly Join[];
+  readonly against: typeof attacks;
+  /** What else the job's field `exchange` says. */
+  readonly exchange: object;
 }
 
 interface Outcome {
@@ -112,20 +129,23 @@ interface Outcome {
   readonly join: string;
   /** On the 10,000 test images; null where the run diverged. */
   readonly accuracy: number | null;
+  /** Weights of liars that the honest took over, of those that they were given. */
+  readonly taken: number;
+  readonly given: number;
 }
 
 async function underAttack(given: Given): Promise<Outcome[]> {
-  const { fleet, seed, every, folders, among } = given;
+  const { fleet, seed, every, folders, among, against } = given;
   const outcomes: Outcome[] = [];
   const add = async (join: Join, own: (typeof attacks)[number] | null): Promise<void> => {
     const honest = fleet.count - liars;
     const members = own === null ? folders.slice(0, honest) : folders;
-    const accuracy = await train({ ...given, folders: members }, join, own?.attack ?? null);
+    const came = await train({ ...given, folders: members }, join, own?.attack ?? null);
     const outcome = {
       ...{ fleet: fleet.name, seed, every },
       attack: own?.name ?? null,
       join: join.kind,
-      accuracy,
+      ...came,
     };
     tell(JSON.stringify(outcome));
     outcomes.push(outcome);
@@ -134,7 +154,7 @@ async function underAttack(given: Given): Promise<Outcome[]> {
   if (average !== undefined) await add(average, null);
   const isMost = fleet.count >= 2 * liars + 3;
   const held = among.filter(({ kind }) => isMost || !needMost.has(kind));
-  for (const attack of attacks) for (const join of held) await add(join, attack);
+  for (const attack of against) for (const join of held) await add(join, attack);
   return outcomes;
 }
 
@@ -146,25 +166,26 @@ function jobOf(
     seed,
     count,
     every = 1,
-  }: { rounds: number; seed: number; count: number; every?: number },
+    exchange = {},
+  }: { rounds: number; seed: number; count: number; every?: number; exchange?: object },
   join: Join | object,
 ): Job {
   return parseJob({
     ...{ model: "lenet5", data: { idx: fashion }, batch, rounds, localBatches, seed },
     optimizer: { learningRate: 0.05, momentum: 0.9, schedule: "cosine" },
     planner: "micro-clouds",
-    exchange: { every, select: "all", join },
+    exchange: { every, select: "all", join, ...exchange },
     evaluate: { every: rounds },
     fleet: { devices: Array.from({ length: count }, (_, i) => ({ name: nameOf(i) })) },
   });
 }
 
 async function train(
-  { rounds, seed, every, profile, folders }: Given,
+  { rounds, seed, every, profile, folders, exchange }: Given,
   join: Join,
   attack: SimAttack | null,
-): Promise<number | null> {
-  const job = jobOf({ rounds, seed, every, count: folders.length }, join);
+): Promise<Pick<Outcome, "accuracy" | "taken" | "given">> {
+  const job = jobOf({ rounds, seed, every, exchange, count: folders.length }, join);
   const common = { duty: 1, memoryBytes: null, latencyMs: 5, ceilingBytesPerMs: null, profile };
   const workers = folders.map((folder, i): SimNode => {
     const lies = attack !== null && i >= folders.length - liars;
@@ -181,8 +202,18 @@ async function train(
     engine: () => new NativeEngine({ threads: 1 }),
   });
   const last = records.findLast(({ record }) => record.type === "evaluation")?.record;
-  if (end.reason !== "finished" || last?.type !== "evaluation") return null;
-  return last.accuracy;
+  const hasFinished = end.reason === "finished" && last?.type === "evaluation";
+  const lying = new Set(workers.flatMap((own) => (own.attack ? [`chain:${own.name}`] : [])));
+  const transfers = records
+    .flatMap(({ record }) => (record.type === "round" ? record.participants : []))
+    .filter(({ chain }) => !lying.has(chain))
+    .flatMap(({ transfers: own = [] }) => own)
+    .filter(({ by, chain }) => by === undefined && lying.has(chain));
+  return {
+    accuracy: hasFinished ? last.accuracy : null,
+    taken: transfers.filter(({ isTaken }) => isTaken).length,
+    given: transfers.length,
+  };
 }
 
 /** What a run lost against the honest alone, with the same seed; all of it where it diverged. */
@@ -211,13 +242,14 @@ function resultOf(outcomes: readonly Outcome[]) {
         join,
         "accuracy, %": accuracy,
         lost: lostBy(own, outcomes),
+        "liars' weights taken": `${own.taken} of ${own.given}`,
       };
     }),
     goals: [atMost("2 liars of 6 (IID) against the four alone, worst", lost, 1, "points")],
     notes: [
       `lenet5 on Fashion-MNIST, batches of ${batch}, all gradients each update, numbers by the native engine in virtual time`,
       "of six values without two on each side, the median is also the trimmed mean",
-      "sign-flip: minus what was computed; scaled: -10 times as much; the last two of the fleet lie, in gradients and in what they bring to rounds",
+      "sign-flip: minus what was computed; scaled: -10 times as much; lying-loss: the same, and batches that have lost nothing; the last two of the fleet lie, in gradients and in what they bring to rounds",
       "lost: points of accuracy against the honest alone, who have no more data than their own; the 10,000 test images at the end",
     ],
   };

@@ -113,7 +113,7 @@ export {
   type RatingSplit,
   splitRatings,
 } from "./data/ratings.ts";
-export { type BatchKey, SampleSource } from "./data/source.ts";
+export { type BatchKey, type SampleShare, SampleSource } from "./data/source.ts";
 export { type LabelledText, type TextOptions, textDataset } from "./data/text.ts";
 export {
   type BuiltInModelName,
@@ -212,6 +212,7 @@ export {
   type StraightSent,
   spanKinds,
   type TimedRecord,
+  type Transfer,
   type Turns,
   type Waiting,
   type WayProbed,
@@ -234,3 +235,4 @@ export type { Schedule, ScheduleName } from "./run/schedule.ts";
 export type { OuterStep } from "./sync/joining.ts";
 export type { JoinPolicy, SyncPolicyName } from "./sync/policies.ts";
 export type { Selection } from "./sync/selection.ts";
+export type { TransferRules } from "./sync/transfer.ts";

@@ -13,6 +13,25 @@ describe("samples from arrays", () => {
     expect(labels.data).toEqual(BigInt64Array.of(1n, 0n));
   });
 
+  test("are drawn from those that are held out, or from the others", () => {
+    const values = Float32Array.from({ length: 50 }, (_, i) => i);
+    const data = arrayDataset(values, new Int32Array(50), { inputShape: [1] });
+    const drawn = (isHeldOut: boolean, size: number, source = new SampleSource(data)) => {
+      const key = { seed: 1, node: "phone", step: 0, size, among: { heldOut: 5, isHeldOut } };
+      return [...(source.batch(key).features.data as Float32Array)];
+    };
+    const [heldOut, others] = [new Set(drawn(true, 5)), new Set(drawn(false, 45))];
+    expect([heldOut.size, others.size]).toEqual([5, 45]);
+    expect(heldOut.isDisjointFrom(others)).toBe(true);
+    // Stored orders may have one class after the other.
+    expect(heldOut).not.toEqual(new Set([0, 1, 2, 3, 4]));
+    expect(drawn(true, 5)).toEqual([...heldOut]);
+    const source = new SampleSource(data);
+    const all = source.batch({ seed: 1, node: "phone", step: 0, size: 50 });
+    expect(new Set(all.features.data as Float32Array).size).toBe(50);
+    expect(drawn(true, 5, source)).toEqual([...heldOut]);
+  });
+
   test("are copies", () => {
     const features = Float32Array.of(1, 2);
     const data = arrayDataset(features, [0, 0], { inputShape: [1] });

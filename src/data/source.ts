@@ -1,6 +1,13 @@
 /** A data set as peers draw from it: training batches by key, held-out samples in order. */
+import { random } from "../base/random.ts";
 import { BatchSampler } from "./batches.ts";
 import type { Batch, Dataset } from "./dataset.ts";
+
+/** A share of a node's samples: so many that are held out of training, or the others. Which those are follows from seed and node. */
+export interface SampleShare {
+  readonly heldOut: number;
+  readonly isHeldOut: boolean;
+}
 
 /** Names a training batch: equal keys give equal batches. */
 export interface BatchKey {
@@ -10,6 +17,8 @@ export interface BatchKey {
   /** Batches that the node has drawn before this one. */
   readonly step: number;
   readonly size: number;
+  /** Which of the samples it is drawn from; from all where absent. */
+  readonly among?: SampleShare;
 }
 
 /**
@@ -21,7 +30,7 @@ export class SampleSource {
   readonly classes: number;
   readonly classNames: readonly string[] | null;
   readonly #dataset: Dataset;
-  readonly #samplers = new Map<string, BatchSampler>();
+  readonly #samplers = new Map<string, { indices: BatchSampler["indices"] }>();
 
   constructor(dataset: Dataset) {
     this.#dataset = dataset;
@@ -32,14 +41,27 @@ export class SampleSource {
   }
 
   /** The training batch of a key; see `data/batches.ts` for which samples those are. */
-  batch({ seed, node, step, size }: BatchKey): Batch {
-    const name = `${seed} ${node}`;
+  batch({ seed, node, step, size, among = all }: BatchKey): Batch {
+    const name = `${seed} ${among.heldOut} ${among.isHeldOut} ${node}`;
     let sampler = this.#samplers.get(name);
     if (sampler === undefined) {
-      sampler = new BatchSampler(this.samples, seed, node);
+      sampler = this.#sampler(seed, node, among);
       this.#samplers.set(name, sampler);
     }
     return this.#dataset.gather(sampler.indices(size, step));
+  }
+
+  #sampler(seed: number, node: string, { heldOut, isHeldOut }: SampleShare) {
+    if (heldOut === 0) return new BatchSampler(this.samples, seed, node);
+    // Stored orders may have classes one after the other.
+    const order = Int32Array.from({ length: this.samples }, (_, i) => i);
+    random(seed).fork(`held out of ${node}`).shuffle(order);
+    const share = isHeldOut ? order.subarray(0, heldOut) : order.subarray(heldOut);
+    const sampler = new BatchSampler(share.length, seed, node);
+    return {
+      indices: (size: number, step: number) =>
+        sampler.indices(size, step).map((at) => share[at] as number),
+    };
   }
 
   /** Samples [from, to) in their stored order. */
@@ -47,3 +69,5 @@ export class SampleSource {
     return this.#dataset.gather(Int32Array.from({ length: to - from }, (_, i) => from + i));
   }
 }
+
+const all: SampleShare = { heldOut: 0, isHeldOut: false };

@@ -108,10 +108,8 @@ function checkTogether(
   );
 }
 
-function checkRules(
-  { every, select, staleness, backups, join, outer }: ExchangePlan,
-  check: Check,
-): void {
+function checkRules(exchange: ExchangePlan, check: Check): void {
+  const { every, select, staleness, backups, join, outer } = exchange;
   const { liars = 0, clip = 1 } = join;
   check(Number.isInteger(staleness) && staleness >= 0, `a staleness of ${staleness}`);
   const isCount = backups === null || (Number.isInteger(backups) && backups >= 0);
@@ -134,6 +132,7 @@ function checkRules(
     `an outer step of ${rate} with momentum ${momentum}`,
   );
   check(every > 1 || (rate === 1 && momentum === 0), "an outer step needs local ones");
+  checkTransfer(exchange, check);
   switch (select.kind) {
     case "all":
       return;
@@ -144,6 +143,15 @@ function checkRules(
     case "parts":
       return check(Number.isInteger(select.parts) && select.parts >= 1, `${select.parts} parts`);
   }
+}
+
+function checkTransfer({ transfer, home }: ExchangePlan, check: Check): void {
+  if (transfer === undefined) return;
+  const { every, mix, margin } = transfer;
+  check(Number.isInteger(every) && every >= 1, `a transfer every ${every} exchanges`);
+  check(mix > 0 && mix <= 1, `transfers of a share of ${mix}`);
+  check(margin >= 0 && margin < 1, `transfers from a margin of ${margin} on`);
+  check(home === "each", "members that come to the same have nothing to transfer");
 }
 
 /** Messages between two nodes say whose chain they are of, so that each has one member at most. */

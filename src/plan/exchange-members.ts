@@ -27,10 +27,11 @@ export function alikeWith({ groups }: Pick<Plan, "groups">, copy: CopyId): reado
   return group?.exchange?.home === "first" ? group.members : [copy];
 }
 
-/** Whether a chain's source may send its part of an exchange to a node. */
+/** Whether a chain's source may send its part of an exchange to a node; or ask it, as one that sends to it does. */
 export function mayExchange(
   { chains, copies, groups }: Plan,
   { chain, from, to }: { readonly chain: string; readonly from: string; readonly to: string },
+  isAsking = false,
 ): boolean {
   const own = chains.find(({ id }) => id === chain);
   const copy = own?.stages[0]?.copy;
@@ -38,7 +39,10 @@ export function mayExchange(
     ?.topology;
   if (own?.source !== from || topology === undefined) return false;
   const nodeOf = new Map(copies.map(({ id, node }) => [id, node]));
-  return topology.some((edge) => edge.from === copy && nodeOf.get(edge.to) === to);
+  return topology.some((edge) => {
+    const [own, other] = isAsking ? [edge.to, edge.from] : [edge.from, edge.to];
+    return own === copy && nodeOf.get(other) === to;
+  });
 }
 
 /** Nodes between which something is exchanged, each pair once. */

@@ -8,6 +8,7 @@ import type { SparseCodecName } from "../codec/sparse.ts";
 import type { OuterStep } from "../sync/joining.ts";
 import type { JoinPolicy } from "../sync/policies.ts";
 import type { Selection } from "../sync/selection.ts";
+import type { TransferRules } from "../sync/transfer.ts";
 
 /** What one member sends another one at each exchange. */
 export interface ExchangeEdge {
@@ -61,6 +62,8 @@ export interface ExchangePlan {
    * residuals do; running statistics, which nobody exchanges, each brings in any case.
    */
   readonly home: "each" | "first";
+  /** When members take over weights of neighbours that have come further, where they do: see `TransferRules`. */
+  readonly transfer?: TransferRules;
 }
 
 /** Batches to an update of a member whose chain has so many. */

@@ -186,6 +186,34 @@ describe("micro-clouds", () => {
     expect(mayExchange(plan, { ...way, from: "n3" })).toBe(false);
     expect(mayExchange(plan, { ...way, to: "n1" })).toBe(false);
     expect(mayExchange(plan, { ...way, chain: "chain:x" })).toBe(false);
+    const oneWay = microClouds(cloud(1000, { topology: "exponential" }));
+    const against = { chain: "chain:n1", from: "n1", to: "n0" };
+    expect(mayExchange(oneWay, against)).toBe(false);
+    expect(mayExchange(oneWay, against, true)).toBe(true);
+    expect(mayExchange(oneWay, { ...against, to: "n4" }, true)).toBe(false);
+  });
+
+  it("transfer weights where copies drift apart, and rounds have the exchanges for it", () => {
+    const transfer = { every: 2, mix: 0.75, margin: 0.1 };
+    const planOf = (choice: Partial<ExchangeChoice>) => {
+      const plan = microClouds(cloud(1000, { every: 1, transfer, ...choice }));
+      checkPlan(plan, 2);
+      return plan;
+    };
+    const largest = planOf({ select: { kind: "max-n", nMin: 1 } });
+    expect(largest.groups[0]?.exchange?.transfer).toEqual(transfer);
+    expect(largest.reason).toContain("every 2 exchanges, who loses 10 % more than a neighbour");
+    const ring = planOf({ select: { kind: "all" }, topology: "ring" });
+    expect(ring.groups[0]?.exchange?.transfer).toEqual(transfer);
+    for (const alike of [planOf({ select: { kind: "all" } }), planOf({ every: 4 })]) {
+      expect(alike.groups[0]?.exchange).not.toHaveProperty("transfer");
+    }
+    const seldom = planOf({
+      select: { kind: "max-n", nMin: 1 },
+      transfer: { ...transfer, every: 4 },
+    });
+    expect(seldom.groups[0]?.exchange).not.toHaveProperty("transfer");
+    expect(seldom.reason).toContain("a round has 4 exchanges, too few");
   });
 });
 
@@ -230,6 +258,16 @@ describe("an exchange is refused", () => {
       "do not all join the same",
     ],
     ["with a staleness below 0", () => ({ staleness: -1 }), "staleness of -1"],
+    [
+      "with transfers of all that there is and more",
+      () => ({ transfer: { every: 2, mix: 1.5, margin: 0 } }),
+      "transfers of a share of 1.5",
+    ],
+    [
+      "with transfers from any margin",
+      () => ({ transfer: { every: 2, mix: 1, margin: 1 } }),
+      "from a margin of 1 on",
+    ],
   ])("%s", (_what, change, text) => {
     expect(() => checkPlan(broken(change), 2)).toThrow(text);
   });

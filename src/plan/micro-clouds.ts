@@ -11,6 +11,7 @@ import { type CopyId, chainId, copyId } from "../base/ids.ts";
 import { formatBytes, formatMs } from "../base/units.ts";
 import type { SparseCodecName } from "../codec/sparse.ts";
 import { isPlain } from "../sync/policies.ts";
+import type { TransferRules } from "../sync/transfer.ts";
 import { refuseFew, roundGroup } from "./agreement.ts";
 import { checkNode } from "./check-request.ts";
 import { type ExchangePlan, fullExchange } from "./exchange.ts";
@@ -99,9 +100,16 @@ export function exchanging(request: PlanRequest, planner: string, choice: Exchan
   const agreed = agreement(request, choice, links, copies);
   const mayKeep =
     !keepsBase(request) && isPlain(choice.join) && isPlain(request.join ?? choice.join);
-  const { exchange, transferMs, reason: how } = agree(choice, links, { bytes, computeMs, mayKeep });
+  const updatesWanted = work / accumulate;
+  const {
+    exchange,
+    transferMs,
+    reason: how,
+  } = agree(choice, links, {
+    ...{ bytes, computeMs, mayKeep, updatesWanted },
+  });
   const { every, home } = exchange;
-  const updates = every * Math.max(1, Math.round(work / accumulate / every));
+  const updates = every * exchangesOf(updatesWanted, every);
   const roundMs = updates * (computeMs + transferMs) + homeMsOf(request, exchange, links);
   const chains = members.map(({ node }) => chainId(`chain:${node.id}`));
   const reason =
@@ -213,7 +221,7 @@ interface Agreement {
 function agree(
   choice: ExchangeChoice,
   links: ExchangeLinks,
-  { bytes, computeMs, mayKeep }: AgreeOptions,
+  { bytes, computeMs, mayKeep, updatesWanted }: AgreeOptions,
 ): Agreement {
   const { staleness, backups, join } = choice;
   const reduce = reductionOf(choice, links);
@@ -232,22 +240,25 @@ function agree(
   const parts = Math.max(1, Math.min(partsMax, Math.ceil(allMs / computeMs)));
   const select = wish.kind === "parts" ? { ...wish, parts: wish.parts ?? parts } : wish;
   const [isAll, isLimited] = [select.kind === "all", select.kind === "max-n"];
-  const isAlike = mayKeep && links.isMesh && isAll && staleness === 0;
   const outer = every === 1 ? fullExchange.outer : (choice.outer ?? fullExchange.outer);
   const carried = `all gradients take ${formatMs(msAs("float32"))}, computing ${formatMs(computeMs)}`;
   const named = every > 1 ? `changes of weights every ${every} updates` : wordOf[select.kind];
   const how = `${codedAs[codec]}${isAll && isScattered ? ", each joining a slice for all" : ""}`;
+  const isSame = links.isMesh && isAll && staleness === 0;
+  const exchanges = exchangesOf(updatesWanted, every);
+  const { transfer, text } = transferOf(choice, { isSame, exchanges });
   const exchange: ExchangePlan = {
     ...{ every, inner: every === 1 ? null : (choice.inner ?? 1) },
+    ...(transfer !== null && { transfer }),
     ...{ select, codec, staleness, backups, join, outer },
     topology: links.edges(isLimited ? every * allowedMs : null),
     reduce: isAll ? reduce : "each",
-    home: isAlike ? "first" : "each",
+    home: mayKeep && isSame ? "first" : "each",
   };
   return {
     exchange,
     transferMs: transferMsOf(exchange, links, { bytes, computeMs }),
-    reason: `${carried}, so they exchange ${named}${how}`,
+    reason: `${carried}, so they exchange ${named}${how}${text}`,
   };
 }
 
@@ -296,13 +307,40 @@ const codedAs: Record<SparseCodecName, string> = {
   affine4: " in 4 bits a value",
 };
 
+/** When weights are transferred, as far as the job wants it and there is anything to it; and what to say of it. */
+function transferOf(
+  { transfer }: ExchangeChoice,
+  { isSame, exchanges }: { readonly isSame: boolean; readonly exchanges: number },
+): { readonly transfer: TransferRules | null; readonly text: string } {
+  if (transfer === undefined) return { transfer: null, text: "" };
+  const { every, mix, margin } = transfer;
+  if (isSame) {
+    return { transfer: null, text: "; all have the same weights: there are none to take over" };
+  }
+  if (exchanges <= every) {
+    const text = `; a round has ${exchanges} exchanges, too few to take over weights every ${every}`;
+    return { transfer: null, text };
+  }
+  const text =
+    `; every ${every} exchanges, who loses ${percent(margin)} more than a neighbour goes ` +
+    `${percent(mix)} of the way to its weights, where that does better on held-out samples of its own`;
+  return { transfer, text };
+}
+
+const percent = (share: number): string => `${Number((100 * share).toFixed(1))} %`;
+
 /** What agreeing depends on, beside what the job says and what links carry. */
 interface AgreeOptions {
   readonly bytes: number;
   readonly computeMs: number;
   /** Whether members may go on with what they have, as it travels as it is. */
   readonly mayKeep: boolean;
+  /** Updates that the job wants of a round, which has whole exchanges. */
+  readonly updatesWanted: number;
 }
+
+const exchangesOf = (updates: number, every: number): number =>
+  Math.max(1, Math.round(updates / every));
 
 /** Who joins what, where all entries go. @throws PlanError where the job wants slices, and nobody may join one for all */
 function reductionOf(

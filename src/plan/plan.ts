@@ -258,7 +258,8 @@ export interface FeatureReplayChoice {
 }
 
 /** How a job wants its workers to agree from node to node; null for what links carry best. */
-export interface ExchangeChoice extends Pick<ExchangePlan, "staleness" | "backups" | "join"> {
+export interface ExchangeChoice
+  extends Pick<ExchangePlan, "staleness" | "backups" | "join" | "transfer"> {
   readonly every: number | null;
   readonly inner: number | null;
   /** Parts without a number are as many as links need. */

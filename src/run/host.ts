@@ -58,6 +58,12 @@ export interface PeerAddress {
   readonly fingerprint: string | null;
 }
 
+/** A share of a node's samples: so many that are held out of training, or the others. Which those are follows from seed and node. */
+export interface SampleShare {
+  readonly heldOut: number;
+  readonly isHeldOut: boolean;
+}
+
 /** Names a training batch: equal keys give equal batches. */
 export interface BatchKey {
   readonly seed: number;
@@ -66,6 +72,8 @@ export interface BatchKey {
   /** Batches that the node has drawn before this one. */
   readonly step: number;
   readonly size: number;
+  /** Which of the samples it is drawn from; from all where absent. */
+  readonly among?: SampleShare;
 }
 
 export interface Batch {

@@ -40,6 +40,14 @@ export const exchangeSchema = z.strictObject({
       momentum: z._default(z.number().check(z.nonnegative(), z.lt(1)), 0),
     }),
   ),
+  /** When members take over weights of neighbours that have come further; never where absent. */
+  transfer: z.optional(
+    z.strictObject({
+      every: z._default(positiveInt, 8),
+      mix: z._default(z.number().check(z.positive(), z.maximum(1)), 0.75),
+      margin: z._default(z.number().check(z.nonnegative(), z.lt(1)), 0.1),
+    }),
+  ),
   batches: z._default(z.enum(["proportional", "equal"]), "proportional"),
 });
 
@@ -66,11 +74,13 @@ export function exchangeChoice({
   backups,
   topology,
   codec,
+  transfer,
   ...rest
 }: z.infer<typeof exchangeSchema>): ExchangeChoice {
   return {
     ...rest,
     ...(topology !== undefined && { topology }),
+    ...(transfer !== undefined && { transfer }),
     every: every === "auto" ? null : every,
     inner: inner ?? null,
     codec: codec ?? null,

@@ -24,11 +24,12 @@ import {
 import type { ChainPlan, CopyPlan, GroupPlan, Plan } from "../plan/plan.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
-import type { Participant, RoundCommitted } from "../run/metrics/record.ts";
+import type { Participant, RoundCommitted, Transfer } from "../run/metrics/record.ts";
 import { drawNoise } from "../run/noise.ts";
 import type { UpdateCoding } from "../run/update-coding.ts";
 import type { SharedPart } from "../sync/joining.ts";
 import { ExchangeMember } from "../sync/member.ts";
+import { heldOutOf, mixedWeights, type TransferRules } from "../sync/transfer.ts";
 
 /** What a round with an exchange began with. */
 export interface ExchangeRound {
@@ -85,8 +86,9 @@ function membersOf(round: ExchangeRound, group: GroupPlan, exchange: ExchangePla
 
 async function trainTogether(
   members: readonly MemberReplay[],
-  { every, reduce }: ExchangePlan,
+  { every, reduce, transfer }: ExchangePlan,
 ): Promise<void> {
+  const versions = new Versions(members);
   const [first] = members;
   const updates = present(first, "a member").updates;
   for (const member of members) member.begin();
@@ -110,8 +112,38 @@ async function trainTogether(
     if (reduce === "each") members.forEach((member, i) => void member.join(parts[i] ?? []));
     else gatherAll(members, parts, shared);
     if (every === 1) for (const member of members) await member.update();
+    if (transfer !== undefined) versions.transfer((update + 1) / every, transfer);
   }
 }
+
+/** Weights of members after each exchange that others took over. */
+class Versions {
+  readonly #members: readonly MemberReplay[];
+  /** By chain and version. */
+  readonly #kept = new Map<string, readonly Float32Array[]>();
+  readonly #wanted: ReadonlySet<string>;
+
+  constructor(members: readonly MemberReplay[]) {
+    this.#members = members;
+    this.#wanted = new Set(members.flatMap(({ taken }) => taken.map(versionKey)));
+  }
+
+  /** So many exchanges are done: those who did then take weights over, as they were before anybody did. */
+  transfer(exchanges: number, rules: TransferRules): void {
+    for (const member of this.#members) {
+      const key = versionKey({ chain: member.chain.id, version: exchanges });
+      if (this.#wanted.has(key)) this.#kept.set(key, member.weights);
+    }
+    for (const member of this.#members) {
+      for (const one of member.taken.filter(({ at }) => at === exchanges)) {
+        member.takeOver(present(this.#kept.get(versionKey(one)), versionKey(one)), rules);
+      }
+    }
+  }
+}
+
+const versionKey = ({ chain, version }: Pick<Transfer, "chain" | "version">): string =>
+  `${version} of ${chain}`;
 
 /** Each joins its slice, and puts together what came of all. */
 function gatherAll(
@@ -152,6 +184,8 @@ class MemberReplay {
   readonly #toUpdate: number;
   /** Parts that it had joined by the end of each exchange, by chain, where that is not all in time. */
   readonly #told: ReadonlyMap<string, readonly number[]>;
+  /** Weights that it took over. */
+  readonly taken: readonly Transfer[];
   #exchanges = 0;
   #sums = new Map<string, Tensor>();
 
@@ -162,6 +196,7 @@ class MemberReplay {
     const { microBatches = 1 } = chain;
     this.#microBatches = microBatches;
     this.#told = toldOf(of, round.record);
+    this.taken = takenBy(of, round.record);
     this.#toUpdate = batchesToUpdate(exchange, microBatches);
     this.#programs = round.compile(copy, this.#toUpdate, exchange.every === 1);
     for (const port of neededPorts(this.#programs)) {
@@ -216,7 +251,7 @@ class MemberReplay {
   }
 
   begin(): void {
-    if (this.#of.exchange.every > 1) this.#member.begin(this.#weights());
+    if (this.#of.exchange.every > 1) this.#member.begin(this.weights);
   }
 
   get isParticipant(): boolean {
@@ -232,7 +267,7 @@ class MemberReplay {
     return new Map(ports.map(({ of }) => [of, present(this.#held.get(of), of)]));
   }
 
-  #weights(): Float32Array[] {
+  get weights(): Float32Array[] {
     return this.#ports.map(({ of }) => valuesOf(present(this.#held.get(of), of)));
   }
 
@@ -259,9 +294,12 @@ class MemberReplay {
     const { source } = this.chain;
     this.#sums = new Map();
     const first = firstStepOf(this.chain) + from;
+    const { transfer } = this.#of.exchange;
+    const heldOut = transfer === undefined ? 0 : heldOutOf(samplesOf(source).samples, job.batch);
+    const among = heldOut === 0 ? {} : { among: { heldOut, isHeldOut: false } };
     for (let step = first; step < first + batches; step++) {
       const at = { seed: job.seed, node: source, step, size: job.batch };
-      const { features, labels } = samplesOf(source).batch(at);
+      const { features, labels } = samplesOf(source).batch({ ...at, ...among });
       await this.#run(present(this.#programs.step, "a step"), { step, features, labels });
     }
   }
@@ -272,7 +310,7 @@ class MemberReplay {
 
   share(): { own: SharedPart; sent: Map<CopyId, SharedPart> } {
     const { every, select } = this.#of.exchange;
-    const weights = this.#weights();
+    const { weights } = this;
     const { own, sent } =
       every === 1
         ? this.#member.share(this.#gradients(), select.kind === "significant" ? weights : null)
@@ -319,9 +357,19 @@ class MemberReplay {
   }
 
   #goOn(joint: readonly Float32Array[]): void {
-    joint.forEach((data, i) => {
+    this.#set(this.#of.exchange.every === 1 ? this.#sums : this.#held, joint);
+  }
+
+  /** Goes part of the way to another member's weights. */
+  takeOver(other: readonly Float32Array[], rules: TransferRules): void {
+    const mixed = mixedWeights(this.weights, other, rules);
+    this.#set(this.#held, mixed);
+    this.#member.moved(mixed);
+  }
+
+  #set(held: Map<string, Tensor>, values: readonly Float32Array[]): void {
+    values.forEach((data, i) => {
       const { of, shape } = present(this.#ports[i], "a port");
-      const held = this.#of.exchange.every === 1 ? this.#sums : this.#held;
       held.set(of, tensor("float32", shape, data));
     });
   }
@@ -392,4 +440,14 @@ function toldOf({ chain, brought }: MemberOf, { participants }: RoundCommitted) 
     if (isItself && parts.length > (told.get(of)?.length ?? -1)) told.set(of, parts);
   }
   return told;
+}
+
+/** Weights that a member took over, as it has told itself, or else the neighbour that has heard most of it. */
+function takenBy({ chain, brought }: MemberOf, { participants }: RoundCommitted): Transfer[] {
+  const logs = brought === undefined ? participants : [brought];
+  const told = logs.map(({ transfers = [] }) =>
+    transfers.filter(({ by }) => (brought === undefined ? by === chain.id : by === undefined)),
+  );
+  const most = Math.max(0, ...told.map(({ length }) => length));
+  return told.find(({ length }) => length === most)?.filter(({ isTaken }) => isTaken) ?? [];
 }

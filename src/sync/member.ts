@@ -201,6 +201,11 @@ export class ExchangeMember {
     return this.#goOn(joinParts(parts, { policy, ...(staleness > 0 && { batches }) }));
   }
 
+  /** It goes on from other weights than came of the last exchange: what it shares next is how far it has come from there. */
+  moved(weights: readonly Float32Array[]): void {
+    if (this.#start.rules.every > 1) this.#agreed = weights.map((tensor) => tensor.slice());
+  }
+
   /** With the joint gradient as it is, or the weights that the joint change leads to. */
   #goOn(joint: Float32Array[]): Float32Array[] {
     const { every, outer } = this.#start.rules;

@@ -1,70 +1,27 @@
 /** Workers that agree from node to node while they train, over virtual time and with real numbers. */
 import { describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
-import { readSafetensors } from "../../src/base/safetensors.ts";
-import { type DenseTensor, dense, type Tensor, tensor, zeros } from "../../src/base/tensor.ts";
-import type { Model } from "../../src/compile/graph.ts";
+import { dense, type Tensor, tensor, zeros } from "../../src/base/tensor.ts";
 import { stagePrograms } from "../../src/compile/program.ts";
 import { trainingModel } from "../../src/compile/training-model.ts";
 import { Sequential } from "../../src/models/layers.ts";
 import { type Job, jobSpecOf } from "../../src/run/job.ts";
-import type { RunRecord } from "../../src/run/metrics/record.ts";
 import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
-import { replay } from "../../src/sim/replay.ts";
-import { Simulation, type SimulationOptions } from "../../src/sim/simulate.ts";
-import { shard, smallFleet, smallJob, smallModel } from "./small-job.ts";
-
-/** Parts of compute, as in the paper's processor cluster. */
-const parts = [24, 24, 12, 12, 4, 4];
-const names = ["a", "b", "c", "d", "e", "f"];
-
-const all = { every: 1, select: "all" };
-
-const cloudJob = (change: object = {}): Job =>
-  smallJob({
-    planner: "micro-clouds",
-    optimizer: { learningRate: 0.1, momentum: 0.9, weightDecay: 0.001, accumulate: 4 },
-    batch: 4,
-    localBatches: 12,
-    fleet: {
-      cellMbit: null,
-      devices: parts.map((part, i) => ({ name: names[i], duty: part / 24, ceilingMbit: 1 })),
-    },
-    ...change,
-  });
-
-const cloudFleet = (job: Job) =>
-  smallFleet(job).map((node) => ({ ...node, reachable: node.kind === "device" }));
-
-async function run(job: Job, change: Partial<SimulationOptions> = {}) {
-  const simulation = new Simulation({
-    ...{ job, model: smallModel(), nodes: cloudFleet(job), engine: interpreterEngine },
-    patienceMs: 60_000,
-    ...change,
-  });
-  await simulation.run();
-  const { end, records, files, virtualMs } = simulation.result();
-  const of = <T extends RunRecord["type"]>(type: T) =>
-    records.flatMap(({ record }) =>
-      record.type === type ? [record as Extract<RunRecord, { type: T }>] : [],
-    );
-  return { job, end, records, of, files, virtualMs };
-}
-type Ran = Awaited<ReturnType<typeof run>>;
-
-const saved = ({ files }: Ran): ReadonlyMap<string, DenseTensor> =>
-  readSafetensors(present(files.get("weights.safetensors"), "weights")).tensors;
-
-const sourceOf = (node: string) => shard(names.indexOf(node));
-
-/** What was saved is, bit for bit, what one process computes from the log. */
-async function expectReplayed(ran: Ran, model: Model = smallModel()): Promise<void> {
-  const expected = await replay({
-    ...{ job: ran.job, model, samplesOf: sourceOf, engine: interpreterEngine() },
-    records: ran.records.map(({ record }) => record),
-  });
-  for (const [name, { data }] of saved(ran)) expect(data, name).toEqual(expected.get(name)?.data);
-}
+import type { SimulationOptions } from "../../src/sim/simulate.ts";
+import {
+  accuracyOf,
+  all,
+  cloudJob,
+  expectReplayed,
+  names,
+  parts,
+  type Ran,
+  run,
+  saved,
+  sourceOf,
+  straightBytes,
+} from "./clouds.ts";
+import { smallFleet, smallModel } from "./small-job.ts";
 
 /** One process that takes all batches of an update as one large batch. */
 async function largeBatch(job: Job, shares: ReadonlyMap<string, number>, updates: number) {
@@ -108,13 +65,6 @@ async function largeBatch(job: Job, shares: ReadonlyMap<string, number>, updates
   }
   return held;
 }
-
-const straightBytes = ({ of }: Ran): number =>
-  of("round")
-    .flatMap(({ nodes }) => nodes)
-    .reduce((sum, { bytesStraight }) => sum + bytesStraight, 0);
-
-const accuracyOf = ({ of }: Ran): number => present(of("evaluation").at(-1)?.accuracy, "accuracy");
 
 /** Of layers so large that what is said of a message weighs little beside what is in it. */
 const wider = new Sequential("small", [12], 3)

@@ -33,6 +33,7 @@ const stageOf = (node: NodeId): StageSetup =>
     stage: node === a ? 0 : 1,
     upstream: node === a ? null : a,
     downstream: node === a ? edge : null,
+    exchange: null,
   }) as unknown as StageSetup;
 
 export const feature = (step: number, round = 0, term = 1): DataMessage => ({

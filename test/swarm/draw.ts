@@ -122,7 +122,10 @@ function drawScheme(chance: Random, devices: number): Partial<JobFields> {
     { kind: "parts", parts: 3 },
   ] as const);
   const staleness = pick(chance, [0, 0, 1, 2]);
-  return { planner: "micro-clouds", exchange: { every: 1, select, staleness, batches: "equal" } };
+  const transfers = chance.fork("transfer").below(2) === 0;
+  const exchange = { every: 1, select, staleness, batches: "equal" } as const;
+  const transfer = transfers ? { transfer: { every: 1, mix: 0.5, margin: 0 } } : {};
+  return { planner: "micro-clouds", exchange: { ...exchange, ...transfer } };
 }
 
 const features = 6;

@@ -1,11 +1,13 @@
 /** Who may join: a pure decision over what a worker says and what is there already. */
 import { misfitOf, type TakenData } from "../taken-data.ts";
+import type { Channel } from "../wire/channel.ts";
 import {
   commonVersion,
   foreignVersion,
   type Hello,
   protocolVersions,
   type RefusalReason,
+  type WorkerMessage,
 } from "../wire/messages.ts";
 
 /** Largest frame of somebody who has not been admitted. */
@@ -80,6 +82,12 @@ export function admit(hello: Hello, at: Admission): Refusal | null {
     return { reason: "fleet full", text: `all ${at.devices} devices of the job have joined` };
   }
   return refuseData(hello, at);
+}
+
+/** Says why somebody may not join, and closes the connection. */
+export function refuse(channel: Channel<WorkerMessage>, { reason, text }: Refusal): void {
+  channel.send({ type: "refuse", reason, text });
+  channel.close(text);
 }
 
 function refuseData(hello: Hello, at: Admission): Refusal | null {

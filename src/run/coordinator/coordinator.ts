@@ -20,8 +20,8 @@ import type { Frame, Host, Link } from "../host.ts";
 import type { RoundCommitted, RunRecord } from "../metrics/record.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeWorkerFrame } from "../wire/frame.ts";
-import type { Hello, RefusalReason, WorkerMessage } from "../wire/messages.ts";
-import { consumesWithinMs, helloBytesMax } from "./admission.ts";
+import { type Hello, isDataMessage, type WorkerMessage } from "../wire/messages.ts";
+import { consumesWithinMs, helloBytesMax, refuse } from "./admission.ts";
 import { CompiledJob } from "./compiled-job.ts";
 import type { CoordinatorOptions, Legacy } from "./coordinator-options.ts";
 import { Draws } from "./draws.ts";
@@ -122,7 +122,7 @@ export class Coordinator {
       onMessage: (decoded, frame) => {
         if (member !== null) this.#receive(member, decoded, frame);
         else if (decoded.message.type === "hello") member = this.#hello(channel, decoded.message);
-        else this.#refuse(channel, "protocol", "the first message must be hello");
+        else refuse(channel, { reason: "protocol", text: "the first message must be hello" });
       },
       onClose: (reason) => {
         this.#visitors.delete(channel);
@@ -158,7 +158,7 @@ export class Coordinator {
     }
     const member = this.#members.admit(channel, hello);
     if ("reason" in member) {
-      this.#refuse(channel, member.reason, member.text);
+      refuse(channel, member);
       return null;
     }
     this.#visitors.delete(channel);
@@ -172,22 +172,14 @@ export class Coordinator {
     return member;
   }
 
-  #refuse(channel: Channel<WorkerMessage>, reason: RefusalReason, text: string): void {
-    channel.send({ type: "refuse", reason, text });
-    channel.close(text);
-  }
-
   #receive(member: Member, { message, tensors }: Decoded<WorkerMessage>, frame: Frame): void {
+    if (isDataMessage(message)) return this.#rounds.relay(member, message, frame);
     switch (message.type) {
       case "profile":
         return this.#profiled(member, message.profile);
       case "ready":
         this.#members.ready(member, message.term);
         return this.#decide();
-      case "feature":
-      case "gradient":
-      case "exchange":
-        return this.#rounds.relay(member, message, frame);
       case "contribution":
         this.#planning.told(member, message, this.#host.now());
         this.#rounds.contributed(member, message, tensors);

@@ -423,10 +423,11 @@ export class Rounds {
     const target = nodeId(message.to);
     const { round, plan } = this.#roundOf(message) ?? {};
     const { type, chain, stage } = message;
+    const isOfBorder = type === "feature" || type === "gradient";
     const isOnItsWay =
-      type === "exchange" && plan !== undefined
-        ? mayExchange(plan, { chain, from: from.id, to: target })
-        : round?.passes(chain, from.id, stage, target);
+      isOfBorder || plan === undefined
+        ? round?.passes(chain, from.id, stage, target)
+        : mayExchange(plan, { chain, from: from.id, to: target }, type === "pull");
     if (!isOnItsWay) return;
     const to = this.#members.get(target);
     if (to !== undefined) this.#relay.pass(frame, from.channel, to.channel);

@@ -1,7 +1,7 @@
 /** What happened, in words: one wording for terminal, page and report. */
 import { formatBytes, formatMs, formatShare } from "../../base/units.ts";
 import type { Plan } from "../../plan/plan.ts";
-import type { RoundCommitted, RunRecord, WayProbed } from "./record.ts";
+import type { RoundCommitted, RunRecord, Transfer, WayProbed } from "./record.ts";
 
 /** What sort of thing happened. */
 export type EventKind =
@@ -14,6 +14,7 @@ export type EventKind =
   | "planned"
   | "dropped"
   | "folded"
+  | "transferred"
   | "ended";
 
 /** Something that a person following the run would want to know. */
@@ -97,8 +98,8 @@ function probeWords(probes: readonly WayProbed[]): RunEvent[] {
   return [{ kind: "probed", text }];
 }
 
-/** Who was missing in a round, and whose late part came into it. */
-function roundEvents({ round, dropped, folded = [] }: RoundCommitted): RunEvent[] {
+/** Who was missing in a round, whose late part came into it, and who took over whose weights. */
+function roundEvents({ round, dropped, folded = [], participants }: RoundCommitted): RunEvent[] {
   const named = (chain: string): string => chain.replace("chain:", "");
   return [
     ...dropped.map(
@@ -107,6 +108,14 @@ function roundEvents({ round, dropped, folded = [] }: RoundCommitted): RunEvent[
         text: `round ${round + 1}: went on without ${named(chain)} (${reason})`,
       }),
     ),
+    ...participants.flatMap(({ chain, transfers = [] }) =>
+      transfers
+        .filter(({ by }) => by === undefined)
+        .map((one): RunEvent => {
+          const text = `round ${round + 1}: ${transferWords(named(chain), named(one.chain), one)}`;
+          return { kind: "transferred", text };
+        }),
+    ),
     ...folded.map(
       ({ chain, round: from }): RunEvent => ({
         kind: "folded",
@@ -114,4 +123,13 @@ function roundEvents({ round, dropped, folded = [] }: RoundCommitted): RunEvent[
       }),
     ),
   ];
+}
+
+/** What became of weights that a member of an exchange was given by another one. */
+function transferWords(member: string, of: string, { at, ownLoss, mixedLoss, isTaken }: Transfer) {
+  const [mixed, own] = [mixedLoss, ownLoss].map((loss) => loss?.toPrecision(3) ?? "no number");
+  const losses = `on its held-out samples: loss ${mixed} with them, ${own} without`;
+  return isTaken
+    ? `${member} took over weights of ${of} after exchange ${at} (${losses})`
+    : `${member} kept its own weights beside those of ${of} after exchange ${at} (${losses})`;
 }

@@ -18,6 +18,7 @@ import {
   positive,
   profileSchema,
   spanSchema,
+  transfersSchema,
   turns,
 } from "../wire/schemas.ts";
 import { type RunRecord, recordVersion, type TimedRecord } from "./record.ts";
@@ -57,6 +58,7 @@ const participant = {
   passes: z.optional(z.array(passes)),
   firstStep: z.optional(count),
   joined: z.optional(joinedSchema),
+  transfers: z.optional(transfersSchema),
   steps: z.optional(count),
 };
 

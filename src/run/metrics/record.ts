@@ -134,6 +134,8 @@ export interface Participant {
   readonly firstStep?: number;
   /** What its copy joined of neighbours whose parts it did not have in time each time. */
   readonly joined?: readonly Joined[];
+  /** Weights that it was given by neighbours; absent where there were none. */
+  readonly transfers?: readonly Transfer[];
   /** Batches that it trained, where the round was ended before it had as many as the plan says. */
   readonly steps?: number;
 }
@@ -145,6 +147,21 @@ export interface Joined {
   readonly chain: string;
   /** Parts of the neighbour that were joined by the end of each exchange. */
   readonly parts: readonly number[];
+}
+
+/** What became of weights that a member of an exchange asked a neighbour for: see `TransferRules`. */
+export interface Transfer {
+  /** The member, where that is not the one that tells: a neighbour may not live to tell it. */
+  readonly by?: string;
+  /** Whose weights. */
+  readonly chain: string;
+  /** Exchanges of the round that the neighbour had done, and those of the member when it took them over or did not. */
+  readonly version: number;
+  readonly at: number;
+  /** Loss on held-out samples of the member's own with its weights and with mixed ones; null where it is not finite. */
+  readonly ownLoss: number | null;
+  readonly mixedLoss: number | null;
+  readonly isTaken: boolean;
 }
 
 /** What a late chain brought of an earlier round; its weight is `stalePartWeight`. */

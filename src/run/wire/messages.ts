@@ -4,7 +4,7 @@
  * checked here, at the edge; inside, peers trust them.
  *
  * Control messages go between a worker and the coordinator. Data messages
- * (feature, gradient) go between workers: straight, where they have been introduced
+ * (feature, gradient, exchange, pull, weights) go between workers: straight, where they have been introduced
  * and reach each other, otherwise through the coordinator, which forwards them by
  * their `to` without looking inside. They are the same both ways.
  */
@@ -13,6 +13,7 @@ import { updateCodecNames } from "../../codec/update.ts";
 import { lossNames } from "../../compile/loss.ts";
 import { optimizerNames } from "../../compile/optimizer.ts";
 import { stalenessNames } from "../staleness.ts";
+import { exchange, feature, gradient, pull, weights } from "./data-messages.ts";
 import { payloadBytesMax, payloadBytesMin } from "./payload-size.ts";
 import {
   count,
@@ -23,6 +24,7 @@ import {
   id,
   introductionSchema,
   joinedSchema,
+  loss,
   nodeName,
   pacedSchema,
   passes,
@@ -34,6 +36,7 @@ import {
   spanSchema,
   straightSchema,
   text,
+  transfersSchema,
   turns,
 } from "./schemas.ts";
 
@@ -56,9 +59,6 @@ export function commonVersion(a: ProtocolVersions, b: ProtocolVersions): number 
 export const foreignVersion = ({ from, to }: ProtocolVersions): string =>
   `protocol versions ${from} to ${to} are not ours, ${protocolVersions.from} to ` +
   `${protocolVersions.to}: use the same release on both sides`;
-
-/** A mean loss; null where the null engine computes nothing. */
-const loss = z.nullable(z.number());
 
 /** What a worker must know of the job; the model's structure travels beside it as ONNX bytes. */
 export const jobSpecSchema = z.strictObject({
@@ -149,30 +149,6 @@ const profile = z.strictObject({ type: z.literal("profile"), profile: profileSch
 
 const ready = z.strictObject({ type: z.literal("ready"), term: count });
 
-/** What says of a batch at a border whose it is, and where it goes on. */
-const passage = { to: id, term: count, round: count, step: count, chain: id, stage: count };
-
-/** Features (and labels) of one batch, on their way to the stage after the border. */
-const feature = z.strictObject({ type: z.literal("feature"), ...passage });
-
-/** The gradient of a feature, on its way back to the stage before the border. */
-const gradient = z.strictObject({ type: z.literal("gradient"), ...passage });
-
-/**
- * What a member of an exchange has computed since its last one, for a neighbour; `step` counts exchanges of the
- * round, `chain` is the sender's.
- */
-const exchange = z.strictObject({
-  type: z.literal("exchange"),
-  ...passage,
-  /** Batches that the part stands for. */
-  batches: z.int().check(z.positive()),
-  /** Entries of each trained tensor that came, in the order in which programs have them. */
-  chosen: z.array(count).check(z.maxLength(100_000)),
-  /** Parts that the sender has joined of others so far, where that is not one for each exchange before. */
-  joined: z.optional(z.array(z.strictObject({ chain: id, parts: count })).check(z.maxLength(64))),
-});
-
 /** What has gone straight to and from a stage's neighbours since the worker joined: two, unless the stage merges. */
 const straight = z.array(straightSchema).check(z.maxLength(10_000));
 /** What the worker achieves towards the coordinator, in bytes per millisecond; null before it is known. */
@@ -202,6 +178,7 @@ const contribution = z.strictObject({
   turns,
   /** See `Participant`; absent where it is nothing. */
   joined: z.optional(joinedSchema),
+  transfers: z.optional(transfersSchema),
   /** Where another member of its exchange brings what all of them have; see `broughtKinds`. */
   isRest: z.optional(z.literal(true)),
   /** What the round cost this copy. */
@@ -390,6 +367,8 @@ const workerMessage = z.discriminatedUnion("type", [
   feature,
   gradient,
   exchange,
+  pull,
+  weights,
   contribution,
   progress,
   payload,
@@ -425,6 +404,8 @@ const coordinatorMessage = z.discriminatedUnion("type", [
   feature,
   gradient,
   exchange,
+  pull,
+  weights,
   ping,
   pong,
   ack,
@@ -449,6 +430,8 @@ const peerMessage = z.discriminatedUnion("type", [
   feature,
   gradient,
   exchange,
+  pull,
+  weights,
   ping,
   pong,
   ack,
@@ -477,8 +460,15 @@ export type GradientMessage = Immutable<z.infer<typeof gradient>>;
 export type UpdateMessage = Immutable<z.infer<typeof update>>;
 export type BeginMessage = Immutable<z.infer<typeof begin>>;
 export type ExchangeMessage = Immutable<z.infer<typeof exchange>>;
+export type PullMessage = Immutable<z.infer<typeof pull>>;
+export type WeightsMessage = Immutable<z.infer<typeof weights>>;
 /** What crosses a border between two stages, or goes from one member of an exchange to another. */
-export type DataMessage = FeatureMessage | GradientMessage | ExchangeMessage;
+export type DataMessage =
+  | FeatureMessage
+  | GradientMessage
+  | ExchangeMessage
+  | PullMessage
+  | WeightsMessage;
 export type ContributionMessage = Immutable<z.infer<typeof contribution>>;
 export type ProgressMessage = Immutable<z.infer<typeof progress>>;
 export type CurtailedMessage = Immutable<z.infer<typeof curtailed>>;
@@ -492,5 +482,13 @@ export type JobSpec = Immutable<z.infer<typeof jobSpecSchema>>;
 /** Two workers are told of each other. */
 export type Introduction = Immutable<z.infer<typeof introductionSchema>>;
 
+const dataTypes: ReadonlySet<string> = new Set<DataMessage["type"]>([
+  "feature",
+  "gradient",
+  "exchange",
+  "pull",
+  "weights",
+]);
+
 export const isDataMessage = (message: Message): message is DataMessage =>
-  message.type === "feature" || message.type === "gradient" || message.type === "exchange";
+  dataTypes.has(message.type);

@@ -19,6 +19,8 @@ export const duration = z.number().check(z.nonnegative(), z.maximum(1e11));
 export const positive = z.number().check(z.positive(), z.maximum(1e15));
 export const duty = z.number().check(z.positive(), z.maximum(1));
 const codec = z.enum(linkCodecNames);
+/** A mean loss; null where the null engine computes nothing, or it is not finite. */
+export const loss = z.nullable(z.number());
 
 const segmentTime = z.strictObject({
   forwardMs: duration,
@@ -55,6 +57,21 @@ export const joinedSchema = z
     }),
   )
   .check(z.maxLength(4096));
+
+/** See `Transfer`. */
+export const transfersSchema = z
+  .array(
+    z.strictObject({
+      by: z.optional(id),
+      chain: id,
+      version: count,
+      at: count,
+      ownLoss: loss,
+      mixedLoss: loss,
+      isTaken: z.boolean(),
+    }),
+  )
+  .check(z.maxLength(65_536));
 
 /** See `HeldMs`. */
 export const heldSchema = z.strictObject({
@@ -122,6 +139,9 @@ const exchangeSchema = z.strictObject({
   join: z.strictObject({ kind: policyName, liars: z.optional(count), clip: z.optional(positive) }),
   outer: z.strictObject({ rate: positive, momentum: z.number().check(z.nonnegative(), z.lt(1)) }),
   home: z.enum(["each", "first"]),
+  transfer: z.optional(
+    z.strictObject({ every: z.int().check(z.positive()), mix: duty, margin: z.number() }),
+  ),
 });
 
 export const planSchema = z.strictObject({

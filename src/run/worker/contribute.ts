@@ -24,7 +24,7 @@ export interface DoneCopy {
   /** Where it is a member of an exchange: what it joined of others, and whether one of them brings what all have. */
   readonly exchange?: {
     readonly plan: ExchangePlan;
-    readonly told: Pick<ContributionMessage, "joined">;
+    readonly told: Pick<ContributionMessage, "joined" | "transfers">;
     readonly isRest: boolean;
   };
   straight(): StraightTraffic[];

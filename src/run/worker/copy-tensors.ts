@@ -33,8 +33,8 @@ import type { Tensors } from "../wire/frame.ts";
 /** Every slot of a stage starts with this. */
 const stageSlotPrefix = "stage|";
 
-/** What a stage keeps in the engine beside trained tensors: of its batches, and sums of gradients. */
-const stageSpaces = ["in", "saved", "gradient", "parameterGradient"] as const;
+/** What a stage keeps in the engine beside trained tensors: of its batches, sums of gradients, and weights to try. */
+const stageSpaces = ["in", "saved", "gradient", "parameterGradient", "mixed"] as const;
 type StageSpace = (typeof stageSpaces)[number];
 
 /** Place of a version, from 0. */

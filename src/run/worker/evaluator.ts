@@ -21,7 +21,6 @@ export interface Evaluation {
 export class Evaluator {
   readonly #host: Host;
   readonly #model: WorkerModel;
-  readonly #programs = new Map<number, Program>();
   /** Counts evaluations: what one hears that is not the newest any more is void. */
   #newest = 0;
   #isBusy = false;
@@ -54,7 +53,7 @@ export class Evaluator {
     const source = present(this.#host.test, "held-out data");
     const samples = Math.min(limit ?? source.samples, source.samples);
     const sizes = batchSizes(samples);
-    const programs = new Map(sizes.map((size) => [size, this.#program(size)]));
+    const programs = new Map(sizes.map((size) => [size, this.#model.evaluation(size)]));
     const slots = new Map([...weights].map(([name, value]) => [prefix + name, value]));
     const sum = { correct: 0 as number | null, loss: 0 as number | null };
     let from = 0;
@@ -87,15 +86,6 @@ export class Evaluator {
         else end(written);
       });
     });
-  }
-
-  #program(size: number): Program {
-    let program = this.#programs.get(size);
-    if (program === undefined) {
-      program = this.#model.evaluation(size);
-      this.#programs.set(size, program);
-    }
-    return program;
   }
 }
 

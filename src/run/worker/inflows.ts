@@ -1,6 +1,7 @@
 /** What may come to a node over the borders of its stages, and from whom. */
 import type { NodeId } from "../../base/ids.ts";
 import type { DataMessage } from "../wire/messages.ts";
+import type { ExchangeNeighbour, ExchangeSetup } from "./exchange-setup.ts";
 import type { StageSetup } from "./stage-setup.ts";
 
 /** What may come over a border: from whom, and how many batches in a round. */
@@ -22,12 +23,8 @@ export function inflowsOf(stages: Iterable<StageSetup>): Map<string, Inflow> {
   const inflows = new Map<string, Inflow>();
   for (const { chain, stage, upstream, downstream, exchange } of stages) {
     const { id, work: batches } = chain;
-    for (const { chain: other, node: from } of exchange?.incoming ?? []) {
-      inflows.set(borderOf({ type: "exchange", stage: 0, chain: other }), {
-        chain: other,
-        from,
-        batches: exchange?.exchanges ?? 0,
-      });
+    if (exchange !== null) {
+      for (const [border, inflow] of exchangeInflows(exchange)) inflows.set(border, inflow);
     }
     if (upstream !== null) {
       inflows.set(borderOf({ type: "feature", stage, chain: id }), {
@@ -45,4 +42,27 @@ export function inflowsOf(stages: Iterable<StageSetup>): Map<string, Inflow> {
     }
   }
   return inflows;
+}
+
+/** Parts of neighbours, and where weights are transferred those and what asks for them, after each exchange at most. */
+function exchangeInflows({
+  plan,
+  exchanges,
+  incoming,
+  outgoing,
+}: ExchangeSetup): [string, Inflow][] {
+  const from =
+    (type: DataMessage["type"], batches: number) =>
+    ({ chain, node }: ExchangeNeighbour): [string, Inflow] => [
+      borderOf({ type, stage: 0, chain }),
+      { chain, from: node, batches },
+    ];
+  const parts = incoming.map(from("exchange", exchanges));
+  if (plan.transfer === undefined) return parts;
+  const afterLast = exchanges + 1;
+  return [
+    ...parts,
+    ...incoming.map(from("weights", afterLast)),
+    ...outgoing.map(from("pull", afterLast)),
+  ];
 }

@@ -19,12 +19,13 @@ import { ExchangeMember } from "../../sync/member.ts";
 import { chosenUnseen } from "../../sync/selection.ts";
 import { lengthOf, sliceAt } from "../../sync/slices.ts";
 import type { Outcome, Slot } from "../host.ts";
-import type { Joined } from "../metrics/record.ts";
+import type { Joined, Transfer } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
-import type { ExchangeMessage } from "../wire/messages.ts";
+import type { ExchangeMessage, PullMessage, WeightsMessage } from "../wire/messages.ts";
 import type { ExchangeNeighbour, ExchangeSetup } from "./exchange-setup.ts";
 import type { StageSetup } from "./stage-setup.ts";
 import type { StageSurroundings } from "./stage-surroundings.ts";
+import { StageTransfer } from "./stage-transfer.ts";
 
 /** A neighbour's standing in the round. */
 interface Incoming {
@@ -35,6 +36,8 @@ interface Incoming {
   readonly joined: number[];
   /** What it has joined of others before each part that has come, as far as that is to be said. */
   readonly told: Map<number, NonNullable<ExchangeMessage["joined"]>>;
+  /** What it said of weights that it was given. */
+  transfers: readonly Transfer[];
   isGone: boolean;
 }
 
@@ -65,11 +68,15 @@ export class StageExchange {
   /** Gradients of the trained parameters, in the order in which they are shared. */
   readonly #ports: readonly Port[];
   readonly #incoming: readonly Incoming[];
+  /** Null where members take over no weights. */
+  readonly #transfer: StageTransfer | null;
   /** Chains that are out of the round, as the coordinator says. */
   readonly #dropped = new Set<string>();
   /** Updates and exchanges so far, the ones under way included. */
   #updates = 0;
   #exchanges = 0;
+  /** What of transfers goes with the parts of the exchange under way. */
+  #said: Pick<ExchangeMessage, "loss" | "transfers"> = {};
   /** Goes on once there is nobody to wait for; null where nothing waits. */
   #waiting: (() => void) | null = null;
 
@@ -98,7 +105,17 @@ export class StageExchange {
     );
     this.#incoming = incoming.map((from) => ({
       ...{ from, parts: new Map(), joined: [], told: new Map(), isGone: false },
+      transfers: [],
     }));
+    const { term, round, isOver } = at;
+    this.#transfer =
+      rules.transfer === undefined
+        ? null
+        : new StageTransfer(setup, exchange, around, {
+            ...{ rules: rules.transfer, ports: this.#ports, at: { term, round }, isOver },
+            joinedBy: (exchanges) => this.#joinedBy(exchanges),
+            moved: (weights) => this.#member.moved(weights),
+          });
   }
 
   /** Before the first batch: where changes of weights are shared, they are changes from here. */
@@ -120,42 +137,85 @@ export class StageExchange {
     this.#agree([...slots, ...weightSlots], slots, go);
   }
 
+  /** A batch's loss; null where nothing is computed. */
+  trained(loss: number | null): void {
+    this.#transfer?.trained(loss);
+  }
+
   /** An update is done; `go` goes on with the next batch. */
   afterUpdate(go: () => void): void {
     const { plan, toExchange } = this.#exchange;
+    const done = (): void => {
+      if (this.#transfer === null) go();
+      else this.#transfer.after(this.#exchanges, go);
+    };
     // Where updates are part of the step, nothing is called before them.
     if (this.#setup.programs.update === null) this.#updates++;
-    if (plan.every === 1 || this.#updates % toExchange !== 0) return go();
+    if (plan.every === 1) return done();
+    if (this.#updates % toExchange !== 0) return go();
     const slots = this.#weightSlots();
-    this.#agree(slots, slots, go);
+    this.#agree(slots, slots, done);
   }
 
   #weightSlots(): Slot[] {
     return this.#ports.map(({ of }) => this.#setup.tensors.slot(of));
   }
 
-  /** A neighbour has sent its part of an exchange. */
-  take(message: ExchangeMessage, tensors: Tensors): void {
+  /** A neighbour has sent its part of an exchange, wants weights, or gives them. */
+  take(message: ExchangeMessage | PullMessage | WeightsMessage, tensors: Tensors): void {
     const { term, round, isOver } = this.#at;
+    if (isOver() || message.term !== term || message.round !== round) return;
+    if (message.type === "pull") return this.#asked(message);
     const incoming = this.#incoming.find(({ from }) => from.chain === message.chain);
-    if (isOver() || incoming === undefined || incoming.isGone) return;
-    if (message.term !== term || message.round !== round) return;
+    if (incoming === undefined || incoming.isGone) return;
+    if (message.type === "weights") this.#given(incoming, message, tensors);
+    else this.#shared(incoming, message, tensors);
+  }
+
+  #asked(message: PullMessage): void {
+    const to = this.#exchange.outgoing.find(({ chain }) => chain === message.chain);
+    if (to !== undefined && !this.#dropped.has(to.chain)) this.#transfer?.asked(to, message);
+  }
+
+  #given(incoming: Incoming, message: WeightsMessage, tensors: Tensors): void {
+    if (this.#transfer?.take(message, tensors) === false) this.#giveUp(incoming);
+    else this.#note(incoming, message);
+    this.#settle();
+  }
+
+  #shared(incoming: Incoming, message: ExchangeMessage, tensors: Tensors): void {
     // Who has had the last part from here can be one exchange further, and by the bound beyond.
     const ahead = this.#exchanges + this.#exchange.plan.staleness;
     if (message.step < joinedOf(incoming) || message.step > ahead) return;
     if (incoming.parts.has(message.step)) return;
     const part = this.#decode(message, incoming.from, tensors);
-    if (part === "misfit") incoming.isGone = true;
+    if (part === "misfit") this.#giveUp(incoming);
     else {
       incoming.parts.set(message.step, part);
-      incoming.told.set(message.step, message.joined ?? []);
+      this.#note(incoming, message);
+      if (message.loss !== undefined) this.#transfer?.heard(message.chain, message.loss);
     }
     this.#settle();
+  }
+
+  /** What a neighbour says of itself, which it may not live to say again. */
+  #note(
+    incoming: Incoming,
+    { step, joined = [], transfers = [] }: ExchangeMessage | WeightsMessage,
+  ): void {
+    if (!incoming.told.has(step)) incoming.told.set(step, joined);
+    if (transfers.length > incoming.transfers.length) incoming.transfers = transfers as Transfer[];
+  }
+
+  #giveUp(incoming: Incoming): void {
+    incoming.isGone = true;
+    this.#transfer?.lost(incoming.from.chain);
   }
 
   /** A neighbour's chain is out of the round. */
   lost(chain: string): void {
     this.#dropped.add(chain);
+    this.#transfer?.lost(chain);
     const incoming = this.#incoming.find(({ from }) => from.chain === chain);
     if (incoming === undefined) return;
     incoming.isGone = true;
@@ -167,12 +227,22 @@ export class StageExchange {
     return this.#exchange.alikeBefore.some((chain) => !this.#dropped.has(chain));
   }
 
-  /** What was joined when, of whom it is not one part each time; also by neighbours, who may not live to tell it. */
-  get told(): { readonly joined?: readonly Joined[] } {
+  /**
+   * What was joined when, of whom it is not one part each time, and what became of weights that were given; also by
+   * neighbours, who may not live to tell it.
+   */
+  get told(): { readonly joined?: readonly Joined[]; readonly transfers?: readonly Transfer[] } {
     const late = this.#incoming.filter(({ joined }) => joined.some((parts, i) => parts !== i + 1));
     const own = late.map(({ from, joined: parts }): Joined => ({ chain: from.chain, parts }));
     const joined = [...own, ...this.#incoming.flatMap(toldBy)];
-    return joined.length === 0 ? {} : { joined };
+    const given = this.#incoming.flatMap(({ from, transfers: theirs }) =>
+      theirs.map((one): Transfer => ({ ...one, by: from.chain })),
+    );
+    const transfers = [...(this.#transfer?.transfers ?? []), ...given];
+    return {
+      ...(joined.length > 0 && { joined }),
+      ...(transfers.length > 0 && { transfers }),
+    };
   }
 
   #decode(
@@ -204,6 +274,7 @@ export class StageExchange {
   #agree(slots: readonly Slot[], into: readonly Slot[], go: () => void): void {
     this.#read(slots, (values) => {
       const exchange = this.#exchanges++;
+      this.#said = this.#transfer?.said(exchange) ?? {};
       const own = this.#isHollow ? null : this.#share(values as readonly Float32Array[]);
       if (own === null) this.#shareUnseen(exchange);
       const done = (joint: readonly Float32Array[] | null): void => {
@@ -283,11 +354,16 @@ export class StageExchange {
     const batches = ExchangeMember.weightOf(plan, microBatches);
     const step = this.#exchanges - 1;
     const at = { to: node, term, round, step, chain: chain.id, stage: 0 };
+    const said = { ...this.#joinedBy(step), ...this.#said };
+    this.#around.send({ type: "exchange", ...at, batches, chosen, ...said }, tensors);
+  }
+
+  /** What is to be said of what was joined by the end of so many exchanges. */
+  #joinedBy(exchanges: number): Pick<ExchangeMessage, "joined"> {
     const joined = this.#incoming
-      .filter((incoming) => joinedOf(incoming) !== step)
+      .filter((incoming) => joinedOf(incoming) !== exchanges)
       .map((incoming) => ({ chain: incoming.from.chain, parts: joinedOf(incoming) }));
-    const late = joined.length === 0 ? {} : { joined };
-    this.#around.send({ type: "exchange", ...at, batches, chosen, ...late }, tensors);
+    return joined.length === 0 ? {} : { joined };
   }
 
   /** Writes what was joined; null where nothing was computed. */

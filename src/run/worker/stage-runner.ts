@@ -13,6 +13,7 @@ import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import { sameType, type Tensor } from "../../base/tensor.ts";
 import { type Port, type Program, portOf, portsOf } from "../../compile/program.ts";
+import { heldOutOf } from "../../sync/transfer.ts";
 import type { Batch, EngineAnswer, Outcome } from "../host.ts";
 import type { StraightTraffic } from "../metrics/record.ts";
 import { staleRate, updatesMissed } from "../staleness.ts";
@@ -239,8 +240,10 @@ export class StageRunner implements StageRound {
   #drawBatch(step: number, use: (batch: Batch) => void): void {
     const { job, sourceName } = this.#setup;
     const source = present(this.#around.host.train, "training data of a chain's source");
-    const at = this.#globalStep(step);
-    source.batch({ seed: job.seed, node: sourceName, step: at, size: job.batch }, (outcome) => {
+    const heldOut = this.#setup.exchange?.plan.transfer && heldOutOf(source.samples, job.batch);
+    const among = heldOut ? { among: { heldOut, isHeldOut: false } } : {};
+    const key = { seed: job.seed, node: sourceName, step: this.#globalStep(step), size: job.batch };
+    source.batch({ ...key, ...among }, (outcome) => {
       if (this.#isAbandoned) return;
       if (outcome.ok) use(outcome.value);
       else this.#around.fail(outcome.error);
@@ -289,7 +292,9 @@ export class StageRunner implements StageRound {
     });
     const use = (answer: EngineAnswer): void => {
       const loss = present(answer.outputs.get(portOf(program.outputs, "loss").name), "loss").data;
-      this.#account.lost(loss === null ? null : Number(loss[0]));
+      const lost = loss === null ? null : Number(loss[0]);
+      this.#account.lost(lost);
+      this.exchange?.trained(lost);
       this.#forward++;
       this.#wentBack(pass.step, answer, portsOf(program.outputs, "gradient"));
     };

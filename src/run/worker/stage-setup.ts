@@ -2,7 +2,7 @@
 import { present } from "../../base/assert.ts";
 import type { CopyId, NodeId } from "../../base/ids.ts";
 import type { LinkCodecName } from "../../codec/link-codec.ts";
-import type { StagePrograms } from "../../compile/program.ts";
+import type { Program, StagePrograms } from "../../compile/program.ts";
 import type { ChainPlan, CopyPlan, LinkPlan, Plan } from "../../plan/plan.ts";
 import type { JobSpec } from "../wire/messages.ts";
 import { CopyTensors } from "./copy-tensors.ts";
@@ -34,6 +34,8 @@ export interface StageSetup {
   readonly exchange: ExchangeSetup | null;
   /** With the chain's own number of batches to an update. */
   readonly job: JobSpec;
+  /** The whole model with its loss, for so many samples at once. */
+  evaluation(size: number): Program;
   /** Name under which the source draws its batches. */
   readonly sourceName: string;
   /** The copy's tensors in the engine: one object for all stages of a copy. */
@@ -130,6 +132,7 @@ function setupOf(
       gradientIn: linkOut?.codecDown ?? "float32",
     },
     exchange,
+    evaluation: (size) => model.evaluation(size),
     job: { ...job, optimizer: { ...job.optimizer, accumulate: updates.microBatches } },
     sourceName,
   };

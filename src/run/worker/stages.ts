@@ -129,7 +129,7 @@ export class Stages {
 
   /** Hands a data message to its stage. */
   deliver(message: DataMessage, tensors: Tensors): void {
-    if (message.type === "exchange") {
+    if (message.type !== "feature" && message.type !== "gradient") {
       for (const { exchange } of this.#runners) exchange?.take(message, tensors);
       return;
     }

@@ -161,7 +161,10 @@ export class StraightLink {
 
   send(frame: Frame, message: DataMessage): void {
     this.#unconsumed.set(frame, message);
-    this.#channel.forward(frame, { onConsumed: () => this.#unconsumed.delete(frame) });
+    // Nobody waits for weights, and the next exchange is not to wait behind them.
+    const isBackground = message.type === "weights";
+    const onConsumed = (): void => void this.#unconsumed.delete(frame);
+    this.#channel.forward(frame, { onConsumed, isBackground });
   }
 
   /**
@@ -203,6 +206,8 @@ export class StraightLink {
       case "feature":
       case "gradient":
       case "exchange":
+      case "pull":
+      case "weights":
         if (this.#standing === null) return this.#unasked(message.type);
         return this.#handlers.onData(this, { message, tensors }, () => this.#channel.hold(frame));
       case "payload":

@@ -32,6 +32,7 @@ export class WorkerModel {
   readonly #model: TrainingModel;
   readonly #job: JobSpec;
   readonly #stages = new Map<string, StagePrograms>();
+  readonly #evaluations = new Map<number, Program>();
   /** Names of the parameters that updates move. */
   readonly trained: ReadonlySet<string>;
   /** How what is trained travels home. */
@@ -105,6 +106,10 @@ export class WorkerModel {
 
   /** The whole model with loss and count of right answers, for batches of `size`. */
   evaluation(size: number): Program {
-    return evaluateProgram(specialize(this.#structure, { batch: size }), this.#job);
+    const known = this.#evaluations.get(size);
+    if (known !== undefined) return known;
+    const program = evaluateProgram(specialize(this.#structure, { batch: size }), this.#job);
+    this.#evaluations.set(size, program);
+    return program;
   }
 }

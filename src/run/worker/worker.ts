@@ -275,6 +275,8 @@ export class Worker {
       case "feature":
       case "gradient":
       case "exchange":
+      case "pull":
+      case "weights":
         return this.#neighbours.take({ message, tensors });
       case "evaluate":
         return this.#evaluate(message.round, message.samples, tensors);

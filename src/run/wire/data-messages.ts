@@ -1,0 +1,48 @@
+/**
+ * Data messages: what goes between workers, over borders of chains and among members of exchanges. Straight or
+ * through the coordinator, they are the same.
+ */
+import * as z from "zod/mini";
+import { count, id, transfersSchema } from "./schemas.ts";
+
+/** What says of a batch at a border whose it is, and where it goes on. */
+const passage = { to: id, term: count, round: count, step: count, chain: id, stage: count };
+
+/** Features (and labels) of one batch, on their way to the stage after the border. */
+export const feature = z.strictObject({ type: z.literal("feature"), ...passage });
+
+/** The gradient of a feature, on its way back to the stage before the border. */
+export const gradient = z.strictObject({ type: z.literal("gradient"), ...passage });
+
+const joinedParts = z.array(z.strictObject({ chain: id, parts: count })).check(z.maxLength(64));
+
+/**
+ * What a member of an exchange has computed since its last one, for a neighbour; `step` counts exchanges of the
+ * round, `chain` is the sender's.
+ */
+export const exchange = z.strictObject({
+  type: z.literal("exchange"),
+  ...passage,
+  /** Batches that the part stands for. */
+  batches: z.int().check(z.positive()),
+  /** Entries of each trained tensor that came, in the order in which programs have them. */
+  chosen: z.array(count).check(z.maxLength(100_000)),
+  /** Parts that the sender has joined of others so far, where that is not one for each exchange before. */
+  joined: z.optional(joinedParts),
+  /** Mean loss of the sender's batches since it said so last, where weights are transferred. */
+  loss: z.optional(z.number()),
+  /** See `Participant`; what became of transfers to the sender so far, absent where there was none. */
+  transfers: z.optional(transfersSchema),
+});
+
+/** A member asks a neighbour for its weights; `step` counts the exchanges that it has done, `chain` is its own. */
+export const pull = z.strictObject({ type: z.literal("pull"), ...passage });
+
+/** The answer: all trained tensors of the sender after `step` exchanges, before it took over any itself then. */
+export const weights = z.strictObject({
+  type: z.literal("weights"),
+  ...passage,
+  /** As of an exchange. */
+  joined: z.optional(joinedParts),
+  transfers: z.optional(transfersSchema),
+});
