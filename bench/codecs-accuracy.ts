@@ -5,6 +5,8 @@
  */
 import { writeFileSync } from "node:fs";
 import {
+  arrayDataset,
+  type Job,
   type LinkCodecName,
   linkWireBytes,
   loadHeldOut,
@@ -14,6 +16,7 @@ import {
   type Profile,
   parseJob,
   profileModel,
+  SampleSource,
   version,
 } from "edgeloom";
 import { type SimNode, simulate } from "edgeloom/sim";
@@ -27,8 +30,15 @@ import { mean } from "./statistics.ts";
 const cut = 3;
 const localBatches = 250;
 
-/** Codecs up and down; the first is what the others are compared with. */
-const pairs: readonly { readonly up: LinkCodecName; readonly down: LinkCodecName }[] = [
+/** Codecs up and down, and whether what those of features remember belongs to samples. */
+interface Pair {
+  readonly up: LinkCodecName;
+  readonly down: LinkCodecName;
+  readonly isOfSamples?: boolean;
+}
+
+/** The first is what the others are compared with. */
+const pairs: readonly Pair[] = [
   both("float32"),
   both("float16"),
   both("affine8"),
@@ -48,15 +58,26 @@ const pairs: readonly { readonly up: LinkCodecName; readonly down: LinkCodecName
   both("topk10+feedback"),
 ];
 
-function both(codec: LinkCodecName) {
+/** What remembers samples, which have to come back for that: where there are few images. */
+const ofSamples: readonly Pair[] = [
+  { up: "affine4", down: "affine4" },
+  { up: "affine4+feedback", down: "affine4", isOfSamples: true },
+  { up: "affine4+delta", down: "affine4", isOfSamples: true },
+  { up: "topk10", down: "affine4" },
+  { up: "topk10+feedback", down: "affine4" },
+  { up: "topk10+feedback", down: "affine4", isOfSamples: true },
+  { up: "topk10+delta", down: "affine4", isOfSamples: true },
+];
+
+function both(codec: LinkCodecName): Pair {
   return { up: codec, down: codec };
 }
 
 /** Points that the issue lets a codec lose, by the pair's name. */
 const allowed: Readonly<Record<string, number>> = { affine8: 0.2, "affine4+feedback": 0.5 };
 
-const nameOf = ({ up, down }: { up: string; down: string }): string =>
-  up === down ? up : `${up} up and ${down} down`;
+const nameOf = ({ up, down, isOfSamples = false }: Pair): string =>
+  `${up === down ? up : `${up} up and ${down} down`}${isOfSamples ? ", by sample" : ""}`;
 
 /** A run's end. */
 interface Trained {
@@ -66,13 +87,15 @@ interface Trained {
 
 export const codecsAccuracy: Bench = {
   summary:
-    "accuracy against megabytes of codecs [--seeds N] [--rounds N] [--codecs a,b] [--plot FILE.svg]",
+    "accuracy against megabytes of codecs [--seeds N] [--rounds N] [--codecs a,b] [--images N] [--plot FILE.svg]",
   async run(args) {
     checkFashion();
-    const asked = optionsOf(args, { seeds: "3", rounds: "8", codecs: "", plot: "" });
+    const defaults = { seeds: "3", rounds: "8", codecs: "", images: "", plot: "" };
+    const asked = optionsOf(args, defaults);
     const seeds = countOf("--seeds", asked.seeds);
     const rounds = countOf("--rounds", asked.rounds);
-    const [reference, ...others] = pairs;
+    const images = asked.images === "" ? null : countOf("--images", asked.images);
+    const [reference, ...others] = images === null ? pairs : [both("float32"), ...ofSamples];
     const chosen =
       asked.codecs === "" ? others : chosenOf("--codecs", asked.codecs, others, nameOf);
     const profile = await ownProfile();
@@ -85,7 +108,7 @@ export const codecsAccuracy: Bench = {
       const runs: Trained[] = [];
       for (let seed = 1; seed <= seeds; seed++) {
         tell(`${name}, seed ${seed} ...`);
-        runs.push(await train(pair, seed, rounds, profile));
+        runs.push(await train(pair, { seed, rounds, images }, profile));
       }
       const accuracies = runs.map(({ accuracy }) => accuracy);
       if (pair === reference) best = accuracies;
@@ -127,13 +150,22 @@ export const codecsAccuracy: Bench = {
       seed: 1,
       notes: [
         `${what}; cut after segment ${cut}; held-out: the 10,000 test images`,
-        `error feedback remembers for a round, which has ${localBatches} batches`,
+        images === null
+          ? "each image comes once, so codecs remember by link"
+          : `of the first ${images} training images, each comes every ${(images / 32).toFixed(0)} updates`,
       ],
     };
   },
 };
 
-const jobOf = (codec: { up: LinkCodecName; down: LinkCodecName }, seed: number, rounds: number) =>
+interface Training {
+  readonly seed: number;
+  readonly rounds: number;
+  /** The first so many training images; null for all. */
+  readonly images: number | null;
+}
+
+const jobOf = ({ up, down, isOfSamples = false }: Pair, { seed, rounds, images }: Training) =>
   parseJob({
     model: "lenet5",
     data: { idx: fashion },
@@ -141,30 +173,36 @@ const jobOf = (codec: { up: LinkCodecName; down: LinkCodecName }, seed: number, 
     rounds,
     localBatches,
     seed,
-    codec,
+    codec: { up, down, samples: isOfSamples ? images : null },
     optimizer: { kind: "sgd", learningRate: 0.01, schedule: "cosine" },
     evaluate: { every: 1_000_000 },
   });
 
 async function ownProfile(): Promise<Profile> {
-  const job = jobOf(both("float32"), 1, 1);
+  const job = jobOf(both("float32"), { seed: 1, rounds: 1, images: null });
   const engine = new NativeEngine({ threads: 1 });
   const profile = await profileModel(job, loadModel(job, "."), engine);
   await engine.close();
   return profile;
 }
 
-async function train(
-  codec: { up: LinkCodecName; down: LinkCodecName },
-  seed: number,
-  rounds: number,
-  profile: Profile,
-): Promise<Trained> {
-  const job = jobOf(codec, seed, rounds);
+/** The images that the device has. */
+function trainingOf({ data }: Job, images: number | null): SampleSource {
+  const all = loadTraining(data, ".");
+  if (images === null) return all;
+  const { inputShape, classes } = all;
+  const { features, labels } = all.slice(0, images);
+  const numbers = Int32Array.from(labels.data as BigInt64Array, Number);
+  const options = { inputShape, classes };
+  return new SampleSource(arrayDataset(features.data as Float32Array, numbers, options));
+}
+
+async function train(pair: Pair, training: Training, profile: Profile): Promise<Trained> {
+  const job = jobOf(pair, training);
   const idle = { duty: 1, profile, memoryBytes: null, ceilingBytesPerMs: null, latencyMs: 1 };
   const device: SimNode = {
     ...idle,
-    ...{ name: "device-1", kind: "device", train: loadTraining(job.data, "."), test: null },
+    ...{ name: "device-1", kind: "device", train: trainingOf(job, training.images), test: null },
   };
   const server: SimNode = {
     ...idle,
@@ -182,7 +220,7 @@ async function train(
     if (record.type === "evaluation" && record.final) accuracy = record.accuracy ?? Number.NaN;
   }
   const type = { dtype: "float32", shape: [job.batch, 6, 14, 14] } as const;
-  const batches = rounds * localBatches;
-  const bytesBy = (way: "up" | "down"): number => batches * linkWireBytes(codec[way], type);
+  const batches = training.rounds * localBatches;
+  const bytesBy = (way: "up" | "down"): number => batches * linkWireBytes(pair[way], type);
   return { accuracy, bytes: { up: bytesBy("up"), down: bytesBy("down") } };
 }

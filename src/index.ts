@@ -52,7 +52,7 @@ export {
   type Receiver,
   type Sender,
 } from "./codec/link-codec.ts";
-export { type Remembered, RowMemory } from "./codec/row-memory.ts";
+export { type Remembered, RowMemory, type SavedRows } from "./codec/row-memory.ts";
 export type { UpdateCodecName } from "./codec/update.ts";
 export { segmentCosts } from "./compile/cost.ts";
 export type {

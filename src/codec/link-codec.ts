@@ -73,10 +73,18 @@ export interface Passage {
   readonly samples: readonly number[] | null;
 }
 
+/** What a codec's memory is for; null where it has none. */
+export const memoryKind = (name: LinkCodecName): MemoryKind | null => meaningOf(name).kind;
+
+/** The codec without its memory. */
+export const plainCodec = (name: LinkCodecName): CodecName => meaningOf(name).plain;
+
 /** How much the ends of a link may remember; both ends as much. */
 export interface LinkEndOptions {
   /** Rows that are remembered at most, at least a batch's: where it is absent, a batch's. */
   readonly rows?: number;
+  /** The memory that the end goes on with, which has room for as many; a new one where absent. */
+  readonly memory?: RowMemory | null;
 }
 
 /** The end of a link that encodes tensors of one type. */
@@ -98,8 +106,9 @@ export interface Receiver {
 const slotsType = (type: TensorType): TensorType => ({ dtype: "int32", shape: [rowsOf(type), 2] });
 
 /** The first axis counts rows; a tensor of one axis is one row. */
-const rowsOf = ({ shape }: TensorType): number => (shape.length > 1 ? (shape[0] as number) : 1);
-const rowLengthOf = ({ shape }: TensorType): number =>
+export const rowsOf = ({ shape }: TensorType): number =>
+  shape.length > 1 ? (shape[0] as number) : 1;
+export const rowLengthOf = ({ shape }: TensorType): number =>
   elementCount(shape.length > 1 ? shape.slice(1) : shape);
 
 /** Bytes on the wire of one tensor of this type. */
@@ -163,9 +172,15 @@ export function openReceiver(
   };
 }
 
-function memoryFor(type: TensorType, { rows = rowsOf(type) }: LinkEndOptions): RowMemory {
-  assert(rows >= rowsOf(type), `a memory of ${rows} rows for batches of ${rowsOf(type)}`);
-  return new RowMemory(rowLengthOf(type), rows);
+function memoryFor(
+  type: TensorType,
+  { rows = rowsOf(type), memory = null }: LinkEndOptions,
+): RowMemory {
+  const own = memory ?? new RowMemory(rowLengthOf(type), rows);
+  const { capacity, rowLength } = own;
+  assert(capacity >= rowsOf(type), `a memory of ${capacity} rows for batches of ${rowsOf(type)}`);
+  assert(rowLength === rowLengthOf(type), `rows of ${rowLength} values`);
+  return own;
 }
 
 /** An end with memory. */

@@ -16,6 +16,9 @@ import {
   tensor,
 } from "../base/tensor.ts";
 
+/** What a memory saves: `keys`, `slots`, `counts` and `rows`. */
+export type SavedRows = Map<string, DenseTensor>;
+
 /** What is remembered for a key. */
 export interface Remembered {
   /** Its place among all, below the capacity. */
@@ -32,6 +35,8 @@ export class RowMemory {
   /** The one used least recently first. */
   readonly #rows = new Map<number, Remembered>();
   readonly #freeSlots: number[] = [];
+  /** Keys that were used since {@link RowMemory.takeUsed} was called last. */
+  readonly #used = new Set<number>();
 
   constructor(rowLength: number, capacity: number) {
     this.rowLength = rowLength;
@@ -50,6 +55,7 @@ export class RowMemory {
 
   /** The row of a key that is used now: a row of zeros, replaced 0 times, where there was none. */
   use(key: number): Remembered {
+    this.#used.add(key);
     const known = this.#rows.get(key);
     if (known !== undefined) {
       this.#rows.delete(key);
@@ -66,6 +72,7 @@ export class RowMemory {
   /** The row at a slot that the other end has chosen: there, keys are slots. */
   useSlot(slot: number): Remembered {
     assert(slot >= 0 && slot < this.capacity, `slot ${slot} of ${this.capacity}`);
+    this.#used.add(slot);
     return this.#rows.get(slot) ?? this.#add(slot, slot);
   }
 
@@ -81,20 +88,36 @@ export class RowMemory {
     const known = this.#rows.get(key);
     if (known === undefined) return;
     this.#rows.delete(key);
+    this.#used.delete(key);
     this.#freeSlots.push(known.slot);
   }
 
   /** Forgets everything. */
   clear(): void {
     this.#rows.clear();
+    this.#used.clear();
     this.#freeSlots.length = 0;
   }
 
   /** Everything that is remembered, copied: `keys`, `slots`, `counts` and `rows`, least recent first. */
-  save(): Map<string, DenseTensor> {
-    const all = [...this.#rows];
-    const rows = new Float32Array(all.length * this.rowLength);
-    for (const [i, [, { row }]] of all.entries()) rows.set(row, i * this.rowLength);
+  save(): SavedRows {
+    return this.#saved([...this.#rows]);
+  }
+
+  /**
+   * The same of what was used since this was called last: with it, who has what there was before has all.
+   * @param hasRows whether values come as well; otherwise rows are empty
+   */
+  takeUsed(hasRows = true): SavedRows {
+    const used = [...this.#rows].filter(([key]) => this.#used.has(key));
+    this.#used.clear();
+    return this.#saved(used, hasRows);
+  }
+
+  #saved(all: readonly (readonly [number, Remembered])[], hasRows = true): SavedRows {
+    const rowLength = hasRows ? this.rowLength : 0;
+    const rows = new Float32Array(all.length * rowLength);
+    if (hasRows) for (const [i, [, { row }]] of all.entries()) rows.set(row, i * rowLength);
     const count = [all.length];
     return new Map([
       [
@@ -120,7 +143,7 @@ export class RowMemory {
           Int32Array.from(all, ([, each]) => each.count),
         ),
       ],
-      ["rows", tensor("float32", [all.length, this.rowLength], rows)],
+      ["rows", tensor("float32", [all.length, rowLength], rows)],
     ]);
   }
 
@@ -129,6 +152,37 @@ export class RowMemory {
    * @throws InputError for what no memory of this size has saved; then nothing has changed
    */
   restore(saved: ReadonlyMap<string, Tensor>): void {
+    const rows = this.#read(saved);
+    this.clear();
+    for (const [key, remembered] of rows) this.#rows.set(key, remembered);
+    this.#findFree();
+  }
+
+  /**
+   * Takes in what another memory of the same past has used since ({@link RowMemory.takeUsed}), and so comes to
+   * remember what that one does.
+   * @throws InputError as `restore` does
+   */
+  renew(saved: ReadonlyMap<string, Tensor>): void {
+    const newer = this.#read(saved);
+    const slots = new Set([...newer].map(([, { slot }]) => slot));
+    for (const [key, { slot }] of [...this.#rows]) {
+      if (newer.has(key) || slots.has(slot)) this.#rows.delete(key);
+    }
+    for (const [key, remembered] of newer) this.#rows.set(key, remembered);
+    for (const key of [...this.#rows.keys()].slice(0, -this.capacity)) this.#rows.delete(key);
+    this.#findFree();
+  }
+
+  #findFree(): void {
+    this.#freeSlots.length = 0;
+    const taken = new Set([...this.#rows.values()].map(({ slot }) => slot));
+    let slotsUsed = 0;
+    for (const slot of taken) slotsUsed = Math.max(slotsUsed, slot + 1);
+    for (let slot = 0; slot < slotsUsed; slot++) if (!taken.has(slot)) this.#freeSlots.push(slot);
+  }
+
+  #read(saved: ReadonlyMap<string, Tensor>): Map<number, Remembered> {
     const count = saved.get("keys")?.shape[0] ?? 0;
     const keys = this.#part(saved, "keys", "int64", [count]) as BigInt64Array;
     const slots = this.#part(saved, "slots", "int32", [count]) as Int32Array;
@@ -142,15 +196,13 @@ export class RowMemory {
       slots.every((slot) => slot >= 0 && slot < this.capacity) &&
       counts.every((each) => each >= 0);
     if (!isSound) throw unsound(`${count} rows`, `distinct rows, at most ${this.capacity}`);
-    this.clear();
-    for (let i = 0; i < count; i++) {
-      const row = rows.slice(i * this.rowLength, (i + 1) * this.rowLength);
-      const remembered = { slot: slots[i] as number, count: counts[i] as number, row };
-      this.#rows.set(Number(keys[i]), remembered);
-    }
-    const taken = new Set(slots);
-    const slotsUsed = slots.reduce((most, slot) => Math.max(most, slot + 1), 0);
-    for (let slot = 0; slot < slotsUsed; slot++) if (!taken.has(slot)) this.#freeSlots.push(slot);
+    return new Map(
+      Array.from({ length: count }, (_, i) => {
+        const row = rows.slice(i * this.rowLength, (i + 1) * this.rowLength);
+        const [slot, count] = [slots[i] as number, counts[i] as number];
+        return [Number(keys[i]), { slot, count, row }];
+      }),
+    );
   }
 
   #part(saved: ReadonlyMap<string, Tensor>, name: string, dtype: DType, shape: number[]) {

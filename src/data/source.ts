@@ -40,15 +40,22 @@ export class SampleSource {
     this.classNames = dataset.classNames ?? null;
   }
 
-  /** The training batch of a key; see `data/batches.ts` for which samples those are. */
-  batch({ seed, node, step, size, among = all }: BatchKey): Batch {
+  /** The training batch of a key, and which samples those are; see `data/batches.ts`. */
+  batch({
+    seed,
+    node,
+    step,
+    size,
+    among = all,
+  }: BatchKey): Batch & { readonly samples: readonly number[] } {
     const name = `${seed} ${among.heldOut} ${among.isHeldOut} ${node}`;
     let sampler = this.#samplers.get(name);
     if (sampler === undefined) {
       sampler = this.#sampler(seed, node, among);
       this.#samplers.set(name, sampler);
     }
-    return this.#dataset.gather(sampler.indices(size, step));
+    const indices = sampler.indices(size, step);
+    return { ...this.#dataset.gather(indices), samples: [...indices] };
   }
 
   #sampler(seed: number, node: string, { heldOut, isHeldOut }: SampleShare) {

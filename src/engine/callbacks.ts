@@ -3,11 +3,19 @@
  * What every world with real promises shares; virtual time has a driver instead.
  */
 import { messageOf } from "../base/errors.ts";
-import type { Batch, BatchKey, DataSource, Done, Engine, HostEngine } from "../run/host.ts";
+import type {
+  Batch,
+  BatchKey,
+  DataSource,
+  Done,
+  DrawnBatch,
+  Engine,
+  HostEngine,
+} from "../run/host.ts";
 
 /** Labelled samples that answer at once. */
 export interface Samples extends Omit<DataSource, "batch" | "slice"> {
-  batch(key: BatchKey): Batch;
+  batch(key: BatchKey): DrawnBatch;
   slice(from: number, to: number): Batch;
 }
 
@@ -35,8 +43,8 @@ export function callbackEngine(engine: Engine): HostEngine {
 }
 
 export function callbackData(samples: Samples): DataSource {
-  const answer = (gather: () => Batch, done: Done<Batch>): void => {
-    void settle(new Promise<Batch>((resolve) => resolve(gather())), done);
+  const answer = <T extends Batch>(gather: () => T, done: Done<T>): void => {
+    void settle(new Promise<T>((resolve) => resolve(gather())), done);
   };
   return {
     samples: samples.samples,

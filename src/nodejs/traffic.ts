@@ -28,9 +28,9 @@ import type { Model, Weights } from "../compile/graph.ts";
 import { type Port, type Program, portsOf, stagePrograms } from "../compile/program.ts";
 import type { Crossing, Segment } from "../compile/segment.ts";
 import { type TrainingModel, trainingModel } from "../compile/training-model.ts";
-import type { Batch } from "../data/dataset.ts";
-import type { Engine, Slot } from "../run/host.ts";
+import type { DrawnBatch, Engine, Slot } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
+import { roomFor } from "../run/link-memory.ts";
 import { drawNoise, roundingSeed } from "../run/noise.ts";
 
 /** Features of a sample that are kept as they are; more are kept as a sketch of so many. */
@@ -102,7 +102,7 @@ export class TrafficTap {
   }
 
   /** Runs one batch; its memory is handed over. @throws ModelError where features are not finite */
-  async take({ features }: Pick<Batch, "features">): Promise<void> {
+  async take({ features, samples }: Omit<DrawnBatch, "labels">): Promise<void> {
     const step = this.#steps++;
     let arrived: ReadonlyMap<string, Tensor> | Tensor = features;
     for (const tap of this.#taps) {
@@ -116,7 +116,7 @@ export class TrafficTap {
         fetch: leaving.map(({ name }) => name),
       });
       const values = leaving.map((port) => dense(present(outputs.get(port.name), port.name)));
-      tap.take(values, step);
+      tap.take(values, step, samples);
       arrived = new Map(leaving.map((port, i) => [port.of, present(values[i], port.of)]));
     }
   }
@@ -154,9 +154,8 @@ class Tap {
   readonly program: Program;
   readonly traffic: CutTraffic;
   readonly #job: Job;
-  readonly #crossings: readonly Crossing[];
   readonly #axes: readonly number[];
-  #ends: readonly { readonly sender: Sender; readonly receiver: Receiver }[] = [];
+  readonly #ends: readonly LinkEnds[];
 
   constructor(
     { graph, segments }: TrainingModel,
@@ -167,7 +166,7 @@ class Tap {
     const last = present(segments[cut - 1], `segment ${cut}`);
     this.program = present(forward, "a stage before the last");
     this.#job = job;
-    this.#crossings = last.outputs;
+    this.#ends = last.outputs.map((type) => endsFor(type, job));
     this.#axes = last.outputs.map((crossing, i) =>
       sampleAxis(crossing, more?.[cut - 1]?.outputs[i] ?? null, job.batch),
     );
@@ -186,21 +185,15 @@ class Tap {
   }
 
   /** Sends a batch's features over the link, and keeps what arrives. */
-  take(values: readonly DenseTensor[], step: number): void {
-    const { seed, codec, localBatches, batch } = this.#job;
+  take(values: readonly DenseTensor[], step: number, samples: readonly number[]): void {
+    const { seed, batch } = this.#job;
     const { cut, width, features } = this.traffic;
-    // What codecs remember, they remember for a round.
-    if (step % localBatches === 0) {
-      this.#ends = this.#crossings.map((type) => ({
-        sender: openSender(codec.up, type),
-        receiver: openReceiver(codec.up, type),
-      }));
-    }
     let from = 0;
     values.forEach((value, i) => {
-      const { sender, receiver } = present(this.#ends[i], "a link's ends");
+      const { sender, receiver, isOfSamples } = present(this.#ends[i], "a link's ends");
       const crossing = { seed, chain: node, border: cut, way: "up", step } as const;
-      const parts = sender.encode(value, { seed: roundingSeed(crossing, i), samples: null });
+      const owners = isOfSamples ? samples : null;
+      const parts = sender.encode(value, { seed: roundingSeed(crossing, i), samples: owners });
       const arrived = dense(present(receiver.decode(parts), "what the sender has made"));
       if (!isAllFinite(arrived)) {
         throw new ModelError(`features at cut ${cut} are not finite`, { node: this.traffic.name });
@@ -214,6 +207,22 @@ class Tap {
       from += elementCount(value.shape) / batch;
     });
   }
+}
+
+/** Both ends of a link for one tensor, as a device and what it sends to have them. */
+interface LinkEnds {
+  readonly sender: Sender;
+  readonly receiver: Receiver;
+  readonly isOfSamples: boolean;
+}
+
+function endsFor(type: Crossing, job: Job): LinkEnds {
+  const { capacity: rows, isOfSamples } = roomFor({ knowsSamples: true }, type, jobSpecOf(job));
+  const [sender, receiver] = [
+    openSender(job.codec.up, type, { rows }),
+    openReceiver(job.codec.up, type, { rows }),
+  ];
+  return { sender, receiver, isOfSamples };
 }
 
 /** Puts a sample's numbers to their places, or where there are too many, into a sketch. */

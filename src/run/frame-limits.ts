@@ -6,6 +6,8 @@ import type { SegmentCost } from "../compile/segment.ts";
 const messageBytesMax = 256 * 1024;
 /** What the header says of one tensor, at most. */
 const entryBytesMax = 2048;
+/** What codecs remember of a row beside its values: key, slot and count of each tensor at a border. */
+const rowBytesMax = 64;
 /** What a contribution says of a turn, and of what went straight to and from a device, at most. */
 const turnBytesMax = 8;
 const straightBytesMax = 640;
@@ -41,12 +43,18 @@ export function dataFrameBytesMax(costs: readonly SegmentCost[], parameters: num
  * Largest frame, in bytes, that a worker sends: a contribution of the whole model, or what
  * crosses its widest border.
  * @param parameters number of the model's parameters
- * @param sharing devices that may share a copy, and batches that each has in a round
+ * @param sharing devices that may share a copy, batches that each has in a round, and what codecs remember
  */
 export function frameBytesMaxOf(
   costs: readonly SegmentCost[],
   parameters: number,
-  sharing: { readonly devices: number; readonly batches: number },
+  sharing: {
+    readonly devices: number;
+    readonly batches: number;
+    /** Samples of a batch, and of how many samples codecs remember something. */
+    readonly batch: number;
+    readonly samples: number;
+  },
 ): number {
   const contribution = costs.reduce(
     (sum, { parameterBytes, stateBytes }) => sum + parameterBytes + stateBytes,
@@ -56,6 +64,10 @@ export function frameBytesMaxOf(
   // paddings are short.
   const tensors = 2 * 4 * parameters + outputsOf(costs);
   const shared = sharing.devices * (straightBytesMax + turnBytesMax * sharing.batches);
-  const header = messageBytesMax + shared + entryBytesMax * tensors;
-  return header + Math.max(contribution, borderBytes(costs));
+  // What codecs remember of features, of gradients, and of the borders on both sides of a stage.
+  const rows = 2 * sharing.samples + 4 * sharing.batch;
+  const memory = rows * (borderBytes(costs) / sharing.batch + rowBytesMax);
+  const memories = 4 * 4 * outputsOf(costs);
+  const header = messageBytesMax + shared + entryBytesMax * (tensors + memories);
+  return header + Math.max(contribution + memory, borderBytes(costs));
 }

@@ -81,6 +81,11 @@ export interface Batch {
   readonly labels: Tensor;
 }
 
+/** A batch that was drawn, and which of the node's samples are in it: the same numbers each time they come. */
+export interface DrawnBatch extends Batch {
+  readonly samples: readonly number[];
+}
+
 /** Samples that stay on the node. */
 export interface DataSource {
   readonly samples: number;
@@ -93,9 +98,9 @@ export interface DataSource {
   /**
    * The training batch of a step: features float32 [size, ...inputShape], labels
    * int64 [size]. A pure function of the key and the node's samples, so a replay
-   * draws the same batch. In the null engine's world both come without values.
+   * draws the same batch. In the null engine's world both come without values, and of samples without numbers.
    */
-  batch(key: BatchKey, done: Done<Batch>): void;
+  batch(key: BatchKey, done: Done<DrawnBatch>): void;
   /** Samples [from, to) in their stored order, for evaluation. */
   slice(from: number, to: number, done: Done<Batch>): void;
 }

@@ -79,13 +79,32 @@ describe("codecs of a job", () => {
 
   it("are float32 where nothing is said, and each way its own", () => {
     expect(parseJob(base).codec).toEqual({
-      ...{ up: "float32", down: "float32", updates: "float32" },
+      ...{ up: "float32", down: "float32", updates: "float32", samples: null },
     });
     const codec = { up: "affine4-stochastic", down: "topk10+feedback", updates: "affine8" };
-    expect(parseJob({ ...base, codec }).codec).toEqual(codec);
+    expect(parseJob({ ...base, codec }).codec).toEqual({ ...codec, samples: null });
   });
 
-  it.each(["affine9", "float32+feedback", "affine4+delta", "int8"])(
+  it("have deltas of features alone, of so many samples as the job says", () => {
+    const codec = { up: "affine4+delta", samples: 500 };
+    expect(parseJob({ ...base, codec }).codec).toMatchObject(codec);
+    const parsed = (change: object) => () => parseJob({ ...base, ...change });
+    const allowed = "allowed: the number of samples that are remembered, 32 or more";
+    expect(parsed({ codec: { up: "affine4+delta" } })).toThrow(
+      `codec.samples: got nothing with affine4+delta; ${allowed}`,
+    );
+    expect(parsed({ split: { up: ["float32", "topk10+delta"] } })).toThrow(
+      `codec.samples: got nothing with topk10+delta; ${allowed}`,
+    );
+    expect(parsed({ codec: { samples: 31 } })).toThrow(
+      `codec.samples: got 31 with batch 32; ${allowed}`,
+    );
+    expect(parsed({ codec: { ...codec, down: "affine4+delta" } })).toThrow(
+      'codec.down: got "affine4+delta"; allowed: one of float32',
+    );
+  });
+
+  it.each(["affine9", "float32+feedback", "float32+delta", "int8"])(
     "are not %s, and say which they are",
     (up) => {
       expect(() => parseJob({ ...base, codec: { up } })).toThrow(

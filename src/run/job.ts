@@ -7,7 +7,7 @@ import { present } from "../base/assert.ts";
 import { InputError } from "../base/errors.ts";
 import { namePattern } from "../base/ids.ts";
 import { bytesPerMsOfMbit } from "../base/units.ts";
-import { type LinkCodecName, linkCodecNames } from "../codec/link-codec.ts";
+import { type LinkCodecName, linkCodecNames, memoryKind } from "../codec/link-codec.ts";
 import { type UpdateCodecName, updateCodecNames } from "../codec/update.ts";
 import { type LossName, type LossSpec, lossNames, lossSpec } from "../compile/loss.ts";
 import {
@@ -66,9 +66,10 @@ const deviceSchema = z.strictObject({
   energy: z.optional(energySchema),
 });
 
-// Deltas follow samples from epoch to epoch, and runs keep what codecs remember for a round.
-const jobCodecs = linkCodecNames.filter((name) => !name.endsWith("+delta"));
-const codecField = z.enum(jobCodecs, `one of ${jobCodecs.join(", ")}`);
+const upField = z.enum(linkCodecNames, `one of ${linkCodecNames.join(", ")}`);
+// Deltas are between values of one sample, and who sends gradients does not know of which they are.
+const downCodecs = linkCodecNames.filter((name) => memoryKind(name) !== "delta");
+const downField = z.enum(downCodecs, `one of ${downCodecs.join(", ")}`);
 const updatesField = z.enum(updateCodecNames, `one of ${updateCodecNames.join(", ")}`);
 
 const rate = z.number().check(z.nonnegative(), z.lt(1));
@@ -133,14 +134,15 @@ const pipelineSchema = z.strictObject({
   staleness: z._default(z.enum(stalenessNames), "divided"),
 });
 
-const codecList = z.array(codecField).check(z.minLength(1));
+const upList = z.array(upField).check(z.minLength(1));
+const downList = z.array(downField).check(z.minLength(1));
 const splitSchema = z.strictObject({
   cutMin: z._default(positiveInt, 1),
   mayKeepAll: z._default(z.boolean(), false),
   mayShareFreely: z._default(z.boolean(), false),
   labels: z._default(z.enum(["at-server", "at-home"]), "at-server"),
-  up: z._default(z.nullable(codecList), null),
-  down: z._default(z.nullable(codecList), null),
+  up: z._default(z.nullable(upList), null),
+  down: z._default(z.nullable(downList), null),
   serverCopies: z._default(z.enum(["each", "shared"]), "each"),
   merge: z._default(z.nullable(positiveInt), null),
 });
@@ -158,8 +160,8 @@ const featureReplayDefaults = {
   ...{ msPerMB: 0, msPerJoule: 0 },
 };
 const featureReplaySchema = z.strictObject({
-  up: z._default(codecList, featureReplayDefaults.up),
-  down: z._default(codecList, featureReplayDefaults.down),
+  up: z._default(upList, featureReplayDefaults.up),
+  down: z._default(downList, featureReplayDefaults.down),
   msPerMB: z._default(nonnegative, featureReplayDefaults.msPerMB),
   msPerJoule: z._default(nonnegative, featureReplayDefaults.msPerJoule),
 });
@@ -193,11 +195,12 @@ const jobSchema = z.strictObject({
   exchange: z._default(exchangeSchema, exchangeDefaults),
   codec: z._default(
     z.strictObject({
-      up: z._default(codecField, "float32"),
-      down: z._default(codecField, "float32"),
+      up: z._default(upField, "float32"),
+      down: z._default(downField, "float32"),
       updates: z._default(updatesField, "float32"),
+      samples: z._default(z.nullable(positiveInt), null),
     }),
-    { up: "float32", down: "float32", updates: "float32" },
+    { up: "float32", down: "float32", updates: "float32", samples: null },
   ),
   seed: z._default(z.int(), 1),
   evaluate: z._default(
@@ -245,6 +248,8 @@ export interface Job
     readonly down: LinkCodecName;
     /** How what is trained travels home: as it is (float32), or as differences. */
     readonly updates: UpdateCodecName;
+    /** Of how many samples the codecs of features remember something; null where memory belongs to the link. */
+    readonly samples: number | null;
   };
   readonly fleet: {
     /** The radio cell that all devices share; null where nothing but ceilings limits them. */
@@ -323,14 +328,13 @@ function optimizerOf(optimizer: Parsed["optimizer"]): Job["optimizer"] {
 }
 
 /** Fields that can only be wrong together. */
-function refuseConflicts(
-  { model, modelOptions, data, optimizer, localBatches, split }: Job,
-  locate: (path: readonly PropertyKey[]) => string,
-): void {
+function refuseConflicts(job: Job, locate: (path: readonly PropertyKey[]) => string): void {
+  const { model, modelOptions, data, optimizer, localBatches, split } = job;
   checkModelOptions(model, modelOptions, (option) =>
     locate(option === null ? ["modelOptions"] : ["modelOptions", option]),
   );
   refuseWords({ model, modelOptions, data }, locate);
+  refuseMemory(job, locate);
   const { nesterov, momentum, accumulate } = optimizer;
   if (nesterov && (momentum === 0 || optimizer.kind !== "sgd")) {
     throw new InputError({
@@ -356,6 +360,24 @@ function refuseConflicts(
       where: locate(["optimizer", "accumulate"]),
     });
   }
+}
+
+/** Deltas belong to samples, and a batch's samples are remembered together. */
+function refuseMemory(
+  { batch, codec, split, featureReplay }: Job,
+  locate: (path: readonly PropertyKey[]) => string,
+): void {
+  const { samples } = codec;
+  const asked = [codec.up, ...(split.up ?? []), ...featureReplay.up];
+  const delta = asked.find((name) => memoryKind(name) === "delta");
+  const isTooFew = samples !== null && samples < batch;
+  if (!isTooFew && (delta === undefined || samples !== null)) return;
+  throw new InputError({
+    what: "codec.samples",
+    received: samples === null ? `nothing with ${delta}` : `${samples} with batch ${batch}`,
+    allowed: `the number of samples that are remembered, ${batch} or more`,
+    where: locate(["codec", "samples"]),
+  });
 }
 
 /** Words of the data must be among those that the model has a row for. */
@@ -454,6 +476,7 @@ export const jobSpecOf = (job: Job): JobSpec => ({
   optimizer: optimizerSpecOf(job),
   seed: job.seed,
   updates: job.codec.updates,
+  ...(job.codec.samples === null ? {} : { samples: job.codec.samples }),
   ...(job.pipeline.staleness === "ignored" ? {} : { staleness: job.pipeline.staleness }),
 });
 

@@ -4,15 +4,15 @@
  */
 import { present } from "../base/assert.ts";
 import { random } from "../base/random.ts";
-import { hollow, type Tensor } from "../base/tensor.ts";
+import { hollow } from "../base/tensor.ts";
 import type { Program } from "../compile/program.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { Profile } from "../plan/plan.ts";
 import { computeMs } from "../plan/program-time.ts";
 import type {
-  Batch,
   DataSource,
   Done,
+  DrawnBatch,
   Engine,
   Host,
   HostEngine,
@@ -125,7 +125,11 @@ function scaled(program: Program, batch: number): number {
 }
 
 function simData(clock: Clock, samples: SimSamples): DataSource {
-  const answer = (size: number, done: Done<Batch>, gather: (source: SampleSource) => Batch) => {
+  const answer = (
+    size: number,
+    done: Done<DrawnBatch>,
+    gather: (source: SampleSource) => DrawnBatch,
+  ) => {
     const value = "batch" in samples ? gather(samples) : hollowBatch(samples.inputShape, size);
     clock.after(0, () => done({ ok: true, value }));
   };
@@ -135,15 +139,14 @@ function simData(clock: Clock, samples: SimSamples): DataSource {
     classes: samples.classes,
     classNames: "classNames" in samples ? samples.classNames : null,
     batch: (key, done) => answer(key.size, done, (source) => source.batch(key)),
-    slice: (from, to, done) => answer(to - from, done, (source) => source.slice(from, to)),
+    slice: (from, to, done) =>
+      answer(to - from, done, (source) => ({ ...source.slice(from, to), samples: [] })),
   };
 }
 
-function hollowBatch(
-  inputShape: readonly number[],
-  size: number,
-): { features: Tensor; labels: Tensor } {
+function hollowBatch(inputShape: readonly number[], size: number): DrawnBatch {
   return {
+    samples: [],
     features: hollow({ dtype: "float32", shape: [size, ...inputShape] }),
     labels: hollow({ dtype: "int64", shape: [size] }),
   };

@@ -7,7 +7,6 @@
 import { present } from "../base/assert.ts";
 import type { CopyId, NodeId } from "../base/ids.ts";
 import { type DenseTensor, dense, type Tensor, tensor, zeros } from "../base/tensor.ts";
-import { openReceiver, openSender, type Receiver, type Sender } from "../codec/link-codec.ts";
 import { frozen } from "../compile/freeze.ts";
 import type { Model } from "../compile/graph.ts";
 import { optimizerState } from "../compile/optimizer.ts";
@@ -26,11 +25,12 @@ import {
 import type { Engine } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
 import { type RoundCommitted, type RunRecord, standing } from "../run/metrics/record.ts";
-import { drawNoise, roundingSeed } from "../run/noise.ts";
+import { drawNoise } from "../run/noise.ts";
 import { staleRate, updatesMissed } from "../run/staleness.ts";
 import { UpdateCoding } from "../run/update-coding.ts";
 import { stalePartWeight } from "../sync/sync.ts";
 import { replayExchanges } from "./replay-exchange.ts";
+import { ChainLinks, type LinkMemory } from "./replay-links.ts";
 import { type Compile, sharedPrograms } from "./replay-programs.ts";
 import type { CopyReplay, Stage, UnderWay } from "./replay-stage.ts";
 import { Starts } from "./replay-starts.ts";
@@ -63,6 +63,7 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
   const log = standing(records, (each) => each);
   const starts = new Starts(log);
   const draws = new Draws();
+  const memory: LinkMemory = new Map();
   for (const record of log) {
     if (record.type === "planned") plans.set(record.plan.term, record.plan);
     if (record.type !== "round") continue;
@@ -82,11 +83,12 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
       plan,
       trained,
       together,
+      memory,
     }).train(record);
     for (const part of record.folded ?? []) {
       const start = starts.of(part);
       const staleness = record.round - start.record.round;
-      const given = { compile, updates, plan, trained: start.trained };
+      const given = { compile, updates, plan, trained: start.trained, memory };
       const replayed = new RoundReplay(options, given);
       const [{ samples, tensors }] = (await replayed.train({
         ...{ ...start.record, participants: [part], turns: [] },
@@ -107,6 +109,8 @@ interface RoundGiven {
   readonly updates: UpdateCoding;
   readonly plan: Plan;
   readonly trained: ReadonlyMap<string, Tensor>;
+  /** What codecs remember. */
+  readonly memory: LinkMemory;
   /** What copies came to that agreed while they trained. */
   readonly together?: ReadonlyMap<CopyId, ReadonlyMap<string, Tensor>>;
 }
@@ -176,8 +180,9 @@ class RoundReplay {
     const place =
       shared === undefined ? -1 : sharingIn(this.#given.plan, shared.copy).indexOf(chain);
     const { firstStep = shared?.first[place] ?? round * chain.work } = participant ?? {};
-    const at = { learningRate, firstStep, work };
-    return new ChainReplay(this.#options, { plan: this.#given.plan, chain, stages, ...at });
+    const { plan, memory } = this.#given;
+    const links = new ChainLinks(this.#options.job, { plan, chain }, memory);
+    return new ChainReplay(this.#options, { links, chain, stages, learningRate, firstStep, work });
   }
 
   #copy(
@@ -209,7 +214,7 @@ const sharingIn = ({ chains }: Plan, copy: CopyId): ChainPlan[] =>
 
 /** A chain in a round. */
 interface ChainGiven {
-  readonly plan: Plan;
+  readonly links: ChainLinks;
   readonly chain: ChainPlan;
   readonly stages: readonly Stage[];
   readonly learningRate: number;
@@ -221,7 +226,7 @@ interface ChainGiven {
 /** One chain's round, from the tensors at its start to those that its copies bring. */
 class ChainReplay {
   readonly #options: ReplayOptions;
-  readonly #plan: Plan;
+  readonly #links: ChainLinks;
   readonly #chain: ChainPlan;
   readonly #stages: readonly Stage[];
   readonly #learningRate: number;
@@ -229,15 +234,15 @@ class ChainReplay {
   readonly #work: number;
   /** Batches that it is to train for now. */
   #until = 0;
-  /** The ends of links, which may remember for as long as the round; by border, way and place. */
-  readonly #ends = new Map<string, { sender: Sender; receiver: Receiver }>();
+  /** The samples of batches that were drawn, by step. */
+  readonly #samples = new Map<number, readonly number[]>();
 
   constructor(
     options: ReplayOptions,
-    { plan, chain, stages, learningRate, firstStep, work }: ChainGiven,
+    { links, chain, stages, learningRate, firstStep, work }: ChainGiven,
   ) {
     this.#options = options;
-    this.#plan = plan;
+    this.#links = links;
     this.#chain = chain;
     this.#stages = stages;
     this.#learningRate = learningRate;
@@ -296,12 +301,13 @@ class ChainReplay {
   #draw(step: number): void {
     const { job, samplesOf } = this.#options;
     const { source } = this.#chain;
-    const { features, labels } = samplesOf(source).batch({
+    const { features, labels, samples } = samplesOf(source).batch({
       seed: job.seed,
       node: source,
       step: this.#firstStep + step,
       size: job.batch,
     });
+    this.#samples.set(step, samples);
     this.#stage(0).features.set(step, { crossing: [features], labels });
   }
 
@@ -380,26 +386,9 @@ class ChainReplay {
   }
 
   /** What a batch's tensors are after they have crossed the border between stages i and i+1. */
-  #carry(i: number, way: "up" | "down", step: number, values: readonly Tensor[]): Tensor[] {
-    const from = this.#stage(i).copy.node;
-    const to = this.#stage(i + 1).copy.node;
-    const link = this.#plan.links.find(
-      (candidate) =>
-        candidate.chain === this.#chain.id && candidate.from === from && candidate.to === to,
-    );
-    const codec = link?.[way === "up" ? "codecUp" : "codecDown"] ?? "float32";
-    const at = { chain: this.#chain.id, border: i, way, step: this.#firstStep + step };
-    const crossing = { seed: this.#options.job.seed, ...at };
-    return values.map((value, place) => {
-      const name = `${i} ${way} ${place}`;
-      const ends = this.#ends.get(name) ?? {
-        sender: openSender(codec, value),
-        receiver: openReceiver(codec, value),
-      };
-      this.#ends.set(name, ends);
-      const passage = { seed: roundingSeed(crossing, place), samples: null };
-      return present(ends.receiver.decode(ends.sender.encode(value, passage)), "what was sent");
-    });
+  #carry(border: number, way: "up" | "down", step: number, values: readonly Tensor[]): Tensor[] {
+    const samples = this.#samples.get(step) ?? [];
+    return this.#links.carry({ border, way, step: this.#firstStep + step, samples, values });
   }
 
   /** Runs a program with every tensor passed by value; returns what leaves the stage. */

@@ -1,6 +1,7 @@
 /**
  * A coordinator that is killed, at any step, and started again on its disk: the run goes on,
- * every round is committed once, and the weights are those of the committed log, although what rounds bring home is rounded.
+ * every round is committed once, and the weights are those of the committed log, although what rounds bring home is rounded
+ * and codecs remember what they have lost.
  */
 import { describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
@@ -21,7 +22,8 @@ import { World } from "../../src/sim/world.ts";
 import { expectReplayed } from "./replayed.ts";
 import { smallFleet, smallJob, smallModel } from "./small-job.ts";
 
-const job = smallJob({ rounds: 3, codec: { updates: "affine8" } });
+const codec = { up: "affine4+delta", down: "topk10+feedback", samples: 24, updates: "affine8" };
+const job = smallJob({ rounds: 3, codec });
 const nodes = smallFleet(job);
 const patienceMs = 600_000;
 
@@ -206,11 +208,12 @@ async function expectWhole(result: Killed): Promise<void> {
 }
 
 describe("a coordinator that is killed and started again", () => {
-  it("R12, J5, J6: goes on with the same run, whenever it was killed", {
+  it("R12, R27, J5, J6: goes on with the same run, whenever it was killed", {
     timeout: 120_000,
   }, async () => {
     const whole = await runKilled([]);
     await expectWhole(whole);
+    const weightsOf = ({ files }: Killed) => files.get("weights.safetensors");
     const steps = 20;
     for (let i = 0; i < steps; i++) {
       const atMs = (whole.endMs * (i + 0.5)) / steps;
@@ -218,6 +221,7 @@ describe("a coordinator that is killed and started again", () => {
       await expectWhole(result).catch((error: unknown) => {
         throw new Error(`killed at ${atMs} ms`, { cause: error });
       });
+      expect(weightsOf(result), `killed at ${atMs} ms`).toEqual(weightsOf(whole));
     }
   });
 

@@ -2,6 +2,7 @@
 import { expect } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { chainId, copyId, nodeId } from "../../src/base/ids.ts";
+import type { LinkCodecName } from "../../src/codec/link-codec.ts";
 import type { ChainPlan, Plan, Planner, PlanRequest } from "../../src/plan/plan.ts";
 import type { Forecaster } from "../../src/plan/replan.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
@@ -18,16 +19,21 @@ export type Way = Pick<ChainPlan, "schedule" | "window"> & {
   readonly forecaster?: Forecaster;
   /** How slow all nodes are; 1 where absent. */
   readonly slowness?: number;
+  /** How features and gradients travel; as they are where absent. */
+  readonly codecs?: { readonly up: LinkCodecName; readonly down: LinkCodecName };
+  /** The node of the middle stage; "near" where absent. */
+  readonly middleOf?: (request: PlanRequest) => string;
   /** How long an update of a segment takes; a tenth of a millisecond where absent. */
   readonly updateMs?: number;
 };
 
 /** The first segments on the device, the next on one server, the last on another. */
 const pipelineOf =
-  ({ schedule, window, backward = "stored", cutsOf = () => [0, 2, 4, 5] }: Way): Planner =>
+  ({ schedule, window, backward = "stored", cutsOf = () => [0, 2, 4, 5], ...way }: Way): Planner =>
   (request): Plan => {
     const { term, work } = request;
-    const nodes = ["a", "near", "far"].map((name) => nodeId(name));
+    const { codecs = { up: "float32", down: "float32" }, middleOf = () => "near" } = way;
+    const nodes = ["a", middleOf(request), "far"].map((name) => nodeId(name));
     const [a, near, far] = nodes as [(typeof nodes)[0], (typeof nodes)[0], (typeof nodes)[0]];
     const cuts = cutsOf(request);
     const copies = nodes.map((node, i) => ({
@@ -38,7 +44,7 @@ const pipelineOf =
       mode: "train" as const,
     }));
     const chain = chainId("chain:a");
-    const link = { chain, bytesPerMs: null, codecUp: "float32", codecDown: "float32" } as const;
+    const link = { chain, bytesPerMs: null, codecUp: codecs.up, codecDown: codecs.down };
     return {
       term,
       planner: "by hand",
@@ -82,6 +88,7 @@ export async function train(way: Way, change: object = {}, faults: readonly SimF
     present(device, "a device"),
     { ...server, name: "near" },
     { ...server, name: "far", test: null },
+    { ...server, name: "other", test: null },
     { ...server, name: "spare", test: null },
   ];
   const { slowness = 1 } = way;

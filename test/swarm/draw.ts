@@ -67,6 +67,7 @@ const spread = (chance: Random, least: number, doublings: number): number =>
 
 function drawJob(chance: Random, seed: number, devices: number): Job {
   const codec = pick(chance, ["float32", "float16", "affine4-stochastic", "affine4+feedback"]);
+  const batch = 2 + chance.below(3);
   return parseJob({
     name: "swarm",
     model: "small",
@@ -77,7 +78,7 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
       { kind: "adam", learningRate: 0.01 },
       { learningRate: 0.05, momentum: 0, schedule: "cosine" },
     ]),
-    batch: 2 + chance.below(3),
+    batch,
     ...drawScheme(chance.fork("planner"), devices),
     split: pick(chance.fork("server copies"), [
       {},
@@ -95,6 +96,7 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
     evaluate: { every: 1 + chance.below(3) },
     codec: {
       ...{ up: codec, down: codec },
+      ...drawMemory(chance.fork("memory"), batch),
       updates: pick(chance.fork("updates"), ["float32", "affine8", "affine4-stochastic"]),
     },
     fleet: {
@@ -105,6 +107,12 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
       })),
     },
   });
+}
+
+/** Now and then codecs of features remember samples, or some of them. */
+function drawMemory(chance: Random, batch: number): JobFields["codec"] {
+  const samples = batch * pick(chance, [1, 2, 30]);
+  return pick(chance, [{}, {}, { samples }, { up: "affine4+delta", samples }]);
 }
 
 /**

@@ -17,16 +17,21 @@ import type { Frame } from "../host.ts";
 import { type Job, jobSpecOf } from "../job.ts";
 import { exchangeChoice } from "../job-exchange.ts";
 import { joinPolicy } from "../job-join.ts";
+import type { MemoryRules } from "../link-memory.ts";
 import { type RunStarted, recordVersion } from "../metrics/record.ts";
 import { type TakenData, takenData } from "../taken-data.ts";
 import { UpdateCoding } from "../update-coding.ts";
 import { encodeFrame } from "../wire/frame.ts";
 import { commonVersion, type Hello, protocolVersions } from "../wire/messages.ts";
 import { blocksFor } from "./candidates.ts";
+import type { RememberedRules } from "./remembered.ts";
 import type { RosterRules } from "./roster.ts";
 
 /** Bytes of one int64 label. */
 const labelWidth = 8;
+
+const memoryRulesOf = ({ batch, codec: { samples } }: Job): MemoryRules =>
+  samples === null ? { batch } : { batch, samples };
 
 export class CompiledJob {
   readonly optimizer: OptimizerSpec;
@@ -37,6 +42,8 @@ export class CompiledJob {
   readonly takes: TakenData;
   /** How what is trained travels home. */
   readonly updates: UpdateCoding;
+  /** What the codecs of links may remember. */
+  readonly memoryRules: RememberedRules;
   readonly parameterCount: number;
   /** Largest frame, in bytes, that any plan of this job has a worker send: more is refused before it is there. */
   readonly frameBytesMax: number;
@@ -58,10 +65,12 @@ export class CompiledJob {
     this.segments = segments;
     this.updates = new UpdateCoding(segments, jobSpecOf(job));
     this.costs = segmentCosts(graph, segments, job);
+    this.memoryRules = { ...memoryRulesOf(job), costs: this.costs };
     this.#structure = writeOnnx(structure);
     this.frameBytesMax = frameBytesMaxOf(this.costs, graph.parameters.length, {
       devices: job.fleet.devices.length,
       batches: job.localBatches,
+      ...{ batch: job.batch, samples: job.codec.samples ?? 0 },
     });
     this.parameterCount = model.graph.parameters.reduce(
       (sum, parameter) => sum + elementCount(parameter.shape),

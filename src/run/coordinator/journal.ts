@@ -34,7 +34,7 @@ export const decisionTypes: ReadonlySet<string> = new Set<Decision["type"]>([
 
 /**
  * Where the tensors of a state are: by segment, the kept safetensors file with what the
- * segment needs. Empty in the null engine's world.
+ * segment needs, and the files of what codecs remember, by its names. Empty in the null engine's world.
  */
 export type Checkpoint = Readonly<Record<string, string>>;
 

@@ -52,7 +52,7 @@ export class Keeper {
   }
 
   /**
-   * Keeps the segments that a round has changed and writes the round down.
+   * Keeps the segments that a round has changed, and what codecs remember, and writes the round down.
    * @param merged the trained tensors after the round
    * @param done called once the round may be acted upon
    */
@@ -70,9 +70,9 @@ export class Keeper {
       });
     };
     if (missing === 0) return append();
-    for (const { segment, tensors } of changed) {
+    for (const { what, tensors } of changed) {
       journal.keep(safetensorsParts(tensors), (outcome) => {
-        if (outcome.ok) checkpoint[segment] = outcome.value;
+        if (outcome.ok) checkpoint[what] = outcome.value;
         else problem = outcome.error;
         if (--missing === 0) append();
       });

@@ -69,9 +69,10 @@ function roundOfTwo() {
     };
   };
   const take = (from: string, sent: ContributionMessage, values = tensors()) =>
-    round.take(nodeId(from), sent, (copy) =>
-      state.read(copy, values, (name) => state.committed(name)),
-    );
+    round.take(nodeId(from), sent, (copy) => {
+      const read = state.read(copy, values, (name) => state.committed(name));
+      return typeof read === "string" ? read : { tensors: read, memory: new Map() };
+    });
   return { round, take, message, tensors };
 }
 

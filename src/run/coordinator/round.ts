@@ -9,6 +9,7 @@ import type { Tensor } from "../../base/tensor.ts";
 import { alikeWith } from "../../plan/exchange-members.ts";
 import type { ChainPlan, CopyPlan, Plan, StagePlan } from "../../plan/plan.ts";
 import { stalePartWeight } from "../../sync/sync.ts";
+import type { Memories } from "../link-memory.ts";
 import type { FoldedPart, Participant, Turns } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
@@ -33,10 +34,15 @@ interface ChainState {
   readonly trained: Set<CopyId>;
 }
 
-/** What a copy has brought. */
-interface Brought {
-  readonly message: ContributionMessage;
+/** The tensors that a copy brings, and what the codecs of its links have come to remember. */
+export interface BroughtTensors {
   readonly tensors: Tensors;
+  readonly memory: Memories;
+}
+
+/** What a copy has brought. */
+interface Brought extends BroughtTensors {
+  readonly message: ContributionMessage;
 }
 
 /** "Finished" chains wait only for copies that they share with others. */
@@ -113,7 +119,7 @@ export class Round {
   take(
     from: NodeId,
     message: ContributionMessage,
-    read: (copy: CopyPlan) => Tensors | string,
+    read: (copy: CopyPlan) => BroughtTensors | string,
   ): string | null {
     const id = message.copy as CopyId;
     if (message.term !== this.#plan.term || message.round !== this.number) return null;
@@ -124,11 +130,11 @@ export class Round {
     if (copy.node !== from) return null;
     const problem = stepsProblem(id, chains, message);
     if (problem !== null) return problem;
-    const tensors = read(copy);
-    if (typeof tensors === "string") return tensors;
-    const diverged = firstNotFinite(tensors);
+    const brought = read(copy);
+    if (typeof brought === "string") return brought;
+    const diverged = firstNotFinite(brought.tensors);
     if (diverged === null) {
-      this.#change(chains, () => this.#contributions.set(id, { message, tensors }));
+      this.#change(chains, () => this.#contributions.set(id, { message, ...brought }));
     } else {
       for (const { plan } of chains) this.diverge(plan.id, `${diverged} of ${from}`);
     }
@@ -300,6 +306,7 @@ export class Round {
       .map((chain) => ({
         part: { ...this.#participantOf(chain, samplesOf), round: this.number },
         tensors: new Map(chain.plan.stages.map(({ copy }) => [copy, this.#brought(copy).tensors])),
+        memories: this.memories(chain.plan.id),
         costs: this.#costsOf(chain.plan.stages.map(({ copy }) => copy)),
       }));
   }
@@ -311,6 +318,13 @@ export class Round {
   /** What has been brought so far, by copy. */
   brought(): Map<CopyId, Tensors> {
     return new Map([...this.#contributions].map(([copy, { tensors }]) => [copy, tensors]));
+  }
+
+  /** What codecs of a chain, or of all of them, have come to remember, as far as it has been brought. */
+  memories(chain: ChainId | null = null): Memories {
+    const stages = chain === null ? null : present(this.#chains.get(chain), chain).plan.stages;
+    const copies = stages?.map(({ copy }) => copy) ?? [...this.#contributions.keys()];
+    return new Map(copies.flatMap((copy) => [...(this.#contributions.get(copy)?.memory ?? [])]));
   }
 
   #brought(copy: CopyId): Brought {
@@ -444,6 +458,7 @@ export interface SentContribution {
 export interface LatePart {
   readonly part: FoldedPart;
   readonly tensors: ReadonlyMap<CopyId, Tensors>;
+  readonly memories: Memories;
   readonly costs: readonly SentContribution[];
 }
 

@@ -1,11 +1,34 @@
-/** What rounds are given by the coordinator, and what they answer. */
-import type { NodeId } from "../../base/ids.ts";
+/** What rounds are given by the coordinator, what they answer, and what they keep of one under way (types only). */
+import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import type { ChainPlan, Plan } from "../../plan/plan.ts";
+import type { Cancel } from "../host.ts";
 import type { Job } from "../job.ts";
 import type { RoundCommitted } from "../metrics/record.ts";
 import type { Draws } from "./draws.ts";
+import type { Segments } from "./kept.ts";
+import type { Member } from "./members.ts";
+import type { MemoryStart } from "./remembered.ts";
+import type { Round } from "./round.ts";
 import type { TrainingState } from "./training-state.ts";
+
+/** A round that has begun and is not committed. */
+export interface OpenRound {
+  readonly round: Round;
+  readonly plan: Plan;
+  timer: Cancel;
+}
+
+/** What a node is sent for a round to start with. */
+export interface NodeStart {
+  readonly member: Member;
+  readonly keep: readonly CopyId[];
+  readonly lacking: readonly Segments[];
+  /** What the codecs of its links remember. */
+  readonly memory: MemoryStart;
+  /** Chains that it goes on with in an earlier round. */
+  readonly going: readonly ChainId[];
+}
 
 /** What has become of the round under way. */
 export type RoundOutcome =

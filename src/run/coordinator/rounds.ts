@@ -16,8 +16,9 @@ import { exchangeOf, exchangingWith, mayExchange } from "../../plan/exchange-mem
 import { partsOf } from "../../plan/part.ts";
 import { inRound, phasesOf } from "../../plan/phases.ts";
 import type { Plan } from "../../plan/plan.ts";
-import type { Cancel, Frame, Host } from "../host.ts";
+import type { Frame, Host } from "../host.ts";
 import type { Job } from "../job.ts";
+import { splitMemory } from "../link-memory.ts";
 import type { RoundCommitted } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type {
@@ -35,19 +36,19 @@ import { type LateRound, LateRounds, mayFold } from "./late-rounds.ts";
 import type { Member } from "./members.ts";
 import { meanLoss } from "./merge.ts";
 import { newest, Precopy } from "./precopy.ts";
+import { memoriesOf, openMemories, Remembered, rememberedIn } from "./remembered.ts";
 import type { Roster } from "./roster.ts";
 import { Round } from "./round.ts";
 import { markTraffic, roundCosts } from "./round-costs.ts";
 import { decideRound, roundDeadlines } from "./round-decision.ts";
-import type { RoundOutcome, RoundsAround, UnderPlan } from "./rounds-around.ts";
+import type {
+  NodeStart,
+  OpenRound,
+  RoundOutcome,
+  RoundsAround,
+  UnderPlan,
+} from "./rounds-around.ts";
 import type { TrainingState } from "./training-state.ts";
-
-/** A round that has begun and is not committed. */
-interface OpenRound {
-  readonly round: Round;
-  readonly plan: Plan;
-  timer: Cancel;
-}
 
 /** Time for what is shared, once those are out of the round who held it up. */
 const heldUpMs = 30_000;
@@ -71,6 +72,7 @@ export class Rounds {
   #merged: Tensors = new Map();
   /** Copies whose nodes have the tensors that the round before gave. */
   #kept: readonly KeptCopy[] = [];
+  readonly #remembered: Remembered;
   /** What is sent ahead of the plan to come; null for nothing. */
   #precopy: Precopy | null = null;
 
@@ -81,6 +83,7 @@ export class Rounds {
     this.#state = around.state;
     this.#policy = around.policy;
     this.#draws = around.draws;
+    this.#remembered = new Remembered(around.state, around.state.memoryRules);
     this.#onDeadline = onDeadline;
   }
 
@@ -117,9 +120,11 @@ export class Rounds {
     if (before === undefined || before.plan === plan) return true;
     const brought = before.round.brought();
     const awaited = before.plan.copies.filter(({ id }) => !brought.has(id));
-    return this.#starts({ plan, partOf }).every(({ lacking }) =>
-      lacking.every(({ from, to }) => awaited.every((copy) => copy.to <= from || to <= copy.from)),
-    );
+    return this.#starts({ plan, partOf }).every(({ lacking, memory }) => {
+      const isHere = ({ from, to }: Segments): boolean =>
+        awaited.every((copy) => copy.to <= from || to <= copy.from);
+      return !memory.isAwaited && lacking.every(isHere);
+    });
   }
 
   /**
@@ -150,6 +155,7 @@ export class Rounds {
   #starts({ plan, partOf }: Pick<UnderPlan, "plan" | "partOf">): NodeStart[] {
     const before = this.#open[0];
     const held = before === undefined ? this.#kept : this.#heldUnder(before.plan);
+    const open = before === undefined ? null : openMemories(before);
     const kept = keptUnder(plan, held);
     return [...this.#members].flatMap((member): NodeStart[] => {
       if (member.plannedTerm !== plan.term) return [];
@@ -158,9 +164,11 @@ export class Rounds {
       const own = mine.copies.filter(({ id, node }) => node === member.id && !going.copies.has(id));
       const keep = own.filter(({ id }) => kept.get(id)?.member === member).map(({ id }) => id);
       const lacking = own.flatMap((copy) => lackingOf(copy, member, kept));
+      const chains = mine.chains.filter(({ id }) => !going.chains.includes(id));
+      const memory = this.#remembered.start(member, { ...mine, chains }, open);
       return own.length === 0 && going.chains.length > 0
         ? []
-        : [{ member, keep, lacking, going: going.chains }];
+        : [{ member, keep, lacking, memory, going: going.chains }];
     });
   }
 
@@ -194,7 +202,8 @@ export class Rounds {
     const newer = before === undefined ? this.#merged : this.#broughtTo(before);
     // A plan is given its term when it is made, and is the same otherwise.
     const precopy = this.#precopy?.plan.copies === plan.copies ? this.#precopy : null;
-    for (const { member, keep, lacking, going } of this.#starts({ plan: own, partOf })) {
+    for (const start of this.#starts({ plan: own, partOf })) {
+      const { member, keep, lacking, going, memory } = start;
       const needed = this.#state.forSegments(lacking, newer);
       for (const { copy, kinds } of renewed(partOf(member.id), keep)) {
         for (const own of this.#state.forSegments([copy], newer, kinds)) needed.set(...own);
@@ -203,10 +212,12 @@ export class Rounds {
       const first = partOf(member.id)
         .chains.filter(({ id }) => !going.includes(id))
         .map(({ id: chain }) => ({ chain, step: round.firstStep(chain) }));
-      const at = { term, round: number, learningRate };
-      member.channel.send({ type: "begin", ...at, keep, first, going }, tensors);
+      const at = { term, round: number, learningRate, ...rememberedIn(memory) };
+      const all = memory.tensors.size === 0 ? tensors : new Map([...tensors, ...memory.tensors]);
+      member.channel.send({ type: "begin", ...at, keep, first, going }, all);
     }
     this.#kept = [];
+    this.#remembered.begun(plan, own.chains);
     // Nodes drop what came ahead with the first round of another plan.
     if (this.#precopy?.term !== term) this.#precopy = null;
     const timers = [quorumMs, lastMs].map((ms) => this.#host.after(ms, this.#onDeadline));
@@ -308,7 +319,11 @@ export class Rounds {
       nodes: roundCosts(this.#members, [...round.costs(), ...late.flatMap(({ costs }) => costs)]),
     };
     this.#draws.committed(plan, record);
-    this.#merged = round.merge(samplesOf, (name) => present(this.#startOf(name), name), late);
+    const merged = round.merge(samplesOf, (name) => present(this.#startOf(name), name), late);
+    // With the next round under way, nobody has what this one gave any more.
+    const memberOf = this.isOpen ? null : (node: NodeId) => this.#members.get(node);
+    const made = { plan, memories: memoriesOf(round, participants, late) };
+    this.#merged = new Map([...merged, ...this.#remembered.made(made, memberOf)]);
     return { kind: "complete", record, merged: this.#merged };
   }
 
@@ -332,9 +347,13 @@ export class Rounds {
     const outBefore = new Set(open.round.dropped().map(({ chain }) => chain));
     const problem = open.round.take(member.id, message, (copy) => {
       const kinds = broughtKinds(exchangeOf(open.plan, copy.id), message.isRest === true);
-      const values = this.#state.read(copy, tensors, this.#baseOf(open), kinds);
-      if (typeof values !== "string") this.#precopy?.follow(copy, message.round, tensors);
-      return values;
+      const { memory, others } = splitMemory(tensors);
+      const values = this.#state.read(copy, others, this.#baseOf(open), kinds);
+      if (typeof values === "string") return values;
+      const problem = this.#remembered.problem(open.plan, message, memory);
+      if (problem !== null) return problem;
+      this.#precopy?.follow(copy, message.round, others);
+      return { tensors: values, memory };
     });
     // Its numbers were not finite: another member may have to bring now what all of them have.
     for (const { chain } of open.round.dropped()) {
@@ -476,13 +495,4 @@ export class Rounds {
       this.#members.get(node)?.channel.send({ type: "abandon", term, round: round.number, chain });
     }
   }
-}
-
-/** What a node is sent for a round to start with. */
-interface NodeStart {
-  readonly member: Member;
-  readonly keep: readonly CopyId[];
-  readonly lacking: readonly Segments[];
-  /** Chains that it goes on with in an earlier round. */
-  readonly going: readonly ChainId[];
 }

@@ -50,9 +50,10 @@ function sharedRound() {
       ...{ bytesPerMs: null, paced: { bytes: 0, ms: 0 }, straight: [], peakRssBytes: null },
       ...change,
     };
-    return round.take(nodeId(node), message, (own) =>
-      state.read(own, tensors, (name) => state.committed(name)),
-    );
+    return round.take(nodeId(node), message, (own) => {
+      const read = state.read(own, tensors, (name) => state.committed(name));
+      return typeof read === "string" ? read : { tensors: read, memory: new Map() };
+    });
   };
   const samplesOf = (node: string): number => samples.get(node) ?? 0;
   const committed = (name: string) => present(state.committed(name), name);

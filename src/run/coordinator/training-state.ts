@@ -12,14 +12,17 @@ import {
   type Tensor,
   zeros,
 } from "../../base/tensor.ts";
+import type { SavedRows } from "../../codec/row-memory.ts";
 import { type Graph, isTrained } from "../../compile/graph.ts";
 import { type OptimizerSpec, optimizerState } from "../../compile/optimizer.ts";
 import type { Segment } from "../../compile/segment.ts";
 import type { MovedKind } from "../../plan/exchange.ts";
 import type { CopyPlan } from "../../plan/plan.ts";
+import { putMemory, splitMemory } from "../link-memory.ts";
 import type { UpdateCoding } from "../update-coding.ts";
 import type { Tensors } from "../wire/frame.ts";
 import { partsOf } from "../wire/parts.ts";
+import type { RememberedRules } from "./remembered.ts";
 
 /** A model as runs start from it; tensors have no values in the null engine's world. */
 export interface StartModel {
@@ -29,9 +32,17 @@ export interface StartModel {
 
 /** What is trained of the model, and how it comes home. */
 export interface TrainedParts {
+  /** What the codecs of links may remember. */
+  readonly memoryRules: RememberedRules;
   readonly segments: readonly Segment[];
   readonly optimizer: OptimizerSpec;
   readonly updates: UpdateCoding;
+}
+
+/** What a round has changed, under the name that it has in a checkpoint. */
+interface Changed {
+  readonly what: string;
+  readonly tensors: Map<string, DenseTensor>;
 }
 
 interface SegmentNames {
@@ -48,9 +59,13 @@ export class TrainingState {
   readonly #unchanged = new Set<string>();
 
   readonly #updates: UpdateCoding;
+  readonly memoryRules: RememberedRules;
+  /** What codecs remember, by name. */
+  readonly #memories = new Map<string, SavedRows>();
 
   /** Starts from the model's weights and empty optimizer state. */
-  constructor(model: StartModel, { segments, optimizer, updates }: TrainedParts) {
+  constructor(model: StartModel, { segments, optimizer, updates, memoryRules }: TrainedParts) {
+    this.memoryRules = memoryRules;
     this.#graph = model.graph;
     this.#updates = updates;
     this.#tensors = new Map(model.weights);
@@ -74,22 +89,32 @@ export class TrainingState {
     this.#namesOf = names;
   }
 
-  /** Takes over what a round merged, or what a checkpoint holds. */
+  /** Takes over what a round merged, with what codecs have come to remember, or what a checkpoint holds. */
   update(merged: ReadonlyMap<string, Tensor>): void {
-    for (const [name, value] of merged) {
+    const { memory, others } = splitMemory(merged);
+    for (const [name, saved] of memory) this.#memories.set(name, saved);
+    for (const [name, value] of others) {
       this.#tensors.set(name, value);
       this.#unchanged.delete(name);
     }
   }
 
+  /** What codecs remember, by the name of the end and the place at its border. */
+  memory(name: string): SavedRows | undefined {
+    return this.#memories.get(name);
+  }
+
   /**
-   * The segments that a merge changes, each with all that it needs after it; none in the null
-   * engine's world, where there are no values to keep.
+   * The segments that a merge changes, each with all that it needs after it, and memories of codecs by their names; none
+   * in the null engine's world, where there are no values to keep.
    */
-  changedBy(
-    merged: ReadonlyMap<string, Tensor>,
-  ): { segment: number; tensors: Map<string, DenseTensor> }[] {
-    const changed: { segment: number; tensors: Map<string, DenseTensor> }[] = [];
+  changedBy(merged: ReadonlyMap<string, Tensor>): Changed[] {
+    const { memory } = splitMemory(merged);
+    const changed: Changed[] = [...memory].map(([what, saved]) => {
+      const tensors = new Map<string, DenseTensor>();
+      putMemory(tensors, what, saved);
+      return { what, tensors };
+    });
     for (const [segment, { needed, moved }] of this.#namesOf) {
       if (![...moved.keys()].some((name) => merged.has(name))) continue;
       const tensors = new Map<string, DenseTensor>();
@@ -97,7 +122,7 @@ export class TrainingState {
         const value = present(merged.get(name) ?? this.#tensors.get(name), name);
         if (value.data !== null) tensors.set(name, value as DenseTensor);
       }
-      if (tensors.size > 0) changed.push({ segment, tensors });
+      if (tensors.size > 0) changed.push({ what: String(segment), tensors });
     }
     return changed;
   }

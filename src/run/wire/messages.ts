@@ -90,6 +90,8 @@ export const jobSpecSchema = z.strictObject({
   seed: z.int(),
   /** How what is trained travels home. */
   updates: z.enum(updateCodecNames),
+  /** Of how many samples codecs remember something; absent where their memory belongs to links. */
+  samples: z.optional(z.int().check(z.positive())),
   staleness: z.optional(z.enum(stalenessNames)),
 });
 
@@ -322,6 +324,8 @@ const begin = z.strictObject({
   first: z.array(z.strictObject({ chain: id, step: count })),
   /** Chains of the receiver that are late and go on with the round that they are in. */
   going: z.array(id),
+  /** Chains of the receiver whose codecs go on with what they remember there. */
+  remembers: z.optional(z.array(id)),
 });
 /** Tensors that the next plan will need, sent ahead in the background; the round is their version. */
 const precopy = z.strictObject({ type: z.literal("precopy"), term: count, round: count });

@@ -1,14 +1,16 @@
 /**
  * What crosses the borders of a stage, as it travels: each tensor in the parts that its codec makes of
- * it. What codecs remember, they remember for a round: whatever it was cut short by, the next one
- * begins the same at both ends and in a replay.
+ * it. What codecs remember outlives the round (`link-memories.ts`), but at copies that chains share: there it is
+ * for a round, whatever that was cut short by.
  */
 import { present } from "../../base/assert.ts";
 import { isAllFinite } from "../../base/finite.ts";
-import type { Tensor } from "../../base/tensor.ts";
+import type { Tensor, TensorType } from "../../base/tensor.ts";
 import { openReceiver, openSender, type Receiver, type Sender } from "../../codec/link-codec.ts";
+import type { RowMemory } from "../../codec/row-memory.ts";
 import type { Port } from "../../compile/program.ts";
 import type { EngineAnswer } from "../host.ts";
+import { roomFor } from "../link-memory.ts";
 import { roundingSeed } from "../noise.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { RejectMessage } from "../wire/messages.ts";
@@ -20,6 +22,8 @@ export interface Departure {
   readonly answer: EngineAnswer;
   readonly ports: readonly Port[];
   readonly step: number;
+  /** The samples of the batch, where whoever sends has drawn it. */
+  readonly samples?: readonly number[] | null;
 }
 
 /** What is wrong with what came over a border, in a word and in a sentence. */
@@ -40,7 +44,8 @@ export class StageBorders {
    * Features that go up, or gradients that go down, in the order of their ports: "0.0" is the first
    * part of the first tensor.
    */
-  encode(way: "up" | "down", { answer, ports, step }: Departure): Map<string, Tensor> {
+  encode(way: "up" | "down", departure: Departure): Map<string, Tensor> {
+    const { answer, ports, step, samples = null } = departure;
     const { chain, stage, job, codecs } = this.#setup;
     const codec = way === "up" ? codecs.featureOut : codecs.gradientOut;
     const border = way === "up" ? stage : stage - 1;
@@ -48,11 +53,24 @@ export class StageBorders {
     const out = new Map<string, Tensor>();
     ports.forEach((port, i) => {
       const value = present(answer.outputs.get(port.name), port.name);
-      const sender = endOf(this.#senders, `${way} ${i}`, () => openSender(codec, port));
-      const parts = sender.encode(value, { seed: roundingSeed(crossing, i), samples: null });
+      const { memory, isOfSamples } = this.#memoryOf({ way, side: "sender", place: i }, port);
+      const sender = endOf(this.#senders, `${way} ${i}`, () => openSender(codec, port, { memory }));
+      const owners = isOfSamples ? samples : null;
+      const parts = sender.encode(value, { seed: roundingSeed(crossing, i), samples: owners });
       putParts(out, String(i), parts);
     });
     return out;
+  }
+
+  /** What an end remembers from round to round; null where nothing, or for the round alone. */
+  #memoryOf(
+    { way, side, place }: { way: "up" | "down"; side: "sender" | "receiver"; place: number },
+    type: TensorType,
+  ): { memory: RowMemory | null; isOfSamples: boolean } {
+    const { ends, memories, job } = this.#setup;
+    const own = ends.find(({ end }) => end.way === way && end.side === side)?.end;
+    if (own === undefined) return { memory: null, isOfSamples: false };
+    return { memory: memories.of(own, place), ...roomFor(own, type, job) };
   }
 
   /**
@@ -66,7 +84,9 @@ export class StageBorders {
       way === "up" ? [codecs.featureIn, upstream] : [codecs.gradientIn, downstream];
     const values: Tensor[] = [];
     for (const [i, port] of ports.entries()) {
-      const receiver = endOf(this.#receivers, `${way} ${i}`, () => openReceiver(codec, port));
+      const receiver = endOf(this.#receivers, `${way} ${i}`, () => {
+        return openReceiver(codec, port, this.#memoryOf({ way, side: "receiver", place: i }, port));
+      });
       const value = receiver.decode(partsOf(tensors, String(i)));
       if (value === null) {
         const text = `a ${port.role} does not fit the stage it was sent to`;

@@ -6,6 +6,7 @@ import { movedPorts, type StagePrograms } from "../../compile/program.ts";
 import { broughtKinds, type ExchangePlan } from "../../plan/exchange.ts";
 import type { Slot } from "../host.ts";
 import type { StraightTraffic } from "../metrics/record.ts";
+import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage } from "../wire/messages.ts";
 import type { CopyTensors } from "./copy-tensors.ts";
 import type { StageAccount } from "./stage-account.ts";
@@ -16,6 +17,8 @@ export interface DoneCopy {
   readonly copy: CopyId;
   readonly programs: StagePrograms;
   readonly tensors: CopyTensors;
+  /** What the codecs of its links have come to; absent where chains share it. */
+  readonly memory?: Tensors;
   readonly account: StageAccount;
   readonly at: { readonly term: number; readonly round: number; readonly chain: string };
   /** Batches trained, and whose they were where they are of several chains. */
@@ -38,7 +41,7 @@ export interface DoneCopy {
  * @param isVoid whether nobody waits for them any more
  */
 export function contribute(done: DoneCopy, around: StageSurroundings, isVoid: () => boolean): void {
-  const { copy, programs, tensors, account, at, exchange } = done;
+  const { copy, programs, tensors, account, at, exchange, memory = new Map() } = done;
   const isRest = exchange?.isRest ?? false;
   const { engine } = around.host;
   const settle = (): void => {
@@ -78,7 +81,7 @@ export function contribute(done: DoneCopy, around: StageSurroundings, isVoid: ()
         bytesPerMs: around.achieved(),
         peakRssBytes: around.host.peakMemoryBytes(),
       },
-      sent,
+      memory.size === 0 ? sent : new Map([...sent, ...memory]),
     );
   });
 }

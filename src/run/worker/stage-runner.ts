@@ -14,7 +14,7 @@ import type { NodeId } from "../../base/ids.ts";
 import { sameType, type Tensor } from "../../base/tensor.ts";
 import { type Port, type Program, portOf, portsOf } from "../../compile/program.ts";
 import { heldOutOf } from "../../sync/transfer.ts";
-import type { Batch, EngineAnswer, Outcome } from "../host.ts";
+import type { DrawnBatch, EngineAnswer, Outcome } from "../host.ts";
 import type { StraightTraffic } from "../metrics/record.ts";
 import { staleRate, updatesMissed } from "../staleness.ts";
 import type { Tensors } from "../wire/frame.ts";
@@ -34,6 +34,8 @@ import type { StageSurroundings } from "./stage-surroundings.ts";
 interface StageBatch {
   readonly features: readonly Tensor[];
   readonly labels: Tensor | null;
+  /** Its samples, where it was drawn here. */
+  readonly samples?: readonly number[];
 }
 
 /** What a run of a program is about. */
@@ -230,14 +232,15 @@ export class StageRunner implements StageRound {
   #draw(step: number): void {
     if (this.#isDrawing || this.#features.has(step) || this.#isBusy) return;
     this.#isDrawing = true;
-    this.#drawBatch(step, ({ features, labels }) => {
+    this.#drawBatch(step, ({ features, labels, samples }) => {
       this.#isDrawing = false;
-      this.#keep(step, { features: [features], labels: this.#setup.labelsStay ? null : labels });
+      const travelling = this.#setup.labelsStay ? null : labels;
+      this.#keep(step, { features: [features], labels: travelling, samples });
     });
   }
 
   /** Gathers the samples of a step, of which each draw gives the same. */
-  #drawBatch(step: number, use: (batch: Batch) => void): void {
+  #drawBatch(step: number, use: (batch: DrawnBatch) => void): void {
     const { job, sourceName } = this.#setup;
     const source = present(this.#around.host.train, "training data of a chain's source");
     const heldOut = this.#setup.exchange?.plan.transfer && heldOutOf(source.samples, job.batch);
@@ -271,7 +274,8 @@ export class StageRunner implements StageRound {
     this.#around.host.engine.write(new Map(entering), this.#onWritten);
     this.#run(program, { step, from: place, to: place }, (answer) => {
       const ports = portsOf(program.outputs, "feature");
-      const out = this.#borders.encode("up", { answer, ports, step: this.#globalStep(step) });
+      const at = { step: this.#globalStep(step), samples: batch.samples ?? null };
+      const out = this.#borders.encode("up", { answer, ports, ...at });
       if (batch.labels !== null) out.set("labels", batch.labels);
       this.#pass("feature", { to: present(downstream, "a stage after"), hop: 1, step }, out);
       this.#forward++;
@@ -392,11 +396,11 @@ export class StageRunner implements StageRound {
   }
 
   #bring(): void {
-    const { chain, copy, programs, tensors, exchange } = this.#setup;
+    const { chain, copy, programs, tensors, exchange, memories, ends } = this.#setup;
     const isRest = this.exchange?.isRest ?? false;
     this.#isRest = isRest;
     const done: DoneCopy = {
-      ...{ copy, programs, tensors, account: this.#account },
+      ...{ copy, programs, tensors, account: this.#account, memory: memories.take(ends) },
       at: { term: this.#term, round: this.round, chain: chain.id },
       ...{ steps: this.#backward, turns: [], straight: () => this.#straight() },
       ...(exchange !== null && {

@@ -2,11 +2,13 @@
 import { present } from "../../base/assert.ts";
 import type { CopyId, NodeId } from "../../base/ids.ts";
 import type { LinkCodecName } from "../../codec/link-codec.ts";
-import type { Program, StagePrograms } from "../../compile/program.ts";
+import { type Port, type Program, portsOf, type StagePrograms } from "../../compile/program.ts";
 import type { ChainPlan, CopyPlan, LinkPlan, Plan } from "../../plan/plan.ts";
+import { crossingCodec, type LinkEnd, rememberingEnds } from "../link-memory.ts";
 import type { JobSpec } from "../wire/messages.ts";
 import { CopyTensors } from "./copy-tensors.ts";
 import { type ExchangeSetup, exchangeSetup } from "./exchange-setup.ts";
+import type { LinkMemories, StageEnd } from "./link-memories.ts";
 import type { WorkerModel } from "./worker-model.ts";
 
 /** What a stage is, fixed for a term. */
@@ -30,6 +32,9 @@ export interface StageSetup {
     readonly gradientIn: LinkCodecName;
     readonly gradientOut: LinkCodecName;
   };
+  /** Where what those codecs remember outlives rounds, and where that is. */
+  readonly ends: readonly StageEnd[];
+  readonly memories: LinkMemories;
   /** What the stage exchanges with others like it; null where it does not. */
   readonly exchange: ExchangeSetup | null;
   /** With the chain's own number of batches to an update. */
@@ -50,6 +55,8 @@ export interface StagePlace {
   readonly model: WorkerModel;
   readonly job: JobSpec;
   readonly sourceName: string;
+  /** What the node's links remember. */
+  readonly memories: LinkMemories;
   /** What the engine holds of a copy from the plan before; undefined where it has none. */
   tensorsOf(copy: CopyId): CopyTensors | undefined;
 }
@@ -60,6 +67,7 @@ export function stageSetups(plan: Plan, place: StagePlace): StageSetup[] {
     plan,
     copies: new Map(plan.copies.map((copy) => [copy.id, copy])),
     links: new Map(plan.links.map((link) => [linkKey(link.chain, link.from, link.to), link])),
+    ends: rememberingEnds(plan),
   };
   const tensors = new Map<CopyId, CopyTensors>();
   const tensorsOf = (copy: CopyId): CopyTensors => {
@@ -83,6 +91,7 @@ interface Known {
   readonly plan: Plan;
   readonly copies: ReadonlyMap<CopyId, CopyPlan>;
   readonly links: ReadonlyMap<string, LinkPlan>;
+  readonly ends: ReadonlyMap<string, readonly LinkEnd[]>;
 }
 
 /** The link under a chain's border between two nodes; there is none within a node or at an end. */
@@ -91,10 +100,11 @@ const linkKey = (chain: string, from: NodeId | null, to: NodeId | null): string 
 
 /** Null for a stage of another node. */
 function setupOf(
-  { plan, copies, links }: Known,
+  { plan, copies, links, ends }: Known,
   { chain, stage }: { chain: ChainPlan; stage: number },
-  { node, model, job, sourceName, tensorsOf }: Omit<StagePlace, "tensorsOf"> & SharedTensors,
+  place: Omit<StagePlace, "tensorsOf"> & SharedTensors,
 ): StageSetup | null {
+  const { node, model, job, sourceName, memories, tensorsOf } = place;
   const along = chain.stages.map(({ copy }) => present(copies.get(copy), copy));
   const own = present(along[stage], "a copy");
   if (own.node !== node) return null;
@@ -111,29 +121,54 @@ function setupOf(
     microBatches: exchange?.toUpdate ?? accumulate,
     isJoined: exchange?.plan.every === 1,
   };
+  const isMerged = (perUpdate ?? 1) > 1;
+  const programs = model.stage(own.from, own.to, { isReplayed, isMerged, ...updates });
+  const held = ends.get(chain.id)?.filter(({ copy }) => copy === own.id) ?? [];
   return {
     chain,
     stage,
     copy: own.id,
-    programs: model.stage(own.from, own.to, {
-      isReplayed,
-      isMerged: (perUpdate ?? 1) > 1,
-      ...updates,
-    }),
+    programs,
     tensors: tensorsOf(own.id),
     perUpdate,
     upstream,
     downstream,
     labelsStay: along.length > 1 && along.at(-1)?.node === chain.source,
-    codecs: {
-      featureIn: linkIn?.codecUp ?? "float32",
-      gradientOut: linkIn?.codecDown ?? "float32",
-      featureOut: linkOut?.codecUp ?? "float32",
-      gradientIn: linkOut?.codecDown ?? "float32",
-    },
+    codecs: codecsOf(chain, stage, linkIn, linkOut),
+    ends: held.map((end) => ({ end, ports: portsAt(programs, end) })),
+    memories,
     exchange,
     evaluation: (size) => model.evaluation(size),
     job: { ...job, optimizer: { ...job.optimizer, accumulate: updates.microBatches } },
     sourceName,
   };
+}
+
+function codecsOf(
+  chain: ChainPlan,
+  stage: number,
+  linkIn: LinkPlan | undefined,
+  linkOut: LinkPlan | undefined,
+): StageSetup["codecs"] {
+  const before = { border: stage - 1 };
+  const after = { border: stage };
+  return {
+    featureIn: crossingCodec(linkIn?.codecUp ?? "float32", chain, { ...before, way: "up" }),
+    gradientOut: crossingCodec(linkIn?.codecDown ?? "float32", chain, { ...before, way: "down" }),
+    featureOut: crossingCodec(linkOut?.codecUp ?? "float32", chain, { ...after, way: "up" }),
+    gradientIn: crossingCodec(linkOut?.codecDown ?? "float32", chain, { ...after, way: "down" }),
+  };
+}
+
+/** What crosses the border at an end. */
+function portsAt(programs: StagePrograms, { way, side }: LinkEnd): readonly Port[] {
+  const { forward, backward, step } = programs;
+  if (way === "up") {
+    return side === "sender"
+      ? portsOf(forward?.outputs ?? [], "feature")
+      : portsOf((step ?? forward)?.inputs ?? [], "feature");
+  }
+  return side === "sender"
+    ? portsOf((step ?? backward)?.outputs ?? [], "gradient")
+    : portsOf(backward?.inputs ?? [], "gradient");
 }

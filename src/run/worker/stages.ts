@@ -3,12 +3,16 @@
  * a copy outlives the plan where the next one has the copy as well.
  */
 import { present } from "../../base/assert.ts";
+import { groupBy } from "../../base/group.ts";
+import type { CopyId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import { neededPorts, type Program } from "../../compile/program.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Slot } from "../host.ts";
+import { splitMemory } from "../link-memory.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { BeginMessage, DataMessage } from "../wire/messages.ts";
+import { LinkMemories } from "./link-memories.ts";
 import { MergedRunner, mergedStages } from "./merged-runner.ts";
 import type { StageRound } from "./stage-round.ts";
 import { StageRunner } from "./stage-runner.ts";
@@ -24,6 +28,7 @@ export class Stages {
   /** Who runs the round: for stages of one chain each, and for those that merge. */
   #runners: readonly StageRunner[] = [];
   #merged: readonly MergedRunner[] = [];
+  readonly #memories = new LinkMemories();
 
   constructor(around: StageSurroundings) {
     this.#around = around;
@@ -33,9 +38,10 @@ export class Stages {
    * Takes over a plan: ends what the stages before had under way, and frees what the new ones have no use for.
    * @throws ModelError when a stage cannot be compiled; then nothing has changed
    */
-  adopt(plan: Plan, place: Omit<StagePlace, "tensorsOf">): void {
+  adopt(plan: Plan, place: Omit<StagePlace, "tensorsOf" | "memories">): void {
     const before = new Map(this.setups.map(({ copy, tensors }) => [copy, tensors]));
-    const setups = stageSetups(plan, { ...place, tensorsOf: (copy) => before.get(copy) });
+    const tensorsOf = (copy: CopyId) => before.get(copy);
+    const setups = stageSetups(plan, { ...place, memories: this.#memories, tensorsOf });
     this.#leave();
     this.#retire(setups);
     this.#term = plan.term;
@@ -86,6 +92,8 @@ export class Stages {
       if (typeof written === "string") return written;
       for (const [slot, value] of written) slots.set(slot, value);
     }
+    const misfit = this.#remember(ready, message.remembers ?? [], tensors);
+    if (misfit !== null) return misfit;
     const { term, round, learningRate } = message;
     const firstStepOf = (chain: string): number => present(firstOf.get(chain), chain);
     const begun = ready
@@ -106,6 +114,24 @@ export class Stages {
       ]),
     );
     return slots;
+  }
+
+  /** Chains go on with what codecs remember here, or with what has come of it. @returns the name of what does not fit */
+  #remember(
+    ready: readonly StageSetup[],
+    kept: readonly string[],
+    tensors: Tensors,
+  ): string | null {
+    const { memory: came } = splitMemory(tensors);
+    this.#memories.retain(new Set(this.setups.map(({ chain }) => chain.id)));
+    for (const [chain, setups] of groupBy(ready, ({ chain }) => chain.id)) {
+      const ends = setups.flatMap((setup) => setup.ends);
+      if (ends.length === 0 || kept.includes(chain)) continue;
+      const rules = present(setups[0], "a stage").job;
+      const misfit = this.#memories.begin(chain, { ends, rules }, came);
+      if (misfit !== null) return misfit;
+    }
+    return null;
   }
 
   /** Starts the stages whose round was made ready. */
