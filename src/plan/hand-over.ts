@@ -8,6 +8,7 @@
  * samples lie from the line. Normal noise around a flat rate passes that three times in ten thousand with
  * a dozen samples (Student's t with ten degrees of freedom, one side), and then mostly with a far date.
  */
+import { mean } from "../base/statistics.ts";
 
 /** A measured rate and when it was measured. */
 export interface RateSample {
@@ -56,10 +57,4 @@ export function handOverMs(
   const rateNow = meanRate + slope * (end.atMs - meanMs);
   const untilMs = Math.max(0, (usefulBytesPerMs - rateNow) / slope);
   return untilMs <= horizon * (end.atMs - start.atMs) ? untilMs : null;
-}
-
-function mean(values: readonly number[]): number {
-  let total = 0;
-  for (const value of values) total += value;
-  return total / values.length;
 }

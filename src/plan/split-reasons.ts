@@ -2,7 +2,9 @@
  * Why `parallel-split` chose what it chose, in words for the people who own the
  * machines: one sentence per device and one for the plan.
  */
+
 import { present } from "../base/assert.ts";
+import { mean, sum } from "../base/statistics.ts";
 import { formatBytes, formatMs, formatRate, mbitOfBytesPerMs } from "../base/units.ts";
 import { splitMs } from "./joint-choice.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
@@ -225,11 +227,3 @@ function serverWords({ name }: FleetNode, parts: readonly Part[], roundMs: numbe
   if (waitMs < roundMs / 100) return [busy];
   return [`${busy}, and devices wait for it up to ${formatMs(waitMs)}`];
 }
-
-function sum(values: readonly number[]): number {
-  let total = 0;
-  for (const value of values) total += value;
-  return total;
-}
-
-const mean = (values: readonly number[]): number => sum(values) / values.length;
