@@ -1,4 +1,4 @@
-/** Accuracy against megabytes of codecs, as a picture: what bytes cost, and what error feedback changes. */
+/** Accuracy against megabytes of codecs, as a picture: what bytes cost, and what memory changes. */
 import { curve, frame, gridLine, legend, picture, round, text } from "../src/cli/svg.ts";
 
 /** What one pair of codecs came to. */
@@ -12,10 +12,14 @@ export interface CodecOutcome {
 }
 
 const [plain, fed] = [{ color: "#2f7bd2" }, { color: "#d2552f", dash: "6 4" }];
+const differing = { color: "#2f9e5b", dash: "2 3" };
 const { left, right, top, bottom } = frame;
 
 /** Whether any of both ways has error feedback. */
 const isFed = ({ name }: CodecOutcome): boolean => name.includes("+feedback");
+
+const strokeOf = (outcome: CodecOutcome) =>
+  outcome.name.includes("+delta") ? differing : isFed(outcome) ? fed : plain;
 
 /** The picture as the text of an SVG file. Codecs with and without feedback are joined by a line. */
 export function codecsPlot(outcomes: readonly CodecOutcome[], of: string): string {
@@ -40,14 +44,15 @@ export function codecsPlot(outcomes: readonly CodecOutcome[], of: string): strin
   const ticks = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000].filter(
     (megabytes) => Math.log10(megabytes) >= least && Math.log10(megabytes) <= most,
   );
-  return picture(`Accuracy against what crosses the link, ${of}`, [
-    legend("without error feedback", plain, left),
-    legend("with error feedback", fed, left + 190),
+  return picture("Accuracy against what crosses the link", [
+    legend("without memory", plain, left),
+    legend("with error feedback", fed, left + 160),
+    legend("with deltas", differing, left + 340),
     ...grid.map((percent) => gridLine(y(percent), `${percent} %`)),
     ...ticks.map((tick) => text(x(tick), bottom + 18, String(tick), 'text-anchor="middle"')),
-    text((left + right) / 2, bottom + 40, "megabytes, both ways", 'text-anchor="middle"'),
+    text((left + right) / 2, bottom + 40, `megabytes, both ways; ${of}`, 'text-anchor="middle"'),
     ...pairsOf(outcomes).map((pair) => curve({ color: "#9aa5b1", dash: "2 4" }, pair.map(at))),
-    ...outcomes.map((outcome) => curve(isFed(outcome) ? fed : plain, [at(outcome)])),
+    ...outcomes.map((outcome) => curve(strokeOf(outcome), [at(outcome)])),
     ...labelsOf(outcomes, at),
   ]);
 }
@@ -60,13 +65,13 @@ function rangeOf(values: readonly number[], room: number): readonly [number, num
 /** Each codec with feedback beside the same without. */
 function pairsOf(outcomes: readonly CodecOutcome[]): CodecOutcome[][] {
   return outcomes.filter(isFed).flatMap((outcome) => {
-    const name = outcome.name.replaceAll("+feedback", "");
+    const name = outcome.name.replaceAll("+feedback", "").replace(", by sample", "");
     const same = outcomes.find((other) => other.name === name);
     return same === undefined ? [] : [[same, outcome]];
   });
 }
 
-/** Names beside the dots, moved down where another one is in their place. */
+/** Names beside the dots, moved down or up where another one is in their place. */
 function labelsOf(
   outcomes: readonly CodecOutcome[],
   at: (outcome: CodecOutcome) => readonly number[],
@@ -86,7 +91,7 @@ function labelsOf(
           other.from < place.to &&
           Math.abs(other.y - place.y) < lineHeight,
       );
-    while (isTaken()) place.y += 2;
+    for (let tries = 1; isTaken(); tries++) place.y += tries % 2 === 0 ? -2 * tries : 2 * tries;
     taken.push(place);
     const anchor = isRight ? "end" : "start";
     const start = isRight ? place.to : place.from;
