@@ -24,7 +24,7 @@ import { type PlannerName, plannerNames } from "../plan/planners.ts";
 import { exchangeDefaults, exchangeSchema } from "./job-exchange.ts";
 import { joinSchema, refuseJoins } from "./job-join.ts";
 import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
-import { stalenessNames } from "./staleness.ts";
+import { stalenessNames, stalenessOf } from "./staleness.ts";
 import type { JobSpec } from "./wire/messages.ts";
 
 const positiveInt = z.int().check(z.positive());
@@ -131,7 +131,7 @@ const pipelineSchema = z.strictObject({
   window: z._default(z.nullable(z.int().check(z.nonnegative(), z.maximum(64))), null),
   backward: z._default(z.enum(["stored", "replay"]), "stored"),
   probe: z._default(z.enum(["blocks", "segments"]), "blocks"),
-  staleness: z._default(z.enum(stalenessNames), "divided"),
+  staleness: z._default(z.nullable(z.enum(stalenessNames)), null),
 });
 
 const upList = z.array(upField).check(z.minLength(1));
@@ -185,7 +185,7 @@ const jobSchema = z.strictObject({
   planner: z._default(z.enum(plannerNames as [string, ...string[]]), "parallel-split"),
   pipeline: z._default(pipelineSchema, {
     ...{ schedule: "window" as const, window: null },
-    ...{ backward: "stored" as const, probe: "blocks" as const, staleness: "divided" as const },
+    ...{ backward: "stored" as const, probe: "blocks" as const, staleness: null },
   }),
   split: z._default(splitSchema, {
     ...{ cutMin: 1, mayKeepAll: false, mayShareFreely: false, up: null, down: null },
@@ -477,7 +477,7 @@ export const jobSpecOf = (job: Job): JobSpec => ({
   seed: job.seed,
   updates: job.codec.updates,
   ...(job.codec.samples === null ? {} : { samples: job.codec.samples }),
-  ...(job.pipeline.staleness === "ignored" ? {} : { staleness: job.pipeline.staleness }),
+  ...(stalenessOf(job) === "ignored" ? {} : { staleness: stalenessOf(job) }),
 });
 
 /** The optimizer's settings without the learning rate, which comes with each round. */

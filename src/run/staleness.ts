@@ -8,6 +8,18 @@
 /** What a job does about stale gradients. */
 export const stalenessNames = ["ignored", "divided"] as const;
 
+type Staleness = (typeof stalenessNames)[number];
+
+/**
+ * What a job does: what it says, and else what suits its planner. Over a chain of servers most of the model is trained by stale
+ * gradients; under feature replay it is the device's few layers, which whole steps train faster.
+ */
+export const stalenessOf = (job: {
+  readonly planner: string;
+  readonly pipeline: { readonly staleness: Staleness | null };
+}): Staleness =>
+  job.pipeline.staleness ?? (job.planner === "feature-replay" ? "ignored" : "divided");
+
 /** Where a batch was in its stage's passes. */
 export interface StalePasses {
   /** Batches that had come back when it went forward, and when it comes back itself. */

@@ -26,7 +26,7 @@ import type { Engine } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
 import { type RoundCommitted, type RunRecord, standing } from "../run/metrics/record.ts";
 import { drawNoise } from "../run/noise.ts";
-import { staleRate, updatesMissed } from "../run/staleness.ts";
+import { stalenessOf, staleRate, updatesMissed } from "../run/staleness.ts";
 import { UpdateCoding } from "../run/update-coding.ts";
 import { stalePartWeight } from "../sync/sync.ts";
 import { replayExchanges } from "./replay-exchange.ts";
@@ -372,7 +372,7 @@ class ChainReplay {
     const batch = { own: new Map(), stashed: held };
     if (programs.update !== null) {
       const learningRate =
-        this.#options.job.pipeline.staleness === "divided"
+        stalenessOf(this.#options.job) === "divided"
           ? staleRate(this.#learningRate, missed)
           : this.#learningRate;
       const none = { step: 0, crossing: [], labels: null };
