@@ -78,6 +78,16 @@ export function batchesBySpeed(
 
 /** Plans agreement from node to node as a choice has it, and elsewhere as links allow. */
 export function exchanging(request: PlanRequest, planner: string, choice: ExchangeChoice): Plan {
+  const { growth = 1, inner } = choice;
+  const grown = { ...request, accumulate: growth * request.accumulate };
+  const plan = planned(grown, planner, choice);
+  const isUpdateWise = plan.groups[0]?.exchange?.every === 1;
+  if (growth === 1 || isUpdateWise) return plan;
+  // Who updates alone between exchanges takes more batches to each update, and not more time from one exchange to the next.
+  return planned(request, planner, { ...choice, inner: growth * (inner ?? 1) });
+}
+
+function planned(request: PlanRequest, planner: string, choice: ExchangeChoice): Plan {
   const { segments, term, accumulate, work } = request;
   const members = membersOf(request);
   const total = accumulate * members.length;

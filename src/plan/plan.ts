@@ -271,6 +271,8 @@ export interface ExchangeChoice
   readonly topology?: TopologyName;
   /** Batches to an update: as many as each manages in the time of the others, or as many for all. */
   readonly batches: "proportional" | "equal";
+  /** So many times the request's batches make an update; 1 where absent. */
+  readonly growth?: number;
 }
 
 /** What a planner is given. */

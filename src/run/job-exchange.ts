@@ -3,6 +3,7 @@ import * as z from "zod/mini";
 import { type SparseCodecName, sparseCodecNames } from "../codec/sparse.ts";
 import { topologyNames } from "../plan/exchange-topology.ts";
 import type { ExchangeChoice } from "../plan/plan.ts";
+import { growthSchema } from "./growth.ts";
 import { joinPolicy, joinSchema } from "./job-join.ts";
 
 const positive = z.number().check(z.positive());
@@ -49,6 +50,7 @@ export const exchangeSchema = z.strictObject({
     }),
   ),
   batches: z._default(z.enum(["proportional", "equal"]), "proportional"),
+  growth: z.optional(growthSchema),
 });
 
 export const exchangeDefaults: z.infer<typeof exchangeSchema> = {
@@ -75,6 +77,7 @@ export function exchangeChoice({
   topology,
   codec,
   transfer,
+  growth: _,
   ...rest
 }: z.infer<typeof exchangeSchema>): ExchangeChoice {
   return {

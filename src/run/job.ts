@@ -21,6 +21,7 @@ import { type ModelChoices, vocabularyDefault } from "../models/options.ts";
 import { harmlessCodecs } from "../plan/feature-replay.ts";
 import type { EnergyLimit } from "../plan/plan.ts";
 import { type PlannerName, plannerNames } from "../plan/planners.ts";
+import { refuseGrowth } from "./growth.ts";
 import { exchangeDefaults, exchangeSchema } from "./job-exchange.ts";
 import { joinSchema, refuseJoins } from "./job-join.ts";
 import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
@@ -290,6 +291,7 @@ export function parseJob(
   };
   refuseConflicts(job, locate);
   refuseJoins(job, locate);
+  refuseGrowth(job, locate);
   return job;
 }
 

@@ -23,7 +23,7 @@ export function sharedPrograms(graph: Graph, segments: readonly Segment[], job: 
   const known = new Map<string, StagePrograms>();
   return ({ from, to }, { isReplayed, isMerged, isJoined = false, microBatches }) => {
     const recompute = isReplayed || spec.recompute;
-    const accumulate = microBatches ?? spec.optimizer.accumulate;
+    const accumulate = isJoined ? 1 : (microBatches ?? spec.optimizer.accumulate);
     const optimizer = { ...spec.optimizer, accumulate };
     const manner = { ...spec, recompute, isMerged, isJoined, optimizer };
     const key = [from, to, recompute, isMerged, isJoined, accumulate].join(" ");

@@ -224,6 +224,27 @@ describe("micro-clouds", () => {
     await expectReplayed(ran);
   });
 
+  it.each([
+    ["gradients of all", all],
+    ["changes of weights", { every: 3 }],
+  ])(
+    "take more batches to an update from round to round, and the learning rate along, with %s",
+    async (_what, own) => {
+      const exchange = { ...own, growth: { every: 2, max: 2, rate: "sqrt" } };
+      const ran = await run(cloudJob({ rounds: 4, localBatches: 24, exchange }));
+      const plans = ran.of("planned").map(({ plan }) => plan);
+      const toUpdate = plans.map(({ chains, groups }) => {
+        const inner = groups[0]?.exchange?.inner ?? null;
+        return inner ?? chains.reduce((sum, { microBatches = 0 }) => sum + microBatches, 0);
+      });
+      expect(toUpdate).toEqual("select" in own ? [24, 48] : [1, 2]);
+      expect(ran.of("planned")[1]?.reason).toContain("2 times the job's batches");
+      const rates = ran.of("round").map(({ learningRate }) => learningRate);
+      expect(rates).toEqual([0.1, 0.1, 0.1 * Math.SQRT2, 0.1 * Math.SQRT2]);
+      await expectReplayed(ran);
+    },
+  );
+
   it("deal batches out anew where one of them has become slow", async () => {
     const job = cloudJob({ rounds: 6, exchange: all });
     const slow = { kind: "slow", node: "b", atMs: 0, forMs: 1e9, factor: 4 } as const;

@@ -13,6 +13,7 @@ import { trainingModel } from "../../compile/training-model.ts";
 import { batchesBySamples } from "../../plan/batch-shares.ts";
 import type { FleetLink, FleetNode, PlanRequest } from "../../plan/plan.ts";
 import { frameBytesMaxOf } from "../frame-limits.ts";
+import { growthAt } from "../growth.ts";
 import type { Frame } from "../host.ts";
 import { type Job, jobSpecOf } from "../job.ts";
 import { exchangeChoice } from "../job-exchange.ts";
@@ -126,22 +127,30 @@ export class CompiledJob {
     return { accumulate: this.optimizer.accumulate, recompute: this.#job.recompute };
   }
 
+  /** How many times the job's batches make an update in a round. */
+  growthAt(round: number): number {
+    return growthAt(this.#job, round);
+  }
+
   /**
    * What a planner is asked for these nodes.
    * @param links ways between them that were measured
+   * @param round that the plan is for
    */
   planRequest(
     term: number,
     nodes: readonly FleetNode[],
     links: readonly FleetLink[] = [],
+    round = 0,
   ): PlanRequest {
-    const { fleet, localBatches, batch, codec, round, featureReplay } = this.#job;
+    const { fleet, localBatches, batch, codec, featureReplay } = this.#job;
+    const { batches, join } = this.#job.round;
     return {
       term,
       segments: this.costs,
       recompute: this.#job.recompute,
       fleet: {
-        nodes: round.batches === "equal" ? nodes : this.#withBatches(nodes),
+        nodes: batches === "equal" ? nodes : this.#withBatches(nodes),
         links,
         cellBytesPerMs: fleet.cellBytesPerMs,
       },
@@ -153,8 +162,8 @@ export class CompiledJob {
       pipeline: this.#job.pipeline,
       split: this.#job.split,
       featureReplay,
-      ...(round.join === undefined ? {} : { join: joinPolicy(round.join) }),
-      exchange: exchangeChoice(this.#job.exchange),
+      ...(join === undefined ? {} : { join: joinPolicy(join) }),
+      exchange: { ...exchangeChoice(this.#job.exchange), growth: this.growthAt(round) },
       accumulate: this.optimizer.accumulate,
     };
   }

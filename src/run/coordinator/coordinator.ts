@@ -232,7 +232,7 @@ export class Coordinator {
 
   /** What rounds show may make another plan the better one: once it can be moved to, the round under way ends early. */
   #reconsider(): void {
-    const at = { left: this.#progress.batchesLeft, isInRound: this.#rounds.isOpen };
+    const at = { progress: this.#progress, isInRound: this.#rounds.isOpen };
     const plan = this.#planning.reconsider(this.#host.now(), at);
     if (plan === null) return;
     this.#rounds.prepare(plan, () => {

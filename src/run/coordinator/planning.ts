@@ -26,6 +26,7 @@ import { exchangedLines } from "./exchanged-lines.ts";
 import { IdleProbes } from "./idle-probes.ts";
 import { introductions } from "./introductions.ts";
 import { fleetNode, inNodeOrder, type Member } from "./members.ts";
+import type { Progress } from "./progress.ts";
 import type { Roster } from "./roster.ts";
 import { Speeds, type Told } from "./speeds.ts";
 import { Survey } from "./survey.ts";
@@ -57,6 +58,9 @@ export class Planning {
   #without: string | null = null;
   /** Whether no round has begun under the plan in force. */
   #isUnused = false;
+  /** How many times the job's batches make an update under the newest plan, and the round that is next. */
+  #growth = 1;
+  #nextRound = 0;
   /** The newest round that has begun, and when it did. */
   #round = 0;
   #begunMs = 0;
@@ -109,9 +113,16 @@ export class Planning {
    * or goes at any moment, and a plan made anew each time would never be ready.
    */
   get isDue(): boolean {
-    if (this.#outdated === null) return false;
+    if (this.#reason === null) return false;
     const isLeft = [...this.#members].some(({ isLeaving }) => isLeaving);
     return !this.#isUnused || isLeft || !this.#plan?.chains.some((chain) => this.isWhole(chain));
+  }
+
+  /** Why a plan is to be made; null where the one in force holds. */
+  get #reason(): string | null {
+    const growth = this.#compiled.growthAt(this.#nextRound);
+    if (this.#outdated !== null || this.#growth === growth) return this.#outdated;
+    return `an update takes ${growth} times the job's batches from now on`;
   }
 
   /** Whether a plan is due that everybody can move to from the one in force. */
@@ -188,20 +199,20 @@ export class Planning {
 
   /**
    * Thinks about the plan in force again, by what is known now.
-   * @param at batches that a chain still has to train, and whether a round is under way: plans of many
-   *   chains change between two
+   * @param at how far the run is, and whether a round is under way: plans of many chains change between two
    * @returns a plan that is worth moving to, once {@link moveTo} says so; null for staying
    */
   reconsider(
     nowMs: number,
-    { left, isInRound }: { readonly left: number; readonly isInRound: boolean },
+    { progress, isInRound }: { readonly progress: Progress; readonly isInRound: boolean },
   ): Plan | null {
+    if (!isInRound) this.#nextRound = progress.committed;
     const plan = this.#plan;
-    if (this.#adaptation === null || plan === null || this.#outdated !== null) return null;
+    if (this.#adaptation === null || plan === null || this.#reason !== null) return null;
     if (this.#isChoosing) this.#probeIdle(nowMs);
     if (!this.#isChoosing && (isInRound || !this.#looksBack(plan, nowMs))) return null;
     if (this.#prepared !== null || !this.#adaptation.isDue(nowMs)) return null;
-    const choice = { plan, request: this.#request(), left, nowMs };
+    const choice = { plan, request: this.#request(), left: progress.batchesLeft, nowMs };
     const adaptation = this.#adaptation;
     const next = tryTo(() => adaptation.consider(choice));
     if (typeof next === "string") return null;
@@ -327,7 +338,7 @@ export class Planning {
     // all pairs of a large fleet.
     const nodes = some.length === 0 ? all : some;
     const links = this.#isChoosing ? this.#ways.links(some) : this.#carried.links(nodes);
-    return this.#compiled.planRequest(this.#term + 1, nodes, links);
+    return this.#compiled.planRequest(this.#term + 1, nodes, links, this.#nextRound);
   }
 
   /** Nodes between which the ways are worth knowing, the source first. */
@@ -392,14 +403,16 @@ export class Planning {
    * @returns the decision, or why there is no plan, in words
    */
   make(round: number): Planned | string {
+    this.#nextRound = round;
     const request = this.#request();
     const plan = tryTo(() => ({ ...this.#nextPlan(request), term: this.#term + 1 }));
     this.#fleet = request.fleet;
     if (typeof plan === "string") return plan;
     this.#next = null;
     this.#prepared = null;
-    const reason = [this.#outdated, this.#without].filter((why) => why !== null).join("; ");
+    const reason = [this.#reason, this.#without].filter((why) => why !== null).join("; ");
     this.#term = plan.term;
+    this.#growth = this.#compiled.growthAt(round);
     this.#outdated = null;
     this.#without = null;
     return { type: "planned", plan, round, reason };

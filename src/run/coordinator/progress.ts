@@ -3,6 +3,7 @@
  * another plan or for a node that had to go, counts for the share of its batches that were trained, and the
  * run goes on until all have been: so it may have more rounds than were asked for, and never fewer batches.
  */
+import { grownRate } from "../growth.ts";
 import type { Job } from "../job.ts";
 import { type RoundCommitted, shareTrained, standing } from "../metrics/record.ts";
 import { learningRateAt } from "../schedule.ts";
@@ -54,9 +55,10 @@ export class Progress {
     return Math.max(0, this.#job.rounds - this.#trained) * this.#job.localBatches;
   }
 
-  /** The learning rate of the next round: its schedule follows the batches, not the rounds. */
+  /** The learning rate of the next round: its schedule follows the batches, not the rounds, as global batches do. */
   get learningRate(): number {
     const round = Math.floor(this.#trained + rounding);
-    return learningRateAt(this.#job, Math.min(round, this.#job.rounds - 1));
+    const scheduled = learningRateAt(this.#job, Math.min(round, this.#job.rounds - 1));
+    return scheduled * grownRate(this.#job, this.#committed);
   }
 }

@@ -76,13 +76,15 @@ export class WorkerModel {
     }: StageManner = {},
   ): StagePrograms {
     const recompute = isReplayed || this.#job.recompute;
-    const key = [from, to, recompute, isMerged, isJoined, accumulate].join(" ");
+    // How many batches an update takes is nothing to programs that are told their mean.
+    const perUpdate = isJoined ? 1 : accumulate;
+    const key = [from, to, recompute, isMerged, isJoined, perUpdate].join(" ");
     let programs = this.#stages.get(key);
     if (programs === undefined) {
       programs = stagePrograms(this.#model.graph, this.segments, from, to, {
         ...this.#job,
         ...{ recompute, isMerged, isJoined },
-        optimizer: { ...this.#job.optimizer, accumulate },
+        optimizer: { ...this.#job.optimizer, accumulate: perUpdate },
       });
       const { backward } = programs;
       if (backward !== null && recompute && !this.#job.recompute) {
