@@ -9,10 +9,11 @@ import { hollow } from "../../src/base/tensor.ts";
 import type { Channel } from "../../src/run/wire/channel.ts";
 import { encodeFrame } from "../../src/run/wire/frame.ts";
 import type { WorkerMessage } from "../../src/run/wire/messages.ts";
+import { sendPayload } from "../../src/run/wire/payload.ts";
 import { accessOf } from "../../src/sim/fleet.ts";
 import { Network } from "../../src/sim/network.ts";
 import { World } from "../../src/sim/world.ts";
-import { openChannel, timeOf } from "./wire.ts";
+import { channelPair, openChannel, timeOf } from "./wire.ts";
 
 /** Rates of 802.11n that TCP gets one way, in Mbit/s. */
 const radioMbit = [3.9, 7.8, 11.7, 15.6, 23.4, 31.2, 35.1, 39];
@@ -83,6 +84,20 @@ async function accuracy(seed: number, traffic: Traffic): Promise<number[]> {
   }
   return ways.map(({ right }) => right / samples);
 }
+
+it("W7: a payload tells the rate of its link, though little before it has not been acknowledged", async () => {
+  const { world, near, far } = channelPair({ latencyMs: 5, bytesPerMs: 5000 });
+  await world.run(() => world.now() >= 3_400);
+  const before = far.heard.length;
+  near.channel.send({ type: "ready", term: 1 });
+  await world.run(() => far.heard.length > before && world.now() >= 3_600);
+  const told: (number | null)[] = [];
+  sendPayload(near.channel, { bytes: 32 * 1024, isHollow: true }, ({ bytesPerMs }) => {
+    told.push(bytesPerMs);
+  });
+  await world.run(() => told.length > 0);
+  expect(told[0]).toBeCloseTo(5000, -1);
+});
 
 it("W6: a link that breaks down from a hundred megabits to less than one stays open", async () => {
   const world = new World();

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { nodeId } from "../../src/base/ids.ts";
-import type { FleetLink } from "../../src/plan/plan.ts";
+import type { FleetLink, Planner } from "../../src/plan/plan.ts";
 import { planners } from "../../src/plan/planners.ts";
 import type { LinksMeasured, RunRecord } from "../../src/run/metrics/record.ts";
 import { nullEngine } from "../../src/sim/engines.ts";
@@ -48,11 +48,15 @@ function fleet(servers: Readonly<Record<string, number>>, reachable = true): Sim
   ];
 }
 
-async function run(nodes: readonly SimNode[], traces: readonly SimTrace[] = [], rounds = 10) {
+async function run(
+  nodes: readonly SimNode[],
+  traces: readonly SimTrace[] = [],
+  { rounds = 10, planner = planners.pipeline }: { rounds?: number; planner?: Planner } = {},
+) {
   const simulation = new Simulation({
     ...{ job: { ...job, rounds }, model: smallModel(), nodes, engine: nullEngine, traces },
     // The plan stays as it is: what is measured is asked for here, and not what follows from it.
-    ...{ patienceMs: 60_000, planner: planners.pipeline },
+    ...{ patienceMs: 60_000, planner },
   });
   await simulation.run();
   const { end, records, virtualMs } = simulation.result();
@@ -136,11 +140,36 @@ describe("ways between a phone and servers", () => {
       ...{ kind: "rate", of: "far", way: "both" },
       points: [[4_000, 120]],
     };
-    const { of } = await run(fleet(servers), [slower], 40);
+    const { of } = await run(fleet(servers), [slower], { rounds: 40 });
     const last = present(of("links").at(-1), "what was known at the end");
     expectNear(way(last, "phone", "far").thereBytesPerMs, 120);
     expectNear(way(last, "far", "near").thereBytesPerMs, 120);
     expectNear(way(last, "phone", "near").thereBytesPerMs, 625);
+  });
+
+  it("M3: are measured at once where the round trip says that they have become others", async () => {
+    // At 87 bytes a millisecond a payload is sent every twentieth second.
+    const slow = { latencyMs: 20, wire: wire(87) };
+    const nodes = fleet({ edge: 5000 }, false).map((node) =>
+      node.kind === "device" ? { ...node, ...slow } : { ...node, latencyMs: 0 },
+    );
+    const changeMs = 29_000;
+    const traces: SimTrace[] = [
+      { kind: "rate", of: "phone", way: "both", points: [[changeMs, 5000]] },
+      { kind: "latency", of: "phone", points: [[changeMs, 5]] },
+    ];
+    // All of the model stays on the phone, so no data pass its link.
+    const planner: Planner = (request) => {
+      const own = request.fleet.nodes.filter(({ kind }) => kind === "device");
+      return planners.local({ ...request, fleet: { ...request.fleet, nodes: own } });
+    };
+    const { of } = await run(nodes, traces, { rounds: 2, planner });
+    const known = of("links");
+    expectNear(way(present(known[0], "what was measured"), "phone", "edge").thereBytesPerMs, 87);
+    const last = present(known.at(-1), "what was known at the end");
+    expect(last.atMs).toBeLessThan(changeMs + 8000);
+    expectNear(way(last, "phone", "edge").thereBytesPerMs, 5000);
+    expectNear(way(last, "phone", "edge").backBytesPerMs, 5000);
   });
 
   it("M1, M3: are those through the coordinator where nobody can be reached", async () => {

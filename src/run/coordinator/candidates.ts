@@ -29,8 +29,10 @@ export function legsAmong(
   plan: Plan,
   isIntroduced: (a: NodeId, b: NodeId) => boolean,
 ): WatchedLeg[] {
-  const used = new Set(plan.copies.map(({ node }) => node));
-  const borders = new Set(bordersOf(plan).flatMap(([a, b]) => [`${a} ${b}`, `${b} ${a}`]));
+  const pairs = bordersOf(plan);
+  // Who trains alone has a link that only weights pass, now and then.
+  const used = new Set(pairs.flat());
+  const borders = new Set(pairs.flatMap(([a, b]) => [`${a} ${b}`, `${b} ${a}`]));
   const legs = new Map<string, WatchedLeg>();
   const add = (from: NodeId | null, to: NodeId | null, isUsed: boolean): void => {
     legs.set(`${from} ${to}`, { from, to, isUsed });

@@ -6,6 +6,9 @@
  * round they follow one another without a pause, for a few seconds at most; while training, the payloads on
  * a node's own link take no more than 2 % of its time each way, so each way between two nodes does not
  * either, and ways that carry data are left to the data where those are enough to measure them.
+ *
+ * Heartbeats pass every link, and cost nothing. Where their round trip becomes another one while no data hold them up, the
+ * link has probably become another one, too, and it is measured at once.
  */
 import type { NodeId } from "../../base/ids.ts";
 import {
@@ -36,6 +39,13 @@ const againMs = 250;
 const usedMsMin = 10_000;
 /** A link is made anew with each plan: only who misses so often has none. */
 const missesMax = 3;
+/** Round trips are looked at so often, as heartbeats come. */
+const noticeMs = 1_000;
+/** One that is off by this factor, and by so much, is that of another link. */
+const otherFactor = 1.5;
+const otherMsMin = 5;
+/** A link whose round trip is never the same is no news so often. */
+const noticeMsMin = 10_000;
 /** Who has not answered by then never will. */
 const answerMsMax = 20_000;
 
@@ -52,6 +62,10 @@ interface Probe {
   misses: number;
   /** Whether it has been asked since it is watched. */
   isTried: boolean;
+  /** The round trip of the link as it was last; null where that is not known, or data hold it up. */
+  rttMs: number | null;
+  /** When it became another one. */
+  noticedMs: number;
 }
 
 export class Survey {
@@ -100,7 +114,8 @@ export class Survey {
   #fresh(leg: WatchedLeg): Probe {
     const state = firstProbeState;
     const never = { underWay: null, startedMs: 0, bytes: 0, misses: 0, isTried: false };
-    return { leg, state, dueMs: this.#host.now(), ...never };
+    const still = { rttMs: null, noticedMs: Number.NEGATIVE_INFINITY };
+    return { leg, state, dueMs: this.#host.now(), ...never, ...still };
   }
 
   /**
@@ -160,12 +175,36 @@ export class Survey {
     for (const probe of waiting) {
       // A round waits for what has not been tried, and for nothing else.
       if (probe.isTried === (this.#untilMs !== null)) continue;
+      if (this.#notice(probe, now)) nextMs = Math.min(nextMs, now + noticeMs);
       const dueMs = this.#dueMs(probe);
       if (dueMs <= now) this.#send(probe);
       else nextMs = Math.min(nextMs, dueMs);
     }
     this.#timer =
       nextMs === Infinity ? () => {} : this.#host.after(nextMs - now, () => this.#advance());
+  }
+
+  /**
+   * Looks whether a link that is left to payloads has become another one.
+   * @returns whether its heartbeats tell that
+   */
+  #notice(probe: Probe, now: number): boolean {
+    const { from, to, isUsed } = probe.leg;
+    const node = from === null || to === null ? (from ?? to) : null;
+    const rttMs = node === null ? undefined : this.#members.get(node)?.channel.lateRttMs;
+    if (rttMs === undefined || isUsed) {
+      probe.rttMs = null;
+      return false;
+    }
+    const before = probe.rttMs;
+    if (before === null || rttMs === null) probe.rttMs = rttMs;
+    else if (isOther(before, rttMs) && now >= probe.noticedMs + noticeMsMin) {
+      Object.assign(probe, { rttMs, noticedMs: now, state: firstProbeState, dueMs: now });
+      // What is owed for payloads is owed to a link that is no more.
+      for (const wire of wiresOf(probe.leg)) this.#freeAtMs.delete(wire);
+      this.#ways.changed(probe.leg);
+    }
+    return true;
   }
 
   /** When a probe may be sent; never while another one would spoil it. */
@@ -245,6 +284,10 @@ export class Survey {
     });
   }
 }
+
+/** Whether two round trips are of different links. */
+const isOther = (a: number, b: number): boolean =>
+  Math.abs(a - b) > otherMsMin && Math.max(a, b) > otherFactor * Math.min(a, b);
 
 const keyOf = ({ from, to }: Leg): string => `${from ?? ""} ${to ?? ""}`;
 

@@ -51,6 +51,8 @@ export interface HomeLink {
 class Direction {
   readonly #rates: Rate[] = [];
   #bytes = 0;
+  /** Whether what was measured is of another link. */
+  #isPast = false;
   latencyMs: number | null = null;
 
   get rate(): Rate | null {
@@ -85,8 +87,15 @@ class Direction {
 
   /** Takes a measurement that was asked for. */
   measured(bytesPerMs: number, nowMs: number): void {
+    if (this.#isPast) this.#rates.length = 0;
+    this.#isPast = false;
     this.#rates.push({ bytesPerMs, atMs: nowMs });
     if (this.#rates.length > samplesMax) this.#rates.shift();
+  }
+
+  /** The link has become another one: what is measured next counts alone. */
+  changed(): void {
+    this.#isPast = true;
   }
 }
 
@@ -130,6 +139,11 @@ export class Ways {
     const direction = this.#direction({ from, to });
     direction.latencyMs = latencyMs;
     direction.measured(bytesPerMs, nowMs);
+  }
+
+  /** A way has become another one, of which earlier measurements say nothing. */
+  changed(leg: Leg): void {
+    this.#direction(leg).changed();
   }
 
   /** The newest measurement of one direction of a way; null where there is none. */

@@ -127,6 +127,11 @@ export class Channel<M extends Message> {
     return this.#roundTrip.smoothedMs;
   }
 
+  /** Round trip of the newest heartbeats; null before the second. */
+  get lateRttMs(): number | null {
+    return this.#roundTrip.lateMs;
+  }
+
   /**
    * Bytes per millisecond that arrive at the other side when sent back to back; null before the
    * first burst that was long enough.
@@ -248,7 +253,10 @@ export class Channel<M extends Message> {
     } else if (isWhole && isAmongChunks) {
       throw new ProtocolError(`"${decoded?.message.type}" among the chunks of a frame`);
     }
-    this.#intake.add(frameBytes(message), this.#heardMs - this.#openedMs);
+    const bytes = frameBytes(message);
+    // What came before and waits for the heartbeat would hide when a burst began, and so the link's rate.
+    if (this.#intake.mayHide(bytes)) this.#acknowledge();
+    this.#intake.add(bytes, this.#heardMs - this.#openedMs);
     // What comes after we have closed is void, but its sender may wait for the credit.
     if (decoded !== null && frame !== null && this.#closing === null) {
       this.#handlers.onMessage(decoded, frame);

@@ -1,6 +1,6 @@
 /** Rates from arrivals: what counts as one burst, whose clock is read, and what a liar comes to. */
 import { describe, expect, it } from "vitest";
-import { AchievedRate } from "./estimates.ts";
+import { AchievedRate, RoundTrip } from "./estimates.ts";
 
 const kB = 1000;
 
@@ -86,5 +86,16 @@ describe("the achieved rate", () => {
       rate.arrived({ bytes: 20 * kB * i, atMs: 7 }, i);
     }
     expect(rate.bytesPerMs).toBe(1e9);
+  });
+});
+
+describe("a round trip of late", () => {
+  it("is the lesser of the newest two, so one that was held up says nothing", () => {
+    const trip = new RoundTrip();
+    const late = [40, 900, 41, 10, 11].map((ms) => {
+      trip.add(ms);
+      return trip.lateMs;
+    });
+    expect(late).toEqual([null, 40, 41, 10, 10]);
   });
 });

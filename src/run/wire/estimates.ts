@@ -11,6 +11,8 @@ const rttWeight = 1 / 8;
 export class RoundTrip {
   #leastMs: number | null = null;
   #smoothedMs: number | null = null;
+  #newestMs: number | null = null;
+  #lateMs: number | null = null;
 
   /** The least seen: the link's own delay, without queues. */
   get leastMs(): number | null {
@@ -22,7 +24,14 @@ export class RoundTrip {
     return this.#smoothedMs;
   }
 
+  /** The lesser of the newest two, so that one that was held up says nothing; null before there were two. */
+  get lateMs(): number | null {
+    return this.#lateMs;
+  }
+
   add(ms: number): void {
+    this.#lateMs = this.#newestMs === null ? null : Math.min(this.#newestMs, ms);
+    this.#newestMs = ms;
     this.#leastMs = Math.min(this.#leastMs ?? ms, ms);
     this.#smoothedMs ??= ms;
     this.#smoothedMs += rttWeight * (ms - this.#smoothedMs);

@@ -66,6 +66,12 @@ export class Intake {
     return news >= soonBytes ? "now" : news >= lateBytes ? "soon" : "with the heartbeat";
   }
 
+  /** Whether a message is large enough to be acknowledged by itself, and what is new before it is not. */
+  mayHide(bytes: number): boolean {
+    const news = this.#news();
+    return bytes >= lateBytes && news > 0 && news < lateBytes;
+  }
+
   /** What to acknowledge; null where nothing is new. From now on it is not new any more. */
   take(): Acknowledgement | null {
     if (this.#news() === 0) return null;
