@@ -26,4 +26,4 @@ export { openPrivateFiles, type PrivateFiles } from "./browser/store.ts";
 export * from "./index.ts";
 export type { JoinOffer, JoinProgress } from "./run/wire/offer.ts";
 export type { RejoinerEvent } from "./run/worker/rejoiner.ts";
-export type { TensorTraffic, WorkerEnd } from "./run/worker/worker.ts";
+export type { TensorTraffic, WorkerEnd } from "./run/worker/worker-owner.ts";

@@ -189,6 +189,7 @@ export { type PlacedStage, type PlanRow, planRows } from "./run/metrics/plan-row
 export { RecordReader } from "./run/metrics/read.ts";
 export {
   type Activity,
+  type AloneRound,
   type Environment,
   type Evaluated,
   type FoldedPart,

@@ -70,4 +70,4 @@ export { type TrainOptions, type TrainResult, train } from "./nodejs/train.ts";
 export { watch } from "./nodejs/watch.ts";
 export { withWeights } from "./nodejs/weights-file.ts";
 export type { RejoinerEvent } from "./run/worker/rejoiner.ts";
-export type { WorkerEnd, WorkerEvent } from "./run/worker/worker.ts";
+export type { WorkerEnd, WorkerEvent } from "./run/worker/worker-owner.ts";

@@ -5,7 +5,7 @@ import { settle } from "../engine/callbacks.ts";
 import type { Engine, Link, Store } from "../run/host.ts";
 import { frameBytes } from "../run/wire/frame.ts";
 import { Rejoiner, type RejoinerEvent } from "../run/worker/rejoiner.ts";
-import type { TensorTraffic, WorkerEnd } from "../run/worker/worker.ts";
+import type { TensorTraffic, WorkerEnd } from "../run/worker/worker-owner.ts";
 import { browserHost, noStore } from "./host.ts";
 import { webSocketLink } from "./link.ts";
 import { platform } from "./platform.ts";

@@ -5,7 +5,7 @@ import type { SampleSource } from "../data/source.ts";
 import type { EnergyLimit } from "../plan/plan.ts";
 import type { Done, Engine, Host, Link } from "../run/host.ts";
 import { Rejoiner, type RejoinerEvent } from "../run/worker/rejoiner.ts";
-import type { WorkerEnd } from "../run/worker/worker.ts";
+import type { WorkerEnd } from "../run/worker/worker-owner.ts";
 import { readAddress, type ServerAddress, socketUrl, type Trust, trustOf } from "./address.ts";
 import { machineName, nodeHost, noStore } from "./host.ts";
 import { dialOptions, webSocketLink } from "./link.ts";

@@ -27,6 +27,10 @@ export function alikeWith({ groups }: Pick<Plan, "groups">, copy: CopyId): reado
   return group?.exchange?.home === "first" ? group.members : [copy];
 }
 
+/** Whether members go on without a coordinator: they need nobody else to come to the same. */
+export const goesOnAlone = ({ groups, chains }: Pick<Plan, "groups" | "chains">): boolean =>
+  groups.length === 1 && groups[0]?.exchange?.home === "first" && chains.length > 1;
+
 /** Whether a chain's source may send its part of an exchange to a node; or ask it, as one that sends to it does. */
 export function mayExchange(
   { chains, copies, groups }: Plan,

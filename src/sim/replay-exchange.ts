@@ -55,7 +55,12 @@ export async function replayExchanges(
   for (const group of round.plan.groups) {
     if (group.exchange === undefined) continue;
     const members = membersOf(round, group, group.exchange);
-    await trainTogether(members, group.exchange);
+    const { alone = [], ...last } = round.record;
+    // Those that they made alone are not merged: each goes on with what it has.
+    for (const [i, each] of [...alone, last].entries()) {
+      for (const member of members) member.enter(each, i);
+      await trainTogether(members, group.exchange);
+    }
     const baseOf = (name: string): Tensor => present(round.trained.get(name), name);
     // Of those who come to the same the first one brings it.
     const first = members.find(({ isParticipant }) => isParticipant);
@@ -174,7 +179,7 @@ class MemberReplay {
   readonly #round: ExchangeRound;
   readonly #of: MemberOf;
   readonly #programs: StagePrograms;
-  readonly #member: ExchangeMember;
+  #member: ExchangeMember;
   readonly #held = new Map<string, Tensor>();
   readonly #ports: readonly Port[];
   readonly #outgoing: ExchangePlan["topology"];
@@ -183,9 +188,12 @@ class MemberReplay {
   /** Batches to an update of its own. */
   readonly #toUpdate: number;
   /** Parts that it had joined by the end of each exchange, by chain, where that is not all in time. */
-  readonly #told: ReadonlyMap<string, readonly number[]>;
+  #told: ReadonlyMap<string, readonly number[]> = new Map();
   /** Weights that it took over. */
-  readonly taken: readonly Transfer[];
+  taken: readonly Transfer[] = [];
+  #learningRate: number;
+  /** Batches that it had drawn before this round, since the last one that was committed. */
+  #drawn = 0;
   #exchanges = 0;
   #sums = new Map<string, Tensor>();
 
@@ -195,8 +203,7 @@ class MemberReplay {
     const { exchange, copy, chain } = of;
     const { microBatches = 1 } = chain;
     this.#microBatches = microBatches;
-    this.#told = toldOf(of, round.record);
-    this.taken = takenBy(of, round.record);
+    this.#learningRate = round.record.learningRate;
     this.#toUpdate = batchesToUpdate(exchange, microBatches);
     this.#programs = round.compile(copy, this.#toUpdate, exchange.every === 1);
     for (const port of neededPorts(this.#programs)) {
@@ -212,7 +219,25 @@ class MemberReplay {
     const moved = round.compile(copy, microBatches, true).update?.outputs ?? [];
     const names = new Set(moved.filter(({ role }) => role === "parameter").map((port) => port.of));
     this.#ports = moving.outputs.filter((port) => port.role === "parameter" && names.has(port.of));
-    this.#member = new ExchangeMember({
+    this.#member = this.#newMember();
+  }
+
+  /** Another round begins: what was remembered of exchanges is gone, and what the log says is of it. */
+  enter(at: OneRound, roundsBefore: number): void {
+    this.#learningRate = at.learningRate;
+    this.#told = toldOf(this.#of, at);
+    this.taken = takenBy(this.#of, at);
+    this.#drawn = roundsBefore * this.chain.work;
+    this.#exchanges = 0;
+    this.#sums = new Map();
+    this.#member = this.#newMember();
+  }
+
+  #newMember(): ExchangeMember {
+    const of = this.#of;
+    const { exchange, copy } = of;
+    const microBatches = this.#microBatches;
+    return new ExchangeMember({
       ...{ rules: exchange, microBatches, coding: sparseCoding(exchange.codec) },
       outgoing: this.#outgoing.map(({ to, bytes }) => {
         return { chain: to, bytes, place: of.group.members.indexOf(to) };
@@ -223,7 +248,7 @@ class MemberReplay {
         microBatches,
       ),
       voices: this.#senders.size + 1,
-      learningRate: round.record.learningRate,
+      learningRate: this.#learningRate,
     });
   }
 
@@ -293,7 +318,7 @@ class MemberReplay {
     const { job, samplesOf, firstStepOf } = this.#round;
     const { source } = this.chain;
     this.#sums = new Map();
-    const first = firstStepOf(this.chain) + from;
+    const first = firstStepOf(this.chain) + this.#drawn + from;
     const { transfer } = this.#of.exchange;
     const heldOut = transfer === undefined ? 0 : heldOutOf(samplesOf(source).samples, job.batch);
     const among = heldOut === 0 ? {} : { among: { heldOut, isHeldOut: false } };
@@ -409,7 +434,7 @@ class MemberReplay {
     port: Port,
     batch: { readonly step: number; readonly features: Tensor; readonly labels: Tensor } | null,
   ): Tensor {
-    const { job, record } = this.#round;
+    const { job } = this.#round;
     switch (port.role) {
       case "feature":
         return present(batch, "a batch").features;
@@ -420,7 +445,7 @@ class MemberReplay {
         return drawNoise(port, { seed: job.seed, node: this.chain.source, step, of: port.of });
       }
       case "learningRate":
-        return tensor("float32", [], Float32Array.of(record.learningRate));
+        return tensor("float32", [], Float32Array.of(this.#learningRate));
       case "parameterGradient":
         return this.#sums.get(port.of) ?? zeros(port);
       default:
@@ -431,9 +456,16 @@ class MemberReplay {
 
 const valuesOf = (value: Tensor): Float32Array => dense(value).data as Float32Array;
 
+/** A round as members' logs are of it, committed by itself or as part of a later one. */
+type OneRound = {
+  readonly learningRate: number;
+  readonly participants: readonly Pick<Participant, "chain" | "joined" | "transfers">[];
+};
+
 /** What a member joined, as it has told itself, or else the neighbour that has heard most of it. */
-function toldOf({ chain, brought }: MemberOf, { participants }: RoundCommitted) {
+function toldOf({ chain }: MemberOf, { participants }: OneRound) {
   const told = new Map<string, readonly number[]>();
+  const brought = participants.find((one) => one.chain === chain.id);
   const all = brought === undefined ? participants : [brought];
   for (const { by, chain: of, parts } of all.flatMap(({ joined = [] }) => joined)) {
     const isItself = brought === undefined ? by === chain.id : by === undefined;
@@ -443,7 +475,8 @@ function toldOf({ chain, brought }: MemberOf, { participants }: RoundCommitted) 
 }
 
 /** Weights that a member took over, as it has told itself, or else the neighbour that has heard most of it. */
-function takenBy({ chain, brought }: MemberOf, { participants }: RoundCommitted): Transfer[] {
+function takenBy({ chain }: MemberOf, { participants }: OneRound): Transfer[] {
+  const brought = participants.find((one) => one.chain === chain.id);
   const logs = brought === undefined ? participants : [brought];
   const told = logs.map(({ transfers = [] }) =>
     transfers.filter(({ by }) => (brought === undefined ? by === chain.id : by === undefined)),

@@ -4,7 +4,7 @@
  */
 import type { Done, Host, Link } from "../run/host.ts";
 import { passingRefusals, Rejoiner, type RejoinerOptions } from "../run/worker/rejoiner.ts";
-import type { WorkerEnd } from "../run/worker/worker.ts";
+import type { WorkerEnd } from "../run/worker/worker-owner.ts";
 import type { Clock } from "./world.ts";
 
 /** Until a worker that could not join is started again. */

@@ -54,7 +54,7 @@ function agree(
 describe.each(["each", "scatter"] as const)(
   "members whose parts travel in codes, joined by %s",
   (reduce) => {
-    it("R30: come to the same, though each knows its own part better", () => {
+    it("R28: come to the same, though each knows its own part better", () => {
       const values = [0.6, 1.3, 0.2].map((change) =>
         weights.map((own) => own.map((at) => at + change)),
       );
@@ -63,7 +63,7 @@ describe.each(["each", "scatter"] as const)(
       expect(first).not.toEqual(weights);
     });
 
-    it("R30: lose nothing for good of what codes leave out", () => {
+    it("R28: lose nothing for good of what codes leave out", () => {
       const all = members(reduce);
       let now: Float32Array[][] = all.map(() => weights.map((own) => own.slice()));
       const rounds = 60;

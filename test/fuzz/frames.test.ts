@@ -19,7 +19,8 @@ import {
   encodeFrame,
   joinFrame,
 } from "../../src/run/wire/frame.ts";
-import { Worker, type WorkerEnd } from "../../src/run/worker/worker.ts";
+import { Worker } from "../../src/run/worker/worker.ts";
+import type { WorkerEnd } from "../../src/run/worker/worker-owner.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
 import { helloOf, optionsOf, runBeside } from "../sim/beside.ts";
 import { damaged, damagingLink, randomBytes, received } from "./damage.ts";

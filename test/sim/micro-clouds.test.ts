@@ -145,7 +145,7 @@ describe("micro-clouds", () => {
     expect(straightBytes(largest)).toBeLessThan(0.4 * straightBytes(full));
   });
 
-  it("R30: come to the same from codes of 8 and 4 bits, with a fraction of the bytes", async () => {
+  it("R28: come to the same from codes of 8 and 4 bits, with a fraction of the bytes", async () => {
     const coded = (codec: string, change: Partial<SimulationOptions> = {}) =>
       run(cloudJob({ rounds: 8, localBatches: 16, exchange: { every: 2, codec } }), change);
     const whole = await coded("float32");

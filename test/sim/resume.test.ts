@@ -12,7 +12,7 @@ import { readJournal } from "../../src/run/coordinator/journal.ts";
 import type { Done, Host, Link } from "../../src/run/host.ts";
 import type { RunRecord } from "../../src/run/metrics/record.ts";
 import { Rejoiner } from "../../src/run/worker/rejoiner.ts";
-import type { WorkerEnd } from "../../src/run/worker/worker.ts";
+import type { WorkerEnd } from "../../src/run/worker/worker-owner.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
 import type { SimNode } from "../../src/sim/fleet.ts";
 import { simHost } from "../../src/sim/host.ts";

@@ -139,7 +139,8 @@ export class LogChecker {
       if (chains.includes(chain)) throw new Broken(`${chain} was merged and dropped`);
     }
     const work = plan.chains[0]?.work ?? 0;
-    this.#batches.push(Math.max(...record.participants.map(({ steps = work }) => steps)));
+    const rounds = 1 + (record.alone?.length ?? 0);
+    this.#batches.push(rounds * Math.max(...record.participants.map(({ steps = work }) => steps)));
     this.#rounds++;
   }
 }

@@ -23,7 +23,12 @@ import { type RunStarted, recordVersion } from "../metrics/record.ts";
 import { type TakenData, takenData } from "../taken-data.ts";
 import { UpdateCoding } from "../update-coding.ts";
 import { encodeFrame } from "../wire/frame.ts";
-import { commonVersion, type Hello, protocolVersions } from "../wire/messages.ts";
+import {
+  commonVersion,
+  type Hello,
+  protocolVersions,
+  type WelcomeMessage,
+} from "../wire/messages.ts";
 import { blocksFor } from "./candidates.ts";
 import type { RememberedRules } from "./remembered.ts";
 import type { RosterRules } from "./roster.ts";
@@ -112,12 +117,18 @@ export class CompiledJob {
     };
   }
 
-  /** What a worker that has been admitted is told: the job, and the model's structure. */
-  welcome(run: RunId, hello: Hello): Frame {
+  /**
+   * What a worker that has been admitted is told: the job, and the model's structure.
+   * @param awaits which rounds the coordinator wants to hear of, where it was away
+   */
+  welcome(run: RunId, hello: Hello, awaits?: WelcomeMessage["awaits"]): Frame {
     const protocol = present(commonVersion(hello.protocols, protocolVersions), "a version");
     const structure = tensor("uint8", [this.#structure.length], this.#structure);
     return encodeFrame(
-      { type: "welcome", protocol, run, node: nodeId(hello.name), job: jobSpecOf(this.#job) },
+      {
+        ...{ type: "welcome", protocol, run, node: nodeId(hello.name), job: jobSpecOf(this.#job) },
+        ...(awaits !== undefined && { awaits }),
+      },
       new Map([["model", structure]]),
     );
   }

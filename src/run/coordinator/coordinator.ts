@@ -28,24 +28,16 @@ import { Draws } from "./draws.ts";
 import { Examiner } from "./examiner.ts";
 import { type CoordinatorEnd, Farewell } from "./farewell.ts";
 import { Gathering } from "./gathering.ts";
+import { Homecoming } from "./homecoming.ts";
 import { type Decision, noJournal } from "./journal.ts";
 import { Keeper } from "./keeper.ts";
 import { activityOf, joined, type Member, profiled, release, watchMember } from "./members.ts";
+import type { Phase } from "./phase.ts";
 import { Planning } from "./planning.ts";
 import { Progress } from "./progress.ts";
 import { Roster } from "./roster.ts";
 import { Rounds } from "./rounds.ts";
 import { TrainingState } from "./training-state.ts";
-
-type Phase =
-  | { readonly kind: "gathering" }
-  | { readonly kind: "probing" }
-  | { readonly kind: "planned" }
-  | { readonly kind: "round" }
-  | { readonly kind: "evaluating" }
-  /** The journal has not confirmed a decision yet. */
-  | { readonly kind: "writing" }
-  | { readonly kind: "ending"; readonly farewell: Farewell };
 
 export class Coordinator {
   readonly #host: Host;
@@ -60,6 +52,7 @@ export class Coordinator {
   readonly #gathering: Gathering;
   readonly #planning: Planning;
   readonly #rounds: Rounds;
+  readonly #homecoming: Homecoming;
   #phase: Phase = { kind: "gathering" };
   readonly #progress: Progress;
   /** The end that has been decided on, once what is being written is written. */
@@ -95,6 +88,7 @@ export class Coordinator {
     this.#planning = new Planning(this.#compiled, options, around);
     const drawn = { state: this.#state, policy: job.round, draws: new Draws(legacy?.past) };
     this.#rounds = new Rounds(host, this.#members, drawn, () => this.#decide());
+    this.#homecoming = new Homecoming(host, this.#members, drawn, () => this.#decide());
     if (legacy === undefined) {
       this.#record(this.#compiled.started(options.run));
       this.#keeper.saveModel();
@@ -164,7 +158,9 @@ export class Coordinator {
     this.#visitors.delete(channel);
     channel.limitFrames(this.#compiled.frameBytesMax);
     this.#record(joined(member));
-    channel.forward(this.#compiled.welcome(this.#options.run, hello));
+    const plan = this.#phase.kind === "gathering" ? this.#planning.plan : null;
+    const awaits = this.#homecoming.ask(member, plan, this.#progress.committed);
+    channel.forward(this.#compiled.welcome(this.#options.run, hello, awaits));
     if (this.#isWatched) watchMember(member, true);
     this.#gathering.joined(hello);
     if (member.profile !== null) this.#planning.arrived(member.id, `${hello.name} is back`);
@@ -182,7 +178,8 @@ export class Coordinator {
         return this.#decide();
       case "contribution":
         this.#planning.told(member, message, this.#host.now());
-        this.#rounds.contributed(member, message, tensors);
+        if (message.alone === undefined) this.#rounds.contributed(member, message, tensors);
+        else this.#homecoming.take(member, message, tensors);
         return this.#decide();
       case "progress":
         this.#planning.told(member, message, this.#host.now());
@@ -192,6 +189,9 @@ export class Coordinator {
       case "payload":
       case "measured":
         return this.#planning.measured(member, message, tensors);
+      case "alone":
+        this.#homecoming.told(member, message);
+        return this.#decide();
       case "curtailed":
         return this.#rounds.curtailed(member, message);
       case "evaluation":
@@ -333,6 +333,11 @@ export class Coordinator {
       this.#finish({ reason: "failed", text: reason });
       return false;
     }
+    const home = this.#homecoming.gather();
+    if (home !== null) {
+      if (home !== "wait") this.#commit(home.record, home.merged);
+      return false;
+    }
     if (decision === "go without") this.#planning.goWithout(reason);
     this.#phase = { kind: "probing" };
     return true;
@@ -395,13 +400,14 @@ export class Coordinator {
   }
 
   /** @returns false where what nodes lack for it is not here yet */
-  #beginRound({ committed: number, learningRate }: Progress): boolean {
+  #beginRound(progress: Progress): boolean {
+    const { committed: number, learningRate } = progress;
     const plan = present(this.#planning.plan, "a plan");
     const broken = plan.chains.filter((chain) => !this.#planning.isWhole(chain));
     const partOf = (node: NodeId): Plan => this.#planning.partOf(node);
     const under = { plan, broken, partOf };
     if (!this.#rounds.canBegin(under)) return false;
-    this.#rounds.begin(under, { number, learningRate });
+    this.#rounds.begin(under, { number, learningRate, later: progress.later });
     this.#planning.begun(number, this.#host.now());
     this.#phase = { kind: "round" };
     return true;
@@ -417,11 +423,13 @@ export class Coordinator {
   }
 
   #commit(record: RoundCommitted, merged: ReadonlyMap<string, Tensor>): void {
+    const before = this.#phase;
+    const isHome = before.kind === "gathering";
     const act = (): void => {
       this.#state.update(merged);
       this.#progress.add(record);
       this.#keeper.saveWeights(this.#progress.committed, false);
-      this.#phase = { kind: this.#rounds.isOpen ? "round" : "planned" };
+      this.#phase = isHome ? before : { kind: this.#rounds.isOpen ? "round" : "planned" };
       // Where the next round is under way already, it is measured beside it.
       if (this.#rounds.isOpen && this.#examiner.isDue(this.#progress)) {
         this.#examiner.ask(this.#progress, this.#state.parameters());

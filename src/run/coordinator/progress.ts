@@ -7,6 +7,7 @@ import { grownRate } from "../growth.ts";
 import type { Job } from "../job.ts";
 import { type RoundCommitted, shareTrained, standing } from "../metrics/record.ts";
 import { learningRateAt } from "../schedule.ts";
+import { laterMax } from "../wire/data-messages.ts";
 import type { Past } from "./journal.ts";
 
 /** Shares are sums of fractions. */
@@ -32,7 +33,7 @@ export class Progress {
     return this.#committed;
   }
 
-  add(round: Pick<RoundCommitted, "participants" | "phases">): void {
+  add(round: Pick<RoundCommitted, "participants" | "phases" | "alone">): void {
     this.#committed++;
     this.#trained += shareTrained(round, this.#job.localBatches);
   }
@@ -55,10 +56,25 @@ export class Progress {
     return Math.max(0, this.#job.rounds - this.#trained) * this.#job.localBatches;
   }
 
-  /** The learning rate of the next round: its schedule follows the batches, not the rounds, as global batches do. */
+  /** Learning rates of the rounds after the next one, for who trains them under its plan: global batches stay as they are. */
+  get later(): number[] {
+    const grown = grownRate(this.#job, this.#committed);
+    const rates: number[] = [];
+    let next = this.after(this.#job.localBatches);
+    for (; rates.length < laterMax && !next.isOver; next = next.after(this.#job.localBatches)) {
+      rates.push(next.#scheduledRate * grown);
+    }
+    return rates;
+  }
+
+  /** The learning rate of the next round. */
   get learningRate(): number {
+    return this.#scheduledRate * grownRate(this.#job, this.#committed);
+  }
+
+  /** The schedule follows the batches, not the rounds as global batches do. */
+  get #scheduledRate(): number {
     const round = Math.floor(this.#trained + rounding);
-    const scheduled = learningRateAt(this.#job, Math.min(round, this.#job.rounds - 1));
-    return scheduled * grownRate(this.#job, this.#committed);
+    return learningRateAt(this.#job, Math.min(round, this.#job.rounds - 1));
   }
 }

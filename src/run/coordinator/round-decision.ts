@@ -2,6 +2,9 @@
 import type { Plan } from "../../plan/plan.ts";
 import type { Job } from "../job.ts";
 
+/** Time for what is shared, once those are out of the round who held it up. */
+export const heldUpMs = 30_000;
+
 /** What to do with a round, and why. */
 export interface RoundDecision {
   readonly decision: "wait" | "leave late" | "drop late" | "commit" | "give up";

@@ -19,6 +19,14 @@ export interface OpenRound {
   timer: Cancel;
 }
 
+/** A round as it begins. */
+export interface BeginningRound {
+  readonly number: number;
+  readonly learningRate: number;
+  /** Learning rates of the rounds after it. */
+  readonly later: readonly number[];
+}
+
 /** What a node is sent for a round to start with. */
 export interface NodeStart {
   readonly member: Member;

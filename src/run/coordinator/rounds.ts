@@ -12,7 +12,12 @@ import { present } from "../../base/assert.ts";
 import { type ChainId, type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import { broughtKinds } from "../../plan/exchange.ts";
-import { exchangeOf, exchangingWith, mayExchange } from "../../plan/exchange-members.ts";
+import {
+  exchangeOf,
+  exchangingWith,
+  goesOnAlone,
+  mayExchange,
+} from "../../plan/exchange-members.ts";
 import { partsOf } from "../../plan/part.ts";
 import { inRound, phasesOf } from "../../plan/phases.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -40,8 +45,9 @@ import { memoriesOf, openMemories, Remembered, rememberedIn } from "./remembered
 import type { Roster } from "./roster.ts";
 import { Round } from "./round.ts";
 import { markTraffic, roundCosts } from "./round-costs.ts";
-import { decideRound, roundDeadlines } from "./round-decision.ts";
+import { decideRound, heldUpMs, roundDeadlines } from "./round-decision.ts";
 import type {
+  BeginningRound,
   NodeStart,
   OpenRound,
   RoundOutcome,
@@ -49,9 +55,6 @@ import type {
   UnderPlan,
 } from "./rounds-around.ts";
 import type { TrainingState } from "./training-state.ts";
-
-/** Time for what is shared, once those are out of the round who held it up. */
-const heldUpMs = 30_000;
 
 /** A member that misses so many deadlines in a row is asked to go. */
 const lateRoundsMax = 2;
@@ -181,10 +184,7 @@ export class Rounds {
   }
 
   /** Starts a round under a plan that everybody has ready who is there. */
-  begin(
-    under: UnderPlan,
-    { number, learningRate }: { number: number; learningRate: number },
-  ): void {
+  begin(under: UnderPlan, { number, learningRate, later }: BeginningRound): void {
     const startedMs = this.#host.now();
     const { plan } = under;
     const own = inRound(plan, number);
@@ -212,7 +212,8 @@ export class Rounds {
       const first = partOf(member.id)
         .chains.filter(({ id }) => !going.includes(id))
         .map(({ id: chain }) => ({ chain, step: round.firstStep(chain) }));
-      const at = { term, round: number, learningRate, ...rememberedIn(memory) };
+      const rates = goesOnAlone(own) ? { later } : {};
+      const at = { term, round: number, learningRate, ...rates, ...rememberedIn(memory) };
       const all = memory.tensors.size === 0 ? tensors : new Map([...tensors, ...memory.tensors]);
       member.channel.send({ type: "begin", ...at, keep, first, going }, all);
     }

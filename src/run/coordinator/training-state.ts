@@ -163,9 +163,9 @@ export class TrainingState {
     return new Map(this.#tensors);
   }
 
-  /** Names of what rounds change of these segments. */
-  movedIn(parts: readonly Pick<CopyPlan, "from" | "to">[]): string[] {
-    return parts.flatMap((part) => this.#movedIn(part));
+  /** Names of what rounds change of these segments. @param kinds all where absent */
+  movedIn(parts: readonly Pick<CopyPlan, "from" | "to">[], kinds?: readonly MovedKind[]): string[] {
+    return parts.flatMap((part) => this.#movedIn(part, kinds));
   }
 
   /**

@@ -15,6 +15,7 @@ export type EventKind =
   | "dropped"
   | "folded"
   | "transferred"
+  | "alone"
   | "ended";
 
 /** Something that a person following the run would want to know. */
@@ -99,9 +100,13 @@ function probeWords(probes: readonly WayProbed[]): RunEvent[] {
 }
 
 /** Who was missing in a round, whose late part came into it, and who took over whose weights. */
-function roundEvents({ round, dropped, folded = [], participants }: RoundCommitted): RunEvent[] {
+function roundEvents(record: RoundCommitted): RunEvent[] {
+  const { round, dropped, folded = [], participants, alone = [] } = record;
   const named = (chain: string): string => chain.replace("chain:", "");
   return [
+    ...(alone.length === 0
+      ? []
+      : [{ kind: "alone", text: `round ${round + 1}: ${aloneWords(alone.length + 1)}` } as const]),
     ...dropped.map(
       ({ chain, reason }): RunEvent => ({
         kind: "dropped",
@@ -133,3 +138,6 @@ function transferWords(member: string, of: string, { at, ownLoss, mixedLoss, isT
     ? `${member} took over weights of ${of} after exchange ${at} (${losses})`
     : `${member} kept its own weights beside those of ${of} after exchange ${at} (${losses})`;
 }
+
+const aloneWords = (rounds: number): string =>
+  `took in ${rounds} rounds that nodes have made by themselves while the coordinator was away`;

@@ -145,6 +145,14 @@ const record = z.discriminatedUnion("type", [
     ms: duration,
     loss: z.nullable(z.number()),
     participants: z.array(z.object(participant)),
+    alone: z.optional(
+      z.array(
+        z.object({
+          learningRate: z.number(),
+          participants: z.array(z.object({ chain: id, joined: z.optional(joinedSchema) })),
+        }),
+      ),
+    ),
     phases: z.optional(z.int().check(z.positive())),
     folded: z.optional(z.array(z.object({ ...participant, round: count }))),
     turns: z.optional(z.array(z.object({ copy: id, chains: turns, first: z.array(count) }))),

@@ -241,6 +241,12 @@ export interface NodeRound {
   readonly peakRssBytes: number | null;
 }
 
+/** A round that members of an exchange made while no coordinator was there: nothing was merged at its end. */
+export interface AloneRound {
+  readonly learningRate: number;
+  readonly participants: readonly Pick<Participant, "chain" | "joined">[];
+}
+
 /** A committed round: exactly the copies listed were merged, in this order, the folded after the others. */
 export interface RoundCommitted {
   readonly type: "round";
@@ -250,6 +256,8 @@ export interface RoundCommitted {
   readonly ms: number;
   readonly loss: number | null;
   readonly participants: readonly Participant[];
+  /** Rounds that its participants made before it, oldest first, which count as part of it; absent where there are none. */
+  readonly alone?: readonly AloneRound[];
   /** Rounds in which every chain of the plan has a part once, where that is more than this one. */
   readonly phases?: number;
   /** Late parts of earlier rounds under the same plan; absent where there are none. */
@@ -261,17 +269,22 @@ export interface RoundCommitted {
 }
 
 /**
- * What a round has trained of the batches of a round of all chains, from 0 to 1: the share of the chain which trained
- * most, and of that its part where chains take rounds one after the other.
+ * What a round has trained of the batches of a round of all chains: the share of the chain which trained
+ * most, from 0 to 1, and of that its part where chains take rounds one after the other; and one for each round before it
+ * that counts as part of it.
  */
 export function shareTrained(
-  { participants, phases = 1 }: Pick<RoundCommitted, "participants" | "phases">,
+  {
+    participants,
+    phases = 1,
+    alone = [],
+  }: Pick<RoundCommitted, "participants" | "phases" | "alone">,
   localBatches: number,
 ): number {
   // Records of older releases name no participants that ended early, and some none at all.
   const steps = participants.map((participant) => participant.steps ?? localBatches);
   const share = steps.length === 0 ? 1 : Math.min(1, Math.max(...steps) / localBatches);
-  return share / phases;
+  return alone.length + share / phases;
 }
 
 /** The run cannot go on with who is there, and waits for others to come back. */

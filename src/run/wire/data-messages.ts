@@ -3,10 +3,33 @@
  * through the coordinator, they are the same.
  */
 import * as z from "zod/mini";
-import { count, id, transfersSchema } from "./schemas.ts";
+import { count, id, joinedSchema, transfersSchema } from "./schemas.ts";
 
 /** What says of a batch at a border whose it is, and where it goes on. */
 const passage = { to: id, term: count, round: count, step: count, chain: id, stage: count };
+
+/** Rounds that members of an exchange go on for without the coordinator, at most. */
+export const laterMax = 64;
+
+/** Answers `awaits`: the round that the worker is in without the coordinator; null where it is in none. */
+export const alone = z.strictObject({
+  type: z.literal("alone"),
+  term: count,
+  round: z.nullable(count),
+});
+
+/** What a contribution says of how it came to be while the coordinator was away. */
+export const madeAlone = z.strictObject({
+  learningRate: z.number(),
+  /** The rounds before it that were not brought, oldest first; see `Participant` for what was joined in each. */
+  before: z
+    .array(
+      z.strictObject({ round: count, learningRate: z.number(), joined: z.optional(joinedSchema) }),
+    )
+    .check(z.maxLength(laterMax)),
+  /** Whether the sender begins no other round before the coordinator does. */
+  isLast: z.boolean(),
+});
 
 /** Features (and labels) of one batch, on their way to the stage after the border. */
 export const feature = z.strictObject({ type: z.literal("feature"), ...passage });

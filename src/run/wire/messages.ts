@@ -9,11 +9,17 @@
  * their `to` without looking inside. They are the same both ways.
  */
 import * as z from "zod/mini";
-import { updateCodecNames } from "../../codec/update.ts";
-import { lossNames } from "../../compile/loss.ts";
-import { optimizerNames } from "../../compile/optimizer.ts";
-import { stalenessNames } from "../staleness.ts";
-import { exchange, feature, gradient, pull, weights } from "./data-messages.ts";
+import {
+  alone,
+  exchange,
+  feature,
+  gradient,
+  laterMax,
+  madeAlone,
+  pull,
+  weights,
+} from "./data-messages.ts";
+import { jobSpecSchema } from "./job-spec.ts";
 import { payloadBytesMax, payloadBytesMin } from "./payload-size.ts";
 import {
   count,
@@ -59,41 +65,6 @@ export function commonVersion(a: ProtocolVersions, b: ProtocolVersions): number 
 export const foreignVersion = ({ from, to }: ProtocolVersions): string =>
   `protocol versions ${from} to ${to} are not ours, ${protocolVersions.from} to ` +
   `${protocolVersions.to}: use the same release on both sides`;
-
-/** What a worker must know of the job; the model's structure travels beside it as ONNX bytes. */
-export const jobSpecSchema = z.strictObject({
-  batch: z.int().check(z.positive()),
-  cutTensors: z.int().check(z.positive()),
-  recompute: z.boolean(),
-  loss: z.strictObject({
-    kind: z.enum(lossNames),
-    classWeights: z.nullable(z.array(z.number())),
-    labelSmoothing: z.number(),
-    ignoreLabel: z.nullable(z.int()),
-    delta: z.number(),
-    temperature: z.number(),
-    labelUnit: z.nullable(z.number()),
-  }),
-  optimizer: z.strictObject({
-    kind: z.enum(optimizerNames),
-    momentum: z.number(),
-    nesterov: z.boolean(),
-    beta1: z.number(),
-    beta2: z.number(),
-    alpha: z.number(),
-    epsilon: z.number(),
-    weightDecay: z.number(),
-    clipValue: z.nullable(z.number()),
-    clipNorm: z.nullable(z.number()),
-    accumulate: z.int().check(z.positive()),
-  }),
-  seed: z.int(),
-  /** How what is trained travels home. */
-  updates: z.enum(updateCodecNames),
-  /** Of how many samples codecs remember something; absent where their memory belongs to links. */
-  samples: z.optional(z.int().check(z.positive())),
-  staleness: z.optional(z.enum(stalenessNames)),
-});
 
 /** Why a coordinator refuses a worker. A closed set: programs may branch on it. */
 export const refusalReasons = [
@@ -181,6 +152,7 @@ const contribution = z.strictObject({
   /** See `Participant`; absent where it is nothing. */
   joined: z.optional(joinedSchema),
   transfers: z.optional(transfersSchema),
+  alone: z.optional(madeAlone),
   /** Where another member of its exchange brings what all of them have; see `broughtKinds`. */
   isRest: z.optional(z.literal(true)),
   /** What the round cost this copy. */
@@ -287,6 +259,8 @@ const welcome = z.strictObject({
   run: id,
   node: id,
   job: jobSpecSchema,
+  /** The coordinator was away, or everybody else, and waits for what was done meanwhile, from this round on. */
+  awaits: z.optional(z.strictObject({ term: count, round: count })),
 });
 const refuse = z.strictObject({
   type: z.literal("refuse"),
@@ -326,6 +300,8 @@ const begin = z.strictObject({
   going: z.array(id),
   /** Chains of the receiver whose codecs go on with what they remember there. */
   remembers: z.optional(z.array(id)),
+  /** Learning rates of the rounds after it, for members that go on without the coordinator. */
+  later: z.optional(z.array(z.number().check(z.nonnegative())).check(z.maxLength(laterMax))),
 });
 /** Tensors that the next plan will need, sent ahead in the background; the round is their version. */
 const precopy = z.strictObject({ type: z.literal("precopy"), term: count, round: count });
@@ -381,6 +357,7 @@ const workerMessage = z.discriminatedUnion("type", [
   evaluation,
   reject,
   activity,
+  alone,
   failed,
   leaving,
   leave,
@@ -461,6 +438,8 @@ export type Message = WorkerMessage | CoordinatorMessage | PeerMessage;
 export type Hello = Immutable<z.infer<typeof hello>>;
 export type FeatureMessage = Immutable<z.infer<typeof feature>>;
 export type GradientMessage = Immutable<z.infer<typeof gradient>>;
+export type AloneMessage = Immutable<z.infer<typeof alone>>;
+export type WelcomeMessage = Immutable<z.infer<typeof welcome>>;
 export type UpdateMessage = Immutable<z.infer<typeof update>>;
 export type BeginMessage = Immutable<z.infer<typeof begin>>;
 export type ExchangeMessage = Immutable<z.infer<typeof exchange>>;

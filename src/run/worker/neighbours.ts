@@ -196,6 +196,12 @@ export class Neighbours {
     return this.#behind.get(chain) ?? this.#round;
   }
 
+  /** Nodes of stages here that nothing goes to straight in this round. */
+  get lost(): string[] {
+    const all = [...new Set([...this.#inflows.values()].map(({ from }) => from))];
+    return all.filter((node) => this.#neighbours.get(node)?.way !== "straight");
+  }
+
   /** Sends a data message to the node of its stage, whichever way. */
   send(message: DataMessage, tensors?: Tensors): void {
     const frame = encodeFrame(message, tensors);

@@ -2,22 +2,18 @@
  * Keeps a worker in its run: when the link is lost (the coordinator is started again, a lid
  * was closed, the address has changed) it dials again, with growing pauses and jitter, and
  * joins as the same worker. A worker keeps nothing between rounds that the coordinator does
- * not bring again, so a new one takes over where the old one was.
+ * not bring again, so a new one takes over where the old one was; but where the old one goes on with its
+ * neighbours, it does so until the new one has a plan.
  *
  * Invariants:
- * 1. At most one worker lives at a time.
+ * 1. At most one worker has a link to the coordinator at a time, and at most one trains.
  * 2. A worker that was told to end, was refused or has failed is not joined again.
  * 3. The end is reported to the owner exactly once.
  */
 import type { Cancel, Done, Host, Link } from "../host.ts";
 import type { RefusalReason } from "../wire/messages.ts";
-import {
-  type TensorTraffic,
-  Worker,
-  type WorkerEnd,
-  type WorkerEvent,
-  type WorkerOptions,
-} from "./worker.ts";
+import { Worker } from "./worker.ts";
+import type { TensorTraffic, WorkerEnd, WorkerEvent, WorkerOptions } from "./worker-owner.ts";
 
 /** What a rejoiner tells its owner while it lives, in order. */
 export type RejoinerEvent =
@@ -57,6 +53,8 @@ export class Rejoiner {
   readonly #owner: RejoinerOwner;
   readonly #instance: string;
   #worker: Worker | null = null;
+  /** The worker before it, which goes on without the coordinator; null where that is not so. */
+  #alone: Worker | null = null;
   #pause: Cancel | null = null;
   #wasMember = false;
   #attempts = 0;
@@ -103,15 +101,17 @@ export class Rejoiner {
 
   /** Takes a link that another worker has dialled; while this one is away, nobody is there. */
   accept(link: Link): void {
-    if (this.#worker === null) link.close();
-    else this.#worker.accept(link);
+    const isOver = this.#alone?.alone?.isOver ?? true;
+    const worker = isOver ? this.#worker : this.#alone;
+    if (worker === null) link.close();
+    else worker.accept(link);
   }
 
   #start(link: Link): void {
     this.#worker = new Worker(
       this.#host,
       link,
-      { ...this.#options, instance: this.#instance },
+      { ...this.#options, instance: this.#instance, before: this.#alone?.alone ?? null },
       {
         onEvent: (event) => this.#happened(event),
         onEnd: (end) => this.#ended(end),
@@ -125,10 +125,14 @@ export class Rejoiner {
       this.#wasMember = true;
       this.#attempts = 0;
     }
+    // It has ended the one before.
+    if (event.type === "planned") this.#alone = null;
     this.#owner.onEvent(event);
   }
 
   #ended(end: WorkerEnd): void {
+    if (this.#worker?.alone) this.#alone = this.#worker;
+    else this.#alone?.alone?.goOn();
     this.#worker = null;
     if (this.#attempts === 0) {
       this.#lostMs = this.#host.now();
@@ -163,6 +167,7 @@ export class Rejoiner {
   #finish(end: WorkerEnd): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#alone?.alone?.end();
     this.#pause?.();
     this.#owner.onEnd(end);
   }

@@ -72,6 +72,7 @@ export class StageExchange {
   readonly #transfer: StageTransfer | null;
   /** Chains that are out of the round, as the coordinator says. */
   readonly #dropped = new Set<string>();
+  #isAlone = false;
   /** Updates and exchanges so far, the ones under way included. */
   #updates = 0;
   #exchanges = 0;
@@ -222,8 +223,14 @@ export class StageExchange {
     this.#settle();
   }
 
+  /** The coordinator is away: nobody knows who will be there to bring what all have. */
+  goAlone(): void {
+    this.#isAlone = true;
+  }
+
   /** Whether another member that is in the round brings what all have at its end. */
   get isRest(): boolean {
+    if (this.#isAlone) return false;
     return this.#exchange.alikeBefore.some((chain) => !this.#dropped.has(chain));
   }
 

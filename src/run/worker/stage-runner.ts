@@ -89,7 +89,7 @@ export class StageRunner implements StageRound {
   constructor(
     setup: StageSetup,
     around: StageSurroundings,
-    at: { term: number; round: number; learningRate: number; firstStep: number },
+    at: { term: number; round: number; learningRate: number; firstStep: number; isAlone?: boolean },
   ) {
     this.#setup = setup;
     this.#borders = new StageBorders(setup);
@@ -101,6 +101,7 @@ export class StageRunner implements StageRound {
     this.#firstStep = at.firstStep;
     this.#toldMs = around.host.now();
     this.exchange = stageExchange(setup, around, at, () => this.#isAbandoned);
+    if (at.isAlone === true) this.exchange?.goAlone();
   }
 
   get chain(): string {
@@ -129,6 +130,12 @@ export class StageRunner implements StageRound {
   /** The chain is out of the round. */
   abandon(): void {
     this.#isAbandoned = true;
+  }
+
+  /** The coordinator is gone: what is brought is all that the copy has, once more where it was on its way. */
+  goAlone(): void {
+    this.exchange?.goAlone();
+    if (this.#isReading && !this.#isAbandoned) this.#bring();
   }
 
   /** Another chain is out of the round: who exchanged with it goes on, and may be the one to bring now what all have. */

@@ -73,9 +73,15 @@ export class Stages {
 
   /**
    * Makes a round ready; {@link start} begins it.
+   * @param isAlone whether the coordinator is away, and copies go on with all that they have
    * @returns what to write into the engine first; the name of a tensor that is missing or of a wrong type
    */
-  begin(message: BeginMessage, tensors: Tensors, precopied: Tensors): Map<Slot, Tensor> | string {
+  begin(
+    message: BeginMessage,
+    tensors: Tensors,
+    precopied: Tensors,
+    isAlone = false,
+  ): Map<Slot, Tensor> | string {
     const going = new Set(message.going);
     this.#leave(going);
     const slots = new Map<Slot, Tensor>();
@@ -86,7 +92,7 @@ export class Stages {
     for (const { copy, tensors: own, programs, exchange } of copies.values()) {
       const isKept = message.keep.includes(copy);
       const { home = "each", every = 1 } = exchange?.plan ?? {};
-      const isRenewed = home === "first" && every > 1;
+      const isRenewed = home === "first" && every > 1 && !isAlone;
       const start = { isKept, isRenewed, isHollow, precopied };
       const written = own.begin(neededPorts(programs), tensors, start);
       if (typeof written === "string") return written;
@@ -100,7 +106,7 @@ export class Stages {
       .filter(({ perUpdate }) => perUpdate === null)
       .map((setup) => {
         const at = { term, round, learningRate, firstStep: firstStepOf(setup.chain.id) };
-        return new StageRunner(setup, this.#around, at);
+        return new StageRunner(setup, this.#around, { ...at, isAlone });
       });
     this.#runners = [...this.#runners.filter(({ chain }) => going.has(chain)), ...begun];
     // Chains that share copies are never late: they are dropped, or in time.
@@ -137,6 +143,11 @@ export class Stages {
   /** Starts the stages whose round was made ready. */
   start(round: number): void {
     for (const runner of this.#runners) if (runner.round === round) runner.start();
+  }
+
+  /** The coordinator is gone: each brings all that it comes to, once more where it has brought it already. */
+  goAlone(): void {
+    for (const runner of this.#runners) runner.goAlone();
   }
 
   /** Ends whatever is under way. */

@@ -16,8 +16,8 @@ import { ModelError, PlanError } from "../../base/errors.ts";
 import { type NodeId, nodeId } from "../../base/ids.ts";
 import { checkPlan } from "../../plan/check.ts";
 import { linkRate } from "../../plan/link-rate.ts";
-import type { EnergyLimit, Plan, Profile } from "../../plan/plan.ts";
-import type { Cancel, Done, Host, Link, PeerAddress } from "../host.ts";
+import type { Plan, Profile } from "../../plan/plan.ts";
+import type { Cancel, Done, Host, Link } from "../host.ts";
 import { Timeline } from "../metrics/timeline.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Decoded, decodeCoordinatorFrame, type Tensors } from "../wire/frame.ts";
@@ -33,13 +33,14 @@ import {
   type Message,
   type ProbeMessage,
   protocolVersions,
-  type RefusalReason,
   type StopReason,
   type UpdateMessage,
+  type WelcomeMessage,
   type WorkerMessage,
 } from "../wire/messages.ts";
 import { Pace } from "../wire/pace.ts";
 import { isPayload, type MeasuredLink, sendPayload } from "../wire/payload.ts";
+import { Alone, type Bring } from "./alone.ts";
 import { probeBlocks } from "./coarse-probe.ts";
 import { Evaluator } from "./evaluator.ts";
 import { Neighbours } from "./neighbours.ts";
@@ -48,62 +49,7 @@ import { probe } from "./prober.ts";
 import { Processor } from "./processor.ts";
 import { Stages } from "./stages.ts";
 import { WorkerModel } from "./worker-model.ts";
-
-/** What a worker says of itself when it joins. */
-export interface WorkerOptions {
-  readonly name: string;
-  readonly kind: "device" | "edge" | "cloud";
-  readonly token: string;
-  /** Drawn once per process: who connects anew with the same one is the same worker. */
-  readonly instance: string;
-  /** Names the physical machine; workers with the same name are probed in turn. */
-  readonly machine: string;
-  /** Share of one core, above 0 and at most 1. */
-  readonly duty: number;
-  readonly memoryBytes: number | null;
-  readonly ceilingBytesPerMs: number | null;
-  /** What it may spend, where that is limited. */
-  readonly energy?: EnergyLimit;
-  /** Where other workers reach this one: its owner hands over what comes there ({@link Worker.accept}). */
-  readonly address?: PeerAddress | null;
-  /** Compiles the model; where absent each worker does so for itself. A simulator compiles once for all. */
-  readonly compile?: (structure: Uint8Array, job: JobSpec) => WorkerModel;
-}
-
-/** Why a worker ended. */
-export interface WorkerEnd {
-  readonly reason: Exclude<StopReason, "released"> | "refused" | "lost";
-  readonly text: string;
-  /** Why it was refused, where it was. */
-  readonly refusal?: RefusalReason;
-}
-
-/** What a worker tells its owner while it lives, in order. */
-export type WorkerEvent =
-  | { readonly type: "welcomed"; readonly run: string }
-  | { readonly type: "planned"; readonly plan: Plan; readonly node: NodeId }
-  | { readonly type: "round"; readonly round: number }
-  /** Data go to a neighbour straight from the next round on, or through the coordinator from now on. */
-  | {
-      readonly type: "way";
-      readonly node: NodeId;
-      readonly way: "straight" | "relayed";
-      readonly text: string;
-    };
-
-/** A message with tensors that has left this node or reached it. */
-export interface TensorTraffic {
-  readonly way: "sent" | "received";
-  readonly message: Message;
-  readonly tensors: Tensors;
-}
-
-export interface WorkerOwner {
-  onEvent(event: WorkerEvent): void;
-  onEnd(end: WorkerEnd): void;
-  /** Told of every message with tensors, for those who want to see what leaves the node. */
-  onTensors?(traffic: TensorTraffic): void;
-}
+import type { WorkerEnd, WorkerOptions, WorkerOwner } from "./worker-owner.ts";
 
 export class Worker {
   readonly #host: Host;
@@ -132,6 +78,10 @@ export class Worker {
   /** Gives the probe up; null before the first. */
   #probing: Cancel | null = null;
   #end: WorkerEnd | null = null;
+  /** How the newest round began. */
+  #begun: BeginMessage | null = null;
+  /** It goes on without the coordinator, whose link has ended; null where it does not. */
+  #alone: Alone | null = null;
 
   constructor(host: Host, link: Link, options: WorkerOptions, owner: WorkerOwner) {
     this.#host = host;
@@ -159,7 +109,10 @@ export class Worker {
       onPaced,
       relay: (frame) => this.#channel.forward(frame),
       deliver: (message, tensors) => this.#deliver(message, tensors),
-      onWay: (other, way, text) => owner.onEvent({ type: "way", node: other, way, text }),
+      onWay: (other, way, text) => {
+        if (way === "relayed") this.#alone?.lost(other);
+        owner.onEvent({ type: "way", node: other, way, text });
+      },
     });
     this.#channel = new Channel<CoordinatorMessage>(host, link, {
       decode: decodeCoordinatorFrame,
@@ -226,7 +179,9 @@ export class Worker {
 
   #send(message: Message, tensors?: Tensors): void {
     if (isDataMessage(message)) this.#neighbours.send(message, tensors);
-    else {
+    else if (this.#alone !== null && message.type === "contribution") {
+      this.#alone.contributed(message, tensors ?? new Map());
+    } else {
       // The next round may be under way by then.
       const isBackground = message.type === "contribution";
       this.#channel.send(message, tensors, { isBackground });
@@ -247,7 +202,7 @@ export class Worker {
         if (!isSpoken(message.protocol)) {
           return this.#fail(`the coordinator speaks protocol version ${message.protocol}`);
         }
-        return this.#welcome(nodeId(message.node), message.run, message.job, tensors);
+        return this.#welcome(message, tensors);
       case "refuse":
         this.#end = { reason: "refused", text: message.text, refusal: message.reason };
         return this.#channel.close(message.text);
@@ -309,7 +264,7 @@ export class Worker {
 
   /** A data message of the round under way, whichever way it came. */
   #deliver(message: DataMessage, tensors: Tensors): void {
-    if (this.#end !== null) return;
+    if (this.#end !== null && this.#alone === null) return;
     if (tensors.size > 0) this.#owner.onTensors?.({ way: "received", message, tensors });
     this.#stages.deliver(message, tensors);
   }
@@ -322,8 +277,8 @@ export class Worker {
     this.#channel.close(text);
   }
 
-  #welcome(node: NodeId, run: string, job: JobSpec, tensors: Tensors): void {
-    this.#node = node;
+  #welcome({ node, run, job, awaits }: WelcomeMessage, tensors: Tensors): void {
+    this.#node = nodeId(node);
     this.#job = job;
     try {
       const structure = tensors.get("model")?.data;
@@ -336,6 +291,16 @@ export class Worker {
     }
     this.#evaluator = new Evaluator(this.#host, this.#model);
     this.#owner.onEvent({ type: "welcomed", run });
+    this.#comeHome(awaits);
+  }
+
+  /** Brings what the worker before it has done while the coordinator was away. */
+  #comeHome(awaits: WelcomeMessage["awaits"]): void {
+    const { before } = this.#options;
+    if (awaits === undefined) return before?.end();
+    const bring: Bring = (message, tensors) => this.#send(message, tensors);
+    const round = before?.comeHome(awaits, bring) ?? null;
+    this.#send({ type: "alone", term: awaits.term, round });
   }
 
   #probe({ repeats, blocks }: ProbeMessage): void {
@@ -371,6 +336,7 @@ export class Worker {
       if (!(error instanceof PlanError || error instanceof ModelError)) throw error;
       return this.#fail(`cannot follow the plan: ${error.message}`);
     }
+    this.#options.before?.end();
     this.#plan = plan;
     this.#processor.setDuty(plan.limits.find((limit) => limit.node === node)?.duty ?? 1);
     this.#channel.setRate(linkRate(plan, node, "up"));
@@ -403,6 +369,7 @@ export class Worker {
     this.#host.engine.write(slots, (outcome) => {
       if (!outcome.ok) this.#fail(outcome.error);
     });
+    this.#begun = message;
     this.#neighbours.begin(message.round, new Set(message.going));
     this.#stages.start(message.round);
     this.#owner.onEvent({ type: "round", round: message.round });
@@ -455,15 +422,32 @@ export class Worker {
   }
 
   #closed(reason: string): void {
-    this.#stages.abandon();
+    this.#goAlone();
+    if (this.#alone === null) {
+      this.#stages.abandon();
+      this.#neighbours.close();
+    }
     // The engine outlives this worker: the next one on it must not meet what this one began.
     this.#probing?.();
     this.#evaluator?.stop();
-    this.#neighbours.close();
     this.#reporting?.();
     this.#parting?.();
     this.#end ??= { reason: "lost", text: `the coordinator is gone: ${reason}` };
+    this.#alone?.start();
     this.#owner.onEnd(this.#end);
+  }
+
+  /** Where members of an exchange need nobody else, they go on. */
+  #goAlone(): void {
+    const [plan, begun] = [this.#plan, this.#begun];
+    if (this.#end !== null || this.#notice !== null || plan === null || begun === null) return;
+    if (begun.term !== plan.term || !Alone.isPossible(plan, this.#neighbours)) return;
+    this.#alone = new Alone(plan, begun, this.#stages, this.#neighbours);
+  }
+
+  /** What it does without the coordinator; null where that has not left it, or it does nothing. */
+  get alone(): Alone | null {
+    return this.#alone;
   }
 }
 
