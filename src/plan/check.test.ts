@@ -71,6 +71,11 @@ describe("a plan is refused for", () => {
       (p) => (at(p.forecasts, 0).chain = chainId("x")),
       "a forecast is for x",
     ],
+    [
+      "a forecast of less than nothing",
+      (p) => (at(p.forecasts, 0).transferMs = -1e-14),
+      "is forecast to take -1e-14 ms",
+    ],
     ["two forecasts", (p) => p.forecasts.push(at(p.forecasts, 0)), "two forecasts"],
     [
       "a loss in mid-chain",

@@ -88,9 +88,12 @@ function checkChains(plan: Plan, segments: number, copies: Copies, check: Check)
   }
   for (const id of copies.keys()) check(used.has(id), `${id} is in no chain`);
   const forecast = new Set<string>();
-  for (const { chain } of plan.forecasts) {
+  for (const { chain, roundMs, computeMs, transferMs } of plan.forecasts) {
     check(chains.has(chain), `a forecast is for ${chain}, which it does not have`);
     check(!forecast.has(chain), `${chain} has two forecasts`);
+    for (const ms of [roundMs, computeMs, transferMs]) {
+      check(Number.isFinite(ms) && ms >= 0, `${chain} is forecast to take ${ms} ms`);
+    }
     forecast.add(chain);
   }
 }

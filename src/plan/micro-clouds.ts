@@ -150,7 +150,7 @@ function planned(request: PlanRequest, planner: string, choice: ExchangeChoice):
       chain: present(chains[i], "a chain"),
       roundMs,
       computeMs: updates * (ownMs[i] as number),
-      transferMs: roundMs - updates * (ownMs[i] as number),
+      transferMs: Math.max(0, roundMs - updates * (ownMs[i] as number)),
       reason:
         `${node.name} takes ${shares[i]} of ${total} batches to an update, ` +
         `${formatMs(batchMs)} each`,

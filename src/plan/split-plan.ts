@@ -59,7 +59,9 @@ export function splitPlan(
     const { roundMs, waitMs } = present(times[i], "a device's times");
     const computeMs = work * ownMs(run.option) + serverMs + waitMs;
     const reason = present(reasons.parts[i], "a reason");
-    forecasts.push({ chain, roundMs, computeMs, transferMs: roundMs - computeMs, reason });
+    // Where nothing takes time but computing, what is left of it is rounding, below 0 as often as above.
+    const transferMs = Math.max(0, roundMs - computeMs);
+    forecasts.push({ chain, roundMs, computeMs, transferMs, reason });
   }
   return {
     term: request.term,

@@ -77,14 +77,8 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
       compile: (copy, microBatches, isJoined) =>
         compile(copy, { isReplayed: false, isMerged: false, microBatches, isJoined }),
     });
-    const parts = await new RoundReplay(options, {
-      compile,
-      updates,
-      plan,
-      trained,
-      together,
-      memory,
-    }).train(record);
+    // Who was late in an earlier round had brought that, with what its codecs remember, before it began this one.
+    const folded: BroughtPart[] = [];
     for (const part of record.folded ?? []) {
       const start = starts.of(part);
       const staleness = record.round - start.record.round;
@@ -93,8 +87,11 @@ export async function replay(options: ReplayOptions): Promise<Map<string, DenseT
       const [{ samples, tensors }] = (await replayed.train({
         ...{ ...start.record, participants: [part], turns: [] },
       })) as [BroughtPart];
-      parts.push({ samples: stalePartWeight(samples, staleness), tensors });
+      folded.push({ samples: stalePartWeight(samples, staleness), tensors });
     }
+    const given = { compile, updates, plan, trained, together, memory };
+    const parts = await new RoundReplay(options, given).train(record);
+    parts.push(...folded);
     draws.committed(plan, record);
     const merged = mergeGroups(plan, parts, (name) => present(trained.get(name), name));
     for (const [name, value] of merged) trained.set(name, value);

@@ -121,6 +121,8 @@ export class Simulation {
   #end: CoordinatorEnd | null = null;
   /** Until when a coordinator that was given notice will have been started again. */
   #returnsMs = -1;
+  /** How long its machine stands still in all, which may put that off. */
+  #stillMs = 0;
 
   /** @throws InputError as {@link simulate} does */
   constructor(options: SimulationOptions) {
@@ -169,7 +171,9 @@ export class Simulation {
 
   /** Whether the run has ended for a while only: somebody is going to resume it. */
   get #isInterrupted(): boolean {
-    return this.#end?.reason === "interrupted" && this.world.now() <= this.#returnsMs;
+    return (
+      this.#end?.reason === "interrupted" && this.world.now() <= this.#returnsMs + this.#stillMs
+    );
   }
 
   result(): Omit<SimulationResult, "end"> & { readonly end: CoordinatorEnd | null } {
@@ -359,7 +363,9 @@ export class Simulation {
 
   #schedule(fault: SimFault): void {
     const { coordinatorOn } = this.#options;
-    if (fault.kind === "notice" && [coordinatorName, coordinatorOn].includes(fault.node)) {
+    const isCoordinator = "node" in fault && [coordinatorName, coordinatorOn].includes(fault.node);
+    if (fault.kind === "pause" && isCoordinator) this.#stillMs += fault.forMs;
+    if (fault.kind === "notice" && isCoordinator) {
       const { atMs, withinMs, forMs = null } = fault;
       if (forMs !== null) {
         this.#returnsMs = Math.max(this.#returnsMs, atMs + Math.max(withinMs, forMs));

@@ -6,6 +6,7 @@
 import type { ChainId, NodeId } from "../../base/ids.ts";
 import { exchangingWith } from "../../plan/exchange-members.ts";
 import type { Plan } from "../../plan/plan.ts";
+import type { Memories } from "../link-memory.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { LatePart, Round } from "./round.ts";
 
@@ -73,6 +74,11 @@ export class LateRounds {
       for (const { part } of parts) round.drop(part.chain, `folded into a later round`);
       return parts;
     });
+  }
+
+  /** What codecs have come to remember in what is not taken yet, oldest first: a chain that has brought its part goes on from there. */
+  memories(): Memories[] {
+    return this.#rounds.map(({ round }) => round.lateMemories());
   }
 
   /** Gives up who is too far behind as a round begins. @returns what was given up */

@@ -9,6 +9,8 @@ import { memoryName, rememberingEnds } from "../link-memory.ts";
 import type { Member } from "./members.ts";
 import { Remembered } from "./remembered.ts";
 
+const nothing = { open: null, late: [] };
+
 const chain = chainId("chain:a");
 
 /** Two stages, cut after the first segment, where 4 values of each of 2 samples cross. */
@@ -90,7 +92,7 @@ describe("R27: what a node begins a round with", () => {
     const name = nameOf(plan, "sender");
     const [own, other] = [member("a"), member("a")];
     const memories = remembered();
-    const start = (of: Member) => memories.start(of, plan, null);
+    const start = (of: Member) => memories.start(of, plan, nothing);
     expect(start(own)).toMatchObject({ remembers: [], isAwaited: false });
     memories.begun(plan, plan.chains);
     const came = new Map([[name, filled([1, 2]).takeUsed()]]);
@@ -120,7 +122,7 @@ describe("R27: what a node begins a round with", () => {
       [nameOf(plan, "receiver"), receiver.takeUsed()],
     ]);
     memories.made({ plan, memories: [{ chain, isLate: true, came }] }, null);
-    const { tensors } = memories.start(member("a"), plan, null);
+    const { tensors } = memories.start(member("a"), plan, nothing);
     const name = nameOf(plan, "sender");
     for (const [part, value] of whole) expect(tensors.get(`${name}|${part}`), part).toEqual(value);
   });
@@ -129,11 +131,11 @@ describe("R27: what a node begins a round with", () => {
     const [before, after] = [planOf("affine4+delta"), planOf("affine4+delta", "cloud")];
     const open = { plan: before, memories: new Map(), brought: new Set(["copy:0"]) };
     const memories = remembered();
-    expect(memories.start(member("cloud"), after, open).isAwaited).toBe(true);
-    expect(memories.start(member("a"), after, open)).toMatchObject({
+    expect(memories.start(member("cloud"), after, { open, late: [] }).isAwaited).toBe(true);
+    expect(memories.start(member("a"), after, { open, late: [] })).toMatchObject({
       ...{ remembers: [chain], isAwaited: false },
     });
     const whole = { ...open, brought: new Set(["copy:0", "copy:1"]) };
-    expect(memories.start(member("cloud"), after, whole).isAwaited).toBe(false);
+    expect(memories.start(member("cloud"), after, { open: whole, late: [] }).isAwaited).toBe(false);
   });
 });

@@ -45,6 +45,14 @@ export interface OpenMemories {
   readonly brought: ReadonlySet<string>;
 }
 
+/** What has been brought that no complete round has yet. */
+export interface NewerMemories {
+  /** The round before, where that is not complete. */
+  readonly open: OpenMemories | null;
+  /** Of late parts that the next complete round takes, oldest first. */
+  readonly late: readonly Memories[];
+}
+
 /** A round that is complete, and what its chains have brought of memory. */
 export interface MadeRound {
   readonly plan: Plan;
@@ -127,9 +135,10 @@ export class Remembered {
   /**
    * What a node begins a round with.
    * @param part of the round's plan, with the node's own chains that begin it
-   * @param open the round before, where that is not complete
+   * @param newer what complete rounds do not have yet
    */
-  start(member: Member, part: Plan, open: OpenMemories | null): MemoryStart {
+  start(member: Member, part: Plan, { open, late }: NewerMemories): MemoryStart {
+    const newer = open === null ? late : [...late, open.memories];
     const remembers: ChainId[] = [];
     const tensors = new Map<string, Tensor>();
     let isAwaited = false;
@@ -142,7 +151,7 @@ export class Remembered {
       }
       const before = open === null ? [] : (this.#endsOf(open.plan).get(chain) ?? []);
       if (before.some(({ copy }) => open?.brought.has(copy) === false)) isAwaited = true;
-      for (const end of ends) this.#put(tensors, end, open?.memories ?? noMemories);
+      for (const end of ends) this.#put(tensors, end, newer);
     }
     return { remembers, tensors, isAwaited };
   }
@@ -155,7 +164,7 @@ export class Remembered {
   }
 
   /** What an end goes on from, of all tensors at its border. */
-  #put(out: Map<string, Tensor>, end: LinkEnd, newer: Memories): void {
+  #put(out: Map<string, Tensor>, end: LinkEnd, newer: readonly Memories[]): void {
     const places = this.#rules.costs[end.cut - 1]?.outputs.length ?? 0;
     for (let place = 0; place < places; place++) {
       const saved = this.#latest(end, place, newer);
@@ -168,11 +177,12 @@ export class Remembered {
     }
   }
 
-  #latest(end: LinkEnd, place: number, newer: Memories): SavedRows | undefined {
+  #latest(end: LinkEnd, place: number, newer: readonly Memories[]): SavedRows | undefined {
     const name = memoryName(end, place);
-    const older = this.#newest.get(name) ?? this.#state.memory(name);
-    const came = newer.get(name);
-    return came === undefined ? older : this.#joined(end, place, older, came);
+    return newer.reduce<SavedRows | undefined>((older, memories) => {
+      const came = memories.get(name);
+      return came === undefined ? older : this.#joined(end, place, older, came);
+    }, this.#newest.get(name) ?? this.#state.memory(name));
   }
 
   #joined(end: LinkEnd, place: number, older: SavedRows | undefined, came: SavedRows): SavedRows {
@@ -236,15 +246,14 @@ export const memoriesOf = (
   participants: readonly Participant[],
   late: readonly LatePart[],
 ): MadeRound["memories"] => [
-  ...participants.map(({ chain }) => ({ chain, isLate: false, came: round.memories(chain) })),
+  // Who was late in an earlier round had brought that before it began this one.
   ...late.map(({ part, memories }) => ({ chain: part.chain, isLate: true, came: memories })),
+  ...participants.map(({ chain }) => ({ chain, isLate: false, came: round.memories(chain) })),
 ];
 
 /** What `begin` says of memory: nothing where none is held. */
 export const rememberedIn = ({ remembers }: MemoryStart): { remembers?: ChainId[] } =>
   remembers.length === 0 ? {} : { remembers };
-
-const noMemories: Memories = new Map();
 
 const namesOf = (ends: readonly LinkEnd[]): string =>
   ends.map((end) => memoryName(end, 0)).join(" ");

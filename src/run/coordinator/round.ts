@@ -311,6 +311,12 @@ export class Round {
       }));
   }
 
+  /** What codecs of such chains have come to remember. */
+  lateMemories(): Memories {
+    const own = this.#behind().filter((chain) => this.#isComplete(chain));
+    return new Map(own.flatMap(({ plan }) => [...this.memories(plan.id)]));
+  }
+
   #behind(): ChainState[] {
     return [...this.#chains.values()].filter((chain) => chain.dropped === null && !isIn(chain));
   }

@@ -159,6 +159,7 @@ export class Rounds {
     const before = this.#open[0];
     const held = before === undefined ? this.#kept : this.#heldUnder(before.plan);
     const open = before === undefined ? null : openMemories(before);
+    const late = this.#late.memories();
     const kept = keptUnder(plan, held);
     return [...this.#members].flatMap((member): NodeStart[] => {
       if (member.plannedTerm !== plan.term) return [];
@@ -168,7 +169,7 @@ export class Rounds {
       const keep = own.filter(({ id }) => kept.get(id)?.member === member).map(({ id }) => id);
       const lacking = own.flatMap((copy) => lackingOf(copy, member, kept));
       const chains = mine.chains.filter(({ id }) => !going.chains.includes(id));
-      const memory = this.#remembered.start(member, { ...mine, chains }, open);
+      const memory = this.#remembered.start(member, { ...mine, chains }, { open, late });
       return own.length === 0 && going.chains.length > 0
         ? []
         : [{ member, keep, lacking, memory, going: going.chains }];
