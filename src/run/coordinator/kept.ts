@@ -1,5 +1,5 @@
 /** What nodes have of copies from one round to the next, and what they lack for the next plan. Pure. */
-import type { CopyId } from "../../base/ids.ts";
+import type { CopyId, NodeId } from "../../base/ids.ts";
 import { type MovedKind, renewedKinds } from "../../plan/exchange.ts";
 import { exchangeOf } from "../../plan/exchange-members.ts";
 import type { CopyPlan, Plan } from "../../plan/plan.ts";
@@ -82,4 +82,41 @@ export function lackingOf(
 ): Segments[] {
   const there = kept.get(copy.id);
   return there?.member === member ? without(copy, there.copy) : [copy];
+}
+
+/** A round that has begun. */
+export interface BegunRound {
+  readonly plan: Plan;
+  /** Who was there as it began. */
+  readonly began: ReadonlyMap<NodeId, Member>;
+}
+
+type Present = Pick<ReadonlyMap<NodeId, Member>, "get">;
+
+/** Nodes that were there as a round began, and are: one that has come back meanwhile may be a process that knows nothing. */
+export const sinceBegin =
+  ({ began }: BegunRound, members: Present) =>
+  (node: NodeId): Member | undefined => {
+    const member = members.get(node);
+    return member === began.get(node) ? member : undefined;
+  };
+
+/** Which of some copies of a round are where they were trained. */
+export function heldBy(
+  copies: ReadonlySet<CopyId>,
+  round: BegunRound,
+  members: Present,
+): KeptCopy[] {
+  const memberOf = sinceBegin(round, members);
+  return round.plan.copies.flatMap((copy) => {
+    const member = memberOf(copy.node);
+    return member !== undefined && copies.has(copy.id) ? [{ member, copy }] : [];
+  });
+}
+
+/** Copies that share their tensors with no other, and whose nodes are there: a merge gives them back what they brought. */
+export function heldUnder(round: BegunRound, members: Present): KeptCopy[] {
+  const { groups } = round.plan;
+  const alone = groups.flatMap(({ members: own }) => (own.length === 1 ? own : []));
+  return heldBy(new Set(alone), round, members);
 }

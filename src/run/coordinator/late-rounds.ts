@@ -3,7 +3,7 @@
  * folded into the round under way by then, with less weight the older it is (`stalePartWeight`). Until it has
  * brought that, it begins no other round.
  */
-import type { ChainId, NodeId } from "../../base/ids.ts";
+import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import { exchangingWith } from "../../plan/exchange-members.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Memories } from "../link-memory.ts";
@@ -57,6 +57,14 @@ export class LateRounds {
         round.late.map((chain) => [chain, round.number] as const),
       ),
     );
+  }
+
+  /** Chains of a plan that go on with an earlier round, and their copies. */
+  goingIn({ chains }: Plan): { chains: ChainId[]; copies: ReadonlySet<CopyId> } {
+    const { busy } = this;
+    const going = busy.size === 0 ? [] : chains.filter(({ id }) => busy.has(id));
+    const copies = going.flatMap(({ stages }) => stages.map(({ copy }) => copy));
+    return { chains: going.map(({ id }) => id), copies: new Set(copies) };
   }
 
   /** Batches that a source will have drawn with the rounds that it is late with; null where it is not late. */

@@ -129,13 +129,17 @@ describe("R27: what a node begins a round with", () => {
 
   test("waits for what has not come home of the round before, where a stage moves", () => {
     const [before, after] = [planOf("affine4+delta"), planOf("affine4+delta", "cloud")];
-    const open = { plan: before, memories: new Map(), brought: new Set(["copy:0"]) };
+    const [a, cloud] = [member("a"), member("cloud")];
+    const began = new Map([a, cloud].map((one) => [one.id, one]));
+    const open = { plan: before, began, memories: new Map(), brought: new Set(["copy:0"]) };
     const memories = remembered();
-    expect(memories.start(member("cloud"), after, { open, late: [] }).isAwaited).toBe(true);
-    expect(memories.start(member("a"), after, { open, late: [] })).toMatchObject({
+    expect(memories.start(cloud, after, { open, late: [] }).isAwaited).toBe(true);
+    // A process that has come anew has nothing of what its node had.
+    expect(memories.start(member("a"), after, { open, late: [] }).remembers).toEqual([]);
+    expect(memories.start(a, after, { open, late: [] })).toMatchObject({
       ...{ remembers: [chain], isAwaited: false },
     });
     const whole = { ...open, brought: new Set(["copy:0", "copy:1"]) };
-    expect(memories.start(member("cloud"), after, { open: whole, late: [] }).isAwaited).toBe(false);
+    expect(memories.start(cloud, after, { open: whole, late: [] }).isAwaited).toBe(false);
   });
 });

@@ -24,6 +24,7 @@ import {
 } from "../link-memory.ts";
 import type { Participant } from "../metrics/record.ts";
 import type { ContributionMessage } from "../wire/messages.ts";
+import type { BegunRound } from "./kept.ts";
 import type { Member } from "./members.ts";
 import type { LatePart, Round } from "./round.ts";
 
@@ -38,8 +39,7 @@ interface CommittedMemory {
 }
 
 /** A round under way, and what has been brought of it so far. */
-export interface OpenMemories {
-  readonly plan: Plan;
+export interface OpenMemories extends BegunRound {
   readonly memories: Memories;
   /** Copies that have brought theirs. */
   readonly brought: ReadonlySet<string>;
@@ -160,6 +160,7 @@ export class Remembered {
   #heldBy(member: Member, chain: ChainId, open: OpenMemories | null): string | undefined {
     const ends = open === null ? undefined : this.#endsOf(open.plan).get(chain);
     if (ends === undefined) return this.#held.get(chain)?.get(member);
+    if (open?.began.get(member.id) !== member) return undefined;
     return namesOf(ends.filter(({ node }) => node === member.id));
   }
 
@@ -234,8 +235,13 @@ export class Remembered {
 }
 
 /** What codecs have come to remember in a round that is not complete. */
-export const openMemories = ({ plan, round }: { plan: Plan; round: Round }): OpenMemories => ({
+export const openMemories = ({
   plan,
+  began,
+  round,
+}: BegunRound & { readonly round: Round }): OpenMemories => ({
+  plan,
+  began,
   memories: round.memories(),
   brought: new Set(round.brought().keys()),
 });

@@ -6,16 +6,15 @@ import type { Cancel } from "../host.ts";
 import type { Job } from "../job.ts";
 import type { RoundCommitted } from "../metrics/record.ts";
 import type { Draws } from "./draws.ts";
-import type { Segments } from "./kept.ts";
+import type { BegunRound, Segments } from "./kept.ts";
 import type { Member } from "./members.ts";
 import type { MemoryStart } from "./remembered.ts";
 import type { Round } from "./round.ts";
 import type { TrainingState } from "./training-state.ts";
 
 /** A round that has begun and is not committed. */
-export interface OpenRound {
+export interface OpenRound extends BegunRound {
   readonly round: Round;
-  readonly plan: Plan;
   timer: Cancel;
 }
 

@@ -9,7 +9,7 @@
  * without the older one the newer is nothing.
  */
 import { present } from "../../base/assert.ts";
-import { type ChainId, type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
+import { type ChainId, type NodeId, nodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import { broughtKinds } from "../../plan/exchange.ts";
 import {
@@ -36,7 +36,17 @@ import type {
 } from "../wire/messages.ts";
 import { Relay } from "../wire/relay.ts";
 import type { Draws } from "./draws.ts";
-import { type KeptCopy, keepers, keptUnder, lackingOf, renewed, type Segments } from "./kept.ts";
+import {
+  heldBy,
+  heldUnder,
+  type KeptCopy,
+  keepers,
+  keptUnder,
+  lackingOf,
+  renewed,
+  type Segments,
+  sinceBegin,
+} from "./kept.ts";
 import { type LateRound, LateRounds, mayFold } from "./late-rounds.ts";
 import type { Member } from "./members.ts";
 import { meanLoss } from "./merge.ts";
@@ -139,7 +149,7 @@ export class Rounds {
     const last = this.#open.at(-1);
     this.#precopy = null;
     if (open === undefined || last === undefined || this.#state.isWhole) return onReady();
-    const kept = keptUnder(plan, this.#heldUnder(last.plan));
+    const kept = keptUnder(plan, heldUnder(last, this.#members));
     const lacks = [...this.#members].map((member) => {
       const own = plan.copies.filter(({ node }) => node === member.id);
       return { member, lacking: own.flatMap((copy) => lackingOf(copy, member, kept)) };
@@ -157,31 +167,26 @@ export class Rounds {
   /** What each node has for a plan, and what it lacks. */
   #starts({ plan, partOf }: Pick<UnderPlan, "plan" | "partOf">): NodeStart[] {
     const before = this.#open[0];
-    const held = before === undefined ? this.#kept : this.#heldUnder(before.plan);
+    const held = before === undefined ? this.#kept : heldUnder(before, this.#members);
     const open = before === undefined ? null : openMemories(before);
-    const late = this.#late.memories();
     const kept = keptUnder(plan, held);
     return [...this.#members].flatMap((member): NodeStart[] => {
       if (member.plannedTerm !== plan.term) return [];
       const mine = partOf(member.id);
-      const going = this.#goingIn(mine);
+      const going = this.#late.goingIn(mine);
       const own = mine.copies.filter(({ id, node }) => node === member.id && !going.copies.has(id));
       const keep = own.filter(({ id }) => kept.get(id)?.member === member).map(({ id }) => id);
       const lacking = own.flatMap((copy) => lackingOf(copy, member, kept));
       const chains = mine.chains.filter(({ id }) => !going.chains.includes(id));
-      const memory = this.#remembered.start(member, { ...mine, chains }, { open, late });
+      const memory = this.#remembered.start(
+        member,
+        { ...mine, chains },
+        { open, late: this.#late.memories() },
+      );
       return own.length === 0 && going.chains.length > 0
         ? []
         : [{ member, keep, lacking, memory, going: going.chains }];
     });
-  }
-
-  /** Chains of a plan that go on with an earlier round, and their copies. */
-  #goingIn({ chains }: Plan): { chains: ChainId[]; copies: ReadonlySet<CopyId> } {
-    const { busy } = this.#late;
-    const going = busy.size === 0 ? [] : chains.filter(({ id }) => busy.has(id));
-    const copies = going.flatMap(({ stages }) => stages.map(({ copy }) => copy));
-    return { chains: going.map(({ id }) => id), copies: new Set(copies) };
   }
 
   /** Starts a round under a plan that everybody has ready who is there. */
@@ -223,7 +228,13 @@ export class Rounds {
     // Nodes drop what came ahead with the first round of another plan.
     if (this.#precopy?.term !== term) this.#precopy = null;
     const timers = [quorumMs, lastMs].map((ms) => this.#host.after(ms, this.#onDeadline));
-    const open: OpenRound = { round, plan, timer: () => timers.forEach((cancel) => void cancel()) };
+    const timer = () => timers.forEach((cancel) => void cancel());
+    const open = {
+      round,
+      plan,
+      timer,
+      began: new Map([...this.#members].map((one) => [one.id, one])),
+    };
     this.#open.push(open);
     for (const [chain, late] of this.#late.busy) {
       round.exclude(chain, `it is still at work on round ${late + 1}`);
@@ -287,7 +298,8 @@ export class Rounds {
     open.timer = this.#host.after(heldUpMs, this.#onDeadline);
   }
 
-  #complete({ round, plan }: OpenRound): RoundOutcome {
+  #complete(open: OpenRound): RoundOutcome {
+    const { round, plan } = open;
     const { samplesOf } = this.#members;
     const participants = round.participants(samplesOf);
     const late = this.#late.take(samplesOf);
@@ -300,7 +312,7 @@ export class Rounds {
     }
     // With the next round under way, copies have gone on from there.
     if (!this.isOpen)
-      this.#kept = this.#heldBy(keepers(plan, participants, this.#state.isWhole), plan);
+      this.#kept = heldBy(keepers(plan, participants, this.#state.isWhole), open, this.#members);
     const now = this.#host.now();
     const fromMs = Math.max(round.startedMs, this.#committedMs);
     this.#committedMs = now;
@@ -323,23 +335,10 @@ export class Rounds {
     this.#draws.committed(plan, record);
     const merged = round.merge(samplesOf, (name) => present(this.#startOf(name), name), late);
     // With the next round under way, nobody has what this one gave any more.
-    const memberOf = this.isOpen ? null : (node: NodeId) => this.#members.get(node);
+    const memberOf = this.isOpen ? null : sinceBegin(open, this.#members);
     const made = { plan, memories: memoriesOf(round, participants, late) };
     this.#merged = new Map([...merged, ...this.#remembered.made(made, memberOf)]);
     return { kind: "complete", record, merged: this.#merged };
-  }
-
-  /** Copies that share their tensors with no other, and whose nodes are there: a merge gives them back what they brought. */
-  #heldUnder(plan: Plan): KeptCopy[] {
-    const alone = plan.groups.flatMap(({ members }) => (members.length === 1 ? members : []));
-    return this.#heldBy(new Set(alone), plan);
-  }
-
-  #heldBy(copies: ReadonlySet<CopyId>, plan: Plan): KeptCopy[] {
-    return plan.copies.flatMap((copy) => {
-      const member = this.#members.get(copy.node);
-      return member !== undefined && copies.has(copy.id) ? [{ member, copy }] : [];
-    });
   }
 
   /** Takes what a copy brings; who brings what does not fit is sent away. */
