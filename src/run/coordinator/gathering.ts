@@ -67,7 +67,7 @@ export function decideGathering(at: Gathered): GatheringDecision {
 /** Before the first plan: whoever has not come yet is awaited as long as it takes. */
 function decideBeginning(at: Gathered): GatheringDecision {
   const { devices, devicesAsked, servers, serversAsked, patienceMs } = at;
-  const gone = at.lost.filter(({ forMs }) => forMs >= patienceMs);
+  const gone = at.lost.filter(({ forMs }) => forMs >= patienceMs - earlyMs);
   const goneDevices = gone.filter(({ isDevice }) => isDevice).length;
   const areAllGone =
     devices + goneDevices >= devicesAsked &&
@@ -83,6 +83,9 @@ function decideBeginning(at: Gathered): GatheringDecision {
     ? { decision: "give up", reason: `nobody is left: the run waited for ${what}` }
     : { decision: "go without", reason: `without ${what}` };
 }
+
+/** Nobody asks again after the timer, which may fire so much before its time: by rounding, and by up to a millisecond on a real clock. */
+const earlyMs = 1;
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(0)} s`;
 
