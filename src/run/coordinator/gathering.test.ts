@@ -1,5 +1,7 @@
 import { expect, it } from "vitest";
-import { decideGathering, type Gathered } from "./gathering.ts";
+import type { Host } from "../host.ts";
+import type { Hello } from "../wire/messages.ts";
+import { decideGathering, type Gathered, Gathering } from "./gathering.ts";
 
 const fresh: Gathered = {
   devices: 0,
@@ -12,7 +14,11 @@ const fresh: Gathered = {
   problem: null,
   patienceMs: 60_000,
 };
-const early = (name: string, forMs: number) => ({ name, isDevice: name !== "edge", forMs });
+/** Who has been away for so long. */
+const early = (name: string, forMs: number) => ({
+  ...{ name, isDevice: name !== "edge" },
+  leftMs: fresh.patienceMs - forMs,
+});
 const lost: Gathered = { ...fresh, devices: 2, servers: 1, waitedMs: 1_000, missing: ["c"] };
 
 it.each<[what: string, at: Gathered, decision: string, reason: RegExp]>([
@@ -20,13 +26,13 @@ it.each<[what: string, at: Gathered, decision: string, reason: RegExp]>([
   ["and begins when all are there", { ...fresh, devices: 3, servers: 1 }, "go", /everybody/],
   [
     "who leaves before that may come back for a while",
-    { ...fresh, devices: 2, servers: 1, lost: [early("c", 59_990)] },
+    { ...fresh, devices: 2, servers: 1, lost: [early("c", 59_999)] },
     "wait",
     /2 of 3/,
   ],
   [
-    "and then it begins without, also where the timer fires early by rounding",
-    { ...fresh, devices: 2, servers: 1, lost: [early("c", 59_999.999_999)] },
+    "and then it begins without",
+    { ...fresh, devices: 2, servers: 1, lost: [early("c", 60_000)] },
     "go without",
     /^without c, which left before the first plan and did not come back within 60 s$/,
   ],
@@ -72,4 +78,17 @@ it.each<[what: string, at: Gathered, decision: string, reason: RegExp]>([
 ])("%s", (_what, at, decision, reason) => {
   expect(decideGathering(at).decision).toBe(decision);
   expect(decideGathering(at).reason).toMatch(reason);
+});
+
+it("takes who has left for gone as its timer fires, whatever rounding makes of the time since", () => {
+  const [leftMs, patienceMs] = [7382.3, 128_000.5];
+  expect(leftMs + patienceMs - leftMs).toBeLessThan(patienceMs);
+  let nowMs = leftMs;
+  const host = { now: () => nowMs, after: () => () => {} } as unknown as Host;
+  const gathering = new Gathering(host, patienceMs, () => {});
+  gathering.left({ token: "c", name: "c", kind: "device" } as Hello);
+  const there = { devices: 2, devicesAsked: 3, servers: 1, serversAsked: 1, missing: [] };
+  expect(gathering.decide(there).decision).toBe("wait");
+  nowMs = leftMs + patienceMs;
+  expect(gathering.decide(there).decision).toBe("go without");
 });

@@ -35,8 +35,8 @@ export interface GatheringDecision {
 export interface Lost {
   readonly name: string;
   readonly isDevice: boolean;
-  /** How long it has been away. */
-  readonly forMs: number;
+  /** How long it is still awaited; 0 or less where it is taken for gone. */
+  readonly leftMs: number;
 }
 
 /** Nodes that were lost together come back together, within so long. */
@@ -67,7 +67,7 @@ export function decideGathering(at: Gathered): GatheringDecision {
 /** Before the first plan: whoever has not come yet is awaited as long as it takes. */
 function decideBeginning(at: Gathered): GatheringDecision {
   const { devices, devicesAsked, servers, serversAsked, patienceMs } = at;
-  const gone = at.lost.filter(({ forMs }) => forMs >= patienceMs - earlyMs);
+  const gone = at.lost.filter(({ leftMs }) => leftMs <= 0);
   const goneDevices = gone.filter(({ isDevice }) => isDevice).length;
   const areAllGone =
     devices + goneDevices >= devicesAsked &&
@@ -84,9 +84,6 @@ function decideBeginning(at: Gathered): GatheringDecision {
     : { decision: "go without", reason: `without ${what}` };
 }
 
-/** Nobody asks again after the timer, which may fire so much before its time: by rounding, and by up to a millisecond on a real clock. */
-const earlyMs = 1;
-
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(0)} s`;
 
 /** Keeps the time of waiting, and asks to be looked at again when that may change the decision. */
@@ -100,7 +97,7 @@ export class Gathering {
   /** How long it waits this time. */
   #limitMs: number;
   /** Who has left before the first plan, by join token. */
-  readonly #lost = new Map<string, { hello: Hello; sinceMs: number; timer: Cancel }>();
+  readonly #lost = new Map<string, { hello: Hello; untilMs: number; timer: Cancel }>();
 
   /** @param onTime called when time alone may have changed the decision */
   constructor(host: Host, patienceMs: number, onTime: () => void) {
@@ -134,7 +131,9 @@ export class Gathering {
    */
   left(hello: Hello): string | null {
     const timer = this.#host.after(this.#patienceMs, this.#onTime);
-    this.#lost.set(hello.token, { hello, sinceMs: this.#host.now(), timer });
+    // The time until which, which timers keep; how long it has been is a difference, which rounding may make a hair shorter.
+    const untilMs = this.#host.now() + this.#patienceMs;
+    this.#lost.set(hello.token, { hello, untilMs, timer });
     if (this.#patienceMs === 0) return null;
     return `${hello.name} left before the first plan; the run begins without it after ${seconds(this.#patienceMs)}`;
   }
@@ -163,8 +162,8 @@ export class Gathering {
 
   decide(at: Omit<Gathered, "waitedMs" | "problem" | "patienceMs" | "lost">): GatheringDecision {
     const nowMs = this.#host.now();
-    const lost = [...this.#lost.values()].map(({ hello, sinceMs }) => {
-      return { name: hello.name, isDevice: hello.kind === "device", forMs: nowMs - sinceMs };
+    const lost = [...this.#lost.values()].map(({ hello, untilMs }) => {
+      return { name: hello.name, isDevice: hello.kind === "device", leftMs: untilMs - nowMs };
     });
     return decideGathering({
       ...at,
