@@ -3,22 +3,14 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { afterAll, afterEach, expect, it } from "vitest";
+import { afterAll, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import type { RoundCommitted } from "../../src/run/metrics/record.ts";
-import { type Running, start } from "./processes.ts";
+import { launcher } from "./processes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "edgeloom-alone-"));
-const running: Running[] = [];
 const limitMs = 300_000;
-function launch(args: readonly string[]): Running {
-  const process = start(args, limitMs);
-  running.push(process);
-  return process;
-}
-afterEach(() => {
-  for (const { child } of running.splice(0)) child.kill("SIGKILL");
-});
+const launch = launcher();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it("R26: devices go on while the server is away, and what they come to is committed when it is back", {
@@ -40,12 +32,15 @@ fleet: { devices: [{ name: one, duty: 0.2 }, { name: two, duty: 0.2 }] }
 `,
   );
   const runs = join(folder, "runs");
-  const server = launch(["serve", file, "--runs", runs]);
+  const server = launch(["serve", file, "--runs", runs], limitMs);
   const [, url = ""] = await server.says(/edgeloom join (ws:\S+) --token \S+ --name two/);
   const listed = await server.says(/--token (\S+) --name one[\s\S]*--token (\S+) --name two/);
   const devices = ["one", "two"].map((name, i) => {
     const args = ["join", url, "--token", listed[i + 1] ?? "", "--name", name];
-    return launch([...args, "--data", "mnist", "--duty", "0.2", "--listen", "127.0.0.1:0"]);
+    return launch(
+      [...args, "--data", "mnist", "--duty", "0.2", "--listen", "127.0.0.1:0"],
+      limitMs,
+    );
   });
   await server.says(/round +3\//);
   server.child.kill("SIGKILL");
@@ -53,7 +48,7 @@ fleet: { devices: [{ name: one, duty: 0.2 }, { name: two, duty: 0.2 }] }
   for (const device of devices) await device.says(/the coordinator is gone.*trying again in/);
   await wait(3000);
   const path = join(runs, present(readdirSync(runs)[0], "a run"));
-  const resumed = launch(["resume", path]);
+  const resumed = launch(["resume", path], limitMs);
   await resumed.says(/rounds that nodes have made by themselves while the coordinator was away/);
   const { code, stderr } = await resumed.finished;
   expect(code, stderr).toBe(0);

@@ -1,9 +1,9 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
-import { edgeloom, type Running, start } from "./processes.ts";
+import { edgeloom, launcher, type Running } from "./processes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "edgeloom-failures-"));
 const jobFile = join(folder, "job.yaml");
@@ -19,15 +19,7 @@ fleet: { devices: [{ name: only }] }
 `,
 );
 
-const running: Running[] = [];
-function launch(args: readonly string[]): Running {
-  const process = start(args);
-  running.push(process);
-  return process;
-}
-afterEach(() => {
-  for (const { child } of running.splice(0)) child.kill("SIGKILL");
-});
+const launch = launcher();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A server that waits for its one device, and the join arguments that it printed. */

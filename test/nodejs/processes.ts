@@ -1,6 +1,7 @@
 /** Starting the command line as a user would, and reading what it says. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { afterEach } from "vitest";
 
 const entry = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
@@ -51,6 +52,19 @@ export function start(args: readonly string[], limitMs = 60_000): Running {
       );
     });
   return { child, finished, says };
+}
+
+/** Starts processes that are killed after the test, if they have not ended by then. */
+export function launcher(): typeof start {
+  const running: Running[] = [];
+  afterEach(() => {
+    for (const { child } of running.splice(0)) child.kill("SIGKILL");
+  });
+  return (args, limitMs) => {
+    const process = start(args, limitMs);
+    running.push(process);
+    return process;
+  };
 }
 
 /** Runs `edgeloom` to its end. */

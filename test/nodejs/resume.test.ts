@@ -9,9 +9,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { present } from "../../src/base/assert.ts";
-import { edgeloom, type Running, start } from "./processes.ts";
+import { edgeloom, launcher } from "./processes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "edgeloom-resume-"));
 const rounds = 8;
@@ -22,15 +22,7 @@ rounds: ${rounds}
 localBatches: 20
 evaluate: { every: 4, samples: 500 }
 `;
-const running: Running[] = [];
-function launch(args: readonly string[], limitMs?: number): Running {
-  const process = start(args, limitMs);
-  running.push(process);
-  return process;
-}
-afterEach(() => {
-  for (const { child } of running.splice(0)) child.kill("SIGKILL");
-});
+const launch = launcher();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const runFolder = (runs: string): string => join(runs, present(readdirSync(runs)[0], "a run"));
