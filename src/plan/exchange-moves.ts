@@ -84,8 +84,9 @@ export const exchangeMover =
   (planner: (request: PlanRequest) => Plan): Mover =>
   (plan, request) => {
     const next = planner(request);
+    if (layoutOf(next) === layoutOf(plan)) return null;
     const times = updateTimes(next, request);
-    if (times === null || layoutOf(next) === layoutOf(plan)) return null;
+    if (times === null) return null;
     const forecast = forecasted(times, updatesOf(next), batchesOf(plan));
     return { layout: next, forecast, movingMs: 0, toPlan: () => next };
   };

@@ -479,7 +479,7 @@ export const jobSpecOf = (job: Job): JobSpec => ({
   seed: job.seed,
   updates: job.codec.updates,
   ...(job.codec.samples === null ? {} : { samples: job.codec.samples }),
-  ...(stalenessOf(job) === "ignored" ? {} : { staleness: stalenessOf(job) }),
+  ...(stalenessOf(job) === "divided" && { staleness: "divided" as const }),
 });
 
 /** The optimizer's settings without the learning rate, which comes with each round. */
