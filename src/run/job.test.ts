@@ -143,7 +143,7 @@ describe("how a job wants its model split", () => {
 
 describe("whom rounds wait for", () => {
   it("is everybody where nothing is said, and a share after a deadline where the job says so", () => {
-    const plain = { quorum: 1, deadline: 1.5, late: "drop", batches: "equal" };
+    const plain = { quorum: 1, deadline: 1.5, late: "drop", batches: "equal", interim: null };
     expect(job({}).round).toEqual(plain);
     const round = { quorum: 0.8, late: "fold" };
     expect(job({ round }).round).toEqual({ ...plain, ...round });

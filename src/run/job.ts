@@ -153,6 +153,7 @@ const roundSchema = z.strictObject({
   deadline: z._default(z.number().check(z.minimum(1)), 1.5),
   late: z._default(z.enum(["drop", "fold"]), "drop"),
   batches: z._default(z.enum(["equal", "proportional"]), "equal"),
+  interim: z._default(z.nullable(positiveInt), null),
   join: z.optional(joinSchema),
 });
 
@@ -182,6 +183,7 @@ const jobSchema = z.strictObject({
   localBatches: z._default(positiveInt, 10),
   round: z._default(roundSchema, {
     ...{ quorum: 1, deadline: 1.5, late: "drop" as const, batches: "equal" as const },
+    interim: null,
   }),
   planner: z._default(z.enum(plannerNames as [string, ...string[]]), "parallel-split"),
   pipeline: z._default(pipelineSchema, {

@@ -20,6 +20,8 @@ export interface Stage {
   readonly isReplayed: boolean;
   /** The passes that it has still to take, F forward and B backward. */
   passes: string;
+  /** Batches that went forward, by those passes: where a round ended early, some did not come back. */
+  readonly begun: number;
   /** Batches that went forward and have not come back, by step. */
   readonly underWay: Map<number, UnderWay>;
   /** What has arrived, by step: features with their labels, and gradients. */

@@ -163,11 +163,13 @@ class RoundReplay {
     const work = participant?.steps ?? chain.work;
     const stages = chain.stages.map(({ copy, backward, merge = null }, i): Stage => {
       const isReplayed = backward === "replay";
+      const passes = participant?.passes?.[i] ?? "";
       return {
         copy: this.#copy(copy, { isReplayed, merge }),
         isReplayed,
         // What takes the passes in another order computes the same, unless the log says so.
-        passes: participant?.passes?.[i] || "FB".repeat(work),
+        passes: passes || "FB".repeat(work),
+        begun: passes.split("F").length - 1,
         ...{ underWay: new Map(), features: new Map(), gradients: new Map() },
         ...{ forward: 0, backward: 0 },
       };
@@ -277,7 +279,7 @@ class ChainReplay {
       const { forward, backward, features, gradients } = stage;
       const isForward =
         stage.copy.programs.step !== null || stage.passes[forward + backward] === "F";
-      if (forward < this.#until && isForward) {
+      if (forward < Math.max(this.#until, stage.begun) && isForward) {
         if (i === 0) this.#draw(forward);
         const feature = features.get(forward);
         if (feature === undefined) continue;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { random } from "../../src/base/random.ts";
 import { type DType, hollow, type Tensor, tensor } from "../../src/base/tensor.ts";
-import { leaseMs } from "../../src/run/wire/channel.ts";
+import { type Channel, leaseMs } from "../../src/run/wire/channel.ts";
 import { chunkBytesMax, chunkBytesMin } from "../../src/run/wire/chunks.ts";
 import {
   chunkMark,
@@ -127,6 +127,29 @@ describe("chunks", () => {
     await runUntil(45_000);
     expect(terms(far.heard)).toEqual([3, 4, 1, 2]);
     expect(far.closed).toEqual([]);
+  });
+
+  it.each<[string, number, (near: Channel<WorkerMessage>) => void]>([
+    ["for as long as it may", 60_000, () => {}],
+    [
+      "until another one waits behind it",
+      10_000,
+      (near) => near.forward(encodeFrame(ready(2), bulk(MiB)), { isBackground: true }),
+    ],
+    ["until the link is to close", 10_000, (near) => near.close("it is over")],
+  ])("W15: a frame takes its time %s", async (_, byMs, happens) => {
+    const { near, far, runUntil } = channelPair({ latencyMs: 5, bytesPerMs: 4000 });
+    const overMs = { isBackground: true, overMs: 60_000 };
+    near.channel.forward(encodeFrame(ready(1), bulk(4 * MiB)), overMs);
+    await runUntil(5000);
+    // Nothing else is held up.
+    near.channel.send(ready(3));
+    await runUntil(6500);
+    expect(terms(far.heard)).toEqual([3]);
+    happens(near.channel);
+    await runUntil(byMs);
+    expect(terms(far.heard).slice(0, 2)).toEqual([3, 1]);
+    expect(far.heard[1]?.atMs).toBeGreaterThan(byMs / 2);
   });
 
   it("W10: a link on which a frame takes longer than the lease is not a dead one", async () => {

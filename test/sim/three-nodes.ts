@@ -3,6 +3,7 @@ import { expect } from "vitest";
 import { present } from "../../src/base/assert.ts";
 import { chainId, copyId, nodeId } from "../../src/base/ids.ts";
 import type { LinkCodecName } from "../../src/codec/link-codec.ts";
+import type { Model } from "../../src/compile/graph.ts";
 import type { ChainPlan, Plan, Planner, PlanRequest } from "../../src/plan/plan.ts";
 import type { Forecaster } from "../../src/plan/replan.ts";
 import { interpreterEngine } from "../../src/sim/engines.ts";
@@ -25,6 +26,8 @@ export type Way = Pick<ChainPlan, "schedule" | "window"> & {
   readonly middleOf?: (request: PlanRequest) => string;
   /** How long an update of a segment takes; a tenth of a millisecond where absent. */
   readonly updateMs?: number;
+  /** A model of as many segments; {@link smallModel} where absent. */
+  readonly model?: Model;
 };
 
 /** The first segments on the device, the next on one server, the last on another. */
@@ -91,7 +94,7 @@ export async function train(way: Way, change: object = {}, faults: readonly SimF
     { ...server, name: "other", test: null },
     { ...server, name: "spare", test: null },
   ];
-  const { slowness = 1 } = way;
+  const { slowness = 1, model = smallModel() } = way;
   const slowed = nodes.map((node) => ({
     ...node,
     profile: {
@@ -105,7 +108,7 @@ export async function train(way: Way, change: object = {}, faults: readonly SimF
   }));
   const result = await simulate({
     job,
-    model: smallModel(),
+    model,
     planner: pipelineOf(way),
     ...(way.forecaster === undefined ? {} : { forecaster: way.forecaster }),
     nodes: slowed,
@@ -115,7 +118,7 @@ export async function train(way: Way, change: object = {}, faults: readonly SimF
   });
   expect(result.end).toMatchObject({ reason: "finished" });
   const records = result.records.map(({ record }) => record);
-  const weights = await expectReplayed(job, result, { samplesOf: () => shard(0) });
+  const weights = await expectReplayed(job, result, { model, samplesOf: () => shard(0) });
   const rounds = records.filter((record) => record.type === "round");
   return { weights, rounds, records, timed: result.records };
 }

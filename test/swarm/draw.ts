@@ -92,6 +92,7 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
       {},
       { quorum: 0.5, deadline: 1 },
       { quorum: 0.5, deadline: 1, late: "fold" },
+      { interim: 1 },
     ]),
     evaluate: { every: 1 + chance.below(3) },
     codec: {

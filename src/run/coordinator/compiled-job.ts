@@ -53,6 +53,8 @@ export class CompiledJob {
   readonly parameterCount: number;
   /** Largest frame, in bytes, that any plan of this job has a worker send: more is refused before it is there. */
   readonly frameBytesMax: number;
+  /** Batches after which copies bring what they have come to, as the job says; null where that is to be chosen. */
+  readonly interim: number | null;
   readonly #graph: Graph;
   readonly #job: Job;
 
@@ -64,6 +66,7 @@ export class CompiledJob {
     this.#graph = model.graph;
     this.#job = job;
     this.optimizer = job.optimizer;
+    this.interim = job.round.interim;
     const structure = frozen(model.graph, job.frozen);
     const { graph, segments } = trainingModel(structure, job);
     this.takes = takenData(graph, job);

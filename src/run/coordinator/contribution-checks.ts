@@ -54,3 +54,15 @@ export function stepsProblem(
   }
   return null;
 }
+
+/** The same of what it brings on the way, every so many batches. */
+export function interimProblem(
+  every: number | null,
+  chains: readonly ChainBatches[],
+  { steps }: Pick<ContributionMessage, "steps">,
+): string | null {
+  if (every === null) return `${steps} batches of a round that it was to bring at its end`;
+  const work = Math.max(...chains.map(({ plannedWork }) => plannedWork));
+  const isPossible = steps > 0 && steps < work && steps % every === 0;
+  return isPossible ? null : `${steps} batches of ${work}, where it was to bring every ${every}`;
+}

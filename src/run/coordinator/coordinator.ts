@@ -252,7 +252,7 @@ export class Coordinator {
 
   #left(member: Member, reason: string): void {
     this.#members.remove(member);
-    this.#planning.left(member.id);
+    this.#planning.left(member);
     // After the end everybody leaves, as told.
     if (this.#phase.kind === "ending") return this.#decide();
     const { name } = member.hello;
@@ -404,10 +404,10 @@ export class Coordinator {
     const { committed: number, learningRate } = progress;
     const plan = present(this.#planning.plan, "a plan");
     const broken = plan.chains.filter((chain) => !this.#planning.isWhole(chain));
-    const partOf = (node: NodeId): Plan => this.#planning.partOf(node);
-    const under = { plan, broken, partOf };
+    const under = { plan, broken, partOf: (node: NodeId) => this.#planning.partOf(node) };
     if (!this.#rounds.canBegin(under)) return false;
-    this.#rounds.begin(under, { number, learningRate, later: progress.later });
+    const interim = this.#planning.interim(plan);
+    this.#rounds.begin(under, { number, learningRate, later: progress.later, interim });
     this.#planning.begun(number, this.#host.now());
     this.#phase = { kind: "round" };
     return true;

@@ -17,7 +17,8 @@ import { firstNotFinite } from "./contribution-checks.ts";
 import type { Member } from "./members.ts";
 import { meanLoss } from "./merge.ts";
 import type { Roster } from "./roster.ts";
-import { type BroughtTensors, Round } from "./round.ts";
+import { Round } from "./round.ts";
+import type { BroughtTensors } from "./round-chains.ts";
 import { roundCosts } from "./round-costs.ts";
 import { roundDeadlines } from "./round-decision.ts";
 import type { RoundsAround } from "./rounds-around.ts";
@@ -169,7 +170,7 @@ export class Homecoming {
     const nowMs = this.#host.now();
     const round = new Round(own, {
       ...{ number, startedMs: nowMs, deadlineMs: nowMs, lastDeadlineMs: nowMs },
-      ...{ learningRate, quorum: 0 },
+      ...{ learningRate, quorum: 0, interim: null },
       firstStepOf: ({ source, work }) => this.#around.draws.next(source) + before.length * work,
     });
     for (const { id, source } of own.chains) {

@@ -6,6 +6,7 @@ import { present } from "../../base/assert.ts";
 import { messageOf, PlanError } from "../../base/errors.ts";
 import { type CopyId, type NodeId, nodeId } from "../../base/ids.ts";
 import { hasDrifted } from "../../plan/drift.ts";
+import { interimBatches, mayEndEarly } from "../../plan/interim.ts";
 import { linkRate } from "../../plan/link-rate.ts";
 import { partsOf } from "../../plan/part.ts";
 import { phasesOf } from "../../plan/phases.ts";
@@ -13,6 +14,7 @@ import type { ChainPlan, Fleet, FleetNode, Plan, Planner, PlanRequest } from "..
 import { forecasters, hystereses, movers, planners } from "../../plan/planners.ts";
 import { betweenRounds, fastestMover, withinRounds } from "../../plan/replan.ts";
 import type { Host } from "../host.ts";
+import { rememberingEnds } from "../link-memory.ts";
 import type { LinksMeasured, Planned } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { MeasuredMessage, PayloadMessage } from "../wire/messages.ts";
@@ -23,6 +25,7 @@ import { CarriedRates } from "./carried-rates.ts";
 import type { CompiledJob } from "./compiled-job.ts";
 import type { CoordinatorOptions } from "./coordinator-options.ts";
 import { exchangedLines } from "./exchanged-lines.ts";
+import { Hazard } from "./hazard.ts";
 import { IdleProbes } from "./idle-probes.ts";
 import { introductions } from "./introductions.ts";
 import { fleetNode, inNodeOrder, type Member } from "./members.ts";
@@ -41,6 +44,7 @@ export class Planning {
   readonly #members: Roster;
   readonly #ways = new Ways();
   readonly #carried = new CarriedRates();
+  readonly #hazard = new Hazard();
   readonly #idleProbes = new IdleProbes();
   /** Whether plans change within rounds, and need not take in everybody. */
   readonly #isChoosing: boolean;
@@ -259,7 +263,9 @@ export class Planning {
   }
 
   /** A member has left. */
-  left(node: NodeId): void {
+  left({ id: node, isLeaving }: Member): void {
+    if (!isLeaving) this.#hazard.lost();
+    this.#hazard.are(this.#members.size, this.#host.now());
     this.#ways.forget(node);
     this.#carried.forget(node);
     this.#survey.left(node);
@@ -300,6 +306,16 @@ export class Planning {
     const links = this.#ways.links(this.#among(this.#nodes()));
     const { costs } = this.#survey;
     return links.length === 0 ? [] : [{ type: "links", term, links, probes: costs }];
+  }
+
+  /**
+   * Batches of a round that begins under a plan from one time to the next that copies bring what they have come to; null for none
+   * before its end. What codecs remember has moved on by then with batches under way, so chains with such do not.
+   */
+  interim(plan: Plan): number | null {
+    this.#hazard.are(this.#members.size, this.#host.now());
+    if (!mayEndEarly(plan) || rememberingEnds(plan).size > 0) return null;
+    return this.#compiled.interim ?? interimBatches(plan, this.#request(), this.#hazard.perMs);
   }
 
   /** The run is over. @returns what was known at its end */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { smallFleet, smallJob, smallModel } from "../../../test/sim/small-job.ts";
 import { present } from "../../base/assert.ts";
-import { type NodeId, nodeId } from "../../base/ids.ts";
+import { type ChainId, type NodeId, nodeId } from "../../base/ids.ts";
 import { cloneTensor, dense, float32, type Tensor } from "../../base/tensor.ts";
 import { local } from "../../plan/local.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -30,6 +30,7 @@ function roundOfTwo() {
     number: 5,
     startedMs: 0,
     learningRate: 0.1,
+    interim: 2,
     ...{ deadlineMs: 1000, lastDeadlineMs: 1000, quorum: 1 },
     firstStepOf: () => 15,
   });
@@ -90,6 +91,27 @@ describe("a round takes a contribution", () => {
       ["a", 0.5],
       ["b", 0.5],
     ]);
+  });
+
+  it("R29: on its way, which counts only where its node is lost, as of what all copies of the chain brought", () => {
+    const { round, take, message } = roundOfTwo();
+    const interim = { isInterim: true, steps: 2, loss: 7 } as const;
+    expect(take("a", message("a", interim))).toBeNull();
+    expect(round.standing()).toMatchObject({ complete: 0, pending: 2, dropped: 0 });
+    const [a, b] = ["a", "b"].map((node) => message(node).chain as ChainId) as [ChainId, ChainId];
+    expect([round.endEarly(b), round.hasEndedEarly]).toEqual([false, false]);
+    expect([round.endEarly(a), round.hasEndedEarly]).toEqual([true, true]);
+    expect(round.participants(samplesOf)).toMatchObject([{ node: "a", steps: 2, loss: 7 }]);
+    // What comes of the whole round after that is void.
+    expect(take("a", message("a"))).toBeNull();
+    expect(round.participants(samplesOf)).toMatchObject([{ steps: 2, loss: 7 }]);
+  });
+
+  it("R29: on its way only when it was to bring something", () => {
+    const { take, message } = roundOfTwo();
+    const interim = (steps: number) => take("a", message("a", { isInterim: true, steps }));
+    const wrong = (steps: number) => `${steps} batches of 3, where it was to bring every 2`;
+    expect([0, 1, 3, 4].map(interim)).toEqual([0, 1, 3, 4].map(wrong));
   });
 
   it.each<[what: string, from: string, change: Partial<ContributionMessage>]>([

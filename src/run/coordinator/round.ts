@@ -3,7 +3,6 @@
  * brought, when to commit, and the merge itself. Nothing here sends anything.
  */
 import { present } from "../../base/assert.ts";
-import { groupBy } from "../../base/group.ts";
 import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import { alikeWith } from "../../plan/exchange-members.ts";
@@ -13,37 +12,18 @@ import type { Memories } from "../link-memory.ts";
 import type { FoldedPart, Participant, Turns } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
-import { firstNotFinite, stepsProblem } from "./contribution-checks.ts";
+import { firstNotFinite, interimProblem, stepsProblem } from "./contribution-checks.ts";
+import { Interims } from "./interims.ts";
 import { joinedOf } from "./joined.ts";
 import { type BroughtPart, broughtParts, mergeGroups, partWeights } from "./merge.ts";
+import {
+  type Brought,
+  type BroughtTensors,
+  type ChainState,
+  chainsByCopy,
+  isIn,
+} from "./round-chains.ts";
 import type { RoundStanding } from "./round-decision.ts";
-
-/** One chain's standing in a round. */
-interface ChainState {
-  /** As the plan has it, with fewer batches where the round was curtailed. */
-  plan: ChainPlan;
-  /** Batches that the plan has for it. */
-  readonly plannedWork: number;
-  /** Batches that its source had drawn before. */
-  readonly firstStep: number;
-  /** Why it is out of the round; null while it is in. */
-  dropped: string | null;
-  /** Why the round went on without it, while it goes on with the round; null where it did not. */
-  late: string | null;
-  /** Copies that have said that all their batches are trained, and may not have brought them yet. */
-  readonly trained: Set<CopyId>;
-}
-
-/** The tensors that a copy brings, and what the codecs of its links have come to remember. */
-export interface BroughtTensors {
-  readonly tensors: Tensors;
-  readonly memory: Memories;
-}
-
-/** What a copy has brought. */
-interface Brought extends BroughtTensors {
-  readonly message: ContributionMessage;
-}
 
 /** "Finished" chains wait only for copies that they share with others. */
 type ChainStanding = "pending" | "finished" | "complete" | "late" | "dropped";
@@ -56,6 +36,8 @@ export interface RoundStart {
   readonly deadlineMs: number;
   readonly lastDeadlineMs: number;
   readonly learningRate: number;
+  /** Batches after which copies bring what they have come to, again and again; null for none before the end. */
+  readonly interim: number | null;
   /** Share of the chains that began it which is a quorum. */
   readonly quorum: number;
   /** Batches that the source of a chain has drawn before. */
@@ -82,6 +64,7 @@ export class Round {
   /** Those of the dropped whose numbers were not finite. */
   #diverged = 0;
   #lastDropped: string | null = null;
+  #hasEndedEarly = false;
 
   constructor(plan: Plan, at: RoundStart) {
     this.#plan = plan;
@@ -102,6 +85,7 @@ export class Round {
           dropped: null,
           late: null,
           trained: new Set(),
+          interims: new Interims(chain.stages.map(({ copy }) => copy)),
         },
       ]),
     );
@@ -128,17 +112,41 @@ export class Round {
     if (chains.every(({ dropped }) => dropped !== null) || this.#isHere(id)) return null;
     const copy = this.#copy(id);
     if (copy.node !== from) return null;
-    const problem = stepsProblem(id, chains, message);
+    const isInterim = message.isInterim === true;
+    const problem = isInterim
+      ? interimProblem(this.#at.interim, chains, message)
+      : stepsProblem(id, chains, message);
     if (problem !== null) return problem;
     const brought = read(copy);
     if (typeof brought === "string") return brought;
     const diverged = firstNotFinite(brought.tensors);
-    if (diverged === null) {
-      this.#change(chains, () => this.#contributions.set(id, { message, ...brought }));
-    } else {
+    if (diverged !== null) {
       for (const { plan } of chains) this.diverge(plan.id, `${diverged} of ${from}`);
-    }
+    } else if (isInterim) {
+      for (const { interims } of chains) interims.add(id, message.steps, { message, ...brought });
+    } else this.#change(chains, () => this.#contributions.set(id, { message, ...brought }));
     return null;
+  }
+
+  /**
+   * A chain cannot go on: its round ends with the last batch that all its copies have brought on the way.
+   * @returns whether there is one
+   */
+  endEarly(id: ChainId): boolean {
+    const chain = present(this.#chains.get(id), id);
+    const { steps, brought } = chain.interims.whole;
+    if (steps === 0) return false;
+    this.#change([chain], () => {
+      chain.plan = { ...chain.plan, work: steps };
+      for (const [copy, own] of brought) this.#contributions.set(copy, own);
+    });
+    this.#hasEndedEarly = true;
+    return true;
+  }
+
+  /** Whether it ended with what was brought on the way, so that nobody has what came of it. */
+  get hasEndedEarly(): boolean {
+    return this.#hasEndedEarly;
   }
 
   /** A copy says how far it is: once it has trained all its batches, it has nothing left to do but to bring them. */
@@ -466,14 +474,4 @@ export interface LatePart {
   readonly tensors: ReadonlyMap<CopyId, Tensors>;
   readonly memories: Memories;
   readonly costs: readonly SentContribution[];
-}
-
-/** Whether the round is waiting for a chain, or has it. */
-const isIn = ({ dropped, late }: ChainState): boolean => dropped === null && late === null;
-
-/** The chains of each copy, in their order. */
-function chainsByCopy(chains: readonly ChainState[]): Map<CopyId, ChainState[]> {
-  const stages = chains.flatMap((chain) => chain.plan.stages.map(({ copy }) => ({ copy, chain })));
-  const byCopy = groupBy(stages, ({ copy }) => copy);
-  return new Map([...byCopy].map(([copy, own]) => [copy, own.map(({ chain }) => chain)]));
 }

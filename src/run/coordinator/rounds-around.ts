@@ -24,6 +24,8 @@ export interface BeginningRound {
   readonly learningRate: number;
   /** Learning rates of the rounds after it. */
   readonly later: readonly number[];
+  /** Batches from one time to the next that copies bring what they have come to; null for none before the end. */
+  readonly interim: number | null;
 }
 
 /** What a node is sent for a round to start with. */

@@ -12,12 +12,7 @@ import { present } from "../../base/assert.ts";
 import { type ChainId, type NodeId, nodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
 import { broughtKinds } from "../../plan/exchange.ts";
-import {
-  exchangeOf,
-  exchangingWith,
-  goesOnAlone,
-  mayExchange,
-} from "../../plan/exchange-members.ts";
+import { exchangeOf, goesOnAlone, mayExchange } from "../../plan/exchange-members.ts";
 import { partsOf } from "../../plan/part.ts";
 import { inRound, phasesOf } from "../../plan/phases.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -56,6 +51,7 @@ import type { Roster } from "./roster.ts";
 import { Round } from "./round.ts";
 import { markTraffic, roundCosts } from "./round-costs.ts";
 import { decideRound, heldUpMs, roundDeadlines } from "./round-decision.ts";
+import { tellOfCurtailed, tellToAbandon, tellToCurtail } from "./round-notices.ts";
 import type {
   BeginningRound,
   NodeStart,
@@ -190,14 +186,14 @@ export class Rounds {
   }
 
   /** Starts a round under a plan that everybody has ready who is there. */
-  begin(under: UnderPlan, { number, learningRate, later }: BeginningRound): void {
+  begin(under: UnderPlan, { number, learningRate, later, interim }: BeginningRound): void {
     const startedMs = this.#host.now();
     const { plan } = under;
     const own = inRound(plan, number);
     const partOf = own === plan ? under.partOf : partsOf(own);
     const { quorumMs, lastMs } = roundDeadlines(own, this.#policy);
     const round = new Round(own, {
-      ...{ number, startedMs, learningRate, quorum: this.#policy.quorum },
+      ...{ number, startedMs, learningRate, interim, quorum: this.#policy.quorum },
       ...{ deadlineMs: startedMs + quorumMs, lastDeadlineMs: startedMs + lastMs },
       firstStepOf: ({ source }) => this.#nextStep(source),
     });
@@ -219,7 +215,8 @@ export class Rounds {
         .chains.filter(({ id }) => !going.includes(id))
         .map(({ id: chain }) => ({ chain, step: round.firstStep(chain) }));
       const rates = goesOnAlone(own) ? { later } : {};
-      const at = { term, round: number, learningRate, ...rates, ...rememberedIn(memory) };
+      const often = interim === null ? {} : { interim };
+      const at = { term, round: number, learningRate, ...rates, ...often, ...rememberedIn(memory) };
       const all = memory.tensors.size === 0 ? tensors : new Map([...tensors, ...memory.tensors]);
       member.channel.send({ type: "begin", ...at, keep, first, going }, all);
     }
@@ -311,7 +308,7 @@ export class Rounds {
       if (member !== undefined) member.lateRounds = 0;
     }
     // With the next round under way, copies have gone on from there.
-    if (!this.isOpen)
+    if (!this.isOpen && !round.hasEndedEarly)
       this.#kept = heldBy(keepers(plan, participants, this.#state.isWhole), open, this.#members);
     const now = this.#host.now();
     const fromMs = Math.max(round.startedMs, this.#committedMs);
@@ -353,7 +350,7 @@ export class Rounds {
       if (typeof values === "string") return values;
       const problem = this.#remembered.problem(open.plan, message, memory);
       if (problem !== null) return problem;
-      this.#precopy?.follow(copy, message.round, others);
+      if (message.isInterim !== true) this.#precopy?.follow(copy, message.round, others);
       return { tensors: values, memory };
     });
     // Its numbers were not finite: another member may have to bring now what all of them have.
@@ -399,24 +396,14 @@ export class Rounds {
   /** Asks the chains through a node, or all of them, to end the round with the batches that have begun. */
   curtail(node: NodeId | null): void {
     const newest = this.#open.at(-1);
-    if (newest === undefined) return;
-    const { round, plan } = newest;
-    for (const chain of round.pendingThrough(node)) {
-      const source = this.#members.get(present(round.nodesOf(chain)[0], "a source"));
-      source?.channel.send({ type: "curtail", term: plan.term, round: round.number, chain });
-    }
+    if (newest !== undefined) tellToCurtail(newest, node, this.#members);
   }
 
   /** A source has ended its chain's round early: the other stages are told. */
   curtailed(member: Member, message: CurtailedMessage): void {
-    const { term, round: number, chain, work } = message;
     const round = this.#openOf(message)?.round;
-    if (!round?.shorten(member.id, chain, work)) return;
-    const others = new Set(round.nodesOf(chain as ChainId));
-    // Another stage on the source's own node has to hear of it as well; the source's has.
-    for (const node of others) {
-      this.#members.get(node)?.channel.send({ type: "shorten", term, round: number, chain, work });
-    }
+    if (!round?.shorten(member.id, message.chain, message.work)) return;
+    tellOfCurtailed(round, message, this.#members);
   }
 
   /**
@@ -458,7 +445,7 @@ export class Rounds {
     for (const { late, chain } of this.#late.left(member.id)) this.#abandon(late, chain);
     for (const open of this.#open) {
       for (const chain of open.round.lostWith(member.id)) {
-        this.#drop(open, chain, `${member.hello.name} left: ${reason}`);
+        this.#drop(open, chain, `${member.hello.name} left: ${reason}`, true);
       }
     }
     return this.#open.at(-1)?.round.number ?? null;
@@ -479,21 +466,20 @@ export class Rounds {
     source.channel.close(`it missed the deadline of ${source.lateRounds} rounds in a row`);
   }
 
-  /** A chain is out of a round, and of those after it, which went on from there. */
-  #drop(from: OpenRound, chain: ChainId, reason: string): void {
+  /**
+   * A chain is out of a round, and of those after it, which went on from there.
+   * @param mayEnd whether the first of them may end with what the chain has brought on its way
+   */
+  #drop(from: OpenRound, chain: ChainId, reason: string, mayEnd = false): void {
     this.#precopy = null;
     for (const open of this.#open.slice(this.#open.indexOf(from))) {
-      open.round.drop(chain, reason);
+      const isEnded = mayEnd && open === from && open.round.endEarly(chain);
+      if (!isEnded) open.round.drop(chain, reason);
       this.#abandon(open, chain);
     }
   }
 
-  /** Tells the nodes of a chain, and those who exchange with it, that it is out of a round. */
-  #abandon({ round, plan }: LateRound, chain: ChainId): void {
-    const { term } = plan;
-    const nodes = exchangingWith(plan, chain).flatMap((id) => round.nodesOf(id));
-    for (const node of new Set(nodes)) {
-      this.#members.get(node)?.channel.send({ type: "abandon", term, round: round.number, chain });
-    }
+  #abandon(late: LateRound, chain: ChainId): void {
+    tellToAbandon(late, chain, this.#members);
   }
 }

@@ -23,7 +23,7 @@ function sharedRound() {
   }));
   const plan = splitFed(compiled.planRequest(3, nodes));
   const round = new Round(plan, {
-    ...{ number: 0, startedMs: 0, learningRate: 0.1, quorum: 1 },
+    ...{ number: 0, startedMs: 0, learningRate: 0.1, quorum: 1, interim: null },
     ...{ deadlineMs: 100, lastDeadlineMs: 100, firstStepOf: () => 0 },
   });
   /** The copy of a node, with every value the same. */

@@ -200,6 +200,7 @@ export class Channel<M extends Message> {
     if (!this.#isOpen) return;
     this.#closing = reason;
     if (this.#sender.isEmpty) this.#hangUp();
+    else this.#sender.hurry();
   }
 
   /**

@@ -155,6 +155,8 @@ const contribution = z.strictObject({
   alone: z.optional(madeAlone),
   /** Where another member of its exchange brings what all of them have; see `broughtKinds`. */
   isRest: z.optional(z.literal(true)),
+  /** Where the round goes on: what the copy has come to after so many batches of it. */
+  isInterim: z.optional(z.literal(true)),
   /** What the round cost this copy. */
   computeMs: duration,
   /** Time that this copy held the processor, sleeping for the node's duty included, by kind of program. */
@@ -300,6 +302,8 @@ const begin = z.strictObject({
   going: z.array(id),
   /** Chains of the receiver whose codecs go on with what they remember there. */
   remembers: z.optional(z.array(id)),
+  /** Batches from one time to the next that the receiver's copies bring what they have come to. */
+  interim: z.optional(z.int().check(z.positive())),
   /** Learning rates of the rounds after it, for members that go on without the coordinator. */
   later: z.optional(z.array(z.number().check(z.nonnegative())).check(z.maxLength(laterMax))),
 });

@@ -60,9 +60,12 @@ export interface FrameFate {
   readonly isAtOnce?: boolean;
   /** It gives way to all others, also between its chunks: nobody waits for it. */
   readonly isBackground?: boolean;
+  /** In the background, while nothing waits behind it, its chunks leave evenly over so many milliseconds. */
+  readonly overMs?: number;
 }
 
 interface Waiting {
+  readonly sinceMs: number;
   readonly cutter: Cutter;
   readonly fate: FrameFate;
 }
@@ -88,6 +91,9 @@ export class Sender {
   /** The message whose turn it is. */
   #next: Leaving | null = null;
   #timer: Cancel | null = null;
+  /** While all that waits takes its time. */
+  #pause: Cancel | null = null;
+  #isHurried = false;
   /** Frames whose sender wants to hear that they have been consumed, in order. */
   #underWay: UnderWay[] = [];
   #sent = 0;
@@ -140,10 +146,11 @@ export class Sender {
 
   push(frame: Frame, fate: FrameFate): void {
     if (this.isEmpty) this.#waits = false;
+    const sinceMs = this.#options.host.now();
     if (fate.isBackground) {
-      this.#background.push({ cutter: new Cutter(frame, backgroundMark), fate });
+      this.#background.push({ sinceMs, cutter: new Cutter(frame, backgroundMark), fate });
     } else {
-      this.#queue.push({ cutter: new Cutter(frame), fate });
+      this.#queue.push({ sinceMs, cutter: new Cutter(frame), fate });
       this.#queuedBytes += frameBytes(frame);
     }
     this.#pump();
@@ -190,9 +197,16 @@ export class Sender {
     }
   }
 
+  /** Nothing takes its time any more. */
+  hurry(): void {
+    this.#isHurried = true;
+    this.#pump();
+  }
+
   /** The link is gone: nothing leaves any more. */
   stop(): void {
     this.#timer?.();
+    this.#pause?.();
     this.#next = null;
     const queue = [...this.#queue, ...this.#background];
     this.#queue = [];
@@ -214,6 +228,8 @@ export class Sender {
       if (this.#next === null) {
         const first = this.#queue[0] ?? this.#background[0];
         if (first === undefined) return this.#options.onEmpty();
+        const dueMs = this.#dueMs(first);
+        if (dueMs > this.#options.host.now()) return this.#pauseUntil(dueMs);
         this.#next = this.#cut(first);
         const { atMs } = this.#next.departure;
         if (atMs > this.#options.host.now()) return this.#waitUntil(atMs);
@@ -223,6 +239,18 @@ export class Sender {
       if (waits && underWay + this.#next.bytes > this.#windowBytes()) return;
       this.#transmit(this.#next);
     }
+  }
+
+  /** From when on the next chunk of a frame may leave. */
+  #dueMs({ sinceMs, cutter, fate: { overMs = 0 } }: Waiting): number {
+    const takesItsTime = !this.#isHurried && this.#background.length === 1;
+    return takesItsTime ? sinceMs + overMs * (1 - cutter.rest / cutter.size) : sinceMs;
+  }
+
+  #pauseUntil(dueMs: number): void {
+    const { host } = this.#options;
+    this.#pause?.();
+    this.#pause = host.after(dueMs - host.now(), () => this.#pump());
   }
 
   #cut(of: Waiting): Leaving {

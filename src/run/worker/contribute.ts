@@ -21,6 +21,8 @@ export interface DoneCopy {
   readonly memory?: Tensors;
   readonly account: StageAccount;
   readonly at: { readonly term: number; readonly round: number; readonly chain: string };
+  /** Where the round goes on, from what the engine has: the time until what was brought has to have left; null at its end. */
+  readonly interimMs?: number | null;
   /** Batches trained, and whose they were where they are of several chains. */
   readonly steps: number;
   readonly turns: readonly number[];
@@ -31,8 +33,10 @@ export interface DoneCopy {
     readonly isRest: boolean;
   };
   straight(): StraightTraffic[];
-  /** Called once what the engine holds is what the next round goes on from, which is before it is home. */
+  /** Called once what the engine holds is what the next round goes on from, which is before it is home; never where the round goes on. */
   onSettled(): void;
+  /** Called once what is brought has left. */
+  onGone?(): void;
 }
 
 /**
@@ -41,7 +45,10 @@ export interface DoneCopy {
  * @param isVoid whether nobody waits for them any more
  */
 export function contribute(done: DoneCopy, around: StageSurroundings, isVoid: () => boolean): void {
-  const { copy, programs, tensors, account, at, exchange, memory = new Map() } = done;
+  const { copy, programs, tensors, at, exchange, memory = new Map(), interimMs = null } = done;
+  const isInterim = interimMs !== null;
+  // Where the round goes on, so does the account.
+  const { meanLoss: loss, passes, computeMs, held } = done.account;
   const isRest = exchange?.isRest ?? false;
   const { engine } = around.host;
   const settle = (): void => {
@@ -54,20 +61,21 @@ export function contribute(done: DoneCopy, around: StageSurroundings, isVoid: ()
     const kind = role === "state" ? "state" : tensors.isMoved(of) ? "weight" : "statistic";
     if (kinds.includes(kind)) names.set(tensors.slot(of), of);
   }
-  if (tensors.isWhole) settle();
+  if (tensors.isWhole && !isInterim) settle();
   engine.read([...names.keys()], (outcome) => {
     if (isVoid()) return;
     if (!outcome.ok) return around.fail(outcome.error);
     const values = new Map<string, Tensor>();
     for (const [slot, value] of outcome.value) values.set(present(names.get(slot), slot), value);
-    const { sent, slots } = tensors.bring({ id: copy, round: at.round, values });
-    if (!tensors.isWhole) {
+    const brought = { id: copy, round: at.round, values };
+    const sent = tensors.encoded(brought);
+    if (!tensors.isWhole && !isInterim) {
+      const slots = tensors.goOnFrom(brought, sent);
       engine.write(slots, (written) => {
         if (!written.ok && !isVoid()) around.fail(written.error);
       });
       settle();
     }
-    const { meanLoss: loss, passes, computeMs, held } = account;
     around.send(
       {
         type: "contribution",
@@ -76,12 +84,14 @@ export function contribute(done: DoneCopy, around: StageSurroundings, isVoid: ()
         ...{ copy, loss, steps: done.steps, passes, turns: done.turns, computeMs, held },
         ...exchange?.told,
         ...(isRest && { isRest }),
+        ...(isInterim && { isInterim }),
         paced: around.paced(),
         straight: done.straight(),
         bytesPerMs: around.achieved(),
         peakRssBytes: around.host.peakMemoryBytes(),
       },
       memory.size === 0 ? sent : new Map([...sent, ...memory]),
+      { ...(done.onGone && { onGone: done.onGone }), ...(isInterim && { overMs: interimMs }) },
     );
   });
 }

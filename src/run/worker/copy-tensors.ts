@@ -148,21 +148,29 @@ export class CopyTensors {
     slots.set(this.slot(of), value);
   }
 
+  /** What leaves of what the copy has come to. */
+  encoded({ id, round, values }: Brought): Tensors {
+    const baseOf = (name: string): Tensor => this.#baseOf(name);
+    return this.#model.updates.encode({ values, baseOf }, { copy: id, round });
+  }
+
   /**
-   * The round's work is done: what leaves.
-   * @returns that, and what to write into the engine, as that is what the next round goes on from
+   * The round's work is done, and has left.
+   * @returns what to write into the engine, as that is what the next round goes on from
    */
-  bring({ id, round, values }: Brought): { sent: Tensors; slots: Map<Slot, Tensor> } {
+  goOnFrom({ values }: Brought, sent: Tensors): Map<Slot, Tensor> {
     const { updates } = this.#model;
-    const baseOf = (name: string): Tensor => present(this.#base.get(name), name);
-    const sent = updates.encode({ values, baseOf }, { copy: id, round });
     const slots = new Map<Slot, Tensor>();
     for (const [name, type] of values) {
       if (!updates.isCoded(name)) continue;
-      const next = updates.decode(sent, { name, type, base: baseOf(name) });
+      const next = updates.decode(sent, { name, type, base: this.#baseOf(name) });
       this.#take(slots, name, present(next, name));
     }
-    return { sent, slots };
+    return slots;
+  }
+
+  #baseOf(name: string): Tensor {
+    return present(this.#base.get(name), name);
   }
 
   #forget(): void {

@@ -14,3 +14,15 @@ export interface StageRound {
   onFeature(message: FeatureMessage, tensors: Tensors): void;
   onGradient?(message: GradientMessage, tensors: Tensors): void;
 }
+
+/** The same as it begins. */
+export interface StartedRound {
+  readonly term: number;
+  readonly round: number;
+  readonly learningRate: number;
+  readonly firstStep: number;
+  /** Whether the coordinator is away. */
+  readonly isAlone?: boolean;
+  /** Batches from one time to the next that it brings home what it has come to; null for none before the end. */
+  readonly interim: number | null;
+}

@@ -22,11 +22,12 @@ import type { FeatureMessage, GradientMessage } from "../wire/messages.ts";
 import { type Rejection, StageBorders } from "./border.ts";
 import { contribute, type DoneCopy } from "./contribute.ts";
 import type { Place } from "./copy-tensors.ts";
-import { batchSlot, engineRunOf } from "./engine-run.ts";
+import { batchSlot, engineRunOf, type Pass } from "./engine-run.ts";
 import { progressMs, StageAccount } from "./stage-account.ts";
 import { type StageExchange, stageExchange } from "./stage-exchange.ts";
+import { StageInterims } from "./stage-interims.ts";
 import { mayGoForward, nextPass, type StageOrder, stageOrder } from "./stage-order.ts";
-import type { StageRound } from "./stage-round.ts";
+import type { StageRound, StartedRound } from "./stage-round.ts";
 import type { StageSetup } from "./stage-setup.ts";
 import type { StageSurroundings } from "./stage-surroundings.ts";
 
@@ -39,12 +40,9 @@ interface StageBatch {
 }
 
 /** What a run of a program is about. */
-interface Pass {
+interface StagePass extends Pick<Pass, "from" | "to"> {
   /** The batch, counted in its round. */
   readonly step: number;
-  /** The version of the parameters that it takes in, and the one that it gives where it moves them. */
-  readonly from: Place;
-  readonly to: Place;
   /** Of an update: the round's where absent. */
   readonly learningRate?: number;
 }
@@ -58,6 +56,7 @@ export class StageRunner implements StageRound {
   readonly round: number;
   readonly #learningRate: number;
   readonly #firstStep: number;
+  readonly #interims: StageInterims;
   /** Passes done each way. */
   #forward = 0;
   #backward = 0;
@@ -86,11 +85,7 @@ export class StageRunner implements StageRound {
   #isRest = false;
   #isSettled = false;
 
-  constructor(
-    setup: StageSetup,
-    around: StageSurroundings,
-    at: { term: number; round: number; learningRate: number; firstStep: number; isAlone?: boolean },
-  ) {
+  constructor(setup: StageSetup, around: StageSurroundings, at: StartedRound) {
     this.#setup = setup;
     this.#borders = new StageBorders(setup);
     this.#around = around;
@@ -99,6 +94,7 @@ export class StageRunner implements StageRound {
     this.round = at.round;
     this.#learningRate = at.learningRate;
     this.#firstStep = at.firstStep;
+    this.#interims = new StageInterims(at.interim, around.host.now());
     this.#toldMs = around.host.now();
     this.exchange = stageExchange(setup, around, at, () => this.#isAbandoned);
     if (at.isAlone === true) this.exchange?.goAlone();
@@ -291,7 +287,7 @@ export class StageRunner implements StageRound {
   }
 
   /** The stage that holds the loss does forward, backward and, unless gradients accumulate, update in one program. */
-  #lossStep(program: Program, batch: StageBatch, pass: Pass): void {
+  #lossStep(program: Program, batch: StageBatch, pass: StagePass): void {
     const labelPort = portOf(program.inputs, "labels");
     const { labels } = batch;
     if (labels === null || !sameType(labels, labelPort)) {
@@ -378,7 +374,10 @@ export class StageRunner implements StageRound {
     this.#isBusy = false;
     this.#isGoingForward = false;
     if (this.#backward === work) return this.#contribute();
-    if (pass === "B" && this.#around.host.now() >= this.#toldMs + progressMs) this.#tell();
+    const now = this.#around.host.now();
+    const interimMs = pass === "B" ? this.#interims.due(this.#backward, now) : null;
+    if (interimMs !== null) this.#bring(interimMs);
+    if (pass === "B" && now >= this.#toldMs + progressMs) this.#tell();
     this.#advance();
   }
 
@@ -402,7 +401,8 @@ export class StageRunner implements StageRound {
     this.#bring();
   }
 
-  #bring(): void {
+  /** @param interimMs where the round goes on, the time that what is brought may take to leave */
+  #bring(interimMs: number | null = null): void {
     const { chain, copy, programs, tensors, exchange, memories, ends } = this.#setup;
     const isRest = this.exchange?.isRest ?? false;
     this.#isRest = isRest;
@@ -413,7 +413,9 @@ export class StageRunner implements StageRound {
       ...(exchange !== null && {
         exchange: { plan: exchange.plan, isRest, told: this.exchange?.told ?? {} },
       }),
+      interimMs,
       onSettled: () => this.#settled(),
+      onGone: () => this.#interims.left(),
     };
     contribute(done, this.#around, () => this.#isAbandoned);
   }
@@ -435,7 +437,7 @@ export class StageRunner implements StageRound {
   /** Runs one of the stage's programs. */
   #run(
     program: Program,
-    { step, from, to, learningRate = this.#learningRate }: Pass,
+    { step, from, to, learningRate = this.#learningRate }: StagePass,
     use: (answer: EngineAnswer) => void,
     given: ReadonlyMap<string, Tensor> = new Map(),
   ): void {

@@ -5,11 +5,13 @@ import type { EngineAnswer, EngineRun, Host, Outcome } from "../host.ts";
 import type { PacedTraffic, StraightTraffic } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { Message } from "../wire/messages.ts";
+import type { FrameFate } from "../wire/sender.ts";
 
 /** What a stage needs of its worker. */
 export interface StageSurroundings {
   readonly host: Host;
-  send(message: Message, tensors?: Tensors): void;
+  /** @param fate of what goes to the coordinator */
+  send(message: Message, tensors?: Tensors, fate?: FrameFate): void;
   /** Runs a program on the node's processor. */
   compute(
     program: Program,

@@ -100,13 +100,13 @@ export class Stages {
     }
     const misfit = this.#remember(ready, message.remembers ?? [], tensors);
     if (misfit !== null) return misfit;
-    const { term, round, learningRate } = message;
+    const { term, round, learningRate, interim = null } = message;
     const firstStepOf = (chain: string): number => present(firstOf.get(chain), chain);
     const begun = ready
       .filter(({ perUpdate }) => perUpdate === null)
       .map((setup) => {
         const at = { term, round, learningRate, firstStep: firstStepOf(setup.chain.id) };
-        return new StageRunner(setup, this.#around, { ...at, isAlone });
+        return new StageRunner(setup, this.#around, { ...at, isAlone, interim });
       });
     this.#runners = [...this.#runners.filter(({ chain }) => going.has(chain)), ...begun];
     // Chains that share copies are never late: they are dropped, or in time.

@@ -40,6 +40,7 @@ import {
 } from "../wire/messages.ts";
 import { Pace } from "../wire/pace.ts";
 import { isPayload, type MeasuredLink, sendPayload } from "../wire/payload.ts";
+import type { FrameFate } from "../wire/sender.ts";
 import { Alone, type Bring } from "./alone.ts";
 import { probeBlocks } from "./coarse-probe.ts";
 import { Evaluator } from "./evaluator.ts";
@@ -92,7 +93,7 @@ export class Worker {
     });
     this.#stages = new Stages({
       host,
-      send: (message, tensors) => this.#send(message, tensors),
+      send: (...sent) => this.#send(...sent),
       compute: (program, run, done) => {
         this.#processor.run(program, run, done);
       },
@@ -177,14 +178,14 @@ export class Worker {
     };
   }
 
-  #send(message: Message, tensors?: Tensors): void {
+  #send(message: Message, tensors?: Tensors, fate: FrameFate = {}): void {
     if (isDataMessage(message)) this.#neighbours.send(message, tensors);
     else if (this.#alone !== null && message.type === "contribution") {
       this.#alone.contributed(message, tensors ?? new Map());
     } else {
       // The next round may be under way by then.
       const isBackground = message.type === "contribution";
-      this.#channel.send(message, tensors, { isBackground });
+      this.#channel.send(message, tensors, { ...fate, isBackground });
     }
     if (tensors !== undefined) this.#owner.onTensors?.({ way: "sent", message, tensors });
   }
