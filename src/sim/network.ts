@@ -310,14 +310,13 @@ class Flow implements Medium, Transfer {
       return;
     }
     const wasActive = this.isActive;
-    if (wasActive) {
-      this.#deactivate();
-      this.#carried(this.#startedBytes - this.#restBytes);
-    }
+    if (wasActive) this.#deactivate();
+    // Also where a partition holds it up: what has left did so over the path before.
+    const hasBegun = this.#queue.length > 0;
+    if (hasBegun) this.#carried(this.#startedBytes - this.#restBytes);
     this.#path = path;
-    if (!wasActive) return;
-    this.#begin(this.#restBytes);
-    this.#activate();
+    if (hasBegun) this.#begin(this.#restBytes);
+    if (wasActive) this.#activate();
   }
 
   /** The end without a word: nothing arrives any more. */

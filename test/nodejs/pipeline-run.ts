@@ -21,6 +21,7 @@ const pipelineJob = {
   localBatches: 60,
   planner: "pipeline",
   pipeline: { window: 2 },
+  round: { interim: 2 },
   evaluate: { every: 100 },
   fleet: { devices: [{ name: "phone", duty: 0.25 }] },
 };

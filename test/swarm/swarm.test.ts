@@ -46,6 +46,7 @@ describe("seeds that failed once", () => {
     [3545062026, "the only checkpoint is torn, and the run refuses to begin anew"],
     [9029, "pictures of nodes fill a slow link, and contributions give way to them for ever"],
     [4220653258, "the same, where late chains are folded in"],
+    [2669160318, "a frame that is held up changes its path, and all of it counts for the new one"],
   ])("seed %i - %s", async (seed) => {
     expect((await runSeed(seed, interpreterEngine)).end).toMatch(/^(finished|forsaken): /);
   });

@@ -53,7 +53,7 @@ export interface ProtocolVersions {
 }
 
 /** Versions that this release speaks. */
-export const protocolVersions: ProtocolVersions = { from: 7, to: 7 };
+export const protocolVersions: ProtocolVersions = { from: 8, to: 8 };
 
 /** The newest version that both sides speak; null where there is none. */
 export function commonVersion(a: ProtocolVersions, b: ProtocolVersions): number | null {
