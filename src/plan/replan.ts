@@ -97,11 +97,11 @@ export interface MoveDecision {
 
 /**
  * For chains of several servers, which move at any moment. What is best changes faster than moving pays, so plans are judged
- * by the last two minutes. On four walks past servers that came to 2 % more batches than the moment alone with twice the margin;
- * half the margin, or twice, was worse.
+ * by the last two minutes beside the moment (`coordinator/lately.ts`). On the walks of docs/benchmarks.md agreeing three times came to 0 to 1 %
+ * more batches than four times; on four of them, half the margin, or twice, came to fewer.
  */
 export const withinRounds: Hysteresis = {
-  ...{ marginShare: 0.15, agreedMin: 4, betweenMs: 5_000, settlingMsMin: 10_000, marks: 12 },
+  ...{ marginShare: 0.15, agreedMin: 3, betweenMs: 5_000, settlingMsMin: 10_000, marks: 12 },
   ...{ memory: 8, per: "batch", conditions: "drift" },
 };
 

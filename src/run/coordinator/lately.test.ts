@@ -46,14 +46,14 @@ describe("what a fleet was like of late", () => {
   const [quiet, busy] = [requestWith(10, 30), requestWith(60, 30)];
   const [near, far] = [planOn("near", quiet), planOn("far", quiet)];
 
-  test("makes a plan's figures means of what it takes at each moment", () => {
+  test("weighs what a plan takes now and what it took at each moment", () => {
     const lately = new Lately(pipelineForecast, 8);
     lately.saw(quiet.fleet, 0);
     lately.saw(busy.fleet, 20_000);
-    const then = [quiet, busy, busy].map((request) => forecastOf(near, request));
+    const then = [quiet, busy].map((request) => forecastOf(near, request));
     const mean = lately.mean(near, busy, forecastOf(near, busy));
     const sum = then.reduce((total, { periodMs }) => total + periodMs, 0);
-    expect(mean.periodMs).toBeCloseTo(sum / 3);
+    expect(mean.periodMs).toBeCloseTo(0.7 * forecastOf(near, busy).periodMs + (0.3 * sum) / 2);
     expect(mean.homeMs).toBe(present(then[1], "a forecast").homeMs);
   });
 
@@ -73,10 +73,12 @@ describe("what a fleet was like of late", () => {
     for (let atMs = 0; atMs < 120_000; atMs += 20_000) lately.saw(quiet.fleet, atMs);
     const newest = optionOf(far, near, quiet);
     expect(lately.best(far, quiet, { newest, batches })?.layout).toBe(near);
-    // Now it is busy, and staying is the best of the moment: it is still the better one in the mean.
-    const still = present(lately.best(far, busy, { newest: null, batches }), "an option");
+    // Now it is a little slower than the other one: it is still the better one with what it was before.
+    const slower = requestWith(22, 30);
+    const still = present(lately.best(far, slower, { newest: null, batches }), "an option");
     expect(onlyNear(still.toPlan())).toBe(true);
-    expect(still.forecast.periodMs).toBeLessThan(forecastOf(far, busy).periodMs);
+    expect(forecastOf(near, slower).periodMs).toBeGreaterThan(forecastOf(far, slower).periodMs);
+    expect(still.forecast.periodMs).toBeLessThan(forecastOf(far, slower).periodMs);
     // Unless it stays so.
     for (let atMs = 120_000; atMs < 300_000; atMs += 20_000) lately.saw(busy.fleet, atMs);
     const best = present(lately.best(far, busy, { newest: null, batches }), "an option");

@@ -5,6 +5,7 @@
  * what it would take in each: sample average approximation (Kleywegt, Shapiro and Homem-de-Mello, 2002). Averages of
  * rates would not do: which part of a plan is the slowest changes from moment to moment.
  */
+import { mean } from "../../base/statistics.ts";
 import type { Fleet, Plan, PlanRequest } from "../../plan/plan.ts";
 import {
   bestMove,
@@ -14,6 +15,11 @@ import {
   type MoveOption,
   movingMs,
 } from "../../plan/replan.ts";
+
+/**
+ * Weight of what is now; the rest is shared by the moments that are kept. What is now lasts for a while, and becomes what mostly is.
+ */
+const nowShare = 0.7;
 
 /** Between two moments that are kept: longer than a hiccup, shorter than a street. */
 const apartMs = 15_000;
@@ -69,12 +75,13 @@ export class Lately {
    * @param now what it takes as things are
    */
   mean(plan: Plan, request: PlanRequest, now: Forecasted): Forecasted {
-    const all = [
-      now,
-      ...this.#fleets.flatMap(({ fleet }) => this.#forecaster(plan, { ...request, fleet }) ?? []),
-    ];
+    const past = this.#fleets.flatMap(
+      ({ fleet }) => this.#forecaster(plan, { ...request, fleet }) ?? [],
+    );
     const meanOf = (value: (one: Forecasted) => number): number =>
-      all.reduce((sum, one) => sum + value(one), 0) / all.length;
+      past.length === 0
+        ? value(now)
+        : nowShare * value(now) + (1 - nowShare) * mean(past.map(value));
     return {
       roundMs: meanOf(({ roundMs }) => roundMs),
       latencyMs: meanOf(({ latencyMs }) => latencyMs),

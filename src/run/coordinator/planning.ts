@@ -334,7 +334,7 @@ export class Planning {
         const profile = this.#speeds.now(node.id, node.profile);
         const line = lines.get(node.id);
         const rates = line && { coordinatorBytesPerMs: line, lineBytesPerMs: line };
-        return { ...node, profile, ...(rates ?? ratesOf(node.id)) };
+        return { ...node, profile, ...(rates ?? ratesOf(node)) };
       });
   }
 

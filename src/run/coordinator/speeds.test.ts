@@ -116,4 +116,25 @@ describe("the speed of a node", () => {
     speeds.observe(plan, phone, message);
     expect(factorOf(speeds)).toBe(1);
   });
+
+  test("of a few segments with little work tells little of the others", () => {
+    const speeds = new Speeds({ accumulate: 1, recompute: false });
+    const small = { forwardMs: 0.1, backwardMs: 0.1, updateMs: 0 };
+    const others = profile.segments.slice(1);
+    const uneven = { ...profile, segments: [small, ...others] };
+    const [front, back] = plan.copies;
+    const copies = [
+      { ...front, to: 1 },
+      { ...back, from: 1 },
+    ];
+    const apart = { ...plan, copies } as unknown as Plan;
+    // Ten times as slow as probed, twice: 1 + 4.5 + 2.25 after half of the way each time.
+    for (const steps of [10, 20]) {
+      speeds.observe(apart, { ...phone, profile: uneven }, told(0, steps, 2 * steps));
+    }
+    const now = speeds.now(node, uneven).segments;
+    expect(now[0]?.forwardMs).toBeCloseTo(0.1 * 7.75, 6);
+    const share = 0.2 / 16.2;
+    expect(now[1]?.forwardMs).toBeCloseTo(3 * 7.75 ** (share / (share + 0.1)), 6);
+  });
 });

@@ -6,7 +6,13 @@
 import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import type { ChainPlan, CopyPlan, Plan, Profile } from "../../plan/plan.ts";
-import { computeMs, heldMs, scaledProfile, type TimedProgram } from "../../plan/program-time.ts";
+import {
+  computeMs,
+  heldMs,
+  scaledProfile,
+  segmentsMs,
+  type TimedProgram,
+} from "../../plan/program-time.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
 
 /** Share of a new measurement in the estimate: half, so that a lasting change is soon known and a hiccup forgotten. */
@@ -26,11 +32,22 @@ export type Told = Pick<
 > &
   Partial<Pick<ProgressMessage, "ahead">>;
 
+/** Time that work of some segments takes over the time that it took when the node was probed. */
+interface Slowdown {
+  readonly factor: number;
+  readonly of: Pick<CopyPlan, "from" | "to">;
+}
+
+/**
+ * Segments with so much of a node's work tell half of what the others have become: what takes little time of a few tells
+ * more of itself, and of what its profile had wrong, than of the node.
+ */
+const halfTold = 0.1;
+
 export class Speeds {
   readonly #accumulate: number;
   readonly #recompute: boolean;
-  /** Time that work takes over the time that it took when the node was probed, by node. */
-  readonly #slowdown = new Map<NodeId, number>();
+  readonly #slowdown = new Map<NodeId, Slowdown>();
   /** What each copy has told last. */
   readonly #told = new Map<string, { round: number; ms: number; expectedMs: number }>();
   /** The plan in force, as it was last heard of, by copy. */
@@ -65,11 +82,9 @@ export class Speeds {
     this.#told.set(told.copy, { round: told.round, ms, expectedMs });
     // A null engine computes nothing, and a copy that has not gone on says nothing.
     if (!(ms > since.ms && expectedMs > since.expectedMs)) return;
-    const known = this.#slowdown.get(id) ?? 1;
-    this.#slowdown.set(
-      id,
-      known + newWeight * ((ms - since.ms) / (expectedMs - since.expectedMs) - known),
-    );
+    const known = this.#slowdown.get(id)?.factor ?? 1;
+    const seen = (ms - since.ms) / (expectedMs - since.expectedMs);
+    this.#slowdown.set(id, { factor: known + newWeight * (seen - known), of: copy });
   }
 
   #begin(plan: Plan): void {
@@ -83,8 +98,20 @@ export class Speeds {
 
   /** The profile as it is now: as probed, stretched by what was observed. */
   now(node: NodeId, profile: Profile): Profile {
-    const factor = this.#slowdown.get(node);
-    return factor === undefined ? profile : scaledProfile(profile, (ms) => factor * ms);
+    const slowdown = this.#slowdown.get(node);
+    if (slowdown === undefined) return profile;
+    const { factor, of } = slowdown;
+    const { segments } = profile;
+    const allMs = segmentsMs(segments);
+    const share = allMs === 0 ? 1 : segmentsMs(segments.slice(of.from, of.to)) / allMs;
+    const told = factor ** (share / (share + halfTold));
+    const others = scaledProfile(profile, (ms) => told * ms);
+    const own = scaledProfile(profile, (ms) => factor * ms);
+    const isOwn = (i: number): boolean => of.from <= i && i < of.to;
+    return {
+      ...others,
+      segments: others.segments.map((time, i) => (isOwn(i) ? (own.segments[i] ?? time) : time)),
+    };
   }
 
   /** Milliseconds that a copy has to hold the processor for its passes, by the node's probe. */

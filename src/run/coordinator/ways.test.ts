@@ -110,12 +110,72 @@ describe("ways between nodes", () => {
 
   it("tell what a node's own line carries: the fastest of them, or the slowest that is known of any", () => {
     const ways = new Ways();
-    expect(ways.ratesOfNodes()(a.id)).toEqual({});
+    expect(ways.ratesOfNodes()(a)).toEqual({});
     tell(ways, a, { up: 30, down: 80, straight: towards(b, 100) });
-    const lineOf = (of: FleetNode) => ways.ratesOfNodes()(of.id).lineBytesPerMs;
+    const lineOf = (of: FleetNode) => ways.ratesOfNodes()(of).lineBytesPerMs;
     expect(lineOf(a)).toEqual({ up: 100, down: 80 });
     expect(lineOf(b)).toEqual({ up: 30, down: 100 });
     expect(lineOf(c)).toEqual({ up: 30, down: 30 });
+  });
+
+  describe("over a radio", () => {
+    const phone = node("phone", { kind: "device" });
+    const probe = (ways: Ways, to: FleetNode, bytesPerMs: number, atMs: number): void => {
+      ways.measured({ from: phone.id, to: to.id }, { bytesPerMs, latencyMs: 2 }, atMs);
+    };
+    /** Data leave for b, for so much of ten seconds, at a rate. */
+    const send = (ways: Ways, bytesPerMs: number, share: number, fromMs: number): void => {
+      for (let ms = 1000; ms <= 10_000; ms += 1000) {
+        const passed = 1000 * fromMs * MB + ms * bytesPerMs * share;
+        tell(ways, phone, { straight: towards(b, bytesPerMs, 2, passed), atMs: fromMs + ms });
+      }
+    };
+    const upOf = (ways: Ways) => ways.ratesOfNodes()(phone).lineBytesPerMs?.up;
+    const wayTo = (ways: Ways, to: FleetNode) =>
+      ways.links([phone, b, c]).find((link) => link.from === phone.id && link.to === to.id)
+        ?.thereBytesPerMs;
+
+    it("tell less of it than it carries while data and a probe share it", () => {
+      const ways = new Ways();
+      send(ways, 1000, 1, 0);
+      // Half of it for each.
+      probe(ways, c, 500, 10_000);
+      expect(upOf(ways)).toBe(1000);
+      // Data are held up elsewhere, and the probe gets the rest.
+      probe(ways, c, 2500, 10_000);
+      expect(upOf(ways)).toBe(3500);
+      // Data want no more than half of it.
+      probe(ways, c, 900, 10_000);
+      expect(upOf(ways)).toBe(1800);
+    });
+
+    it("tell what it carries where data leave it idle", () => {
+      const ways = new Ways();
+      send(ways, 1000, 0.3, 0);
+      probe(ways, c, 1500, 10_000);
+      expect(upOf(ways)).toBe(1500);
+    });
+
+    it("become faster and slower with it, also those that nothing has measured since", () => {
+      const ways = new Ways();
+      for (const to of [b, c]) probe(ways, to, 1000, 0);
+      // The servers have faster lines.
+      ways.measured({ from: b.id, to: c.id }, { bytesPerMs: 5000, latencyMs: 1 }, 0);
+      expect([wayTo(ways, b), wayTo(ways, c)]).toEqual([1000, 1000]);
+      send(ways, 4000, 1, 20_000);
+      expect(wayTo(ways, c)).toBe(4000);
+      send(ways, 500, 1, 50_000);
+      expect(wayTo(ways, c)).toBe(500);
+    });
+
+    it("stay as slow as they were where something else held them up", () => {
+      const ways = new Ways();
+      probe(ways, c, 100, 0);
+      probe(ways, b, 1000, 0);
+      expect(wayTo(ways, c)).toBe(100);
+      send(ways, 4000, 1, 20_000);
+      expect(wayTo(ways, c)).toBe(100);
+    });
   });
 
   it("go through the coordinator again where the link is lost", () => {

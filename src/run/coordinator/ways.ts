@@ -9,6 +9,10 @@
  * a flow achieves its share of the moment: all of them together may be faster, and none of
  * them can count on what another one was seen to achieve. A flow that keeps to a pace achieves no more
  * than that, however fast its link is.
+ *
+ * Ways that no data take are measured seldom, and a radio that they all pass changes meanwhile. So of a device's line more is made
+ * than the fastest of its ways: see {@link radioRate}. And a way that was about as fast as the slower of the lines at its ends is taken
+ * to be as fast as that line is now.
  */
 import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
@@ -53,6 +57,12 @@ class Direction {
   #bytes = 0;
   /** Whether what was measured is of another link. */
   #isPast = false;
+  /** Whether the lines at its ends held it up as it was measured last, or may have with others beside it. */
+  #judged: { readonly atMs: number; readonly isHeldUp: boolean } | null = null;
+  /** What data achieved last, and a probe, and what data have passed of late. */
+  data: Rate | null = null;
+  probe: Rate | null = null;
+  #passed: readonly { readonly atMs: number; readonly bytes: number }[] = [];
   latencyMs: number | null = null;
 
   get rate(): Rate | null {
@@ -76,21 +86,53 @@ class Direction {
   }
 
   /**
+   * The same by what the slower of the lines at its ends carries now. To be asked now and then, since what it carried as the way was
+   * measured is what it carries when this is asked for the first time after that.
+   */
+  expectedOver(lineBytesPerMs: number): Rate | null {
+    const [expected, last] = [this.expected, this.rate];
+    if (expected === null || last === null || !Number.isFinite(lineBytesPerMs)) return expected;
+    if (this.#judged?.atMs !== last.atMs) {
+      const isHeldUp = last.bytesPerMs >= heldUpShare * lineBytesPerMs;
+      this.#judged = { atMs: last.atMs, isHeldUp };
+    }
+    // A line of which nothing else tells is as fast as this way, and no news.
+    if (!this.#judged.isHeldUp || last.bytesPerMs === lineBytesPerMs) return expected;
+    const share = Math.min(1, expected.bytesPerMs / last.bytesPerMs);
+    return { ...expected, bytesPerMs: share * lineBytesPerMs };
+  }
+
+  /** Share of the time of late for which data were on their way. */
+  get busy(): number {
+    const [first, last] = [this.#passed[0], this.#passed.at(-1)];
+    if (this.data === null || first === undefined || last === undefined) return 0;
+    const ms = last.atMs - first.atMs;
+    return ms < busyMsMin ? 0 : (last.bytes - first.bytes) / ms / this.data.bytesPerMs;
+  }
+
+  /**
    * Takes what one end says. It says the same again while nothing passes, which is no news.
    * @param bytes what has passed in all
    */
   take(bytesPerMs: number | null, bytes: number, nowMs: number): void {
     if (bytesPerMs === null || bytes - this.#bytes < newsBytesMin) return;
     this.#bytes = bytes;
-    this.measured(bytesPerMs, nowMs);
+    const since = this.#passed.filter(({ atMs }) => atMs >= nowMs - radioMs);
+    this.#passed = [...since, { atMs: nowMs, bytes }];
+    this.data = this.#add({ bytesPerMs, atMs: nowMs });
   }
 
   /** Takes a measurement that was asked for. */
   measured(bytesPerMs: number, nowMs: number): void {
+    this.probe = this.#add({ bytesPerMs, atMs: nowMs });
+  }
+
+  #add(rate: Rate): Rate {
     if (this.#isPast) this.#rates.length = 0;
     this.#isPast = false;
-    this.#rates.push({ bytesPerMs, atMs: nowMs });
+    this.#rates.push(rate);
     if (this.#rates.length > samplesMax) this.#rates.shift();
+    return rate;
   }
 
   /** The link has become another one: what is measured next counts alone. */
@@ -98,6 +140,16 @@ class Direction {
     this.#isPast = true;
   }
 }
+
+/** A way that achieved so much of what a line carries was held up by it, if need be with another flow beside it. */
+const heldUpShare = 0.4;
+
+/** Of a radio only what was measured so shortly before the newest measurement counts. */
+const radioMs = 15_000;
+
+/** Data that were on their way for so much of the time shared the line with any probe, as far as can be told after so long. */
+const busyShare = 0.7;
+const busyMsMin = 3000;
 
 /** How far ahead plans look: about as long as a move takes. */
 const foreseenMs = 10_000;
@@ -181,8 +233,10 @@ export class Ways {
    */
   links(nodes: readonly FleetNode[]): FleetLink[] {
     const pairs = nodes.flatMap((from, i) => nodes.slice(i + 1).map((to) => ({ from, to })));
+    const linesOf = this.ratesOfNodes();
+    const lines = new Map(nodes.map((node) => [node.id, linesOf(node).lineBytesPerMs]));
     const known = pairs.map(
-      ({ from, to }) => this.#straightLink(from, to) ?? this.#relayed(from, to),
+      ({ from, to }) => this.#straightLink(from, to, lines) ?? this.#relayed(from, to),
     );
     const rates = known.flatMap((link) =>
       link === null ? [] : [link.thereBytesPerMs, link.backBytesPerMs],
@@ -198,11 +252,12 @@ export class Ways {
 
   /**
    * What nodes' own lines carry, for planning: the fastest that any of their ways was seen to be, for all
-   * pass the line; where none was measured, as between nodes, the slowest that was. The way to the coordinator
+   * pass the line; where none was measured, as between nodes, the slowest that was. Of a device's, which may be a radio, only
+   * what was seen of late counts; a server's that no way fills any more has not become slower. The way to the coordinator
    * is taken to be as fast: what weights achieve on it they achieve beside batches, and says too little.
    * Nothing before the first measurement.
    */
-  ratesOfNodes(): (node: NodeId) => Pick<FleetNode, "coordinatorBytesPerMs" | "lineBytesPerMs"> {
+  ratesOfNodes(): (node: FleetNode) => Pick<FleetNode, "coordinatorBytesPerMs" | "lineBytesPerMs"> {
     const straight = [...this.#straight.values()].flatMap((directions) => [...directions.values()]);
     const homes = [...this.#home.values()].flatMap(({ up, down }) => [up, down]);
     const rates = [...straight, ...homes].flatMap(({ rate }) =>
@@ -210,26 +265,37 @@ export class Ways {
     );
     if (rates.length === 0) return () => ({});
     const slowest = rates.reduce((least, rate) => Math.min(least, rate));
-    const fastest = (all: readonly (Rate | null)[]): number => {
-      const known = all.flatMap((rate) => (rate === null ? [] : [rate.bytesPerMs]));
+    const fastest = (all: readonly Direction[]): number => {
+      const known = all.flatMap(({ rate }) => (rate === null ? [] : [rate.bytesPerMs]));
       return known.length === 0 ? slowest : Math.max(...known);
     };
-    return (node) => {
-      const from = [...(this.#straight.get(node)?.values() ?? [])];
-      const to = [...this.#straight.values()].flatMap((directions) => directions.get(node) ?? []);
-      const { up, down } = this.#home.get(node) ?? {};
+    return ({ id, kind }) => {
+      const from = [...(this.#straight.get(id)?.values() ?? [])];
+      const to = [...this.#straight.values()].flatMap((directions) => directions.get(id) ?? []);
+      const { up, down } = this.#home.get(id) ?? {};
+      const rateOf =
+        kind === "device" ? (all: readonly Direction[]) => radioRate(all) ?? fastest(all) : fastest;
       const line = {
-        up: fastest([up?.rate ?? null, ...from.map(({ rate }) => rate)]),
-        down: fastest([down?.rate ?? null, ...to.map(({ rate }) => rate)]),
+        up: rateOf(up === undefined ? from : [up, ...from]),
+        down: rateOf(down === undefined ? to : [down, ...to]),
       };
       return { coordinatorBytesPerMs: line, lineBytesPerMs: line };
     };
   }
 
-  #straightLink({ id: from }: FleetNode, { id: to }: FleetNode): FleetLink | null {
+  #straightLink(
+    { id: from }: FleetNode,
+    { id: to }: FleetNode,
+    lines: ReadonlyMap<NodeId, FleetNode["lineBytesPerMs"]>,
+  ): FleetLink | null {
     const there = this.#straight.get(from)?.get(to);
     const back = this.#straight.get(to)?.get(from);
-    const rates = bothWays(there?.expected ?? null, back?.expected ?? null);
+    const [a, b] = [lines.get(from), lines.get(to)];
+    const lineOver = (up = Infinity, down = Infinity): number => Math.min(up, down);
+    const rates = bothWays(
+      there?.expectedOver(lineOver(a?.up, b?.down)) ?? null,
+      back?.expectedOver(lineOver(b?.up, a?.down)) ?? null,
+    );
     if (rates === null) return null;
     const latencyMs = Math.min(there?.latencyMs ?? Infinity, back?.latencyMs ?? Infinity);
     return { from, to, ...rates, latencyMs: Number.isFinite(latencyMs) ? latencyMs : 0 };
@@ -259,6 +325,25 @@ export class Ways {
     this.#home.set(node, home);
     return home;
   }
+}
+
+/**
+ * What a radio carries one way, by what was measured of late of the ways that pass it; null where nothing was. Data may be held up
+ * at the other end, which shares its own line among neighbours, and so tell too little of the radio. A probe to somebody else tells more: beside data that are
+ * always on their way it gets half of the radio where both want more (max-min fairness), and what they leave of it where they do not. So the radio carries twice what
+ * the probe got, or what both got together, whichever is less.
+ */
+function radioRate(all: readonly Direction[]): number | null {
+  const newestMs = Math.max(...all.map(({ rate }) => rate?.atMs ?? 0));
+  const isLate = (rate: Rate | null): rate is Rate =>
+    rate !== null && rate.atMs >= newestMs - radioMs;
+  const rateOf = (rates: readonly (Rate | null)[]): number =>
+    Math.max(0, ...rates.filter(isLate).map(({ bytesPerMs }) => bytesPerMs));
+  const data = rateOf(all.map((direction) => direction.data));
+  const probe = rateOf(all.map((direction) => direction.probe));
+  const isBusy = all.some((direction) => isLate(direction.data) && direction.busy >= busyShare);
+  const rate = Math.max(data, isBusy ? Math.min(2 * probe, data + probe) : probe);
+  return rate === 0 ? null : rate;
 }
 
 /** Data pass both links one after the other; what is not known does not hold them up. */
