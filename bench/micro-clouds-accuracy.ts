@@ -111,18 +111,18 @@ const data = [
 
 export const microCloudsAccuracy: Bench = {
   summary:
-    "time of micro-clouds to an accuracy, against other schemes [--seeds N] [--links A,B] [--data A,B] [--schemes A;B] [--minutes N] [--changing 1] [--exchange JSON] [--rate N]",
+    "time of micro-clouds to an accuracy, against other schemes [--seeds N] [--links A,B] [--data A,B] [--schemes A;B] [--minutes N] [--changing 1] [--exchange JSON] [--rate N] [--momentum N]",
   async run(args) {
     checkFashion();
     const asked = optionsOf(args, {
       ...{ seeds: "1", links: "unequal", data: data.map(({ name }) => name).join() },
       ...{ schemes: schemes.map(({ name }) => name).join(";"), minutes: "120", changing: "0" },
-      ...{ exchange: "{}", rate: "0.2" },
+      ...{ exchange: "{}", rate: "0.2", momentum: "0" },
     });
     const seeds = countOf("--seeds", asked.seeds);
     const minutes = countOf("--minutes", asked.minutes);
     const own = fieldsOf("--exchange", asked.exchange);
-    const learningRate = Number(asked.rate);
+    const step = { learningRate: Number(asked.rate), momentum: Number(asked.momentum) };
     const named = asked.schemes.split(";").flatMap((name) => {
       return chosenOf("--schemes", name.replaceAll(",", "\u0000"), schemes, (one) =>
         one.name.replaceAll(",", "\u0000"),
@@ -135,7 +135,7 @@ export const microCloudsAccuracy: Bench = {
         for (const split of chosenOf("--data", asked.data, data, ({ name }) => name)) {
           for (let seed = 1; seed <= seeds; seed++) {
             const setting = { link, split, seed, minutes, isChanging: asked.changing === "1" };
-            races.push(await race(setting, { folder, named, choice: { own, learningRate } }));
+            races.push(await race(setting, { folder, named, choice: { own, step } }));
           }
         }
       }
@@ -150,7 +150,7 @@ export const microCloudsAccuracy: Bench = {
 interface Choice {
   /** The job's field `exchange`, for micro-clouds. */
   readonly own: object;
-  readonly learningRate: number;
+  readonly step: { readonly learningRate: number; readonly momentum: number };
 }
 
 interface Setting {
@@ -199,7 +199,7 @@ async function race(
   return { setting, runs, fixed: Math.max(...(reached.length === 0 ? runs.map(bestOf) : reached)) };
 }
 
-const jobOf = ({ job }: Scheme, seed: number, { own, learningRate }: Choice): Job =>
+const jobOf = ({ job }: Scheme, seed: number, { own, step }: Choice): Job =>
   parseJob({
     ...{ model: "lenet5", data: { idx: fashion }, batch, rounds: 1_000_000, seed },
     localBatches: updates * accumulate,
@@ -210,8 +210,7 @@ const jobOf = ({ job }: Scheme, seed: number, { own, learningRate }: Choice): Jo
       ? {}
       : { exchange: own }),
     optimizer: {
-      learningRate,
-      momentum: 0,
+      ...step,
       accumulate,
       ...("optimizer" in job ? (job.optimizer as object) : {}),
     },

@@ -73,11 +73,6 @@ export class ExchangeLinks {
     return 2 * this.meshMs(bytes / this.#copies.length);
   }
 
-  /** The least share of so many bytes that a link carries within a time. */
-  leastShare(bytes: number, ms: number): number {
-    return Math.min(1, ...this.#rates.map((rate) => (rate * ms) / bytes));
-  }
-
   /** Who has the fastest way to the coordinator, by place. */
   get nearest(): number {
     const rates = this.#home.map(({ up }) => up);

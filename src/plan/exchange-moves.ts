@@ -7,7 +7,7 @@ import { present } from "../base/assert.ts";
 import { batchesToUpdate } from "./exchange.ts";
 import { ExchangeLinks } from "./exchange-links.ts";
 import { exchangeOf } from "./exchange-members.ts";
-import { seldomMs, transferMsOf } from "./exchange-time.ts";
+import { efficiencyOf, transferMsOf } from "./exchange-time.ts";
 import { memberTimes } from "./member-times.ts";
 import { homeMsOf, parameterBytes } from "./micro-clouds.ts";
 import type { Plan, PlanRequest } from "./plan.ts";
@@ -22,7 +22,7 @@ function updatesOf({ chains }: Plan): number {
 /** An update of a plan, with nodes and links as they are now, a round's end included. */
 interface UpdateTimes {
   readonly ms: number;
-  /** What it costs that not all is exchanged. */
+  /** What it would take less, were its batches worth what they are as steps one after the other. */
   readonly priceMs: number;
 }
 
@@ -36,16 +36,19 @@ function updateTimes(plan: Plan, request: PlanRequest): UpdateTimes | null {
     (copy) => byId.get(chainOf.get(copy)?.source ?? ("" as never)) ?? [],
   );
   if (exchange === undefined || nodes.length < members.length) return null;
+  const shares = members.map((copy) => present(chainOf.get(copy), "its chain").microBatches ?? 1);
   const own = nodes.map((node, i) => {
-    const { microBatches = 1 } = present(chainOf.get(present(members[i], "a copy")), "its chain");
     const { batchMs, updateMs } = memberTimes(node, request.segments.length);
-    return microBatches * batchMs + updateMs;
+    return (shares[i] as number) * batchMs + updateMs;
   });
-  const costs = { bytes: parameterBytes(request.segments), computeMs: Math.max(...own) };
+  const bytes = parameterBytes(request.segments);
+  const costs = { bytes, computeMs: Math.max(...own) };
   const links = new ExchangeLinks({ nodes, links: ways }, members, exchange.topology);
-  const homeMs = homeMsOf(request, exchange, links, 0) / updatesOf(plan);
+  // Over the updates that the job wants, as plans are chosen.
+  const homeMs = (homeMsOf(request, exchange, links, 0) * request.accumulate) / request.work;
   const ms = costs.computeMs + transferMsOf(exchange, links, costs) + homeMs;
-  return { ms, priceMs: seldomMs(exchange, costs) };
+  const batches = shares.reduce((sum, share) => sum + share, 0) / shares.length;
+  return { ms, priceMs: ms / efficiencyOf(exchange, { bytes, batches }) - ms };
 }
 
 /** In batches of the first chain of a plan, of which an update of another one is worth as many. */

@@ -1,24 +1,36 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { anyRequest, evenProfile, fleetNode, planRequest, segmentCost } from "../../test/fleets.ts";
+import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { checkPlan } from "./check.ts";
 import { ako, allReduce, fullGradients, gaia, hop } from "./exchange-baselines.ts";
 import { exchangePairs, exchangingWith, mayExchange } from "./exchange-members.ts";
+import { exchangeForecast } from "./exchange-moves.ts";
 import { federatedAveraging } from "./federated-averaging.ts";
 import { anyExchange, batchesBySpeed, microClouds } from "./micro-clouds.ts";
 import { partsOf } from "./part.ts";
 import type { ExchangeChoice, PlanRequest } from "./plan.ts";
 
 /** Six workers with 24, 24, 12, 12, 4 and 4 parts of compute, a model of 400 kB, and links of so much. */
-const cloud = (bytesPerMs: number, exchange?: Partial<ExchangeChoice>): PlanRequest => {
+const cloud = (
+  bytesPerMs: number,
+  exchange?: Partial<ExchangeChoice>,
+  accumulate = 20,
+): PlanRequest => {
   const nodes = [24, 24, 12, 12, 4, 4].map((part, i) =>
     fleetNode(`n${i}`, evenProfile(2, 240 / part), { ceilingBytesPerMs: bytesPerMs }),
   );
   const costs = [0, 1].map((i) => segmentCost(i, 10, { parameterBytes: 200_000 }));
   const choice = { ...anyExchange, ...exchange };
-  return planRequest(costs, nodes, null, { accumulate: 20, work: 80, exchange: choice });
+  return planRequest(costs, nodes, null, { accumulate, work: 4 * accumulate, exchange: choice });
 };
+
+/** What an update of a plan takes for what it is worth. */
+function pricedMs(request: PlanRequest, plan = microClouds(request)): number {
+  const { periodMs, priceMs = 0 } = present(exchangeForecast(plan, request), "a forecast");
+  return (plan.chains[0]?.microBatches ?? 0) * (periodMs + priceMs);
+}
 
 describe("batches by speed", () => {
   const times = fc.array(
@@ -63,25 +75,69 @@ describe("micro-clouds", () => {
   const exchangeAt = (bytesPerMs: number, choice?: Partial<ExchangeChoice>) =>
     microClouds(cloud(bytesPerMs, choice)).groups[0]?.exchange;
 
-  it("exchange all gradients where links are fast, in 8 bits or the largest where they are slower, and weights now and then where they are slow", () => {
-    const [all, asIs] = [{ kind: "all" }, { codec: "float32" } as const];
-    expect(exchangeAt(1e6)).toMatchObject({ every: 1, select: all, codec: "float32" });
-    expect(exchangeAt(2000)).toMatchObject({ every: 1, select: all, codec: "affine8" });
-    const slower = exchangeAt(2000, asIs);
-    expect(slower).toMatchObject({ every: 1, select: { kind: "max-n" } });
+  it("exchange gradients where links are fast and all batches of an update make no more steps by themselves; else changes of weights", () => {
+    const asTheyAre = { select: { kind: "all" }, codec: "float32" };
+    expect(microClouds(cloud(1e6, {}, 1)).groups[0]?.exchange).toMatchObject({
+      ...{ every: 1, ...asTheyAre },
+    });
+    expect(exchangeAt(1e6)).toMatchObject({ every: 2, ...asTheyAre });
+    expect(microClouds(cloud(1e6, {}, 1)).reason).toContain("is worth 1.0 step");
+    // 20 steps after one another on average, and 40 until they agree.
+    expect(microClouds(cloud(1e6)).reason).toContain("is worth 17 steps");
+    const slow = exchangeAt(50);
+    expect(slow).toMatchObject({ select: { kind: "all" }, codec: "affine4", home: "first" });
+    expect(microClouds(cloud(50)).reason).toContain("in 4 bits a value");
+  });
+
+  it("exchange changes the more seldom the slower links are, by the root of what they take", () => {
+    const rates = [1e5, 1e4, 1000, 100, 50, 10];
+    const often = rates.map((rate) => exchangeAt(rate, { codec: "float32" })?.every ?? 0);
+    expect(often).toEqual(often.toSorted((a, b) => a - b));
+    // At a quarter of the rate half as often.
+    const [fast = 0, slow = 0] = [400, 100].map((rate) => {
+      return exchangeAt(rate, { codec: "float32" })?.every;
+    });
+    expect(slow / fast).toBeGreaterThan(1.6);
+    expect(slow / fast).toBeLessThan(2.4);
+  });
+
+  it("exchange as often, and in such codes, as is best by what an update takes and is worth", () => {
+    fc.assert(
+      fc.property(anyRequest(20, 4), fc.nat(70), fc.integer({ min: 1, max: 9 }), (any, k, acc) => {
+        const request = { ...any, accumulate: acc, work: acc * (1 + (any.work % 9)) };
+        const choice = { ...anyExchange, ...any.exchange, select: null };
+        let best: number;
+        try {
+          best = pricedMs({ ...request, exchange: choice });
+        } catch (error) {
+          expect(error).toBeInstanceOf(PlanError);
+          return;
+        }
+        const every = 1 + (k % 64);
+        for (const codec of [null, "float32", "affine8"] as const) {
+          const other = pricedMs({ ...request, exchange: { ...choice, every, codec } });
+          expect(best).toBeLessThanOrEqual(other * (1 + 1e-9));
+        }
+      }),
+    );
+  });
+
+  it("each update, exchange all gradients, in 8 bits or the largest where links are slower", () => {
+    const all = { kind: "all" };
+    const [eachUpdate, asIs] = [{ every: 1 }, { every: 1, codec: "float32" } as const];
+    expect(exchangeAt(1e6, eachUpdate)).toMatchObject({ select: all, codec: "float32" });
+    expect(exchangeAt(1000, eachUpdate)).toMatchObject({ select: all, codec: "affine8" });
+    const slower = exchangeAt(1000, asIs);
+    expect(slower).toMatchObject({ every: 1, select: { kind: "max-n" }, home: "each" });
     expect(slower?.topology).toHaveLength(30);
-    for (const { bytes } of slower?.topology ?? []) expect(bytes).toBeGreaterThan(0.1 * 400_000);
-    const slow = exchangeAt(50, asIs);
-    expect(slow?.every).toBeGreaterThan(10);
-    expect(slow?.select).toEqual(all);
-    const coded = exchangeAt(50);
-    expect(coded).toMatchObject({ select: all, codec: "affine8", home: "first" });
-    expect(coded?.every).toBeLessThan(0.35 * (slow?.every ?? 0));
-    expect(microClouds(cloud(50)).reason).toContain("in 8 bits a value");
+    for (const { bytes } of slower?.topology ?? []) {
+      expect(bytes).toBeGreaterThan(0.08 * 400_000);
+      expect(bytes).toBeLessThan(0.1 * 400_000);
+    }
   });
 
   it("have the one with the fastest way bring home what all end with alike, and count what that takes", () => {
-    const request = cloud(1e6);
+    const request = cloud(1e6, { every: 1 });
     const nodes = request.fleet.nodes.map((node, i) => {
       const way = { up: 10 * (i + 1), down: 5 };
       return i === 5
@@ -97,13 +153,12 @@ describe("micro-clouds", () => {
     // 400 kB down to the slowest, 200 bytes up from it.
     const longer = (each.forecasts[0]?.roundMs ?? 0) - (alike.forecasts[0]?.roundMs ?? 0);
     expect(longer).toBeCloseTo(400_000 / 5 + 200 / 10, 0);
-    expect(exchangeAt(2000, { codec: "float32" })?.home).toBe("each");
     expect(exchangeAt(50)?.home).toBe("first");
   });
 
   it("update after each batch where they go on by themselves, unless the job says after how many", () => {
     expect(exchangeAt(50)?.inner).toBe(1);
-    expect(exchangeAt(1e6)?.inner).toBeNull();
+    expect(exchangeAt(1e6, { every: 1 })?.inner).toBeNull();
     const plan = microClouds(cloud(50, { inner: 3 }));
     expect(plan.groups[0]?.exchange?.inner).toBe(3);
     for (const { microBatches = 0 } of plan.chains) expect(microBatches % 3).toBe(0);
@@ -113,9 +168,12 @@ describe("micro-clouds", () => {
   it("code what they exchange where that lets it be exchanged more often, and nobody weighs or names entries", () => {
     const codecAt = (bytesPerMs: number, choice: Partial<ExchangeChoice>) =>
       exchangeAt(bytesPerMs, choice)?.codec;
-    expect(codecAt(50, { every: 5 })).toBe("affine8");
-    expect(codecAt(2000, { every: 5 })).toBe("float32");
-    expect(codecAt(50, { every: 5, codec: "affine4" })).toBe("affine4");
+    expect([20_000, 1000, 50].map((rate) => codecAt(rate, { every: 5 }))).toEqual([
+      "float32",
+      "affine8",
+      "affine4",
+    ]);
+    expect(codecAt(50, { every: 5, codec: "affine8" })).toBe("affine8");
     expect(codecAt(50, { select: { kind: "all" } })).toBe("float32");
     expect(codecAt(50, { join: { kind: "median" } })).toBe("float32");
     expect(codecAt(50, { join: { kind: "median" }, codec: "affine8" })).toBe("affine8");
@@ -132,7 +190,7 @@ describe("micro-clouds", () => {
   it("join slices for one another where that is a matter of plain averages in time", () => {
     expect(exchangeAt(1e6)?.reduce).toBe("scatter");
     expect(exchangeAt(50)).toMatchObject({ reduce: "scatter", home: "first" });
-    expect(exchangeAt(2000, { codec: "float32" })?.reduce).toBe("each");
+    expect(exchangeAt(1000, { every: 1, codec: "float32" })?.reduce).toBe("each");
     expect(exchangeAt(1e6, { join: { kind: "median" } })?.reduce).toBe("each");
     expect(() => exchangeAt(1e6, { staleness: 1, reduce: "scatter" })).toThrow("waits for all");
     expect(allReduce(cloud(50)).groups[0]?.exchange).toMatchObject({ every: 1, reduce: "scatter" });
@@ -218,7 +276,7 @@ describe("micro-clouds", () => {
 });
 
 describe("an exchange is refused", () => {
-  const good = microClouds(cloud(2000, { codec: "float32" }));
+  const good = microClouds(cloud(1000, { every: 1, codec: "float32" }));
   type Exchange = NonNullable<(typeof good)["groups"][0]["exchange"]>;
   const broken = (change: (exchange: Exchange) => Partial<Exchange>) => ({
     ...good,

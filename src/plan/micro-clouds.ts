@@ -2,8 +2,8 @@
  * Micro-clouds: every node that holds data trains the whole model, and they agree from node to node while they
  * train (after Hong and Chandra, "DLion", HPDC 2021). Each takes as many batches to an update as it
  * manages in the time of the others, and gradients are weighted by batches, so that an update is exactly that
- * of one large batch. What links carry decides how they agree: all gradients each update; of each
- * gradient what the link has room for; or, where even that is little, several updates by themselves in between.
+ * of one large batch. What links carry, and what updates are worth, decides how they agree: by gradients each update, or after
+ * several updates by themselves.
  */
 import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
@@ -16,16 +16,14 @@ import { refuseFew, roundGroup } from "./agreement.ts";
 import { checkNode } from "./check-request.ts";
 import { type ExchangePlan, fullExchange } from "./exchange.ts";
 import { ExchangeLinks } from "./exchange-links.ts";
-import { codedBytes, transferMsOf } from "./exchange-time.ts";
+import { codedBytes, efficiencyOf, transferMsOf } from "./exchange-time.ts";
 import { homeSums, keepsBase, stateSums } from "./home-bytes.ts";
 import { type MemberTimes, memberTimes } from "./member-times.ts";
 import { trainingBytes } from "./memory.ts";
 import type { ExchangeChoice, GroupPlan, Plan, PlanRequest } from "./plan.ts";
 
-/** What agreeing may add to the time of an update, beside what is computed. */
+/** What the largest entries may add to the time of an update, beside what is computed. */
 const overhead = 0.25;
-/** Of each gradient at least this share is to go, or it is better to go on alone for a while. */
-const shareMin = 0.1;
 /** Updates that members make by themselves, at most: further apart, their mean is worth less. */
 const everyMax = 64;
 
@@ -78,23 +76,26 @@ export function batchesBySpeed(
 
 /** Plans agreement from node to node as a choice has it, and elsewhere as links allow. */
 export function exchanging(request: PlanRequest, planner: string, choice: ExchangeChoice): Plan {
+  const plan = planned(request, planner, choice);
   const { growth = 1, inner } = choice;
-  const grown = { ...request, accumulate: growth * request.accumulate };
-  const plan = planned(grown, planner, choice);
-  const isUpdateWise = plan.groups[0]?.exchange?.every === 1;
-  if (growth === 1 || isUpdateWise) return plan;
+  const { every = 1 } = plan.groups[0]?.exchange ?? {};
+  if (growth === 1) return plan;
+  if (every === 1) {
+    const accumulate = growth * request.accumulate;
+    return planned({ ...request, accumulate }, planner, { ...choice, every });
+  }
   // Who updates alone between exchanges takes more batches to each update, and not more time from one exchange to the next.
-  return planned(request, planner, { ...choice, inner: growth * (inner ?? 1) });
+  return planned(request, planner, { ...choice, every, inner: growth * (inner ?? 1) });
 }
 
 function planned(request: PlanRequest, planner: string, choice: ExchangeChoice): Plan {
   const { segments, term, accumulate, work } = request;
   const members = membersOf(request);
-  const total = accumulate * members.length;
   const shares =
     choice.batches === "equal"
       ? members.map(() => accumulate)
-      : batchesBySpeed(members, total, choice.inner ?? 1);
+      : batchesBySpeed(members, accumulate * members.length, choice.inner ?? 1);
+  const total = shares.reduce((sum, share) => sum + share, 0);
   const ownMs = members.map(
     ({ batchMs, updateMs }, i) => (shares[i] as number) * batchMs + updateMs,
   );
@@ -107,24 +108,23 @@ function planned(request: PlanRequest, planner: string, choice: ExchangeChoice):
     choice.topology ?? null,
   );
   const bytes = parameterBytes(segments);
-  const agreed = agreement(request, choice, links, copies);
+  const agreed = groupOf(request, choice, links, copies);
   const mayKeep =
     !keepsBase(request) && isPlain(choice.join) && isPlain(request.join ?? choice.join);
   const updatesWanted = work / accumulate;
-  const {
-    exchange,
-    transferMs,
-    reason: how,
-  } = agree(choice, links, {
-    ...{ bytes, computeMs, mayKeep, updatesWanted },
+  const agreement = agree(choice, links, {
+    ...{ bytes, batches: total / members.length, computeMs, mayKeep, updatesWanted },
+    topology: links.edges(null),
+    homeMsOf: (own) => homeMsOf(request, own, links),
   });
+  const { exchange, transferMs } = agreement;
   const { every, home } = exchange;
   const updates = every * exchangesOf(updatesWanted, every);
   const roundMs = updates * (computeMs + transferMs) + homeMsOf(request, exchange, links);
   const chains = members.map(({ node }) => chainId(`chain:${node.id}`));
   const reason =
-    `${members.length} nodes train the whole model, ${links.text}: ${how}; an update takes ` +
-    `${total} batches, ${formatMs(computeMs + transferMs)}` +
+    `${members.length} nodes train the whole model, ${links.text}: ${agreement.reason}; an update takes ` +
+    `${total} batches, ${formatMs(computeMs + transferMs)}, and is worth ${stepsText(agreement.steps)}` +
     (home === "first" ? "; all end a round with the same, so one of them brings it home" : "");
   return {
     ...{ term, planner, objective: "round time", links: [], reason },
@@ -189,7 +189,7 @@ export function homeMsOf(
  * How members agree at a round's end: as the job says of rounds, or else by the policy by which they join what they
  * exchange, so that who lies while all train cannot do so at the end instead.
  */
-function agreement(
+function groupOf(
   { join: atEnd }: PlanRequest,
   { join }: ExchangeChoice,
   links: ExchangeLinks,
@@ -224,36 +224,52 @@ interface Agreement {
   readonly exchange: ExchangePlan;
   /** What agreeing adds to an update. */
   readonly transferMs: number;
+  /** Steps, one after the other, that an update is worth. */
+  readonly steps: number;
   readonly reason: string;
 }
 
-/** How members agree: as the job says, and else by what links carry in the time of an update. */
-function agree(
+/**
+ * How members agree: as the job says, and in what it leaves open so that an update takes least for what it is worth, a round's
+ * end included.
+ */
+function agree(choice: ExchangeChoice, links: ExchangeLinks, given: AgreeOptions): Agreement {
+  const { bytes, batches, computeMs, updatesWanted } = given;
+  const options = wishesOf(choice).map((wish) => {
+    const own = exchangeFor(wish, choice, links, given);
+    const transferMs = transferMsOf(own.exchange, links, { bytes, computeMs });
+    // Over the updates that the job wants: longer rounds are no merit of exchanging seldom.
+    const ms = computeMs + transferMs + given.homeMsOf(own.exchange) / updatesWanted;
+    const efficiency = efficiencyOf(own.exchange, { bytes, batches });
+    return { ...own, transferMs, efficiency, pricedMs: ms / efficiency };
+  });
+  const best = options.reduce((a, b) => (b.pricedMs < a.pricedMs ? b : a));
+  const { exchange, transferMs, efficiency, text } = best;
+  const { every, codec, select, reduce } = exchange;
+  const whole = { ...exchange, every: 1, select: everything, codec: "float32" } as const;
+  const allMs = transferMsOf({ ...whole, staleness: 0 }, links, { bytes, computeMs });
+  const carried = `all gradients take ${formatMs(allMs)}, computing ${formatMs(computeMs)}`;
+  const named = every > 1 ? `changes of weights every ${every} updates` : wordOf[select.kind];
+  const how = `${codedAs[codec]}${reduce === "scatter" ? ", each joining a slice for all" : ""}`;
+  const reason = `${carried}, so they exchange ${named}${how}${text}`;
+  return { exchange, transferMs, steps: efficiency * batches, reason };
+}
+
+/** The plan of an exchange of what is to be exchanged, and what to say of weights that are taken over. */
+function exchangeFor(
+  { every, codec, wish }: Wish,
   choice: ExchangeChoice,
   links: ExchangeLinks,
-  { bytes, computeMs, mayKeep, updatesWanted }: AgreeOptions,
-): Agreement {
+  { bytes, computeMs, mayKeep, updatesWanted, topology }: AgreeOptions,
+): { readonly exchange: ExchangePlan; readonly text: string } {
   const { staleness, backups, join } = choice;
   const reduce = reductionOf(choice, links);
-  const isScattered = reduce === "scatter";
-  const msAs = (codec: SparseCodecName): number => {
-    const coded = codedBytes(bytes, codec);
-    return isScattered ? links.scatterMs(coded) : links.meshMs(coded);
-  };
-  // What goes while others compute costs no time.
-  const allowedMs = computeMs * (staleness > 0 ? 1 : overhead);
-  const { every, codec, wish } = whatToExchange(choice, {
-    ...{ msAs, allowedMs },
-    hasRoom: links.leastShare(bytes, allowedMs) >= shareMin,
-  });
-  const allMs = msAs(codec);
+  const coded = codedBytes(bytes, codec);
+  const allMs = reduce === "scatter" ? links.scatterMs(coded) : links.meshMs(coded);
   const parts = Math.max(1, Math.min(partsMax, Math.ceil(allMs / computeMs)));
   const select = wish.kind === "parts" ? { ...wish, parts: wish.parts ?? parts } : wish;
   const [isAll, isLimited] = [select.kind === "all", select.kind === "max-n"];
   const outer = every === 1 ? fullExchange.outer : (choice.outer ?? fullExchange.outer);
-  const carried = `all gradients take ${formatMs(msAs("float32"))}, computing ${formatMs(computeMs)}`;
-  const named = every > 1 ? `changes of weights every ${every} updates` : wordOf[select.kind];
-  const how = `${codedAs[codec]}${isAll && isScattered ? ", each joining a slice for all" : ""}`;
   const isSame = links.isMesh && isAll && staleness === 0;
   const exchanges = exchangesOf(updatesWanted, every);
   const { transfer, text } = transferOf(choice, { isSame, exchanges });
@@ -261,54 +277,50 @@ function agree(
     ...{ every, inner: every === 1 ? null : (choice.inner ?? 1) },
     ...(transfer !== null && { transfer }),
     ...{ select, codec, staleness, backups, join, outer },
-    topology: links.edges(isLimited ? every * allowedMs : null),
+    topology: isLimited ? links.edges(every * allowedMs(choice, computeMs)) : topology,
     reduce: isAll ? reduce : "each",
     home: mayKeep && isSame ? "first" : "each",
   };
-  return {
-    exchange,
-    transferMs: transferMsOf(exchange, links, { bytes, computeMs }),
-    reason: `${carried}, so they exchange ${named}${how}${text}`,
-  };
+  return { exchange, text };
 }
 
-/** What of the plan follows from how long all entries take. */
+/** How long the largest entries may take beside an update: what goes while others compute costs no time. */
+const allowedMs = ({ staleness }: ExchangeChoice, computeMs: number): number =>
+  computeMs * (staleness > 0 ? 1 : overhead);
+
+/** What members could exchange, and how often. */
 interface Wish {
   readonly every: number;
   readonly codec: SparseCodecName;
   readonly wish: NonNullable<ExchangeChoice["select"]>;
 }
 
-interface WishOptions {
-  /** How long all entries take in a codec. */
-  readonly msAs: (codec: SparseCodecName) => number;
-  /** How long they may take beside an update. */
-  readonly allowedMs: number;
-  /** Whether links carry enough of the entries, as they are, in that time. */
-  readonly hasRoom: boolean;
-}
+const everything = { kind: "all" } as const;
 
 /**
- * All gradients, where links carry them, as they are or else in 8 bits; of each gradient what they carry, where that is enough; or
- * changes of weights now and then, in 8 bits where that lets them be exchanged more often.
+ * What a job leaves open: gradients each update, or changes of weights after so many; as they are or in codes. Of gradients, the
+ * largest alone where a job wants them each update: else steps by oneself are worth more.
  */
-function whatToExchange(choice: ExchangeChoice, { msAs, allowedMs, hasRoom }: WishOptions): Wish {
-  const { select, join } = choice;
-  const fits = (codec: SparseCodecName, every = 1): boolean => msAs(codec) <= every * allowedMs;
+function wishesOf(choice: ExchangeChoice): Wish[] {
+  const { select, join, codec: chosen } = choice;
   // Who names entries, or weighs parts against one another, has them as they are.
   const mayCode = select === null && isPlain(join);
-  const codecFor = (every: number): SparseCodecName =>
-    choice.codec ?? (mayCode && !fits("float32", every) ? "affine8" : "float32");
-  const all = { kind: "all" } as const;
-  const isUpdateWise = choice.every === 1 || (choice.every === null && select !== null);
-  if (isUpdateWise || (choice.every === null && (fits(codecFor(1)) || hasRoom))) {
-    const isWhole = select !== null || !isPlain(join) || fits(codecFor(1));
-    if (isWhole) return { every: 1, codec: codecFor(1), wish: select ?? all };
-    return { every: 1, codec: choice.codec ?? "float32", wish: { kind: "max-n", nMin: 0.85 } };
+  const codecsFor = (every: number): readonly SparseCodecName[] => {
+    if (chosen !== null) return [chosen];
+    if (!mayCode) return ["float32"];
+    // What 4 bits cost was measured of changes alone.
+    return every === 1 ? ["float32", "affine8"] : ["float32", "affine8", "affine4"];
+  };
+  const most = select === null ? everyMax : 1;
+  const often =
+    choice.every === null ? Array.from({ length: most }, (_, i) => i + 1) : [choice.every];
+  const wishes = often.flatMap((every) =>
+    codecsFor(every).map((codec): Wish => ({ every, codec, wish: select ?? everything })),
+  );
+  if (mayCode && choice.every === 1) {
+    wishes.push({ every: 1, codec: chosen ?? "float32", wish: { kind: "max-n", nMin: 0.85 } });
   }
-  const codec = codecFor(choice.every ?? 1);
-  const alone = Math.min(everyMax, Math.max(1, Math.ceil(msAs(codec) / allowedMs)));
-  return { every: choice.every ?? alone, codec, wish: select ?? all };
+  return wishes;
 }
 
 const codedAs: Record<SparseCodecName, string> = {
@@ -342,11 +354,17 @@ const percent = (share: number): string => `${Number((100 * share).toFixed(1))} 
 /** What agreeing depends on, beside what the job says and what links carry. */
 interface AgreeOptions {
   readonly bytes: number;
+  /** Batches to an update of a member, on average. */
+  readonly batches: number;
   readonly computeMs: number;
   /** Whether members may go on with what they have, as it travels as it is. */
   readonly mayKeep: boolean;
   /** Updates that the job wants of a round, which has whole exchanges. */
   readonly updatesWanted: number;
+  /** Who sends whom, as much as there is. */
+  readonly topology: ExchangePlan["topology"];
+  /** What a round's end takes. */
+  readonly homeMsOf: (exchange: ExchangePlan) => number;
 }
 
 const exchangesOf = (updates: number, every: number): number =>
@@ -365,6 +383,9 @@ function reductionOf(
   }
   return reduce ?? (mayScatter ? "scatter" : "each");
 }
+
+const stepsText = (steps: number): string =>
+  `${steps.toPrecision(2)} step${steps === 1 ? "" : "s"}`;
 
 const wordOf = {
   all: "all gradients each update",

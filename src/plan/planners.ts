@@ -80,5 +80,5 @@ export const movers: Partial<Record<PlannerName, Mover>> = {
 export const hystereses: Partial<Record<PlannerName, Hysteresis>> = {
   "feature-replay": prompt,
   // Weights stay, so that a move costs next to nothing.
-  "micro-clouds": { ...betweenRounds, agreedMin: 1 },
+  "micro-clouds": { ...betweenRounds, agreedMin: 1, marginShare: 0.05 },
 };

@@ -61,31 +61,23 @@ test("what is exchanged how often follows lines that become slow, and fast again
   const { plans, ms } = await run(
     [
       [0, 1000],
-      [120_000, 150],
+      [120_000, 50],
       [300_000, 1000],
     ],
-    {},
+    // Slices of 4 bits a value would be too small to tell what lines carry.
+    { exchange: { codec: "affine8" } },
     28,
   );
-  const exchanged = plans.map(({ plan }) => {
-    const { every, codec } = exchangeOf(plan);
-    return { every, codec };
-  });
-  // Nobody has said what lines carry, so the first round shows it.
-  expect(exchanged).toEqual([
-    { every: 1, codec: "float32" },
-    { every: 1, codec: "affine8" },
-    { every: 6, codec: "affine8" },
-    { every: 1, codec: "affine8" },
-  ]);
-  const [, fast, slow, again] = plans.map(({ plan }) => plan.forecasts[0]?.roundMs ?? 0);
-  expect(ms.at(-1)).toBeCloseTo(ms[3] ?? 0, -2);
-  expect(again).toBeCloseTo(fast ?? 0, -2);
+  const often = plans.map(({ plan }) => exchangeOf(plan).every);
+  // Nobody has said what lines carry, so the first plan knows of no limit.
+  expect(often).toEqual([2, 10, 3]);
+  const [, slow, again] = plans.map(({ plan }) => plan.forecasts[0]?.roundMs ?? 0);
   // What was measured beside other flows is what forecasts are made of.
-  const roundAt = (i: number): number => ms[i] ?? Number.NaN;
-  expect((fast ?? 0) / roundAt(3)).toBeCloseTo(1, 1);
-  expect((slow ?? 0) / roundAt(8)).toBeCloseTo(1, 0);
-  expect(roundAt(8)).toBeLessThan(0.6 * roundAt(4));
+  expect((slow ?? 0) / (ms[6] ?? Number.NaN)).toBeCloseTo(1, 1);
+  expect((again ?? 0) / (ms.at(-1) ?? Number.NaN)).toBeCloseTo(1, 1);
+  // Of eight updates, of ten and of nine.
+  const [before = 0, after = 0] = [(ms[5] ?? 0) / 8, (ms[6] ?? 0) / 10];
+  expect(after).toBeLessThan(0.75 * before);
 });
 
 test("entries that each link has room for follow its rate", async () => {
@@ -93,13 +85,13 @@ test("entries that each link has room for follow its rate", async () => {
   const { plans } = await run(
     [
       [0, 1000],
-      [100_000, 250],
+      [100_000, 200],
     ],
     { exchange },
     12,
   );
   const bytes = plans.map(({ plan }) => exchangeOf(plan).topology[0]?.bytes ?? null);
   expect(bytes[0]).toBeNull();
-  expect((bytes.at(-1) ?? 0) / (bytes[1] ?? 0)).toBeCloseTo(0.25, 1);
+  expect((bytes.at(-1) ?? 0) / (bytes[1] ?? 0)).toBeCloseTo(0.2, 1);
   expect(plans.length).toBeLessThanOrEqual(4);
 });
