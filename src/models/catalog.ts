@@ -52,7 +52,7 @@ const catalog = {
   resnet18: images(),
   resnet20: images(),
   resnet50: images(),
-  mobilenetv2: images("dropout"),
+  mobilenetv2: images("dropout", "width"),
   "mobilenetv3-large": images("dropout"),
   vit: images("dropout"),
   textcnn: texts,

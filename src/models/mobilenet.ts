@@ -57,8 +57,14 @@ const stagesV2 = [
   [6, 320, 1, 1],
 ] as const;
 
+/** Channels of the narrowest hidden layer as published; where a model is made narrower or wider, all layers are by as much. */
+const publishedWidth = 16;
+
 export function mobilenetV2(options: ModelOptions): Model {
   const { seed, classes = 10, channels = 3, size = 32, dropout = 0.2 } = options;
+  const { width: narrowest = publishedWidth } = options;
+  const scaled = (published: number): number =>
+    Math.max(1, Math.round((published * narrowest) / publishedWidth));
   const isSmall = size <= smallSize;
   const net = new Network("mobilenetv2", { seed, init: "he" });
   const mobile = new MobileBuilder(net, {});
@@ -66,18 +72,18 @@ export function mobilenetV2(options: ModelOptions): Model {
   let x = mobile.layer(
     ["features.0.0", "features.0.1"],
     net.input([channels, size, size]),
-    32,
+    scaled(32),
     first,
   );
   let number = 1;
   for (const [stage, [expansion, width, blocks, stride]] of stagesV2.entries()) {
     for (let block = 0; block < blocks; block++) {
       const step = block > 0 || (isSmall && stage === 1) ? 1 : stride;
-      x = invertedV2(mobile, `features.${number++}`, x, { expansion, width, stride: step });
+      x = invertedV2(mobile, `features.${number++}`, x, { expansion, width: scaled(width), stride: step });
     }
   }
   const last = { kernel: 1, activation: "Relu6" } as const;
-  x = mobile.layer(["features.18.0", "features.18.1"], x, 1280, last);
+  x = mobile.layer(["features.18.0", "features.18.1"], x, scaled(1280), last);
   x = net.flatten("flatten", net.globalAveragePool("pool", x));
   return net.model(net.linear("classifier.1", net.dropout("classifier.0", x, dropout), classes));
 }

@@ -83,6 +83,16 @@ test.each(["lenet5", "mlp", "vgg-small", "har-cnn"])(
   },
 );
 
+test("a narrower mobilenetv2 has all layers narrower, and a quarter of the width less than an eighth of the weights", () => {
+  const weightsAt = (width: number): number => {
+    const { graph } = builtInModel("mobilenetv2", { seed: 1, width });
+    const counts = graph.parameters.filter(isTrained).map(({ shape }) => elementCount(shape));
+    return counts.reduce((sum, count) => sum + count, 0);
+  };
+  expect(weightsAt(16)).toBe(2_236_682);
+  expect(weightsAt(4)).toBeLessThan(weightsAt(16) / 8);
+});
+
 test("options choose size and words; images of 224 get the large stem", () => {
   const large = builtInModel("resnet18", { seed: 1, size: 224, classes: 1000 });
   const count = large.graph.parameters.filter(isTrained);
