@@ -14,14 +14,9 @@ import {
   loadTraining,
   NativeEngine,
   type Plan,
-  type Profile,
   parseJob,
   partition,
-  type SegmentCost,
-  type SegmentTime,
-  segmentCosts,
   type TimedRecord,
-  trainingModel,
   version,
 } from "edgeloom";
 import { type SimTrace, simulate } from "edgeloom/sim";
@@ -38,10 +33,10 @@ import {
 } from "./bench.ts";
 import { checkFashion, fashion } from "./fashion.ts";
 import {
-  coreProfile,
   type Mbit,
   machines,
   parts,
+  timedAs,
   unequalMbit,
   workerName,
 } from "./micro-clouds-fleet.ts";
@@ -50,10 +45,8 @@ import { type Trained, trainedIn } from "./trained.ts";
 
 /** The large network whose times are taken. */
 const large = "mobilenetv3-large";
-/** Batches of so many, so many to an update for each worker on average, and updates to a round. */
+/** Batches of as many as the large network's times are of, so many to an update for each worker on average, and updates to a round. */
 const [batch, accumulate, updates] = [32, 4, 8];
-/** Batches of which the large network's times were measured. */
-const profiledBatch = 32;
 /** Accuracies, in percent, that times are told to. */
 const marks = [30, 50, 70] as const;
 /** Compute and links change so often. */
@@ -235,12 +228,10 @@ async function train(
 ): Promise<Run> {
   const job = jobOf(scheme, seed, choice);
   const model = loadModel(job, ".");
-  const { graph, segments } = trainingModel(model.graph, job);
-  const costs = segmentCosts(graph, segments, job);
-  const share = bytesOf(costs) / largeBytes();
+  const { share, profile } = timedAs(large, job);
   const mbit = link.mbit.map((own) => own && share * own);
   const nodes = machines({
-    ...{ mbit, profile: stretched(costs), test: loadHeldOut(job.data, ".") },
+    ...{ mbit, profile, test: loadHeldOut(job.data, ".") },
     samplesOf: (i) => loadTraining({ idx: folders[i] ?? "" }, "."),
   });
   const endMs = 60_000 * minutes;
@@ -264,38 +255,6 @@ function trainedMs(records: readonly TimedRecord[]): number {
   // It is asked before every event, and only a measurement's end can be the last one.
   if (last?.type !== "evaluation") return 0;
   return records.reduce((sum, { record }) => sum + (record.type === "round" ? record.ms : 0), 0);
-}
-
-const bytesOf = (costs: readonly { readonly parameterBytes: number }[]): number =>
-  costs.reduce((sum, { parameterBytes }) => sum + parameterBytes, 0);
-
-function largeBytes(): number {
-  const job = parseJob({ model: large, data: { images: "cifar-10" }, batch: profiledBatch });
-  const { graph, segments } = trainingModel(loadModel(job, ".").graph, job);
-  return bytesOf(segmentCosts(graph, segments, job));
-}
-
-/** The large network's times, on the segments of the small one by their work. */
-function stretched(costs: readonly SegmentCost[]): Profile {
-  const { segments, runMs, callMs } = coreProfile(large);
-  const timesOf = (of: keyof SegmentTime, workOf: (cost: SegmentCost) => number): number[] => {
-    const ms = segments.reduce((sum, own) => sum + own[of], 0);
-    const work = costs.map(workOf);
-    const all = work.reduce((sum, own) => sum + own, 0);
-    return work.map((own) => (ms * own) / all);
-  };
-  const forward = timesOf("forwardMs", ({ forwardFlops }) => forwardFlops);
-  const backward = timesOf("backwardMs", ({ backwardFlops }) => backwardFlops);
-  const update = timesOf("updateMs", ({ parameterBytes }) => parameterBytes);
-  const part = batch / profiledBatch;
-  return {
-    segments: costs.map((_, i) => ({
-      forwardMs: part * (forward[i] ?? 0),
-      backwardMs: part * (backward[i] ?? 0),
-      updateMs: update[i] ?? 0,
-    })),
-    ...{ runMs, callMs },
-  };
 }
 
 /** Every two minutes the workers' speeds and links go round by two places. */

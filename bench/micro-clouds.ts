@@ -7,10 +7,10 @@ import { type Job, loadModel, type Plan, parseJob, type RunRecord, version } fro
 import { nullEngine, simulate } from "edgeloom/sim";
 import { atLeast, type Bench, chosenOf, countOf, optionsOf, type Row, tell } from "./bench.ts";
 import {
-  coreProfile,
   type Mbit,
   machines,
   parts,
+  timedAs,
   unequalMbit,
   workerName,
 } from "./micro-clouds-fleet.ts";
@@ -34,22 +34,32 @@ const schemes = [
 
 /** Batches to an update for each worker on average, and updates to a round. */
 const [accumulate, updates] = [10, 8];
-const model = "mobilenetv3-large";
+/** The network whose times and bytes those of an update are; a smaller one may be in its place. */
+const large = "mobilenetv3-large";
+const models = [
+  { name: large, job: { model: large, data: { images: "cifar-10" } } },
+  { name: "lenet5", job: { model: "lenet5", data: { images: "mnist" } } },
+] as const;
 
 export const microClouds: Bench = {
   summary:
-    "six unequal workers that agree from node to node, against full exchange [--links A,B] [--workers N,M]",
+    "six unequal workers that agree from node to node, against full exchange [--links A,B] [--workers N,M] [--schemes A,B] [--model lenet5]",
   async run(args) {
     const asked = optionsOf(args, {
       ...{ links: links.map(({ name }) => name).join(), workers: String(parts.length) },
+      ...{ schemes: schemes.map(({ name }) => name).join(), model: large },
     });
     const outcomes: Outcome[] = [];
+    const among = chosenOf("--schemes", asked.schemes, schemes, ({ name }) => name);
+    const [model = models[0]] = chosenOf("--model", asked.model, models, ({ name }) => name);
     const counts = asked.workers.split(",").map((count) => countOf("--workers", count));
     for (const link of chosenOf("--links", asked.links, links, ({ name }) => name)) {
       for (const workers of counts) {
-        for (const scheme of schemes) {
+        for (const scheme of among) {
           tell(`${workers} workers, ${link.name} Mbit/s, ${scheme.name} ...`);
-          outcomes.push(await outcomeOf(link, workers, scheme));
+          outcomes.push(
+            await outcomeOf(link, workers, { ...model.job, ...scheme.job }, scheme.name),
+          );
         }
       }
     }
@@ -59,8 +69,9 @@ export const microClouds: Bench = {
       versions: { edgeloom: version },
       seed: 1,
       notes: [
-        `${model}, profile of one core (parallel-split-profiles.json), batches of 32, ${accumulate} to an update on average`,
+        `${model.name} at the times of ${large} and over links as much slower as it is smaller, profile of one core (parallel-split-profiles.json), batches of 32, ${accumulate} to an update on average`,
         "ms an update: the second round's time, contributions to the coordinator included, over its updates",
+        "models: sent straight by a worker from one exchange to the next, on average and at most, in sizes of the model",
         "MB: sent straight by a worker for an update, on average",
       ],
     };
@@ -80,30 +91,36 @@ interface Outcome {
   readonly forecastMs: number;
   /** Sent straight by a worker for an update, on average. */
   readonly bytes: number;
+  /** The same from one exchange to the next, in sizes of the model, and that of who sends most. */
+  readonly models: number;
+  readonly modelsMax: number;
 }
 
 async function outcomeOf(
   link: (typeof links)[number],
   workers: number,
-  scheme: (typeof schemes)[number],
+  choice: object,
+  scheme: string,
 ): Promise<Outcome> {
   const job: Job = parseJob({
-    ...{ model, data: { images: "cifar-10" }, batch: 32, rounds: 2 },
-    localBatches: updates * accumulate,
+    ...{ batch: 32, rounds: 2, localBatches: updates * accumulate },
     optimizer: { accumulate },
     evaluate: { every: 100 },
     fleet: { devices: times(workers, (i) => ({ name: workerName(i) })) },
-    ...scheme.job,
+    ...choice,
   });
   const loaded = loadModel(job, ".");
   const inputShape = loaded.graph.inputs[0]?.shape.slice(1) as number[];
   const samples = { samples: 10_000, inputShape, classes: 10 };
-  const fleet = {
-    ...{ profile: coreProfile(model), samplesOf: () => samples },
+  const { share, modelBytes, profile } = timedAs(large, job);
+  const nodes = machines({
+    ...{ profile, samplesOf: () => samples },
     parts: times(workers, (i) => parts[i % parts.length] as number),
-    mbit: times(workers, (i) => link.mbit[i % parts.length] ?? null),
-  };
-  const nodes = machines(fleet);
+    mbit: times(workers, (i) => {
+      const own = link.mbit[i % parts.length] ?? null;
+      return own && share * own;
+    }),
+  });
   const { records, end } = await simulate({ job, model: loaded, nodes, engine: nullEngine });
   const of = <T extends RunRecord["type"]>(type: T) =>
     records.flatMap(({ record }) =>
@@ -112,28 +129,37 @@ async function outcomeOf(
   const [plan] = of("planned").map((record) => record.plan);
   const round = of("round").at(-1);
   if (plan === undefined || round === undefined || round.dropped.length > 0) {
-    throw new Error(`${link.name}, ${scheme.name}: ${end.text}`);
+    throw new Error(`${link.name}, ${scheme}: ${end.text}`);
   }
   const chain = plan.chains[0];
   const count = (chain?.work ?? 0) / (chain?.microBatches ?? 1);
-  const sent = round.nodes.flatMap(({ straight }) => straight).map(({ bytes }) => bytes);
+  const sent = round.nodes.map(({ straight }) =>
+    straight.reduce((sum, { bytes }) => sum + bytes, 0),
+  );
+  const bytes = sent.reduce((sum, each) => sum + each, 0) / workers / count;
+  const { every = 1 } = plan.groups[0]?.exchange ?? {};
   return {
-    ...{ link: link.name, workers, scheme: scheme.name, plan },
+    ...{ link: link.name, workers, scheme, plan, bytes },
     updateMs: round.ms / count,
     forecastMs: (plan.forecasts[0]?.roundMs ?? 0) / count,
-    bytes: sent.reduce((sum, each) => sum + each, 0) / workers / count,
+    models: (every * bytes) / modelBytes,
+    modelsMax: (every * Math.max(...sent)) / count / modelBytes,
   };
 }
 
-function rowOf({ link, workers, scheme, plan, updateMs, forecastMs, bytes }: Outcome): Row {
-  const { every = 1, select } = plan.groups[0]?.exchange ?? {};
+function rowOf(outcome: Outcome): Row {
+  const { link, workers, scheme, plan, updateMs, forecastMs, bytes, models: sent } = outcome;
+  const { every = 1, select, codec = "" } = plan.groups[0]?.exchange ?? {};
+  const kinds = plan.chains.slice(0, parts.length);
   return {
     ...{ "Mbit/s": link, workers, scheme },
-    exchanged: every > 1 ? `changes every ${every}` : (select?.kind ?? ""),
-    batches: plan.chains.map(({ microBatches }) => microBatches).join("/"),
+    exchanged: `${every > 1 ? `changes every ${every}` : (select?.kind ?? "")}, ${codec}`,
+    batches: kinds.map(({ microBatches }) => microBatches).join("/"),
     "ms an update": updateMs,
     forecast: forecastMs,
     "MB an update": bytes / 1e6,
+    models: sent,
+    most: outcome.modelsMax,
   };
 }
 
