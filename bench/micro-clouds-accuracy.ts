@@ -64,11 +64,21 @@ const averaging = (steps: number): Scheme => ({
   job: { planner: "federated-averaging", localBatches: steps, optimizer: { accumulate: 1 } },
 });
 
+/** As their papers have it, an update takes a batch of each worker. */
+const eachOne = { localBatches: updates, optimizer: { accumulate: 1 } };
+
 const schemes: readonly Scheme[] = [
   ...["full-exchange", "gaia", "ako", "hop"].map(
-    (name): Scheme => ({ name, kind: "baseline", job: { planner: name } }),
+    (name): Scheme => ({ name, kind: "baseline", job: { planner: name, ...eachOne } }),
   ),
-  { name: "all-reduce", kind: "ablation", job: { planner: "all-reduce" } },
+  {
+    ...{ name: `full-exchange of ${accumulate} batches`, kind: "ablation" },
+    job: { planner: "full-exchange" },
+  },
+  {
+    ...{ name: `all-reduce of ${accumulate} batches`, kind: "ablation" },
+    job: { planner: "all-reduce" },
+  },
   ...[20, 80, 320].map(averaging),
   {
     ...{ name: "batches by speed alone", kind: "ablation" },
