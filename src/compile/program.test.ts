@@ -99,6 +99,25 @@ describe("a split model", () => {
     );
   });
 
+  test("may be cut where two tensors cross, whichever of them is used first", () => {
+    const builder = new GraphBuilder("branches");
+    const matrix = { dtype: "float32", shape: [4, 4] } as const;
+    builder.input("x", matrix);
+    for (const name of ["w", "v"]) builder.parameter(name, matrix);
+    const wide = builder.emit("MatMul", ["x", "w"]);
+    const bent = builder.emit("Tanh", [wide]);
+    const graph = builder.graph([
+      builder.emit("Add", [builder.emit("MatMul", [wide, "v"]), builder.emit("Exp", [bent])]),
+    ]);
+    const segments = segmentModel(graph, { tensorsMax: 2 });
+    const start = startOf(graph, 4, 4, 0.05);
+    const whole = kept(trainingStep({ graph, segments }, [], training(), start, [start]));
+    for (const { index } of segments.slice(1)) {
+      const split = trainingStep({ graph, segments }, [index], training(), start, [start]);
+      expect(kept(split)).toEqual(whole);
+    }
+  });
+
   test("may compute its activations once more in backward, and saves none then", () => {
     const graph = chain(["conv", "maxPool", "relu", "pointwise", "tanh"]);
     const segments = segmentModel(graph);

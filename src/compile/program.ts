@@ -396,16 +396,22 @@ class StageBuilder {
     return gradients;
   }
 
-  /** Ports of the gradients, which are added to the sums so far where they accumulate. */
+  /**
+   * Ports of the gradients, which are added to the sums so far where they accumulate. Those of the border come in the
+   * order of what came over it, as the stage before takes them: on the link they have no names.
+   */
   #gradientPorts(builder: GraphBuilder, gradients: ReadonlyMap<string, string>): Port[] {
-    const borders = new Set(this.#inputs.map(({ name }) => name));
-    return [...gradients].map(([of, name]) => {
-      const type = builder.type(name);
-      if (borders.has(of)) return port(name, "gradient", type, of);
-      if (!isSummed(this.#spec)) return port(name, "parameterGradient", type, of);
-      const sum = builder.input(sumName(of), type);
-      return port(builder.emit("Add", [sum, name]), "parameterGradient", type, of);
-    });
+    const place = new Map(this.#inputs.map(({ name }, i) => [name, i]));
+    const placeOf = ([of]: readonly [string, string]): number => place.get(of) ?? place.size;
+    return [...gradients]
+      .sort((a, b) => placeOf(a) - placeOf(b))
+      .map(([of, name]) => {
+        const type = builder.type(name);
+        if (place.has(of)) return port(name, "gradient", type, of);
+        if (!isSummed(this.#spec)) return port(name, "parameterGradient", type, of);
+        const sum = builder.input(sumName(of), type);
+        return port(builder.emit("Add", [sum, name]), "parameterGradient", type, of);
+      });
   }
 
   /** The sums over the micro-batches so far; none where each batch is a step of its own. */

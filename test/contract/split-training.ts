@@ -6,6 +6,8 @@ import { interpret } from "../../src/compile/interpret.ts";
 import {
   type Port,
   type Program,
+  portsOf,
+  type StagePrograms,
   stagePrograms,
   type TrainingSpec,
 } from "../../src/compile/program.ts";
@@ -52,6 +54,9 @@ export function trainingStep(
   const stages = borders
     .slice(1)
     .map((to, i) => stagePrograms(graph, segments, borders[i] as number, to, spec));
+  for (const [i, stage] of stages.slice(1).entries()) {
+    expectAgreed(present(stages[i], "a stage"), stage);
+  }
   for (const parameter of graph.parameters) {
     slots.set(`parameterGradient ${parameter.name}`, zeros(parameter));
   }
@@ -65,6 +70,16 @@ export function trainingStep(
   }
   for (const { update } of stages) if (update !== null) runProgram(update, slots);
   return slots;
+}
+
+/** What crosses a border has no names there, only an order: both sides must have the same, each way. */
+function expectAgreed(before: StagePrograms, after: StagePrograms): void {
+  const names = (ports: readonly Port[] = [], role: Port["role"]): string[] =>
+    portsOf(ports, role).map(({ of }) => of);
+  const features = names((after.step ?? after.forward)?.inputs, "feature");
+  expect(features).toEqual(names(before.forward?.outputs, "feature"));
+  const gradients = names((after.step ?? after.backward)?.outputs, "gradient");
+  expect(gradients).toEqual(names(before.backward?.inputs, "gradient"));
 }
 
 /** What outlives a step: parameters, buffers and optimizer state, and the loss. */
