@@ -16,6 +16,7 @@ export {
   ProtocolError,
 } from "./base/errors.ts";
 export { type ChainId, type CopyId, type NodeId, namePattern, type RunId } from "./base/ids.ts";
+export type { Party } from "./base/party.ts";
 export { readSafetensors, type Safetensors, writeSafetensors } from "./base/safetensors.ts";
 export {
   byteLength,
@@ -54,6 +55,7 @@ export {
 } from "./codec/link-codec.ts";
 export { type Remembered, RowMemory, type SavedRows } from "./codec/row-memory.ts";
 export type { UpdateCodecName } from "./codec/update.ts";
+export type { Parties } from "./compile/columns.ts";
 export { segmentCosts } from "./compile/cost.ts";
 export type {
   Attribute,
@@ -97,6 +99,7 @@ export {
   type Segment,
   type SegmentCost,
   segmentModel,
+  type TakenInput,
 } from "./compile/segment.ts";
 export { type Bindings, specialize } from "./compile/specialize.ts";
 export { trainingForm } from "./compile/training-form.ts";
@@ -104,6 +107,7 @@ export { type TrainingModel, type TrainingShape, trainingModel } from "./compile
 export { type ArrayOptions, arrayDataset } from "./data/arrays.ts";
 export { type CsvOptions, csvDataset } from "./data/csv.ts";
 export { type Batch, type Dataset, type Labels, subset } from "./data/dataset.ts";
+export { type PartyShare, partySource } from "./data/party.ts";
 export {
   type HistoryOptions,
   historyDataset,

@@ -14,6 +14,8 @@ export { type CheckOptions, type CheckResult, check, type ParameterCheck } from 
 export {
   loadHeldOut,
   loadHeldOutPath,
+  loadParty,
+  loadPartyFile,
   loadShard,
   loadTraining,
   type PartitionOptions,

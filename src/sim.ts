@@ -19,7 +19,7 @@ export {
   type SimTwin,
 } from "./sim/faults.ts";
 export type { SimCell, SimNode, SimTrace, SimWire } from "./sim/fleet.ts";
-export type { SimSamples } from "./sim/host.ts";
+export { hollowSamples, type SimSamples } from "./sim/host.ts";
 export {
   drawMobility,
   type Mobility,

@@ -13,7 +13,9 @@ export function soundPlan(planner: Planner, request: PlanRequest): Plan | PlanEr
     if (!(error instanceof PlanError)) throw error;
     return error;
   }
-  checkPlan(plan, request.segments.length, request.fleet);
+  const taken = request.segments.map(({ columns = [] }) => columns);
+  const { fleet } = request;
+  checkPlan(plan, request.segments.length, fleet, { taken, nodes: fleet.nodes });
   expect(planner(structuredClone(request))).toEqual(plan);
   return plan;
 }

@@ -25,6 +25,8 @@ function nodeName(text: string): string {
 
 const names = (text: string): string[] => text.split(",").map((name) => name.trim());
 const sizes = (text: string): number[] => text.split(",").map(count);
+const columns = (text: string): number[] =>
+  text.split(",").map((part) => numberBetween(part, 0, 2 ** 31, true));
 const integer = (text: string): number => numberBetween(text, -(2 ** 31), 2 ** 32, true);
 
 function energy(text: string): EnergyLimit {
@@ -167,7 +169,13 @@ function addJoin(root: Command): void {
       "--listen <host:port>",
       "let other workers of the run reach this one here, so that data between them go straight",
     )
-    .option("--label <column>", "label column of a CSV (default: the last)")
+    .option("--label <column>", "label column of a CSV (default: the last; with --columns: none)")
+    .option("--key <column>", "column of a CSV by which another party knows its rows")
+    .option(
+      "--columns <n,n>",
+      "columns of the model's input that this party has, from 0, where another one has the others",
+      columns,
+    )
     .option(
       "--classes <names>",
       "class names in the run's order, where this device may lack some",

@@ -1,6 +1,6 @@
 /** What the simulator expects of a plan on the fleet as it was measured. */
 import { type Job, type Model, RunFold, type RunSummary } from "../index.ts";
-import { nullEngine, type SimNode, simulate } from "../sim.ts";
+import { hollowSamples, nullEngine, type SimNode, simulate } from "../sim.ts";
 
 export interface RoundPrediction {
   /** Median virtual time of a round. */
@@ -30,7 +30,7 @@ export async function predictRound(
         ceilingBytesPerMs: node.ceilingBytesPerMs,
         ...(node.energy === undefined ? {} : { energy: node.energy }),
         latencyMs: measured.latencyMs,
-        train: node.samples === 0 ? null : { samples: node.samples, inputShape: shape, classes: 0 },
+        train: node.samples === 0 ? null : hollowSamples(node.samples, shape, node.party),
         test: null,
       },
     ];

@@ -4,7 +4,7 @@ import type { Graph } from "./graph.ts";
 import { inferTypes, resolve } from "./infer.ts";
 import { optimizerState } from "./optimizer.ts";
 import { peakBytes } from "./peak-memory.ts";
-import { type Program, stagePrograms, type TrainingSpec } from "./program.ts";
+import { type Port, type Program, stagePrograms, type TrainingSpec } from "./program.ts";
 import type { Segment, SegmentCost } from "./segment.ts";
 
 /**
@@ -20,7 +20,7 @@ export function segmentCosts(
   /** What two segments need in backward, the one that gave it and the one that took it, is saved once. */
   const counted = new Set<string>();
   return segments.map((segment): SegmentCost => {
-    const { index, name, outputs } = segment;
+    const { index, name, outputs, taken } = segment;
     // What is saved is told for stages that save; planners know what recomputing makes of it.
     const saving = { ...spec, recompute: false };
     const { forward, backward, step } = stagePrograms(graph, segments, index, index + 1, saving);
@@ -29,7 +29,7 @@ export function segmentCosts(
       step === null ? programFlops(backward) : programFlops(step) - forwardFlops;
     const saved = [
       ...(forward?.outputs.filter(({ role }) => role === "saved") ?? []),
-      ...((step ?? backward)?.inputs.filter(({ role }) => role === "feature") ?? []),
+      ...((step ?? backward)?.inputs.filter(isEntering) ?? []),
     ].filter(({ of }) => !counted.has(of));
     for (const { of } of saved) counted.add(of);
     return {
@@ -44,9 +44,12 @@ export function segmentCosts(
       ),
       savedBytes: bytes(saved),
       workingBytes: Math.max(...[forward, backward, step].map(workingBytes)),
+      ...(taken !== null && { columns: taken.columns }),
     };
   });
 }
+
+const isEntering = ({ role }: Port): boolean => role === "feature" || role === "columns";
 
 const bytes = (tensors: readonly TensorType[]): number =>
   tensors.reduce((sum, type) => sum + byteLength(type), 0);

@@ -5,16 +5,11 @@ import { present } from "../base/assert.ts";
 import { random } from "../base/random.ts";
 import { type DenseTensor, elementCount, float32, int64, zeros } from "../base/tensor.ts";
 import { GraphBuilder } from "./builder.ts";
+import { evaluateProgram } from "./evaluate-program.ts";
 import type { Graph } from "./graph.ts";
 import { lossSpec } from "./loss.ts";
 import { type OptimizerSpec, optimizerSpec } from "./optimizer.ts";
-import {
-  evaluateProgram,
-  type Port,
-  type Program,
-  stagePrograms,
-  type TrainingSpec,
-} from "./program.ts";
+import { type Port, type Program, stagePrograms, type TrainingSpec } from "./program.ts";
 import { type Segment, segmentModel } from "./segment.ts";
 
 const training = (optimizer: Partial<OptimizerSpec> = {}): TrainingSpec => ({

@@ -15,7 +15,7 @@ import { emitLoss, type LossSpec, lossRule } from "./loss.ts";
 import { scalar } from "./ops/gradients.ts";
 import { emitUpdate, type OptimizerSpec, optimizerState } from "./optimizer.ts";
 import { print } from "./print.ts";
-import { type Crossing, type NamedType, type Segment, segmentModel } from "./segment.ts";
+import type { Crossing, NamedType, Segment } from "./segment.ts";
 import { executableForm } from "./training-form.ts";
 import { verify } from "./verify.ts";
 
@@ -33,6 +33,8 @@ export type ProgramKind = "forward" | "backward" | "update" | "step" | "evaluate
 /**
  * What a port carries.
  * - `feature`: activation that crosses a stage border (in: from upstream or data; out: to downstream)
+ * - `columns`: the model's input once more, of which the node's own columns are looked at: drawn by
+ *   a stage that is not the first, where parties hold different ones
  * - `labels`: targets, beside the feature
  * - `noise`: uniform numbers from 0 up to 1, the same for forward and backward of a batch
  * - `parameter`, `state`: the model's tensors and the optimizer's, named as in the model
@@ -46,6 +48,7 @@ export type ProgramKind = "forward" | "backward" | "update" | "step" | "evaluate
  */
 export type PortRole =
   | "feature"
+  | "columns"
   | "labels"
   | "noise"
   | "parameter"
@@ -163,43 +166,14 @@ export function stagePrograms(
   return { forward: null, backward: null, update, step: stage.step() };
 }
 
-/** The whole model in its inference form with its loss and, where that can tell, the count of right answers. */
-export function evaluateProgram(graph: Graph, spec: Pick<TrainingSpec, "loss">): Program {
-  const [input] = graph.inputs;
-  const output = present(graph.outputs[0], "a model's output");
-  const builder = new GraphBuilder(`${graph.name} evaluation`);
-  const { name, dtype, shape } = present(input, "a model's input");
-  const feature: TensorType = { dtype, shape: shape as readonly number[] };
-  builder.input(name, feature);
-  for (const parameter of graph.parameters) builder.parameter(parameter.name, parameter);
-  for (const [constant, value] of graph.constants) builder.constant(value, constant);
-  for (const node of graph.nodes) builder.add(node);
-  const rule = lossRule(spec.loss);
-  const labels = rule.labels(builder.type(output));
-  const labelsName = builder.input(builder.free("labels"), labels);
-  const { loss } = rule.loss(builder, output, labelsName);
-  const correct = rule.correct(builder, output, labelsName);
-  const measured = [loss, ...(correct === null ? [] : [correct])];
-  return finish("evaluate", 0, segmentModel(graph).length, builder.graph(measured), {
-    inputs: [
-      port(name, "feature", feature),
-      port(labelsName, "labels", labels),
-      ...graph.parameters.map((parameter) => port(parameter.name, "parameter", parameter)),
-    ],
-    outputs: [
-      port(loss, "loss", builder.type(loss)),
-      ...(correct === null ? [] : [port(correct, "correct", builder.type(correct))]),
-    ],
-  });
-}
-
 /** Whether gradients are summed apart from the update. */
 const isSummed = ({ optimizer, isMerged = false, isJoined = false }: TrainingSpec): boolean =>
   optimizer.accumulate > 1 || isMerged || isJoined;
 
 const scalarType: TensorType = { dtype: "float32", shape: [] };
 
-const port = (name: string, role: PortRole, type: TensorType, of = name): Port => ({
+/** A program's input or output, named outside as inside where nothing else is said. */
+export const port = (name: string, role: PortRole, type: TensorType, of = name): Port => ({
   name,
   role,
   of,
@@ -220,6 +194,8 @@ class StageBuilder {
   readonly #trained: readonly Parameter[];
   readonly #noise: readonly NamedType[];
   readonly #inputs: readonly Crossing[];
+  /** The model's input where the stage takes it again; it is one at most. */
+  readonly #columns: readonly NamedType[];
   readonly #outputs: readonly Crossing[];
 
   constructor(
@@ -239,6 +215,8 @@ class StageBuilder {
     this.#trained = this.#parameters.filter(isTrained);
     this.#noise = this.#segments.flatMap((segment) => segment.noise);
     this.#inputs = present(this.#segments[0], "a stage's first segment").inputs;
+    const taken = this.#segments.flatMap((segment) => segment.taken?.input ?? []);
+    this.#columns = from === 0 ? [] : taken.slice(0, 1);
     this.#outputs = present(this.#segments.at(-1), "a stage's last segment").outputs;
   }
 
@@ -268,7 +246,7 @@ class StageBuilder {
       .flatMap((node) => node.outputs)
       .filter((name) => needed.has(name))
       .map((name) => port(name, "saved", builder.type(name)));
-    const features = this.#inputs.map((value) => port(value.name, "feature", value));
+    const entering = this.#enteringPorts();
     const leaving = [
       ...this.#outputs.map((value, i) =>
         port(present(passed[i], value.name), "feature", value, value.name),
@@ -279,14 +257,14 @@ class StageBuilder {
     const forward = this.#finish(
       "forward",
       builder.graph([...new Set(leaving.map(({ name }) => name))], forwardNodes),
-      [...features, ...this.#noisePorts(), ...this.#parameterPorts()],
+      [...entering, ...this.#noisePorts(), ...this.#parameterPorts()],
       leaving,
     );
     if (outputs.length === 0) return { forward, backward: null };
     const isNeeded = ({ name }: Port): boolean => needed.has(name);
     const arriving = [
       ...arrived.map((value) => port(gradientName(value.name), "gradient", value, value.name)),
-      ...features.filter(isNeeded),
+      ...entering.filter(isNeeded),
       ...saved,
       ...this.#noisePorts().filter(isNeeded),
       ...this.#parameterPorts().filter(isNeeded),
@@ -345,7 +323,7 @@ class StageBuilder {
           leaving: given.filter(({ role }) => role === "parameterGradient"),
         };
     const arriving = [
-      ...this.#inputs.map((value) => port(value.name, "feature", value)),
+      ...this.#enteringPorts(),
       port(labelsName, "labels", labels),
       ...this.#noisePorts(),
       ...this.#parameterPorts(),
@@ -363,7 +341,9 @@ class StageBuilder {
 
   #withForward(purpose: string): GraphBuilder {
     const builder = new GraphBuilder(`${this.#name} ${purpose}`);
-    for (const value of [...this.#inputs, ...this.#noise]) builder.input(value.name, value);
+    for (const value of [...this.#inputs, ...this.#columns, ...this.#noise]) {
+      builder.input(value.name, value);
+    }
     for (const parameter of this.#parameters) builder.parameter(parameter.name, parameter);
     const used = new Set(
       this.#segments.flatMap(({ nodes }) => nodes.flatMap(({ inputs }) => inputs)),
@@ -420,6 +400,14 @@ class StageBuilder {
     return this.#trained.map((parameter) =>
       port(sumName(parameter.name), "parameterGradient", parameter, parameter.name),
     );
+  }
+
+  /** What a batch comes in by: features, and what the stage draws of the input itself. */
+  #enteringPorts(): Port[] {
+    return [
+      ...this.#inputs.map((value) => port(value.name, "feature", value)),
+      ...this.#columns.map((value) => port(value.name, "columns", value)),
+    ];
   }
 
   #noisePorts(): Port[] {
@@ -481,7 +469,7 @@ class StageBuilder {
 const sumName = (of: string): string => `sum of gradients of ${of}`;
 
 /** Keeps the inputs that the ports name, orders them as the ports, and hashes the result. */
-function finish(
+export function finish(
   kind: ProgramKind,
   from: number,
   to: number,

@@ -1,11 +1,13 @@
 /**
  * Segments: the smallest legal pieces between two cut points. A cut is legal where few
  * enough activations are live, all of floating type, and the model's input is none of them:
- * data of a node never cross a border.
+ * data of a node never cross a border. Where parties hold different columns of the input,
+ * segments take it again (`columns.ts`).
  */
 import { present } from "../base/assert.ts";
 import { ModelError } from "../base/errors.ts";
 import type { DType, TensorType } from "../base/tensor.ts";
+import { bareValues, byParty, type Parties, takenColumns } from "./columns.ts";
 import { type Graph, type GraphNode, isTrained, type Parameter } from "./graph.ts";
 import { inferTypes } from "./infer.ts";
 import { isFloat } from "./ops/inputs.ts";
@@ -27,6 +29,8 @@ export interface SegmentCost {
   readonly savedBytes: number;
   /** Most bytes that its programs work with beside what they are fed and what is saved. */
   readonly workingBytes: number;
+  /** Columns of the model's input that it takes, where parties hold different ones; else absent. */
+  readonly columns?: readonly number[];
 }
 
 /** A named value of known type. */
@@ -53,12 +57,22 @@ export interface Segment {
   /** The values that enter and those that leave, in the order in which the model makes them. */
   readonly inputs: readonly Crossing[];
   readonly outputs: readonly Crossing[];
+  /** What it takes of the model's input, where parties hold different columns; null where nothing, and elsewhere. */
+  readonly taken: TakenInput | null;
+}
+
+/** The model's input, and the columns of it that are looked at, ascending. */
+export interface TakenInput {
+  readonly input: NamedType;
+  readonly columns: readonly number[];
 }
 
 /** Where a model may be cut. */
 export interface CutOptions {
   /** Most tensors that may cross one border; 1 where absent. */
   readonly tensorsMax?: number;
+  /** Who holds which columns of the input; one node holds all where absent. */
+  readonly parties?: Parties | undefined;
 }
 
 /**
@@ -66,20 +80,35 @@ export interface CutOptions {
  * activations are live and no parameter is used on both sides. Values that depend
  * on parameters, noise and constants alone are not activations; they belong to the
  * segment that uses them.
- * @throws ModelError unless the graph has one input (noise not counted) and one output
+ *
+ * With parties, what depends on the first party's columns alone comes first, then what the second
+ * one's are enough for beside that, and so on; a cut is legal although the input is still needed,
+ * but nothing crosses that no parameter has had a part in: that would be a party's data in another shape.
+ * @throws ModelError unless the graph has one input (noise not counted) and one output, and, with
+ *   parties, takes each party's columns apart
  */
-export function segmentModel(graph: Graph, { tensorsMax = 1 }: CutOptions = {}): Segment[] {
+export function segmentModel(
+  graph: Graph,
+  { tensorsMax = 1, parties }: CutOptions = {},
+): Segment[] {
   const { input, output } = endsOf(graph);
   const types = inferTypes(graph);
-  const { flow, fixed } = splitFixed(graph, input);
+  const { flow: inOrder, fixed } = splitFixed(graph, input);
+  const source = { graph, input, type: present(types.get(input), input) };
+  const flow = parties === undefined ? inOrder : byParty(source, inOrder, parties);
+  const bare =
+    parties === undefined ? new Set([input]) : bareValues(input, flow, isParametric(graph, fixed));
   const reached = trainedValues(graph, types);
   const crossing = (name: string): Crossing => {
     const { dtype, shape } = present(types.get(name), name);
     return { name, dtype, shape, hasGradient: reached.has(name) };
   };
   const names = graph.parameters.map(({ name }) => name);
-  const borders = legalCuts(flow, fixed, { input, output, names }).filter(
-    ({ live }) => live.length <= tensorsMax && live.every((name) => isFloat(dtypeOf(types, name))),
+  const needed = parties === undefined ? [input] : [];
+  const borders = legalCuts(flow, fixed, { needed, output, names }).filter(
+    ({ live }) =>
+      live.length <= tensorsMax &&
+      live.every((name) => isFloat(dtypeOf(types, name)) && !bare.has(name)),
   );
   // The output leaves the model whatever its type is; the loss has its say on that.
   borders.push({ end: flow.length, live: [output] });
@@ -95,11 +124,31 @@ export function segmentModel(graph: Graph, { tensorsMax = 1 }: CutOptions = {}):
       name: own.map((node) => node.name).join("+"),
       inputs: entering,
       outputs: live.map(crossing),
+      taken: parties === undefined ? null : takenBy(own, source),
     });
     start = end;
     entering = live.map(crossing);
     return segment;
   });
+}
+
+/** Whether a value depends on parameters alone, or is one. */
+const isParametric = (
+  { parameters }: Graph,
+  fixed: ReadonlyMap<string, GraphNode>,
+): ((name: string) => boolean) => {
+  const names = new Set(parameters.map(({ name }) => name));
+  const isOne = (name: string): boolean =>
+    names.has(name) || (fixed.get(name)?.inputs.some(isOne) ?? false);
+  return isOne;
+};
+
+/** What nodes take of the input; null where nothing. */
+function takenBy(nodes: readonly GraphNode[], source: Parameters<typeof takenColumns>[0]) {
+  const columns = new Set(nodes.flatMap((node) => takenColumns(source, node)));
+  if (columns.size === 0) return null;
+  const { input: name, type } = source;
+  return { input: { name, ...type }, columns: [...columns].sort((a, b) => a - b) };
 }
 
 const dtypeOf = (types: ReadonlyMap<string, TensorType>, name: string): DType =>
@@ -121,7 +170,7 @@ function endsOf(graph: Graph): { input: string; output: string } {
 function segmentOf(
   graph: Graph,
   nodes: readonly GraphNode[],
-  rest: Pick<Segment, "index" | "name" | "inputs" | "outputs">,
+  rest: Pick<Segment, "index" | "name" | "inputs" | "outputs" | "taken">,
 ): Segment {
   const used = new Set(nodes.flatMap((node) => node.inputs));
   const given = new Set(nodes.flatMap((node) => node.outputs));
@@ -192,11 +241,14 @@ interface Cut {
   readonly live: readonly string[];
 }
 
-/** Every cut before the end that neither the model's input nor a parameter crosses. */
+/**
+ * Every cut before the end that no parameter crosses.
+ * @param needed what is live before the first node: the model's input, unless segments take it again
+ */
 function legalCuts(
   flow: readonly GraphNode[],
   fixed: ReadonlyMap<string, GraphNode>,
-  { input, output, names }: { input: string; output: string; names: readonly string[] },
+  { needed, output, names }: { needed: string[]; output: string; names: readonly string[] },
 ): Cut[] {
   const lastUse = new Map<string, number>([[output, flow.length]]);
   const firstUse = new Map<string, number>();
@@ -209,7 +261,7 @@ function legalCuts(
   lastUse.set(output, flow.length);
   const isUsed = (name: string, i: number): boolean => (lastUse.get(name) ?? -1) > i;
   const cuts: Cut[] = [];
-  let live = [input];
+  let live = needed;
   const shared = new Set<string>();
   const first = new Map<number, string[]>();
   for (const name of names) {
@@ -223,7 +275,7 @@ function legalCuts(
     );
     for (const name of first.get(i) ?? []) shared.add(name);
     for (const name of shared) if (!isUsed(name, i)) shared.delete(name);
-    if (live.length > 0 && shared.size === 0 && !live.includes(input)) {
+    if (live.length > 0 && shared.size === 0) {
       cuts.push({ end: i + 1, live });
     }
   });

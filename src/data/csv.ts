@@ -1,5 +1,5 @@
 /**
- * Comma-separated tables as data sets: numeric features, one column of labels.
+ * Comma-separated tables as data sets: numeric features, one column of labels, and keys where rows have them.
  * Fields are read as RFC 4180 describes them: quotes around a field keep commas
  * and line breaks in it, a doubled quote is a quote.
  */
@@ -8,8 +8,10 @@ import { type Dataset, datasetOf } from "./dataset.ts";
 
 /** How to read a table. */
 export interface CsvOptions {
-  /** The label's column: its name in the header, else the last column. */
-  readonly label?: string;
+  /** The label's column: its name in the header, else the last column; null for a table without labels, whose samples are of one class. */
+  readonly label?: string | null;
+  /** The column by which others know a row, by its name in the header; rows have no keys where absent. */
+  readonly key?: string;
   /** Whether the first row holds names. Otherwise told by it having a feature that is no number. */
   readonly header?: boolean;
   /** Classes in the order of their numbers, as another table of the same task gave them. */
@@ -25,7 +27,7 @@ interface Row {
 }
 
 /**
- * Reads a table; features are float32 [columns - 1].
+ * Reads a table; features are float32 [columns that are neither label nor key].
  *
  * Classes are the distinct labels: in numeric order when all are numbers, else
  * in the order of their UTF-16 code units.
@@ -42,40 +44,56 @@ export function csvDataset(bytes: Uint8Array, options: CsvOptions = {}): Dataset
   const header = (options.header ?? looksLikeHeader(first, options)) ? first.fields : null;
   const data = header === null ? rows : rows.slice(1);
   const columns = first.fields.length;
-  if (data.length === 0 || columns < 2) {
+  const { label, key } = options;
+  const labelColumn =
+    label === null ? null : label === undefined ? columns - 1 : find("label", label, header, where);
+  const keyColumn = key === undefined ? null : find("key", key, header, where);
+  const apart = new Set([labelColumn, keyColumn].filter((column) => column !== null));
+  const features = columns - apart.size;
+  if (data.length === 0 || features < 1) {
     throw new InputError({
       what: "table",
       received: `${data.length} rows of ${columns} columns`,
-      allowed: "at least 1 row with a feature and a label",
+      allowed: `at least 1 row with a feature${label === null ? "" : " and a label"}`,
       where,
     });
   }
-  const labelColumn = findLabel(options.label, header, columns, where);
-  const features = columns - 1;
   const values = new Float32Array(data.length * features);
   for (const [index, row] of data.entries()) {
-    readFeatures(row, { where, header, columns, labelColumn }, values, index * features);
+    readFeatures(row, { where, header, columns, apart }, values, index * features);
   }
-  const texts = data.map((row) => (row.fields[labelColumn] as string).trim());
-  const classNames = options.classNames ?? distinct(texts);
+  const textsOf = (column: number): string[] =>
+    data.map((row) => (row.fields[column] as string).trim());
+  const table = { where, header, data };
+  return datasetOf({
+    kind: "csv",
+    inputShape: [features],
+    ...(labelColumn === null
+      ? { classes: 1, labels: new Uint8Array(data.length) }
+      : labelsOf(textsOf(labelColumn), labelColumn, table, options.classNames)),
+    ...(keyColumn !== null && { keys: textsOf(keyColumn) }),
+    copySample(index, target, offset) {
+      target.set(values.subarray(index * features, (index + 1) * features), offset);
+    },
+  });
+}
+
+/** Classes by the texts of their column. */
+function labelsOf(
+  texts: readonly string[],
+  column: number,
+  table: { where: string; header: readonly string[] | null; data: readonly Row[] },
+  classNames: readonly string[] = distinct(texts),
+): Pick<Dataset, "classes" | "labels"> & { readonly classNames: readonly string[] } {
   const numbers = new Map(classNames.map((name, index) => [name, index]));
   const labels = Int32Array.from(texts, (text, index) => {
     const label = text === "" ? undefined : numbers.get(text);
     if (label !== undefined) return label;
     const allowed = text === "" ? "a class" : `one of ${classNames.slice(0, 20).join(", ")}`;
-    const place = columnName(header, labelColumn);
-    throw fieldProblem(where, data[index] as Row, place, text, allowed);
+    const place = columnName(table.header, column);
+    throw fieldProblem(table.where, table.data[index] as Row, place, text, allowed);
   });
-  return datasetOf({
-    kind: "csv",
-    inputShape: [features],
-    classes: classNames.length,
-    classNames,
-    labels,
-    copySample(index, target, offset) {
-      target.set(values.subarray(index * features, (index + 1) * features), offset);
-    },
-  });
+  return { classes: classNames.length, classNames, labels };
 }
 
 function decodeText(bytes: Uint8Array, where: string): string {
@@ -157,22 +175,21 @@ const isNumber = (text: string): boolean =>
 
 /** A header is a first row with a name in it: the label's, or one where features have numbers. */
 function looksLikeHeader(first: Row, options: CsvOptions): boolean {
-  if (options.label !== undefined) return true;
+  if (typeof options.label === "string" || options.key !== undefined) return true;
   return first.fields.slice(0, -1).some((field) => !isNumber(field));
 }
 
-function findLabel(
-  label: string | undefined,
+function find(
+  what: "label" | "key",
+  column: string,
   header: readonly string[] | null,
-  columns: number,
   where: string,
 ): number {
-  if (label === undefined) return columns - 1;
-  const index = header?.findIndex((name) => name.trim() === label) ?? -1;
+  const index = header?.findIndex((name) => name.trim() === column) ?? -1;
   if (index >= 0) return index;
   throw new InputError({
-    what: "label column",
-    received: label,
+    what: `${what} column`,
+    received: column,
     allowed: header === null ? "no name, as the table has no header" : header.join(", "),
     where,
   });
@@ -197,7 +214,12 @@ const fieldProblem = (
 
 function readFeatures(
   row: Row,
-  table: { where: string; header: readonly string[] | null; columns: number; labelColumn: number },
+  table: {
+    where: string;
+    header: readonly string[] | null;
+    columns: number;
+    apart: ReadonlySet<number>;
+  },
   target: Float32Array,
   offset: number,
 ): void {
@@ -211,7 +233,7 @@ function readFeatures(
   }
   let at = offset;
   for (const [column, field] of row.fields.entries()) {
-    if (column === table.labelColumn) continue;
+    if (table.apart.has(column)) continue;
     if (!isNumber(field)) {
       throw fieldProblem(table.where, row, columnName(table.header, column), field, "a number");
     }

@@ -125,6 +125,21 @@ describe("csv", () => {
     expect([...data.labels]).toEqual([0, 1]);
   });
 
+  test("a named column has keys, and a table without labels has samples of one class", () => {
+    const data = csvDataset(bytes("id, x,kind\n u1 ,2,a\nu2,4,b"), { key: "id" });
+    expect([data.keys, data.inputShape, data.classNames]).toEqual([["u1", "u2"], [1], ["a", "b"]]);
+    const bare = csvDataset(bytes("x,id\n2,u1\n4,u2"), { key: "id", label: null });
+    expect([bare.keys, bare.inputShape, bare.classes]).toEqual([["u1", "u2"], [1], 1]);
+    expect(bare.gather([1]).features.data).toEqual(Float32Array.of(4));
+    expect(bare.gather([0, 1]).labels.data).toEqual(BigInt64Array.of(0n, 0n));
+    expect(() => csvDataset(bytes("x,y\n1,2"), { key: "id" })).toThrow(
+      /key column: got id; allowed: x, y/,
+    );
+    expect(() => csvDataset(bytes("id\nu1"), { key: "id", label: null })).toThrow(
+      /1 rows of 1 columns; allowed: at least 1 row with a feature/,
+    );
+  });
+
   test("classes of another table keep their numbers", () => {
     const classNames = ["c", "a"];
     expect([...csvDataset(bytes("1,a\n2,c"), { classNames }).labels]).toEqual([1, 0]);

@@ -32,6 +32,8 @@ export interface Dataset {
   readonly classNames?: readonly string[];
   /** One class per sample. */
   readonly labels: Labels;
+  /** What each sample is known by to others who hold other columns of it, where it has such a name. */
+  readonly keys?: readonly string[];
   /** The samples at these positions, in this order; a position may occur more than once. */
   gather(indices: ArrayLike<number>): Batch;
 }
@@ -89,6 +91,9 @@ export function subset(dataset: Dataset, indices: ArrayLike<number>): Dataset {
     ...dataset,
     samples: chosen.length,
     labels: Int32Array.from(chosen, (index) => dataset.labels[index] as number),
+    ...(dataset.keys !== undefined && {
+      keys: Array.from(chosen, (index) => dataset.keys?.[index] as string),
+    }),
     gather: (positions) =>
       dataset.gather(
         Int32Array.from(positions, (position) => {

@@ -7,6 +7,7 @@ const ratings: readonly Rating[] = Array.from({ length: 50 }, (_, i) => ({
   item: (3 * i) % 17,
   steps: 1 + (i % 10),
   time: 1000 + 7 * i,
+  row: i,
 }));
 
 const features = (dataset: ReturnType<typeof pairDataset>, indices: number[]): number[] => [
@@ -43,15 +44,15 @@ test("a sample is user and item, its label the rating in steps", () => {
 
 test("a history is what the user liked most of what is known, without the item itself", () => {
   const known: Rating[] = [
-    { user: 0, item: 4, steps: 9, time: 1 },
-    { user: 0, item: 2, steps: 10, time: 2 },
-    { user: 0, item: 8, steps: 9, time: 3 },
-    { user: 1, item: 5, steps: 10, time: 4 },
+    { user: 0, item: 4, steps: 9, time: 1, row: 1 },
+    { user: 0, item: 2, steps: 10, time: 2, row: 2 },
+    { user: 0, item: 8, steps: 9, time: 3, row: 3 },
+    { user: 1, item: 5, steps: 10, time: 4, row: 4 },
   ];
   const asked: Rating[] = [
-    { user: 0, item: 6, steps: 3, time: 5 },
-    { user: 0, item: 2, steps: 10, time: 2 },
-    { user: 2, item: 1, steps: 5, time: 6 },
+    { user: 0, item: 6, steps: 3, time: 5, row: 5 },
+    { user: 0, item: 2, steps: 10, time: 2, row: 2 },
+    { user: 2, item: 1, steps: 5, time: 6, row: 6 },
   ];
   const data = historyDataset(asked, { stepsMax: 10, length: 2, known });
   expect(features(data, [0, 1, 2])).toEqual([7, 3, 9, 3, 9, 5, 2, 0, 0]);

@@ -15,6 +15,8 @@ export interface Rating {
   readonly steps: number;
   /** When, on any scale. */
   readonly time: number;
+  /** Its place in the data as they are published, by which those know it who have one of its columns only. */
+  readonly row: number;
 }
 
 /**
@@ -61,6 +63,7 @@ export function pairDataset(ratings: readonly Rating[], stepsMax: number): Datas
     inputShape: [2],
     classes: stepsMax + 1,
     labels: stepsOf(ratings),
+    keys: ratings.map(({ row }) => String(row)),
     copySample(index, target, offset) {
       const rating = ratings[index];
       target[offset] = rating?.user ?? 0;

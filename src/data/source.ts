@@ -1,4 +1,5 @@
 /** A data set as peers draw from it: training batches by key, held-out samples in order. */
+import type { Party } from "../base/party.ts";
 import { random } from "../base/random.ts";
 import { BatchSampler } from "./batches.ts";
 import type { Batch, Dataset } from "./dataset.ts";
@@ -29,11 +30,14 @@ export class SampleSource {
   readonly inputShape: readonly number[];
   readonly classes: number;
   readonly classNames: readonly string[] | null;
+  /** What it holds of samples that others hold the rest of; null where it holds all. */
+  readonly party: Party | null;
   readonly #dataset: Dataset;
   readonly #samplers = new Map<string, { indices: BatchSampler["indices"] }>();
 
-  constructor(dataset: Dataset) {
+  constructor(dataset: Dataset, party: Party | null = null) {
     this.#dataset = dataset;
+    this.party = party;
     this.samples = dataset.samples;
     this.inputShape = dataset.inputShape;
     this.classes = dataset.classes;

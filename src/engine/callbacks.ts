@@ -51,6 +51,7 @@ export function callbackData(samples: Samples): DataSource {
     inputShape: samples.inputShape,
     classes: samples.classes,
     classNames: samples.classNames,
+    party: samples.party,
     batch: (key, done) => answer(() => samples.batch(key), done),
     slice: (from, to, done) => answer(() => samples.slice(from, to), done),
   };

@@ -10,16 +10,17 @@ import jpeg from "jpeg-js";
 import { PNG } from "pngjs";
 import { present } from "../base/assert.ts";
 import { InputError, messageOf } from "../base/errors.ts";
-import { elementCount } from "../base/tensor.ts";
+import { elementCount, sameShape } from "../base/tensor.ts";
 import { csvDataset } from "../data/csv.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { idxDataset, writeIdxImages, writeIdxLabels } from "../data/idx.ts";
 import { imageDataset, type Picture, type PictureFile } from "../data/images.ts";
 import { dirichletPartition } from "../data/partition.ts";
+import { partySource } from "../data/party.ts";
 import { historyDataset, pairDataset, splitRatings } from "../data/ratings.ts";
 import { SampleSource } from "../data/source.ts";
 import { distinctTexts, type LabelledText, textDataset } from "../data/text.ts";
-import type { DataSpec } from "../run/job.ts";
+import type { DataSpec, Job } from "../run/job.ts";
 import {
   idxSetFolder,
   isIdxSet,
@@ -31,8 +32,10 @@ import {
 
 /** How a path is read where no job says it. */
 export interface PathOptions {
-  /** Label column of a CSV. */
-  readonly label?: string;
+  /** Label column of a CSV; null for one without labels. */
+  readonly label?: string | null;
+  /** Key column of a CSV. */
+  readonly key?: string;
   /** Class names in the order of their numbers, where labels are names. */
   readonly classNames?: readonly string[];
 }
@@ -55,6 +58,46 @@ export function loadHeldOut(data: DataSpec, folder: string): SampleSource | null
   return dataset === null ? null : new SampleSource(dataset);
 }
 
+/**
+ * Training samples of a party of a job: of the data that the job names, its own columns, with the labels where it is the first party.
+ * @throws InputError where the job's parties have other columns, or its data no keys
+ */
+export function loadParty(
+  { data, parties }: Pick<Job, "data" | "parties">,
+  columns: readonly number[],
+  folder: string,
+): SampleSource {
+  const place = parties?.findIndex((own) => sameShape(own, columns)) ?? -1;
+  if (place < 0) {
+    throw new InputError({
+      what: "columns of a party",
+      received: `[${columns}]`,
+      allowed: `those of a party of the job: ${parties?.map((own) => `[${own}]`).join(" or ") ?? "it has none"}`,
+    });
+  }
+  const dataset = present(loadPart(data, "train", folder), "training data");
+  return partySource(dataset, { columns, hasLabels: place === 0 });
+}
+
+/**
+ * Training samples of a party from a CSV file of its own, which has no other columns than its own, a key for each row, and
+ * labels where a column is named for them.
+ * @param columns of the model's input that those of the file are, in their order
+ * @throws InputError naming the path and what is wrong with it
+ */
+export function loadPartyFile(
+  path: string,
+  columns: readonly number[],
+  { label = null, ...options }: PathOptions,
+): SampleSource {
+  const dataset = loadCsv(path, { ...options, label });
+  const places = columns.map((_, place) => place);
+  if (dataset.inputShape[0] !== columns.length) {
+    throw problem(path, `${dataset.inputShape[0]} columns of features for columns [${columns}]`);
+  }
+  return partySource(dataset, { columns, places, hasLabels: label !== null });
+}
+
 type Part = "train" | "test";
 
 const idxPrefix = { train: "train", test: "t10k" } as const;
@@ -66,7 +109,11 @@ function loadPart(data: DataSpec, part: Part, folder: string): Dataset | null {
     return part === "test" && !hasIdx(path, "test") ? null : loadIdx(path, part);
   }
   if ("csv" in data) {
-    const options = { ...(data.label === undefined ? {} : { label: data.label }) };
+    const { label, key } = data;
+    const options = {
+      ...(label === undefined ? {} : { label }),
+      ...(key === undefined ? {} : { key }),
+    };
     const train = loadCsv(resolve(folder, data.csv), options);
     if (part === "train") return train;
     if (data.test === undefined) return null;

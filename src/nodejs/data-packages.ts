@@ -172,7 +172,7 @@ export function loadMovieLens(folder: string): RatingSet {
   const [stars, times] = [column("rating"), column("timestamp")];
   const ratings = stars.map((rating, i): Rating => {
     const [user, item] = [users.numbers[i] as number, films.numbers[i] as number];
-    return { user, item, steps: Math.round(2 * rating), time: times[i] as number };
+    return { user, item, steps: Math.round(2 * rating), time: times[i] as number, row: i };
   });
   return { users: users.count, items: films.count, stepsMax: 10, ratings };
 }

@@ -5,9 +5,11 @@ import type { Plan, Planner } from "../plan/plan.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
 import { type JobFields, jobOf } from "../run/job-fields.ts";
+import { partyAt } from "../run/job-parties.ts";
 import { RunFold, type RunSummary } from "../run/metrics/summary.ts";
 import { nullEngine } from "../sim/engines.ts";
 import type { SimNode } from "../sim/fleet.ts";
+import { hollowSamples } from "../sim/host.ts";
 import { simulate } from "../sim/simulate.ts";
 import { NativeEngine } from "./engine.ts";
 import { profileModel } from "./measure.ts";
@@ -79,11 +81,11 @@ function assumedNodes(job: Job, model: Model, profile: SimNode["profile"]): SimN
   const inputShape = model.graph.inputs[0]?.shape.slice(1) as number[];
   const node = { profile, latencyMs: 0, test: null, memoryBytes: null, ceilingBytesPerMs: null };
   const devices = job.fleet.devices.map(
-    (device): SimNode => ({
+    (device, place): SimNode => ({
       ...node,
       ...device,
       kind: "device",
-      train: { samples, inputShape, classes: 0 },
+      train: hollowSamples(samples, inputShape, partyAt(job, place)),
     }),
   );
   if (job.planner === "local") return devices;

@@ -9,9 +9,11 @@ import { CompiledJob } from "../run/coordinator/compiled-job.ts";
 import type { StartModel } from "../run/coordinator/training-state.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
+import { partyAt } from "../run/job-parties.ts";
 import { RunFold, type RunSummary } from "../run/metrics/summary.ts";
 import { nullEngine } from "../sim/engines.ts";
 import type { SimNode, SimTrace } from "../sim/fleet.ts";
+import { hollowSamples } from "../sim/host.ts";
 import {
   hollowModel,
   type LayerCost,
@@ -60,6 +62,7 @@ export async function readyScenario(
   const { model, layers } = scenarioModel(job, folder);
   const profileOf = await profiles(scenario, { model, layers, folder }, measuring);
   const input = model.graph.inputs[0]?.shape.slice(1) as number[];
+  const devices = scenario.nodes.filter(({ kind }) => kind === "device");
   const nodes = scenario.nodes.map((node): SimNode => {
     const { name, kind, duty, memoryBytes, energy, latencyMs, wire, samples, reachable } = node;
     return {
@@ -73,7 +76,8 @@ export async function readyScenario(
       ...(energy === undefined ? {} : { energy }),
       profile: profileOf(node),
       ceilingBytesPerMs: ceilingOf(wire),
-      train: samples === 0 ? null : { samples, inputShape: input, classes: 0 },
+      train:
+        samples === 0 ? null : hollowSamples(samples, input, partyAt(job, devices.indexOf(node))),
       test: null,
     };
   });

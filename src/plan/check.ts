@@ -9,6 +9,7 @@ import type { NodeId } from "../base/ids.ts";
 import { formatRate } from "../base/units.ts";
 import { linkCodecNames } from "../codec/link-codec.ts";
 import { syncPolicyNames } from "../sync/policies.ts";
+import { checkColumns, type Holder, type TakenColumns } from "./check-columns.ts";
 import { checkExchanges } from "./check-exchange.ts";
 import { type Check, checkMerges } from "./check-merge.ts";
 import { inRound, phasesOf } from "./phases.ts";
@@ -17,6 +18,14 @@ import type { ChainPlan, CopyPlan, Fleet, FleetNode, LinkPlan, Plan } from "./pl
 /** What the checker knows of the fleet. */
 export interface KnownFleet extends Pick<Fleet, "cellBytesPerMs"> {
   readonly nodes: readonly Pick<FleetNode, "id" | "ceilingBytesPerMs">[];
+}
+
+/** What is known of samples whose columns parties share. */
+export interface KnownColumns {
+  /** Columns that each segment takes. */
+  readonly taken: TakenColumns;
+  /** Nodes of which it is known what they have. */
+  readonly nodes: readonly Holder[];
 }
 
 /** Shares are sums of fractions: so much may come from rounding. */
@@ -29,9 +38,15 @@ const rounding = 1 + 1e-9;
  *
  * @param segments number of segments of the model
  * @param fleet what else is known: nodes must be in it, and shares fit into it
+ * @param columns with it, copies must take columns that their nodes have
  * @throws PlanError naming the part of the plan that is wrong
  */
-export function checkPlan(plan: Plan, segments: number, fleet?: KnownFleet): void {
+export function checkPlan(
+  plan: Plan,
+  segments: number,
+  fleet?: KnownFleet,
+  columns?: KnownColumns,
+): void {
   const check: Check = (fact, text) => {
     if (!fact) throw new PlanError(`plan ${plan.term} (${plan.planner}): ${text}`);
   };
@@ -43,6 +58,7 @@ export function checkPlan(plan: Plan, segments: number, fleet?: KnownFleet): voi
   checkLinks(plan, copies, check);
   checkLimits(plan, check);
   if (fleet !== undefined) checkFleet(plan, fleet, check);
+  if (columns !== undefined) checkColumns(plan, columns.taken, columns.nodes, check);
 }
 
 type Copies = ReadonlyMap<string, CopyPlan>;

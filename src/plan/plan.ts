@@ -8,6 +8,7 @@
  * refuses what arrives from outside.
  */
 import type { ChainId, CopyId, NodeId } from "../base/ids.ts";
+import type { Party } from "../base/party.ts";
 import type { LinkCodecName } from "../codec/link-codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
 import type { JoinPolicy } from "../sync/policies.ts";
@@ -173,6 +174,8 @@ export interface FleetNode {
   readonly lineBytesPerMs?: { readonly up: number; readonly down: number };
   /** What it may spend, where that is limited. */
   readonly energy?: EnergyLimit;
+  /** Which columns of its samples it has, where another party has the rest; absent where it has all. */
+  readonly party?: Party;
 }
 
 /** A node's energy: what computing and its radio take, and what a round may take. */

@@ -15,6 +15,7 @@ import type { Planner } from "./plan.ts";
 import { betweenRounds, type Forecaster, type Hysteresis, type Mover, prompt } from "./replan.ts";
 import { sequentialSplit } from "./sequential-split.ts";
 import { splitMover, splitRoundForecast } from "./split-moves.ts";
+import { twoParties } from "./two-parties.ts";
 
 /** Planners by the name that a job gives them. */
 export const planners = {
@@ -36,6 +37,8 @@ export const planners = {
   "alternating-split": alternatingSplit,
   /** Split at one cut, devices one after the other, each beginning with what the one before has come to. */
   "sequential-split": sequentialSplit,
+  /** Two parties with different columns of the same samples, of which one has the labels. */
+  "two-parties": twoParties,
   /** Each device trains everything, and they agree from device to device while they train. */
   "micro-clouds": microClouds,
   /** The same, with all gradients to everybody before each update, and as many batches for all. */

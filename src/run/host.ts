@@ -7,6 +7,7 @@
  * Callbacks given to a host are called on the peer's own thread, never before
  * the call that registered them has returned, and at most once.
  */
+import type { Party } from "../base/party.ts";
 import type { Random } from "../base/random.ts";
 import type { Tensor } from "../base/tensor.ts";
 import type { Program } from "../compile/program.ts";
@@ -95,6 +96,8 @@ export interface DataSource {
   readonly classes: number;
   /** Their names in the order of their numbers; null where labels are numbers. */
   readonly classNames: readonly string[] | null;
+  /** Which columns of the samples it has, where others have the rest; null where it has all. Its shape is that of those. */
+  readonly party: Party | null;
   /**
    * The training batch of a step: features float32 [size, ...inputShape], labels
    * int64 [size]. A pure function of the key and the node's samples, so a replay

@@ -33,7 +33,8 @@ const everything = {
   rounds: 3,
   localBatches: 2,
   round: { quorum: 0.5, deadline: 2, late: "fold", batches: "proportional" },
-  planner: "local",
+  planner: "two-parties",
+  parties: [[0, 2], [1]],
   pipeline: { schedule: "1f1b", window: null, backward: "replay" },
   split: { cutMin: 2, mayKeepAll: true, mayShareFreely: true },
   exchange: {
@@ -65,6 +66,7 @@ const everything = {
         memoryMB: 256,
         energy: { watts: 4, joulesPerMB: 2, joulesPerRound: 9 },
       },
+      { name: "tablet" },
     ],
   },
 } satisfies Required<JobFields>;

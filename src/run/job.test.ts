@@ -202,3 +202,24 @@ describe("how copies agree", () => {
     expect(() => fields(change)).toThrow(message);
   });
 });
+
+describe("parties", () => {
+  const fields = (change: object) =>
+    job({ planner: "two-parties", parties: [[0, 2], [1]], fleet: { devices: 2 }, ...change });
+
+  it("are two, with columns of their own", () => {
+    expect(fields({}).parties).toEqual([[0, 2], [1]]);
+    expect(job({}).parties).toBeUndefined();
+  });
+
+  it.each([
+    [{ parties: [[0, 1], [1]] }, "parties: got column 1 twice"],
+    [{ parties: [[0], []] }, "parties.1"],
+    [{ parties: [[0], [1], [2]] }, "parties"],
+    [{ parties: undefined }, "parties: got nothing; allowed: with the planner two-parties"],
+    [{ planner: "parallel-split" }, "parties: got those of the planner parallel-split"],
+    [{ fleet: { devices: 3 } }, "fleet.devices: got 3; allowed: with the planner two-parties"],
+  ])("are not %j", (change, message) => {
+    expect(() => fields(change)).toThrow(message);
+  });
+});

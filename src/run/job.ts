@@ -24,6 +24,7 @@ import { type PlannerName, plannerNames } from "../plan/planners.ts";
 import { refuseGrowth } from "./growth.ts";
 import { exchangeDefaults, exchangeSchema } from "./job-exchange.ts";
 import { joinSchema, refuseJoins } from "./job-join.ts";
+import { partiesSchema, refuseParties } from "./job-parties.ts";
 import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
 import { stalenessNames, stalenessOf } from "./staleness.ts";
 import type { JobSpec } from "./wire/messages.ts";
@@ -34,7 +35,12 @@ const positive = z.number().check(z.positive());
 const dataSchema = z.union([
   z.enum(["mnist", "fashion-mnist"]),
   z.strictObject({ idx: z.string() }),
-  z.strictObject({ csv: z.string(), label: z.optional(z.string()), test: z.optional(z.string()) }),
+  z.strictObject({
+    csv: z.string(),
+    label: z.optional(z.string()),
+    key: z.optional(z.string()),
+    test: z.optional(z.string()),
+  }),
   z.strictObject({
     images: z.string(),
     size: z.optional(z.tuple([positiveInt, positiveInt])),
@@ -176,6 +182,7 @@ const jobSchema = z.strictObject({
   loss: z.optional(lossSchema),
   optimizer: z._default(optimizerSchema, { kind: "sgd", schedule: "constant" }),
   frozen: z._default(z.array(z.string()), []),
+  parties: z.optional(partiesSchema),
   cutTensors: z._default(positiveInt, 1),
   recompute: z._default(z.boolean(), false),
   batch: z._default(positiveInt, 32),
@@ -294,6 +301,7 @@ export function parseJob(
   refuseConflicts(job, locate);
   refuseJoins(job, locate);
   refuseGrowth(job, locate);
+  refuseParties(job, locate);
   return job;
 }
 
@@ -482,6 +490,7 @@ export const jobSpecOf = (job: Job): JobSpec => ({
   updates: job.codec.updates,
   ...(job.codec.samples === null ? {} : { samples: job.codec.samples }),
   ...(stalenessOf(job) === "divided" && { staleness: "divided" as const }),
+  ...(job.parties !== undefined && { parties: job.parties }),
 });
 
 /** The optimizer's settings without the learning rate, which comes with each round. */

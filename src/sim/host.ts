@@ -3,6 +3,7 @@
  * says, whatever engine computes the numbers and however long that really takes.
  */
 import { present } from "../base/assert.ts";
+import type { Party } from "../base/party.ts";
 import { random } from "../base/random.ts";
 import { hollow } from "../base/tensor.ts";
 import type { Program } from "../compile/program.ts";
@@ -27,7 +28,22 @@ import type { Clock } from "./world.ts";
 /** Samples of a simulated node: real ones, or a count and a shape for the null engine. */
 export type SimSamples =
   | SampleSource
-  | { readonly samples: number; readonly inputShape: readonly number[]; readonly classes: number };
+  | {
+      readonly samples: number;
+      readonly inputShape: readonly number[];
+      readonly classes: number;
+      readonly party?: Party | null;
+    };
+
+/** Samples without values: so many of a model's input, or of the columns of it that a party has. */
+export function hollowSamples(
+  samples: number,
+  inputShape: readonly number[],
+  party: Party | null = null,
+): SimSamples {
+  if (party === null) return { samples, inputShape, classes: 0 };
+  return { samples, inputShape: [party.columns.length, ...inputShape.slice(1)], classes: 0, party };
+}
 
 export interface SimHostOptions {
   readonly name: string;
@@ -138,6 +154,7 @@ function simData(clock: Clock, samples: SimSamples): DataSource {
     inputShape: samples.inputShape,
     classes: samples.classes,
     classNames: "classNames" in samples ? samples.classNames : null,
+    party: samples.party ?? null,
     batch: (key, done) => answer(key.size, done, (source) => source.batch(key)),
     slice: (from, to, done) =>
       answer(to - from, done, (source) => ({ ...source.slice(from, to), samples: [] })),

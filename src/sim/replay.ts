@@ -10,7 +10,7 @@ import { type DenseTensor, dense, type Tensor, tensor, zeros } from "../base/ten
 import { frozen } from "../compile/freeze.ts";
 import type { Model } from "../compile/graph.ts";
 import { optimizerState } from "../compile/optimizer.ts";
-import { movedPorts, neededPorts, type Port, type Program } from "../compile/program.ts";
+import { movedPorts, neededPorts, type Port, type Program, portOf } from "../compile/program.ts";
 import { trainingModel } from "../compile/training-model.ts";
 import type { SampleSource } from "../data/source.ts";
 import { inRound } from "../plan/phases.ts";
@@ -26,6 +26,7 @@ import type { Engine } from "../run/host.ts";
 import { type Job, jobSpecOf } from "../run/job.ts";
 import { type RoundCommitted, type RunRecord, standing } from "../run/metrics/record.ts";
 import { drawNoise } from "../run/noise.ts";
+import { spreadColumns } from "../run/spread-columns.ts";
 import { stalenessOf, staleRate, updatesMissed } from "../run/staleness.ts";
 import { UpdateCoding } from "../run/update-coding.ts";
 import { stalePartWeight } from "../sync/sync.ts";
@@ -298,16 +299,20 @@ class ChainReplay {
   }
 
   #draw(step: number): void {
+    const { programs } = this.#stage(0).copy;
+    const { inputs } = present(programs.step ?? programs.forward, "a program that goes forward");
+    const batch = this.#drawn(this.#chain.source, step, portOf(inputs, "feature"));
+    this.#samples.set(step, batch.samples);
+    this.#stage(0).features.set(step, { crossing: [batch.features], labels: batch.labels });
+  }
+
+  /** What a node has of a batch, as the model's input. */
+  #drawn(node: NodeId, step: number, type: Port) {
     const { job, samplesOf } = this.#options;
-    const { source } = this.#chain;
-    const { features, labels, samples } = samplesOf(source).batch({
-      seed: job.seed,
-      node: source,
-      step: this.#firstStep + step,
-      size: job.batch,
-    });
-    this.#samples.set(step, samples);
-    this.#stage(0).features.set(step, { crossing: [features], labels });
+    const own = samplesOf(node);
+    const at = { seed: job.seed, node: this.#chain.source, step: this.#firstStep + step };
+    const batch = own.batch({ ...at, size: job.batch });
+    return { ...batch, features: spreadColumns(batch.features, own.party, type) };
   }
 
   async #goForward(
@@ -435,6 +440,8 @@ class ChainReplay {
     switch (port.role) {
       case "labels":
         return present(labels, "labels");
+      case "columns":
+        return this.#drawn(stage.copy.node, step, port).features;
       case "learningRate":
         return tensor("float32", [], Float32Array.of(learningRate));
       case "batchShare":

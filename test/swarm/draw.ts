@@ -8,8 +8,10 @@ import { type Random, random } from "../../src/base/random.ts";
 import type { Model } from "../../src/compile/graph.ts";
 import { trainingModel } from "../../src/compile/training-model.ts";
 import { arrayDataset } from "../../src/data/arrays.ts";
+import { partySource } from "../../src/data/party.ts";
 import { SampleSource } from "../../src/data/source.ts";
 import { Sequential } from "../../src/models/layers.ts";
+import { Network } from "../../src/models/network.ts";
 import type { Profile } from "../../src/plan/plan.ts";
 import { type Job, parseJob } from "../../src/run/job.ts";
 import type { JobFields } from "../../src/run/job-fields.ts";
@@ -35,8 +37,13 @@ export function draw(seed: number): Drawn {
   const chance = random(seed);
   const devices = 1 + chance.fork("devices").below(4);
   const isBulky = chance.fork("bulk").below(8) === 0;
-  const job = bulky(isBulky, drawJob(chance.fork("job"), seed, devices));
-  const model = isBulky ? bulkyModel(chance.fork("model")) : drawModel(chance.fork("model"));
+  const parties = chance.fork("parties");
+  const areParties = devices === 2 && !isBulky && parties.below(3) === 0;
+  const drawn = bulky(isBulky, drawJob(chance.fork("job"), seed, devices));
+  const job = areParties ? shared(parties, drawn) : drawn;
+  const model = areParties
+    ? towers(parties)
+    : (isBulky ? bulkyModel : drawModel)(chance.fork("model"));
   const cells: SimCell[] = [
     { name: "home", upBytesPerMs: 40, downBytesPerMs: 80, behind: null },
     { name: "radio", upBytesPerMs: 30, downBytesPerMs: 30, behind: "home" },
@@ -53,7 +60,9 @@ export function draw(seed: number): Drawn {
       ...drawTraces(chance.fork("traces"), nodes, healedMs),
       ...drawMoves(chance.fork("moves"), nodes, cells, healedMs),
     ],
-    faults: drawFaults(chance.fork("faults"), nodes, healedMs),
+    faults: drawFaults(chance.fork("faults"), nodes, healedMs).map((fault) =>
+      areParties ? returning(fault) : fault,
+    ),
     isWatched: chance.fork("watched").below(4) === 0,
     healedMs,
   };
@@ -110,6 +119,39 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
   });
 }
 
+/** The same job for two parties, each with half of the columns. */
+const shared = (chance: Random, job: Job): Job => ({
+  ...job,
+  planner: "two-parties",
+  parties: [
+    [0, 1, 2],
+    [3, 4, 5],
+  ],
+  split: { ...job.split, labels: pick(chance, ["at-home", "at-server"]) },
+});
+
+/** Without either of two parties nothing can be trained: who is gone comes back. */
+const returning = (fault: SimFault): SimFault =>
+  (fault.kind === "crash" || fault.kind === "notice") && fault.forMs === null
+    ? { ...fault, forMs: 1000 }
+    : fault;
+
+/** A tower over each party's columns, and what both lead to. */
+function towers(chance: Random): Model {
+  const wide = 3 + chance.below(4);
+  const net = new Network("towers", { seed: chance.uint32() });
+  const input = net.input([features]);
+  const tower = (name: string, from: number): string => {
+    const bounds = [from, from + features / 2, 1].map((value) => net.integers(value));
+    return net.relu(
+      `${name}.relu`,
+      net.linear(name, net.op("Slice", name, [input, ...bounds]), wide),
+    );
+  };
+  const both = net.add("both", tower("mine", 0), tower("theirs", features / 2));
+  return net.model(net.linear("last", net.relu("relu", net.linear("fc", both, wide)), classes));
+}
+
 /** Now and then codecs of features remember samples, or some of them. */
 function drawMemory(chance: Random, batch: number): JobFields["codec"] {
   const samples = batch * pick(chance, [1, 2, 30]);
@@ -162,6 +204,18 @@ const bulkyModel = (chance: Random): Model =>
 const bulky = (isBulky: boolean, job: Job): Job =>
   isBulky ? { ...job, batch: 16 * job.batch, fleet: { ...job.fleet, cellBytesPerMs: null } } : job;
 
+/** Both parties' samples, of which each takes its part. */
+function drawParty(chance: Random, job: Job, name: string): SampleSource {
+  const count = 4 + chance.below(20);
+  const values = Float32Array.from({ length: count * features }, () => chance.uniform() - 0.5);
+  const labels = Int32Array.from({ length: count }, (_, i) => i % classes);
+  const dataset = arrayDataset(values, labels, { inputShape: [features], classes });
+  const keys = Array.from({ length: count }, (_, i) => `sample ${(7 * i) % 101}`);
+  const place = job.fleet.devices.findIndex((device) => device.name === name);
+  const columns = job.parties?.[place] ?? [];
+  return partySource({ ...dataset, keys }, { columns, hasLabels: place === 0 });
+}
+
 /** Samples of one node; nothing can be learnt from them, and nothing needs to be. */
 function drawSamples(chance: Random, count: number): SampleSource {
   const values = Float32Array.from({ length: count * features }, () => chance.uniform() - 0.5);
@@ -176,6 +230,11 @@ function drawNodes(
   cells: readonly SimCell[],
 ): readonly SimNode[] {
   const segments = trainingModel(model.graph, job).segments.length;
+  const both = chance.fork("both");
+  const train = (own: Random, name: string): SampleSource =>
+    job.parties === undefined
+      ? drawSamples(own, 4 + own.below(20))
+      : drawParty(both.fork("samples"), job, name);
   const draw = (name: string): SimNode => {
     const own = chance.fork(name);
     const isEdge = name === "edge";
@@ -189,7 +248,7 @@ function drawNodes(
       memoryBytes: null,
       ceilingBytesPerMs: rate,
       latencyMs: pick(own, [0, 1, 20, 150]),
-      train: isEdge ? null : drawSamples(own, 4 + own.below(20)),
+      train: isEdge ? null : train(own, name),
       test: isEdge ? drawSamples(own, 5) : null,
       wire: {
         upBytesPerMs: rate,

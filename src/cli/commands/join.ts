@@ -11,6 +11,8 @@ import {
 import {
   findServer,
   join,
+  loadParty,
+  loadPartyFile,
   loadShard,
   loadTraining,
   NativeEngine,
@@ -33,6 +35,9 @@ export interface JoinFlags {
   /** HOST:PORT. */
   readonly listen?: string;
   readonly label?: string;
+  readonly key?: string;
+  /** Of the model's input, which this party has. */
+  readonly columns?: readonly number[];
   readonly classes?: readonly string[];
   readonly name?: string;
   readonly duty: number;
@@ -146,11 +151,14 @@ async function found(
 function trainingData(flags: JoinFlags): ReturnType<typeof loadShard> | null {
   if (flags.edge === true && flags.data === undefined) return null;
   if (flags.edge !== true && flags.data !== undefined) {
-    if (isJobFile(flags.data)) {
-      const { job, folder } = readJobFile(flags.data);
+    const { data, columns } = flags;
+    if (isJobFile(data)) {
+      const { job, folder } = readJobFile(data);
+      if (columns !== undefined) return loadParty(job, columns, folder);
       return loadTraining(job.data, folder);
     }
-    return loadShard(flags.data, pathOptions(flags));
+    const options = pathOptions(flags);
+    return columns === undefined ? loadShard(data, options) : loadPartyFile(data, columns, options);
   }
   throw new InputError({
     what: "edgeloom join",

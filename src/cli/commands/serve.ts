@@ -182,7 +182,9 @@ function sayHowToJoin(job: Job, serving: Serving, folder: string): void {
   );
   job.fleet.devices.forEach((device, i) => {
     const { name, duty, ceilingBytesPerMs, memoryBytes, energy } = device;
+    const columns = job.parties?.[i];
     const flags = [
+      columns === undefined ? "" : ` --columns ${columns}`,
       fingerprint === null ? "" : ` --ca ${fingerprint}`,
       duty === 1 ? "" : ` --duty ${duty}`,
       ceilingBytesPerMs === null ? "" : ` --ceiling ${mbitOfBytesPerMs(ceilingBytesPerMs)}`,

@@ -1,4 +1,5 @@
 /** Who may join: a pure decision over what a worker says and what is there already. */
+import { sameShape } from "../../base/tensor.ts";
 import { misfitOf, type TakenData } from "../taken-data.ts";
 import type { Channel } from "../wire/channel.ts";
 import {
@@ -38,12 +39,16 @@ export interface Present {
   named(name: string): Hello | undefined;
   /** Somebody whose classes have names. */
   withClassNames(): Hello | undefined;
+  /** Those who have some columns of the samples. */
+  parties(): readonly Hello[];
 }
 
 export interface Admission {
   readonly tickets: Tickets;
   readonly present: Present;
   readonly takes: TakenData;
+  /** Columns of each party, the one with the labels first; null where nodes hold whole samples. */
+  readonly parties: readonly (readonly number[])[] | null;
   /** Devices that the job waits for. */
   readonly devices: number;
 }
@@ -94,6 +99,10 @@ function refuseData(hello: Hello, at: Admission): Refusal | null {
   if (hello.kind === "device" && hello.samples === 0) {
     return { reason: "no data", text: "a device needs training samples of its own: see --data" };
   }
+  if (hello.party !== undefined || (at.parties !== null && hello.kind === "device")) {
+    const misfit = partyMisfit(hello, at);
+    return misfit === null ? null : { reason: "wrong data", text: misfit };
+  }
   const { inputShape, classes } = hello;
   if (inputShape !== null && classes !== null) {
     const misfit = misfitOf({ inputShape, classes }, at.takes);
@@ -108,6 +117,42 @@ function refuseData(hello: Hello, at: Admission): Refusal | null {
         reason: "wrong data",
         text: `classes [${own}] differ from those of ${named.name}, [${theirs}]: name them all, in one order, by --classes`,
       };
+    }
+  }
+  return null;
+}
+
+/** In which way a party does not fit, in words; null where it does. */
+function partyMisfit(
+  { party, inputShape, samples, classes }: Hello,
+  { parties, present, takes }: Admission,
+): string | null {
+  if (parties === null)
+    return "the job is not for parties: a device needs all columns of its samples";
+  const asked = parties.map((columns, i) => `[${columns}]${i === 0 ? " with the labels" : ""}`);
+  if (party === undefined) {
+    return `the job is for two parties, with columns ${asked.join(" and ")}: see --columns`;
+  }
+  const { columns, hasLabels, keys } = party;
+  const place = parties.findIndex((own) => sameShape(own, columns));
+  if (place < 0 || hasLabels !== (place === 0)) {
+    const labels = hasLabels ? "with" : "without";
+    return `columns [${columns.slice(0, 20)}] ${labels} labels are not those of a party; parties have ${asked.join(" and ")}`;
+  }
+  const shape = [columns.length, ...takes.inputShape.slice(1)];
+  if (inputShape === null || !sameShape(inputShape, shape)) {
+    return `samples of shape [${inputShape}] do not fit ${columns.length} columns of a model that takes [${takes.inputShape}]`;
+  }
+  const misfit = misfitOf({ inputShape: takes.inputShape, classes: classes ?? 0 }, takes);
+  if (misfit !== null) return misfit;
+  for (const { name, samples: theirs, party: other } of present.parties()) {
+    if (other === undefined) continue;
+    if (sameShape(other.columns, columns)) return `${name} has joined with columns [${columns}]`;
+    if (other.keys !== keys) {
+      return (
+        `the keys of its ${samples} samples (digest ${keys}) differ from those of the ${theirs} samples of ${name} ` +
+        `(digest ${other.keys}): both parties need the same samples, each under the same key`
+      );
     }
   }
   return null;

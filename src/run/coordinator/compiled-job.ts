@@ -18,6 +18,7 @@ import type { Frame } from "../host.ts";
 import { type Job, jobSpecOf } from "../job.ts";
 import { exchangeChoice } from "../job-exchange.ts";
 import { joinPolicy } from "../job-join.ts";
+import { sharingParties } from "../job-parties.ts";
 import type { MemoryRules } from "../link-memory.ts";
 import { type RunStarted, recordVersion } from "../metrics/record.ts";
 import { type TakenData, takenData } from "../taken-data.ts";
@@ -91,6 +92,7 @@ export class CompiledJob {
   get places(): Omit<RosterRules, "tickets"> {
     return {
       takes: this.takes,
+      parties: sharingParties(this.#job),
       devices: this.#job.fleet.devices.length,
       blocksFor: ({ kind }) => blocksFor(this.#job, kind),
     };

@@ -71,7 +71,8 @@ const noTraffic: PacedTraffic = { bytes: 0, ms: 0 };
 
 /** The record of a member's joining. */
 export function joined({ id: node, hello }: Member): NodeJoined {
-  const { name, kind, duty, memoryBytes, ceilingBytesPerMs, energy, samples, engine } = hello;
+  const { name, kind, duty, memoryBytes, ceilingBytesPerMs, energy, samples, party, engine } =
+    hello;
   return {
     type: "joined",
     node,
@@ -82,6 +83,7 @@ export function joined({ id: node, hello }: Member): NodeJoined {
     ceilingBytesPerMs,
     ...(energy === undefined ? {} : { energy }),
     samples,
+    ...(party === undefined ? {} : { party }),
     engine,
   };
 }
@@ -132,7 +134,7 @@ const latencyOf = ({ channel }: Member): number => (channel.rttMs ?? 0) / 2;
 
 /** A member as planners see it; it has been probed. */
 export function fleetNode(member: Member): FleetNode {
-  const { name, kind, duty, memoryBytes, samples, ceilingBytesPerMs, energy } = member.hello;
+  const { name, kind, duty, memoryBytes, samples, ceilingBytesPerMs, energy, party } = member.hello;
   return {
     id: member.id,
     name,
@@ -144,5 +146,6 @@ export function fleetNode(member: Member): FleetNode {
     ceilingBytesPerMs,
     latencyMs: latencyOf(member),
     ...(energy === undefined ? {} : { energy }),
+    ...(party === undefined ? {} : { party }),
   };
 }

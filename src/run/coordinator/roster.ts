@@ -24,6 +24,8 @@ const probeMsMax = 300_000;
 export interface RosterRules {
   readonly tickets: Tickets;
   readonly takes: TakenData;
+  /** Columns of each party; null where nodes hold whole samples. */
+  readonly parties: readonly (readonly number[])[] | null;
   /** Devices that the job has places for. */
   readonly devices: number;
   /** Coarse blocks that a worker is probed on; null for segment by segment. */
@@ -107,6 +109,8 @@ export class Roster {
       devices: this.#devices,
       holding: (token) => this.#byToken.get(token)?.hello,
       named: (name) => this.#members.get(nodeId(name))?.hello,
+      parties: () =>
+        [...this].filter(({ hello }) => hello.party !== undefined).map(({ hello }) => hello),
       withClassNames: () => [...this].find(({ hello }) => hello.classNames !== null)?.hello,
     };
   }

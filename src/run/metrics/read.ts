@@ -13,6 +13,7 @@ import {
   id,
   joinedSchema,
   pacedSchema,
+  partySchema,
   passes,
   planSchema,
   positive,
@@ -96,6 +97,7 @@ const record = z.discriminatedUnion("type", [
     ceilingBytesPerMs: z.nullable(positive),
     energy: z.optional(energySchema),
     samples: count,
+    party: z.optional(partySchema),
     engine: z.string(),
   }),
   z.object({

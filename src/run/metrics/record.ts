@@ -5,6 +5,7 @@
  * single-process replay follows.
  */
 import type { ChainId, CopyId, NodeId, RunId } from "../../base/ids.ts";
+import type { Party } from "../../base/party.ts";
 import type { EnergyLimit, FleetLink, Plan, Profile } from "../../plan/plan.ts";
 
 /**
@@ -59,6 +60,8 @@ export interface NodeJoined {
   /** What it may spend, where that is limited. */
   readonly energy?: EnergyLimit;
   readonly samples: number;
+  /** Which columns of them it has, where another party has the rest. */
+  readonly party?: Party;
   readonly engine: string;
 }
 

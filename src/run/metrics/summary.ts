@@ -1,5 +1,6 @@
 /** What a run came to: a fold over its records, for terminal, page and report alike. */
 import type { NodeId } from "../../base/ids.ts";
+import type { Party } from "../../base/party.ts";
 import { median } from "../../base/statistics.ts";
 import { formatPercent } from "../../base/units.ts";
 import { phasesOf } from "../../plan/phases.ts";
@@ -12,6 +13,8 @@ export interface NodeSummary {
   readonly name: string;
   readonly kind: "device" | "edge" | "cloud";
   readonly samples: number;
+  /** Which columns of them it has, where another party has the rest. */
+  readonly party?: Party;
   readonly dutyAsked: number;
   readonly memoryBytes: number | null;
   readonly ceilingBytesPerMs: number | null;
@@ -102,7 +105,8 @@ export class RunFold {
         this.#segments = record.segments;
         return;
       case "joined": {
-        const { node, name, kind, samples, duty, memoryBytes, ceilingBytesPerMs, energy } = record;
+        const { node, name, kind, samples, party, duty, memoryBytes, ceilingBytesPerMs, energy } =
+          record;
         this.#nodes.set(node, {
           ...nothingDone,
           // Who comes back goes on counting.
@@ -115,6 +119,7 @@ export class RunFold {
           memoryBytes,
           ceilingBytesPerMs,
           ...(energy === undefined ? {} : { energy }),
+          ...(party === undefined ? {} : { party }),
           left: null,
         });
         return;

@@ -22,6 +22,14 @@ const feature: FeatureMessage = {
   stage: 1,
 };
 
+/** What a worker says first that is a party. */
+const helloOf = (party: object) => ({
+  ...{ type: "hello", protocols: { from: 7, to: 7 }, token: "t", instance: "i", name: "shop" },
+  ...{ kind: "device", machine: "m", duty: 1, memoryBytes: null, ceilingBytesPerMs: null },
+  ...{ samples: 4, inputShape: [2], classes: 2, classNames: null, testSamples: 0, party },
+  ...{ engine: "none", address: null, dials: false },
+});
+
 const tensors = new Map<string, Tensor>([
   ["feature.0", float32([2, 3], [1, -2, 3.5, 0, 1e-30, 6])],
   ["odd", float32([3], [7, 8, 9])],
@@ -66,6 +74,19 @@ describe("frames (W2)", () => {
     expect(() => decodeWorkerFrame(encodeFrame(bad))).toThrow(/feature.*message\.step/);
     const extra = { ...feature, path: "/etc" } as FeatureMessage;
     expect(() => decodeWorkerFrame(encodeFrame(extra))).toThrow(ProtocolError);
+  });
+
+  it("name what is wrong with what a party says that it has", () => {
+    const party = { columns: [0, 2], hasLabels: true, keys: "0123456789abcdef" };
+    const decode = (change: object) => () =>
+      decodeWorkerFrame(encodeFrame(helloOf({ ...party, ...change }) as never));
+    expect(decode({})().message).toMatchObject({ party });
+    expect(decode({ columns: [] })).toThrow(/hello.*party\.columns/);
+    expect(decode({ columns: [-1] })).toThrow(/hello.*party\.columns\.0/);
+    expect(decode({ columns: Array(5000).fill(0) })).toThrow(/hello.*party\.columns/);
+    expect(decode({ keys: "0123456789ABCDEF" })).toThrow(/hello.*party\.keys/);
+    expect(decode({ hasLabels: 1 })).toThrow(/hello.*party\.hasLabels/);
+    expect(decode({ names: [] })).toThrow(ProtocolError);
   });
 
   it("refuse offsets that do not fit, tensors that are cut short, and bytes left over", () => {

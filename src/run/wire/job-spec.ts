@@ -4,6 +4,7 @@ import { updateCodecNames } from "../../codec/update.ts";
 import { lossNames } from "../../compile/loss.ts";
 import { optimizerNames } from "../../compile/optimizer.ts";
 import { stalenessNames } from "../staleness.ts";
+import { columns } from "./schemas.ts";
 
 /** What a worker must know of the job; the model's structure travels beside it as ONNX bytes. */
 export const jobSpecSchema = z.strictObject({
@@ -38,4 +39,6 @@ export const jobSpecSchema = z.strictObject({
   /** Of how many samples codecs remember something; absent where their memory belongs to links. */
   samples: z.optional(z.int().check(z.positive())),
   staleness: z.optional(z.enum(stalenessNames)),
+  /** Columns of the input that each party holds; absent where nodes hold all. */
+  parties: z.optional(z.array(columns).check(z.minLength(2), z.maxLength(2))),
 });

@@ -33,6 +33,7 @@ import {
   loss,
   nodeName,
   pacedSchema,
+  partySchema,
   passes,
   peerAddressSchema,
   planSchema,
@@ -109,6 +110,8 @@ const hello = z.object({
   classes: z.nullable(count),
   /** Names of the classes in the order of their numbers, where the data have names. */
   classNames: z.nullable(z.array(text)),
+  /** Which columns of its samples it has, where other parties have the rest; absent where it has all. */
+  party: z.optional(partySchema),
   /** Held-out samples; 0 for a node that cannot evaluate. */
   testSamples: count,
   engine: text,

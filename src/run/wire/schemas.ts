@@ -34,6 +34,16 @@ export const profileSchema = z.strictObject({
   callMs: duration,
 });
 
+/** Columns of a model's input. */
+export const columns = z.array(count).check(z.minLength(1), z.maxLength(4096));
+
+/** See `Party`. */
+export const partySchema = z.strictObject({
+  columns,
+  hasLabels: z.boolean(),
+  keys: z.string().check(z.regex(/^[0-9a-f]{16}$/)),
+});
+
 /** See `EnergyLimit`. */
 export const energySchema = z.strictObject({
   computeWatts: positive,

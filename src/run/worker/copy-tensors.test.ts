@@ -13,10 +13,13 @@ const rules = { optimizer: optimizerSpec("sgd", { momentum: 0.9 }), seed: 1 };
 const segment = { index: 0, name: "one", nodes: [], parameters, noise: [] };
 const modelOf = (updates: UpdateCodecName): CopyModel => ({
   trained: new Set(["w", "v"]),
-  updates: new UpdateCoding([{ ...segment, updates: new Map(), inputs: [], outputs: [] }], {
-    ...rules,
-    updates,
-  }),
+  updates: new UpdateCoding(
+    [{ ...segment, updates: new Map(), taken: null, inputs: [], outputs: [] }],
+    {
+      ...rules,
+      updates,
+    },
+  ),
 });
 const fresh = { isKept: false, isHollow: false, precopied: new Map() };
 const made = (): CopyTensors => new CopyTensors(copyId("c"), modelOf("float32"));

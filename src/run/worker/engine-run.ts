@@ -83,6 +83,7 @@ function slotOf(port: Port, pass: Pass, place: Place): Slot {
     case "saved":
       return batchSlot(pass, "saved", port.of);
     case "feature":
+    case "columns":
       return batchSlot(pass, "in", port.of);
     case "parameterGradient":
       return pass.tensors.spaceSlot(port.role, 0, port.of);

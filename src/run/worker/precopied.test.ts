@@ -7,9 +7,12 @@ import { Precopied } from "./precopied.ts";
 const shape = [200];
 const parameters = ["w", "v"].map((name) => ({ name, dtype: "float32" as const, shape }));
 const segment = { index: 0, name: "one", nodes: [], parameters, noise: [] };
-const coding = new UpdateCoding([{ ...segment, updates: new Map(), inputs: [], outputs: [] }], {
-  ...{ updates: "affine8", optimizer: optimizerSpec("sgd"), seed: 1 },
-});
+const coding = new UpdateCoding(
+  [{ ...segment, updates: new Map(), taken: null, inputs: [], outputs: [] }],
+  {
+    ...{ updates: "affine8", optimizer: optimizerSpec("sgd"), seed: 1 },
+  },
+);
 
 const valuesAt = (at: number): Tensor =>
   float32(

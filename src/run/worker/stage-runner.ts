@@ -13,8 +13,7 @@ import { present } from "../../base/assert.ts";
 import type { NodeId } from "../../base/ids.ts";
 import { sameType, type Tensor } from "../../base/tensor.ts";
 import { type Port, type Program, portOf, portsOf } from "../../compile/program.ts";
-import { heldOutOf } from "../../sync/transfer.ts";
-import type { DrawnBatch, EngineAnswer, Outcome } from "../host.ts";
+import type { EngineAnswer, Outcome } from "../host.ts";
 import type { StraightTraffic } from "../metrics/record.ts";
 import { staleRate, updatesMissed } from "../staleness.ts";
 import type { Tensors } from "../wire/frame.ts";
@@ -23,6 +22,7 @@ import { type Rejection, StageBorders } from "./border.ts";
 import { contribute, type DoneCopy } from "./contribute.ts";
 import type { Place } from "./copy-tensors.ts";
 import { batchSlot, engineRunOf, type Pass } from "./engine-run.ts";
+import { enteringPorts, OwnSamples } from "./own-samples.ts";
 import { progressMs, StageAccount } from "./stage-account.ts";
 import { type StageExchange, stageExchange } from "./stage-exchange.ts";
 import { StageInterims } from "./stage-interims.ts";
@@ -75,6 +75,7 @@ export class StageRunner implements StageRound {
   readonly #backThen = new Map<number, number>();
   readonly #account = new StageAccount();
   readonly #borders: StageBorders;
+  readonly #samples: OwnSamples;
   /** Its agreement with others like it; null where it has none. */
   readonly exchange: StageExchange | null;
   /** When progress was told last. */
@@ -88,6 +89,7 @@ export class StageRunner implements StageRound {
   constructor(setup: StageSetup, around: StageSurroundings, at: StartedRound) {
     this.#setup = setup;
     this.#borders = new StageBorders(setup);
+    this.#samples = new OwnSamples(setup, around.host);
     this.#around = around;
     this.#order = stageOrder(setup.chain, setup.stage, setup.job.optimizer.accumulate);
     this.#term = at.term;
@@ -173,11 +175,11 @@ export class StageRunner implements StageRound {
     const ports = portsOf(present(program, "a program that takes features").inputs, "feature");
     const features = this.#borders.decode("up", tensors, ports);
     if (!Array.isArray(features)) return this.#reject(features);
-    const { labelsStay, downstream } = this.#setup;
-    if (labelsStay && downstream === null) {
-      return this.#drawBatch(step, ({ labels }) => this.#keep(step, { features, labels }));
-    }
-    this.#keep(step, { features, labels: tensors.get("labels") ?? null });
+    const labels = tensors.get("labels") ?? null;
+    if (!this.#samples.isNeeded) return this.#keep(step, { features, labels });
+    this.#drawOwn(step, (own) => {
+      this.#keep(step, { features: [...features, ...own.features], labels: own.labels ?? labels });
+    });
   }
 
   /** A batch has come, and waits for its turn. */
@@ -235,24 +237,18 @@ export class StageRunner implements StageRound {
   #draw(step: number): void {
     if (this.#isDrawing || this.#features.has(step) || this.#isBusy) return;
     this.#isDrawing = true;
-    this.#drawBatch(step, ({ features, labels, samples }) => {
+    this.#drawOwn(step, (batch) => {
       this.#isDrawing = false;
-      const travelling = this.#setup.labelsStay ? null : labels;
-      this.#keep(step, { features: [features], labels: travelling, samples });
+      this.#keep(step, batch);
     });
   }
 
-  /** Gathers the samples of a step, of which each draw gives the same. */
-  #drawBatch(step: number, use: (batch: DrawnBatch) => void): void {
-    const { job, sourceName } = this.#setup;
-    const source = present(this.#around.host.train, "training data of a chain's source");
-    const heldOut = this.#setup.exchange?.plan.transfer && heldOutOf(source.samples, job.batch);
-    const among = heldOut ? { among: { heldOut, isHeldOut: false } } : {};
-    const key = { seed: job.seed, node: sourceName, step: this.#globalStep(step), size: job.batch };
-    source.batch({ ...key, ...among }, (outcome) => {
+  #drawOwn(step: number, use: (batch: StageBatch) => void): void {
+    this.#samples.draw(this.#globalStep(step), (outcome) => {
       if (this.#isAbandoned) return;
-      if (outcome.ok) use(outcome.value);
-      else this.#around.fail(outcome.error);
+      if (!outcome.ok) return this.#around.fail(outcome.error);
+      const { inputs, ...drawn } = outcome.value;
+      use({ features: inputs, ...drawn });
     });
   }
 
@@ -271,7 +267,7 @@ export class StageRunner implements StageRound {
     const program = present(programs.forward, "a forward program");
     if (chain.stages[stage]?.backward === "stored") this.#stashed.set(step, tensors.take());
     const at = { tensors, batchPlace: this.#batchPlace(step) };
-    const entering = portsOf(program.inputs, "feature").map(
+    const entering = enteringPorts(program).map(
       (port, i) => [batchSlot(at, "in", port.of), present(batch.features[i], port.of)] as const,
     );
     this.#around.host.engine.write(new Map(entering), this.#onWritten);
@@ -294,7 +290,7 @@ export class StageRunner implements StageRound {
       return this.#reject({ reason: "misfit", text: "labels are missing or of a wrong type" });
     }
     const given = new Map([[labelPort.name, labels]]);
-    portsOf(program.inputs, "feature").forEach((port, i) => {
+    enteringPorts(program).forEach((port, i) => {
       given.set(port.name, present(batch.features[i], port.of));
     });
     const use = (answer: EngineAnswer): void => {

@@ -41,8 +41,6 @@ export interface StageSetup {
   readonly job: JobSpec;
   /** The whole model with its loss, for so many samples at once. */
   evaluation(size: number): Program;
-  /** Name under which the source draws its batches. */
-  readonly sourceName: string;
   /** The copy's tensors in the engine: one object for all stages of a copy. */
   readonly tensors: CopyTensors;
   /** Batches to an update where the copy merges those of its chains; null where it has one chain alone. */
@@ -54,7 +52,6 @@ export interface StagePlace {
   readonly node: NodeId;
   readonly model: WorkerModel;
   readonly job: JobSpec;
-  readonly sourceName: string;
   /** What the node's links remember. */
   readonly memories: LinkMemories;
   /** What the engine holds of a copy from the plan before; undefined where it has none. */
@@ -104,7 +101,7 @@ function setupOf(
   { chain, stage }: { chain: ChainPlan; stage: number },
   place: Omit<StagePlace, "tensorsOf"> & SharedTensors,
 ): StageSetup | null {
-  const { node, model, job, sourceName, memories, tensorsOf } = place;
+  const { node, model, job, memories, tensorsOf } = place;
   const along = chain.stages.map(({ copy }) => present(copies.get(copy), copy));
   const own = present(along[stage], "a copy");
   if (own.node !== node) return null;
@@ -140,7 +137,6 @@ function setupOf(
     exchange,
     evaluation: (size) => model.evaluation(size),
     job: { ...job, optimizer: { ...job.optimizer, accumulate: updates.microBatches } },
-    sourceName,
   };
 }
 

@@ -56,9 +56,8 @@ function member() {
     outputs: [{ name: "loss", role: "loss", of: "loss" }],
   };
   const setup = {
-    chain: { id: chainId("chain:b") },
+    chain: { id: chainId("chain:b"), source: "b" },
     job: { seed: 1, batch: 2 },
-    sourceName: "b",
     evaluation: () => program,
     tensors: {
       slot: (of: string) => of,

@@ -256,9 +256,9 @@ export class StageTransfer {
     slotOf: (of: string) => Slot,
     use: (loss: number) => void,
   ): void {
-    const { job, sourceName } = this.#setup;
+    const { job, chain } = this.#setup;
     const heldOut = this.#heldOut;
-    const key = { seed: job.seed, node: sourceName, step: 0, size: heldOut };
+    const key = { seed: job.seed, node: chain.source, step: 0, size: heldOut };
     const among = { heldOut, isHeldOut: true };
     this.#train.batch({ ...key, among }, (batch) => {
       if (this.#of.isOver()) return;

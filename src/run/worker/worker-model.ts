@@ -4,14 +4,10 @@
  * that this compiler emitted do.
  */
 import { segmentCosts } from "../../compile/cost.ts";
+import { evaluateProgram } from "../../compile/evaluate-program.ts";
 import { type Graph, isTrained } from "../../compile/graph.ts";
 import { readOnnx } from "../../compile/onnx/read.ts";
-import {
-  evaluateProgram,
-  type Program,
-  type StagePrograms,
-  stagePrograms,
-} from "../../compile/program.ts";
+import { type Program, type StagePrograms, stagePrograms } from "../../compile/program.ts";
 import type { Segment, SegmentCost } from "../../compile/segment.ts";
 import { specialize } from "../../compile/specialize.ts";
 import { type TrainingModel, trainingModel } from "../../compile/training-model.ts";
@@ -51,6 +47,11 @@ export class WorkerModel {
 
   get segments(): readonly Segment[] {
     return this.#model.segments;
+  }
+
+  /** Columns of the samples that each segment takes, where parties hold different ones; else none. */
+  get takenColumns(): readonly (readonly number[])[] {
+    return this.segments.map(({ taken }) => taken?.columns ?? []);
   }
 
   /** Largest frame, in bytes, that comes from a neighbour: over a border, or of an exchange. */

@@ -171,6 +171,9 @@ export class Worker {
       inputShape: data === null ? null : [...data.inputShape],
       classes: data?.classes ?? null,
       classNames: data?.classNames ?? null,
+      ...(train?.party == null
+        ? {}
+        : { party: { ...train.party, columns: [...train.party.columns] } }),
       testSamples: test?.samples ?? 0,
       engine: engine.description,
       address: this.#options.address ?? null,
@@ -327,12 +330,15 @@ export class Worker {
     try {
       // Who has no part in it is sent a plan without chains.
       if (plan.chains.length > 0) {
-        checkPlan(plan, model.segments.length);
+        const { samples = 0, party } = this.#host.train ?? {};
+        const own = { id: node, samples, ...(party == null ? {} : { party }) };
+        const columns = { taken: model.takenColumns, nodes: [own] };
+        checkPlan(plan, model.segments.length, undefined, columns);
         // Who trains cannot be measured meanwhile.
         this.#probing?.();
       }
       const job = present(this.#job, "a job");
-      this.#stages.adopt(plan, { node, model, job, sourceName: this.#options.name });
+      this.#stages.adopt(plan, { node, model, job });
     } catch (error) {
       if (!(error instanceof PlanError || error instanceof ModelError)) throw error;
       return this.#fail(`cannot follow the plan: ${error.message}`);
