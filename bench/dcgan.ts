@@ -26,7 +26,7 @@ import { type Bench, countOf, type Goal, optionsOf, type Row, tell } from "./ben
 import { fixedCut } from "./fixed-cut.ts";
 import { measuredCore } from "./measured.ts";
 import { mean, standardError } from "./statistics.ts";
-import { deviceAndCloud, deviceAndCloudOf, taskJob } from "./task-runs.ts";
+import { deviceAndCloud, machinesOf, taskJob } from "./task-runs.ts";
 
 /** Segments on the device: images, generator and the discriminator's first two layers. */
 const cut = 7;
@@ -126,7 +126,7 @@ async function across(job: Job): Promise<Weights> {
   const { files } = await simulate({
     job,
     model: loadModel(job, "."),
-    nodes: deviceAndCloudOf(job, await measuredCore(job), "."),
+    nodes: machinesOf(job, await measuredCore(job), "."),
     planner: fixedCut(cut),
     engine: () => new NativeEngine({ threads: 1 }),
   });

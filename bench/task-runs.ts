@@ -4,6 +4,7 @@ import path from "node:path";
 import {
   type Job,
   loadHeldOut,
+  loadParty,
   loadTraining,
   type Profile,
   parseJob,
@@ -30,15 +31,15 @@ const link = { bytesPerMs: 3000, latencyMs: 10 };
 
 /** Both in words. */
 export const deviceAndCloud =
-  `a device ${slowness} times slower than the cloud, which is a core of this machine; ` +
+  `a device ${slowness} times slower than the cloud, which is a core of this machine, or two such devices that are parties; ` +
   `a link of ${link.bytesPerMs / 1000} MB/s and ${link.latencyMs} ms each way`;
 
 /**
- * A device with the job's training samples and a cloud with the held-out ones.
+ * A device with the job's training samples, or one for each party with its columns of them, and a cloud with the held-out ones.
  * @param profile how fast a core of this machine is
  * @param data the folder with packages of data
  */
-export function deviceAndCloudOf(job: Job, profile: Profile, data: string): SimNode[] {
+export function machinesOf(job: Job, profile: Profile, data: string): SimNode[] {
   const wire = {
     upBytesPerMs: link.bytesPerMs,
     downBytesPerMs: link.bytesPerMs,
@@ -47,13 +48,16 @@ export function deviceAndCloudOf(job: Job, profile: Profile, data: string): SimN
   const machine = { duty: 1, memoryBytes: null, latencyMs: link.latencyMs / 2, wire };
   const ceilingBytesPerMs = link.bytesPerMs;
   return [
-    {
-      ...machine,
-      ...{ name: "device-1", kind: "device", ceilingBytesPerMs },
-      profile: scaledProfile(profile, (ms) => slowness * ms),
-      train: loadTraining(job.data, data),
-      test: null,
-    },
+    ...job.fleet.devices.map(({ name }, i): SimNode => {
+      const columns = job.parties?.[i];
+      return {
+        ...machine,
+        ...{ name, kind: "device", ceilingBytesPerMs },
+        profile: scaledProfile(profile, (ms) => slowness * ms),
+        train: columns === undefined ? loadTraining(job.data, data) : loadParty(job, columns, data),
+        test: null,
+      };
+    }),
     {
       ...machine,
       ...{ name: "cloud", kind: "cloud", ceilingBytesPerMs, profile },

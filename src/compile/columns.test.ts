@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { present } from "../base/assert.ts";
 import { type DenseTensor, float32, int64, type TensorType } from "../base/tensor.ts";
 import { GraphBuilder } from "./builder.ts";
-import type { Parties } from "./columns.ts";
+import { type Parties, takenColumns } from "./columns.ts";
 import type { Graph } from "./graph.ts";
 import { interpret } from "./interpret.ts";
 import { lossSpec } from "./loss.ts";
@@ -66,6 +66,29 @@ describe("a model whose columns belong to two parties", () => {
       ["y", [], "y"],
     ]);
     expect(whole.map(({ taken }) => taken)).toEqual([null, null]);
+  });
+
+  test.each([
+    [[0], [1], [1], [0]],
+    [[-1], [9], [-1], [2]],
+    [[0, 1], [2, 3], undefined, [1, 2]],
+    [
+      [0, 0],
+      [1, 2],
+      [0, 1],
+      [0, 1],
+    ],
+    [[0], [1], [0], [0, 1, 2]],
+    [[0], [1], undefined, [0, 1, 2]],
+  ])("knows slices by starts %j, ends %j and axes %j", (starts, ends, axes, taken) => {
+    const builder = new GraphBuilder("slice");
+    builder.input("x", matrix(2, 3));
+    const bounds = [starts, ends, ...(axes === undefined ? [] : [axes])];
+    const numbers = bounds.map((list) => builder.constant(int64([list.length], list)));
+    builder.emit("Slice", ["x", ...numbers], {}, "y");
+    const graph = builder.graph(["y"]);
+    const source = { graph, input: "x", type: matrix(2, 3) };
+    expect(takenColumns(source, present(graph.nodes[0], "a slice"))).toEqual(taken);
   });
 
   test("lets nothing over a border that no parameter has had a part in", () => {

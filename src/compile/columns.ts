@@ -24,7 +24,9 @@ export function takenColumns({ graph, input, type }: Source, node: GraphNode): r
   const [data, ...bounds] = node.inputs;
   if (node.op !== "Slice" || data !== input) return all;
   const [starts, ends, axes, steps] = bounds.map((name) => graph.constants.get(name)?.data);
-  const at = axes === undefined ? 1 : [...axes].findIndex((axis) => Number(axis) === 1);
+  const rank = type.shape.length;
+  const isSecond = (axis: number | bigint): boolean => (Number(axis) + rank) % rank === 1;
+  const at = axes === undefined ? 1 : Array.from(axes, isSecond).indexOf(true);
   if (starts?.[at] === undefined || ends?.[at] === undefined) return all;
   // Backwards as well, a slice takes what lies between its ends; others are not written.
   if (steps !== undefined && Number(steps[at]) !== 1) return all;

@@ -5,7 +5,7 @@ import { type Segment, segmentModel } from "./segment.ts";
 import { specialize } from "./specialize.ts";
 import { trainingForm } from "./training-form.ts";
 
-/** What decides how a model is cut and compiled; equal on every node of a run. */
+/** What decides how a model is cut and compiled; equal on every node of a run, which `jobSpecOf` tells. */
 export interface TrainingShape {
   /** Samples per step. */
   readonly batch: number;

@@ -17,7 +17,7 @@ import { specialize } from "../compile/specialize.ts";
 import { trainingModel } from "../compile/training-model.ts";
 import type { SampleSource } from "../data/source.ts";
 import type { Engine } from "../run/host.ts";
-import type { Job } from "../run/job.ts";
+import { type Job, jobSpecOf } from "../run/job.ts";
 import { type JobFields, jobOf } from "../run/job-fields.ts";
 import { misfitOf, takenData } from "../run/taken-data.ts";
 import { isReached } from "./check.ts";
@@ -64,7 +64,7 @@ export async function audit(options: AuditOptions): Promise<Audit> {
   const model = options.model ?? loadModel(job, process.cwd());
   const source = train ?? loadTraining(job.data, process.cwd());
   refuseMisfit(model, source, job);
-  const { graph, segments } = trainingModel(model.graph, job);
+  const { graph, segments } = trainingModel(model.graph, jobSpecOf(job));
   const cuts = cutsOf(options.cuts, segments.length);
   const batches = batchesOf(job, source, options.samples ?? samplesDefault);
   const drawn = new DrawnSamples(source, batches.all * job.batch, {

@@ -76,7 +76,7 @@ export class TrafficTap {
     this.#job = job;
     this.#engine = engine;
     this.#weights = model.weights;
-    const training = trainingModel(frozen(model.graph, job.frozen), job);
+    const training = trainingModel(frozen(model.graph, job.frozen), jobSpecOf(job));
     const more = largerSegments(model, job);
     this.#taps = cuts.map(
       (cut, i) => new Tap(training, more, { job, from: cuts[i - 1] ?? 0, cut, batches }),
@@ -104,10 +104,12 @@ export class TrafficTap {
   /** Runs one batch; its memory is handed over. @throws ModelError where features are not finite */
   async take({ features, samples }: Omit<DrawnBatch, "labels">): Promise<void> {
     const step = this.#steps++;
+    const input = cloneTensor(dense(features));
     let arrived: ReadonlyMap<string, Tensor> | Tensor = features;
     for (const tap of this.#taps) {
       const feeds = new Map<string, Slot | Tensor>();
-      for (const port of tap.program.inputs) feeds.set(port.name, this.#fed(port, arrived, step));
+      for (const port of tap.program.inputs)
+        feeds.set(port.name, this.#fed(port, arrived, { step, input }));
       const leaving = portsOf(tap.program.outputs, "feature");
       const { outputs } = await this.#engine.run({
         program: tap.program.id,
@@ -126,7 +128,13 @@ export class TrafficTap {
     return this.#engine.drop(prefix);
   }
 
-  #fed(port: Port, arrived: ReadonlyMap<string, Tensor> | Tensor, step: number): Slot | Tensor {
+  #fed(
+    port: Port,
+    arrived: ReadonlyMap<string, Tensor> | Tensor,
+    { step, input }: { readonly step: number; readonly input: DenseTensor },
+  ): Slot | Tensor {
+    // What several parties have of a sample is all here.
+    if (port.role === "columns") return cloneTensor(input);
     if (port.role === "parameter") return prefix + port.of;
     if (port.role === "noise") {
       return drawNoise(port, { seed: this.#job.seed, node, step, of: port.of });
@@ -138,7 +146,7 @@ export class TrafficTap {
 /** The segments at one sample more, which tells axes of samples from others; null where the file fixes the batch. */
 function largerSegments({ graph }: Model, job: Job): readonly Segment[] | null {
   if (typeof graph.inputs[0]?.shape[0] === "number") return null;
-  return trainingModel(graph, { ...job, batch: job.batch + 1 }).segments;
+  return trainingModel(graph, { ...jobSpecOf(job), batch: job.batch + 1 }).segments;
 }
 
 interface TapOptions {

@@ -24,7 +24,7 @@ import { type PlannerName, plannerNames } from "../plan/planners.ts";
 import { refuseGrowth } from "./growth.ts";
 import { exchangeDefaults, exchangeSchema } from "./job-exchange.ts";
 import { joinSchema, refuseJoins } from "./job-join.ts";
-import { partiesSchema, refuseParties } from "./job-parties.ts";
+import { partiesSchema, refuseParties, sharingParties } from "./job-parties.ts";
 import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
 import { stalenessNames, stalenessOf } from "./staleness.ts";
 import type { JobSpec } from "./wire/messages.ts";
@@ -490,7 +490,7 @@ export const jobSpecOf = (job: Job): JobSpec => ({
   updates: job.codec.updates,
   ...(job.codec.samples === null ? {} : { samples: job.codec.samples }),
   ...(stalenessOf(job) === "divided" && { staleness: "divided" as const }),
-  ...(job.parties !== undefined && { parties: job.parties }),
+  ...(sharingParties(job) !== null && { parties: job.parties }),
 });
 
 /** The optimizer's settings without the learning rate, which comes with each round. */

@@ -52,7 +52,7 @@ export interface ReplayOptions {
 export async function replay(options: ReplayOptions): Promise<Map<string, DenseTensor>> {
   const { job, model, records } = options;
   const optimizer = jobSpecOf(job).optimizer;
-  const { graph, segments } = trainingModel(frozen(model.graph, job.frozen), job);
+  const { graph, segments } = trainingModel(frozen(model.graph, job.frozen), jobSpecOf(job));
   const trained = new Map<string, Tensor>(model.weights);
   for (const parameter of graph.parameters) {
     for (const state of optimizerState(optimizer, parameter)) trained.set(state.name, zeros(state));

