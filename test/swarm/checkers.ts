@@ -121,8 +121,17 @@ export class LogChecker {
     this.#isEnded = false;
   }
 
+  /** What nodes made by themselves while the coordinator was away is of a plan from before it came back (R26). */
+  #planOf(term: number): Plan | undefined {
+    const planned = this.#decisions.flatMap((one) => (one.type === "planned" ? [one.plan] : []));
+    return planned.find((plan) => plan.term === term);
+  }
+
   #round(record: RoundCommitted): void {
-    const plan = this.#plans.findLast(({ round }) => round <= record.round)?.plan;
+    const plan =
+      record.alone === undefined
+        ? this.#plans.findLast(({ round }) => round <= record.round)?.plan
+        : this.#planOf(record.term);
     if (plan === undefined) throw new Broken(`round ${record.round} has no plan`);
     if (record.term !== plan.term) {
       throw new Broken(`round ${record.round} is of term ${record.term}, the plan of ${plan.term}`);
