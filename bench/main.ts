@@ -17,6 +17,7 @@ import { memory } from "./memory.ts";
 import { microClouds } from "./micro-clouds.ts";
 import { microCloudsAccuracy } from "./micro-clouds-accuracy.ts";
 import { microCloudsAttack } from "./micro-clouds-attack.ts";
+import { microCloudsStreaming } from "./micro-clouds-streaming.ts";
 import { parallelSplit } from "./parallel-split.ts";
 import { parallelSplitAccuracy } from "./parallel-split-accuracy.ts";
 import { parallelSplitMemory } from "./parallel-split-memory.ts";
@@ -41,6 +42,7 @@ const benches: Readonly<Record<string, Bench>> = {
   "micro-clouds": microClouds,
   "micro-clouds-accuracy": microCloudsAccuracy,
   "micro-clouds-attack": microCloudsAttack,
+  "micro-clouds-streaming": microCloudsStreaming,
   "parallel-split": parallelSplit,
   "parallel-split-accuracy": parallelSplitAccuracy,
   "parallel-split-memory": parallelSplitMemory,

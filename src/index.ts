@@ -135,6 +135,7 @@ export { type BatchNormOptions, type ConvOptions, Network, type Sizes } from "./
 export type { ModelChoices, ModelOptions } from "./models/options.ts";
 export { codingSpeed, decodeMs, encodeMs } from "./plan/coding.ts";
 export type { ExchangeEdge, ExchangePlan } from "./plan/exchange.ts";
+export type { StreamChoice } from "./plan/exchange-stream.ts";
 export type { TopologyName } from "./plan/exchange-topology.ts";
 export { type LineTimes, linePeriodMs } from "./plan/line.ts";
 export { type TrainingStage, trainingBytes } from "./plan/memory.ts";
@@ -240,4 +241,5 @@ export type { Schedule, ScheduleName } from "./run/schedule.ts";
 export type { OuterStep } from "./sync/joining.ts";
 export type { JoinPolicy, SyncPolicyName } from "./sync/policies.ts";
 export type { Selection } from "./sync/selection.ts";
+export type { StreamRules } from "./sync/streaming.ts";
 export type { TransferRules } from "./sync/transfer.ts";

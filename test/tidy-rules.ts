@@ -170,6 +170,11 @@ export const nameExceptions: readonly { file: string; names: readonly string[]; 
       names: ["async", "await"],
       reason: "a part of the replay",
     },
+    {
+      file: "src/sim/replay-member.ts",
+      names: ["async", "await"],
+      reason: "a part of the replay",
+    },
   ];
 
 const isExcepted = (file: string, name: string): boolean =>

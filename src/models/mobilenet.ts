@@ -79,7 +79,11 @@ export function mobilenetV2(options: ModelOptions): Model {
   for (const [stage, [expansion, width, blocks, stride]] of stagesV2.entries()) {
     for (let block = 0; block < blocks; block++) {
       const step = block > 0 || (isSmall && stage === 1) ? 1 : stride;
-      x = invertedV2(mobile, `features.${number++}`, x, { expansion, width: scaled(width), stride: step });
+      x = invertedV2(mobile, `features.${number++}`, x, {
+        expansion,
+        width: scaled(width),
+        stride: step,
+      });
     }
   }
   const last = { kernel: 1, activation: "Relu6" } as const;

@@ -1,6 +1,7 @@
 /** Checks what a plan says of exchanges, as a part of `check.ts`. */
 import type { CopyId } from "../base/ids.ts";
 import { isPlain } from "../sync/policies.ts";
+import { delayMax } from "../sync/streaming.ts";
 import type { ExchangePlan } from "./exchange.ts";
 import type { ChainPlan, Plan } from "./plan.ts";
 
@@ -133,6 +134,7 @@ function checkRules(exchange: ExchangePlan, check: Check): void {
   );
   check(every > 1 || (rate === 1 && momentum === 0), "an outer step needs local ones");
   checkTransfer(exchange, check);
+  checkStream(exchange, check);
   switch (select.kind) {
     case "all":
       return;
@@ -152,6 +154,28 @@ function checkTransfer({ transfer, home }: ExchangePlan, check: Check): void {
   check(mix > 0 && mix <= 1, `transfers of a share of ${mix}`);
   check(margin >= 0 && margin < 1, `transfers from a margin of ${margin} on`);
   check(home === "each", "members that come to the same have nothing to transfer");
+}
+
+function checkStream(
+  { stream, every, select, staleness, transfer }: ExchangePlan,
+  check: Check,
+): void {
+  if (stream === undefined) return;
+  const { fragments, delay, mix } = stream;
+  check(
+    Number.isInteger(fragments) && fragments >= 1 && fragments <= every,
+    `${fragments} fragments in ${every} updates`,
+  );
+  const most = delayMax(every, fragments);
+  check(
+    Number.isInteger(delay) && delay >= 1 && delay <= most,
+    `a fragment is under way for ${delay} updates; allowed: 1 to ${most}`,
+  );
+  check(mix >= 0 && mix < 1, `a member keeps ${mix} of its own updates of a fragment`);
+  check(
+    every > 1 && select.kind === "all" && staleness === 0 && transfer === undefined,
+    "fragments are of changes of weights, all of them, in time, and no weights are taken over",
+  );
 }
 
 /** Messages between two nodes say whose chain they are of, so that each has one member at most. */

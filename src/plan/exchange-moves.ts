@@ -42,7 +42,7 @@ function updateTimes(plan: Plan, request: PlanRequest): UpdateTimes | null {
     return (shares[i] as number) * batchMs + updateMs;
   });
   const bytes = parameterBytes(request.segments);
-  const costs = { bytes, computeMs: Math.max(...own) };
+  const costs = { bytes, computeMs: Math.max(...own), updates: updatesOf(plan) };
   const links = new ExchangeLinks({ nodes, links: ways }, members, exchange.topology);
   // Over the updates that the job wants, as plans are chosen.
   const homeMs = (homeMsOf(request, exchange, links, 0) * request.accumulate) / request.work;
@@ -75,10 +75,11 @@ const layoutOf = (plan: Plan): string =>
       const { copy } = present(stages[0], "a stage");
       const exchange = exchangeOf(plan, copy);
       if (exchange === null) return [source, microBatches];
-      const { every, select, codec, reduce, topology } = exchange;
+      const { every, select, codec, reduce, topology, stream } = exchange;
       const toUpdate = batchesToUpdate(exchange, microBatches);
       const sent = topology.filter(({ from }) => from === copy);
-      return [source, microBatches, every, toUpdate, select.kind, codec, reduce, sent];
+      const how = [every, toUpdate, select.kind, codec, reduce, stream ?? null];
+      return [source, microBatches, ...how, sent];
     }),
   );
 

@@ -2,22 +2,24 @@
 import { sparseCoding } from "../codec/sparse.ts";
 import type { ExchangePlan } from "./exchange.ts";
 import type { ExchangeLinks } from "./exchange-links.ts";
+import { streamedMs } from "./exchange-stream.ts";
 
 /** Bytes of a model's float32 values in a codec, but for what small tensors take more. */
 export const codedBytes = (bytes: number, codec: ExchangePlan["codec"]): number =>
   sparseCoding(codec).bytesOf(Math.ceil(bytes / 4), Math.ceil(bytes / 4));
 
-/** What a model weighs, and what members compute to an update. */
+/** What a model weighs, what members compute to an update, and how many of those a round has. */
 interface UpdateCosts {
   readonly bytes: number;
   readonly computeMs: number;
+  readonly updates: number;
 }
 
 /** What agreeing adds to the time of an update, on average. */
 export function transferMsOf(
-  { every, select, codec, reduce, staleness, topology }: ExchangePlan,
+  { every, select, codec, reduce, staleness, topology, stream }: ExchangePlan,
   links: ExchangeLinks,
-  { bytes, computeMs }: UpdateCosts,
+  { bytes, computeMs, updates }: UpdateCosts,
 ): number {
   const coded = codedBytes(bytes, codec);
   const share = select.kind === "parts" ? 1 / select.parts : 1;
@@ -25,6 +27,10 @@ export function transferMsOf(
     select.kind === "max-n"
       ? links.edgesMs(topology.map((edge) => Math.min(edge.bytes ?? coded, coded)))
       : share * (reduce === "scatter" ? links.scatterMs(coded) : links.meshMs(coded));
+  if (stream !== undefined) {
+    const exchanges = updates / every;
+    return streamedMs(stream, { allMs: spentMs, computeMs, exchanges }) / updates;
+  }
   // What goes while others compute costs no time.
   return Math.max(0, spentMs / every - (staleness > 0 ? computeMs : 0));
 }

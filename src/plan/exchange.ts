@@ -8,6 +8,7 @@ import type { SparseCodecName } from "../codec/sparse.ts";
 import type { OuterStep } from "../sync/joining.ts";
 import type { JoinPolicy } from "../sync/policies.ts";
 import type { Selection } from "../sync/selection.ts";
+import type { StreamRules } from "../sync/streaming.ts";
 import type { TransferRules } from "../sync/transfer.ts";
 
 /** What one member sends another one at each exchange. */
@@ -55,6 +56,11 @@ export interface ExchangePlan {
   readonly join: JoinPolicy;
   /** The outer step, where `every` is more than 1; else a rate of 1 and no momentum. */
   readonly outer: OuterStep;
+  /**
+   * Where a member's changes go by fragments of the model, while it trains on: see `StreamRules`. The delay is in
+   * updates, as `every` is. A round ends with an exchange of all entries.
+   */
+  readonly stream?: StreamRules;
   /**
    * Whose tensors a round brings home: each member's, to be averaged; or, where all have come to the same
    * weights, those of the first that is in the round alone, and the others go on with what they have. In the

@@ -196,6 +196,48 @@ describe("micro-clouds", () => {
     expect(allReduce(cloud(50)).groups[0]?.exchange).toMatchObject({ every: 1, reduce: "scatter" });
   });
 
+  it("R29: go by fragments as often as links carry them, each under way for as long as it needs", () => {
+    const stream = { fragments: 4, delay: null, mix: 0.5 };
+    const planOf = (bytesPerMs: number, choice: Partial<ExchangeChoice> = {}) => {
+      const plan = microClouds(cloud(bytesPerMs, { stream, ...choice }));
+      checkPlan(plan, 2);
+      return plan;
+    };
+    const rulesOf = (plan: ReturnType<typeof planOf>) => {
+      const { every, stream: rules, home, codec } = plan.groups[0]?.exchange ?? {};
+      return { every, delay: rules?.delay, home, codec };
+    };
+    // An update takes 0.8 s to compute, and at 50 bytes/ms all entries 3.5 s, in 8 bits by slices.
+    const first = { home: "first", codec: "affine8" };
+    expect(rulesOf(planOf(50))).toEqual({ every: 8, delay: 2, ...first });
+    expect(rulesOf(planOf(1e6))).toEqual({ every: 4, delay: 1, home: "first", codec: "float32" });
+    expect(rulesOf(planOf(25, { every: 12 }))).toEqual({ every: 12, delay: 3, ...first });
+    const asked = { stream: { ...stream, fragments: 3, delay: 2 }, every: 12 };
+    expect(rulesOf(planOf(50, asked))).toMatchObject({ every: 12, delay: 2 });
+    expect(planOf(50).reason).toContain(
+      "by 4 fragments, each of which is under way while 2 updates",
+    );
+  });
+
+  it("R29: wait for no more by fragments than for what is left at a round's end, by the forecast", () => {
+    const waitedMs = (choice: Partial<ExchangeChoice>): number => {
+      const request = { ...cloud(20, { every: 20, codec: "affine8", ...choice }), work: 1600 };
+      const plan = microClouds(request);
+      const [forecast] = plan.forecasts;
+      const { roundMs = 0 } = forecast ?? {};
+      const computeMs = Math.max(...plan.forecasts.map((own) => own.computeMs));
+      return roundMs - computeMs;
+    };
+    const stream = { fragments: 4, delay: null, mix: 0.5 };
+    const [whole, hidden] = [waitedMs({}), waitedMs({ stream })];
+    const late = waitedMs({ stream: { ...stream, delay: 1 } });
+    // Four exchanges to a round, the last of which nothing hides.
+    const homeMs = 400_000 / 20;
+    expect((hidden - homeMs) / (whole - homeMs)).toBeCloseTo(1 / 4, 2);
+    expect(late).toBeGreaterThan(hidden);
+    expect(late).toBeLessThan(whole);
+  });
+
   it("are planned as their papers have it: Gaia, Ako, Hop", () => {
     const exchangeOf = (planner: typeof gaia, bytesPerMs: number) =>
       planner(cloud(bytesPerMs)).groups[0]?.exchange;

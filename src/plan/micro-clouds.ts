@@ -16,6 +16,7 @@ import { refuseFew, roundGroup } from "./agreement.ts";
 import { checkNode } from "./check-request.ts";
 import { type ExchangePlan, fullExchange } from "./exchange.ts";
 import { ExchangeLinks } from "./exchange-links.ts";
+import { streamRules, streamText } from "./exchange-stream.ts";
 import { codedBytes, efficiencyOf, transferMsOf } from "./exchange-time.ts";
 import { homeSums, keepsBase, stateSums } from "./home-bytes.ts";
 import { type MemberTimes, memberTimes } from "./member-times.ts";
@@ -237,7 +238,9 @@ function agree(choice: ExchangeChoice, links: ExchangeLinks, given: AgreeOptions
   const { bytes, batches, computeMs, updatesWanted } = given;
   const options = wishesOf(choice).map((wish) => {
     const own = exchangeFor(wish, choice, links, given);
-    const transferMs = transferMsOf(own.exchange, links, { bytes, computeMs });
+    const { every } = own.exchange;
+    const updates = every * exchangesOf(updatesWanted, every);
+    const transferMs = transferMsOf(own.exchange, links, { bytes, computeMs, updates });
     // Over the updates that the job wants: longer rounds are no merit of exchanging seldom.
     const ms = computeMs + transferMs + given.homeMsOf(own.exchange) / updatesWanted;
     const efficiency = efficiencyOf(own.exchange, { bytes, batches });
@@ -246,8 +249,9 @@ function agree(choice: ExchangeChoice, links: ExchangeLinks, given: AgreeOptions
   const best = options.reduce((a, b) => (b.pricedMs < a.pricedMs ? b : a));
   const { exchange, transferMs, efficiency, text } = best;
   const { every, codec, select, reduce } = exchange;
-  const whole = { ...exchange, every: 1, select: everything, codec: "float32" } as const;
-  const allMs = transferMsOf({ ...whole, staleness: 0 }, links, { bytes, computeMs });
+  const { stream: _, ...plain } = exchange;
+  const whole = { ...plain, every: 1, select: everything, codec: "float32" } as const;
+  const allMs = transferMsOf({ ...whole, staleness: 0 }, links, { bytes, computeMs, updates: 1 });
   const carried = `all gradients take ${formatMs(allMs)}, computing ${formatMs(computeMs)}`;
   const named = every > 1 ? `changes of weights every ${every} updates` : wordOf[select.kind];
   const how = `${codedAs[codec]}${reduce === "scatter" ? ", each joining a slice for all" : ""}`;
@@ -270,17 +274,21 @@ function exchangeFor(
   const select = wish.kind === "parts" ? { ...wish, parts: wish.parts ?? parts } : wish;
   const [isAll, isLimited] = [select.kind === "all", select.kind === "max-n"];
   const outer = every === 1 ? fullExchange.outer : (choice.outer ?? fullExchange.outer);
+  const stream =
+    choice.stream === undefined ? null : streamRules(choice.stream, { every, allMs, computeMs });
   const isSame = links.isMesh && isAll && staleness === 0;
   const exchanges = exchangesOf(updatesWanted, every);
-  const { transfer, text } = transferOf(choice, { isSame, exchanges });
+  const { transfer, text: taken } = transferOf(choice, { isSame, exchanges });
   const exchange: ExchangePlan = {
     ...{ every, inner: every === 1 ? null : (choice.inner ?? 1) },
     ...(transfer !== null && { transfer }),
+    ...(stream !== null && { stream }),
     ...{ select, codec, staleness, backups, join, outer },
     topology: isLimited ? links.edges(every * allowedMs(choice, computeMs)) : topology,
     reduce: isAll ? reduce : "each",
     home: mayKeep && isSame ? "first" : "each",
   };
+  const text = stream === null ? taken : `,${streamText(stream)}${taken}`;
   return { exchange, text };
 }
 
@@ -311,9 +319,15 @@ function wishesOf(choice: ExchangeChoice): Wish[] {
     // What 4 bits cost was measured of changes alone.
     return every === 1 ? ["float32", "affine8"] : ["float32", "affine8", "affine4"];
   };
-  const most = select === null ? everyMax : 1;
-  const often =
-    choice.every === null ? Array.from({ length: most }, (_, i) => i + 1) : [choice.every];
+  const { stream } = choice;
+  const most = select === null || stream !== undefined ? everyMax : 1;
+  // Each fragment has as many updates as any other.
+  const { fragments } = stream ?? { fragments: 1 };
+  const some = Array.from({ length: Math.max(1, Math.floor(most / fragments)) }, (_, i) => {
+    return fragments * (i + 1);
+  });
+  const open = stream === undefined ? some : some.filter((every) => every > 1);
+  const often = choice.every === null ? open : [choice.every];
   const wishes = often.flatMap((every) =>
     codecsFor(every).map((codec): Wish => ({ every, codec, wish: select ?? everything })),
   );

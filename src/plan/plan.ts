@@ -13,6 +13,7 @@ import type { LinkCodecName } from "../codec/link-codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
 import type { JoinPolicy } from "../sync/policies.ts";
 import type { ExchangePlan } from "./exchange.ts";
+import type { StreamChoice } from "./exchange-stream.ts";
 import type { TopologyName } from "./exchange-topology.ts";
 
 /** One instance of the weights of segments [from, to) on a node. */
@@ -270,6 +271,8 @@ export interface ExchangeChoice
   readonly codec: ExchangePlan["codec"] | null;
   readonly reduce: ExchangePlan["reduce"] | null;
   readonly outer: ExchangePlan["outer"] | null;
+  /** Where changes go by fragments while members train on. */
+  readonly stream?: StreamChoice;
   /** Who exchanges with whom; what fits number and links where absent. */
   readonly topology?: TopologyName;
   /** Batches to an update: as many as each manages in the time of the others, or as many for all. */

@@ -5,6 +5,7 @@ import { topologyNames } from "../plan/exchange-topology.ts";
 import type { ExchangeChoice } from "../plan/plan.ts";
 import { growthSchema } from "./growth.ts";
 import { joinPolicy, joinSchema } from "./job-join.ts";
+import { streamSchema } from "./job-stream.ts";
 
 const positive = z.number().check(z.positive());
 const positiveInt = z.int().check(z.positive());
@@ -49,6 +50,8 @@ export const exchangeSchema = z.strictObject({
       margin: z._default(z.number().check(z.nonnegative(), z.lt(1)), 0.1),
     }),
   ),
+  /** Where changes go by fragments of the model, while nodes train on; all at once where absent. */
+  stream: z.optional(streamSchema),
   batches: z._default(z.enum(["proportional", "equal"]), "proportional"),
   growth: z.optional(growthSchema),
 });
@@ -77,6 +80,7 @@ export function exchangeChoice({
   topology,
   codec,
   transfer,
+  stream,
   growth: _,
   ...rest
 }: z.infer<typeof exchangeSchema>): ExchangeChoice {
@@ -84,6 +88,7 @@ export function exchangeChoice({
     ...rest,
     ...(topology !== undefined && { topology }),
     ...(transfer !== undefined && { transfer }),
+    ...(stream !== undefined && { stream: { ...stream, delay: stream.delay ?? null } }),
     every: every === "auto" ? null : every,
     inner: inner ?? null,
     codec: codec ?? null,

@@ -186,6 +186,22 @@ describe("how copies agree", () => {
       "exchange.join: got median with other than whole parts in time",
     ],
     [
+      { exchange: { stream: {}, staleness: 1 } },
+      "exchange.stream: got fragments of other than whole changes in time; allowed: select: all",
+    ],
+    [
+      { exchange: { stream: {}, transfer: {} } },
+      "exchange.stream: got fragments of other than whole changes in time; allowed: select: all",
+    ],
+    [
+      { exchange: { stream: { fragments: 4 }, every: 3 } },
+      "exchange.stream: got 4 fragments with every: 3; allowed: every: 2 or more",
+    ],
+    [
+      { exchange: { stream: { fragments: 4, delay: 3 }, every: 10 } },
+      "exchange.stream: got a delay of 3 with 4 fragments in 10 updates; allowed: 2 at most",
+    ],
+    [
       { exchange: { join: { clip: 1 }, staleness: 1 } },
       "exchange.join: got average with other than whole parts in time",
     ],

@@ -25,6 +25,7 @@ import { refuseGrowth } from "./growth.ts";
 import { exchangeDefaults, exchangeSchema } from "./job-exchange.ts";
 import { joinSchema, refuseJoins } from "./job-join.ts";
 import { partiesSchema, refuseParties, sharingParties } from "./job-parties.ts";
+import { refuseStream } from "./job-stream.ts";
 import { type Schedule, scheduleDefaults, scheduleNames } from "./schedule.ts";
 import { stalenessNames, stalenessOf } from "./staleness.ts";
 import type { JobSpec } from "./wire/messages.ts";
@@ -302,6 +303,7 @@ export function parseJob(
   refuseJoins(job, locate);
   refuseGrowth(job, locate);
   refuseParties(job, locate);
+  refuseStream(job, locate);
   return job;
 }
 

@@ -10,7 +10,9 @@ import { densified, type EncodedSparse, type SparseValues } from "../base/sparse
 import { joinParts, type OuterStep, outerStep, type SharedPart } from "./joining.ts";
 import type { JoinPolicy } from "./policies.ts";
 import { type Chosen, Residual, type Selection, select } from "./selection.ts";
-import { type Slice, sliceAt } from "./slices.ts";
+import { type Slice, sliceAt, viewsOf } from "./slices.ts";
+import { fragmentSlices, type StreamRules } from "./streaming.ts";
+import { mixedWeights } from "./transfer.ts";
 
 /** By which rules members agree: see `ExchangePlan`. */
 export interface MemberRules {
@@ -20,6 +22,7 @@ export interface MemberRules {
   readonly reduce: "each" | "scatter";
   readonly join: JoinPolicy;
   readonly outer: OuterStep;
+  readonly stream?: StreamRules;
 }
 
 /** A neighbour that is sent something, by its chain. */
@@ -65,7 +68,9 @@ export class ExchangeMember {
   #agreed: Float32Array[] | null = null;
   #velocity: Float32Array[] = [];
   #exchanges = 0;
-  /** What it shared last, where each joins a slice for all. */
+  /** Entries that each tensor has, those of them that the exchange under way is of, and what was shared of them. */
+  #counts: readonly number[] = [];
+  #within: readonly Slice[] = [];
   #shared: readonly Float32Array[] = [];
 
   constructor(start: MemberStart) {
@@ -88,19 +93,25 @@ export class ExchangeMember {
    * The next exchange: what it joins as its own part, and what each neighbour is sent.
    * @param values sums of gradients since the last one, or the weights of the moment
    * @param weights where `significant` chooses among gradients
+   * @param fragment of which it is, of those of `stream`; null for all entries
    */
   share(
     values: readonly Float32Array[],
     weights: readonly Float32Array[] | null,
+    fragment: number | null = null,
   ): { own: SharedPart; sent: readonly EncodedSparse[] } {
     const { rules, outgoing, microBatches, jointBatches, learningRate, coding } = this.#start;
     const isGradient = rules.every === 1;
+    this.#counts = (this.#agreed ?? values).map(({ length }) => length);
+    this.#within = fragmentSlices(this.#counts, rules.stream, fragment);
     const shared = isGradient ? values : this.#changes(values);
+    this.#shared = shared;
     const batches = ExchangeMember.weightOf(rules, microBatches);
-    if (rules.reduce === "scatter") return this.#scatter(shared, batches);
+    if (rules.reduce === "scatter") return this.#scatter(batches);
     if (rules.select.kind === "all") {
       // All have the same of it, itself included, so that they come to the same.
-      const all = this.#residual.pass(shared, everything, coding.encode);
+      const residual = this.#residual.within(this.#counts, this.#within);
+      const all = residual.pass(shared, everything, coding.encode);
       return { own: { batches, tensors: all.arrived }, sent: outgoing.map(() => all) };
     }
     const changePerValue = isGradient ? learningRate / jointBatches : 1;
@@ -121,44 +132,40 @@ export class ExchangeMember {
   }
 
   /** To each neighbour the slice that it joins for all, and its own one for itself. */
-  #scatter(
-    shared: readonly Float32Array[],
-    batches: number,
-  ): { own: SharedPart; sent: readonly EncodedSparse[] } {
+  #scatter(batches: number): { own: SharedPart; sent: readonly EncodedSparse[] } {
     const { outgoing, place, coding } = this.#start;
-    this.#shared = shared;
-    const sent = outgoing.map((to, i) =>
-      present(this.#residuals[i], "a residual").pass(
-        this.#slice(to.place),
-        everything,
-        coding.encode,
-      ),
+    const sliceOf = (at: number) => viewsOf(this.#shared, this.#slicesAt(at));
+    const sent = outgoing.map(({ place: at }) =>
+      this.#residual
+        .within(this.#counts, this.#entriesAt(at))
+        .pass(sliceOf(at), everything, coding.encode),
     );
-    const own = this.#slice(place).map((values) => ({
+    const own = sliceOf(place).map((values) => ({
       ...{ count: values.length, indices: null, values },
     }));
     return { own: { batches, tensors: own }, sent };
   }
 
-  #slice(place: number): Float32Array[] {
-    const slices = this.slicesAt(place);
-    return this.#shared.map((tensor, i) => {
-      const { from, to } = slices[i] as Slice;
-      return tensor.subarray(from, to);
-    });
-  }
-
-  /** Of each tensor what the member at a place joins for all. */
-  slicesAt(place: number): Slice[] {
+  /** Of what is shared of each tensor, what the member at a place joins for all. */
+  #slicesAt(place: number): Slice[] {
     const counts = this.#shared.map(({ length }) => length);
     return sliceAt(counts, this.#start.voices, place);
   }
 
+  /** The same as entries of the tensor. */
+  #entriesAt(place: number): Slice[] {
+    return this.#slicesAt(place).map(({ from, to }, i) => {
+      const { from: first } = this.#within[i] as Slice;
+      return { from: first + from, to: first + to };
+    });
+  }
+
   /** What came of the own slice, to be sent to everybody; it goes on with what arrives of it, as all do. */
   reduce(parts: readonly SharedPart[]): EncodedSparse {
-    const { rules, coding } = this.#start;
+    const { rules, coding, place } = this.#start;
     const joint = joinParts(parts, { policy: rules.join });
-    return this.#reduced.pass(joint, everything, coding.encode);
+    const residual = this.#reduced.within(this.#counts, this.#entriesAt(place));
+    return residual.pass(joint, everything, coding.encode);
   }
 
   /**
@@ -171,7 +178,7 @@ export class ExchangeMember {
     const own = ExchangeMember.weightOf(rules, microBatches);
     const joint = this.#shared.map(({ length }) => new Float32Array(length));
     for (const [place, slice] of reduced.entries()) {
-      for (const [i, { from, to }] of this.slicesAt(place).entries()) {
+      for (const [i, { from, to }] of this.#slicesAt(place).entries()) {
         const shared = this.#shared[i] as Float32Array;
         const sent = slice?.[i];
         const values = sent ? densified(sent) : shared.slice(from, to).map((sum) => sum / own);
@@ -183,15 +190,16 @@ export class ExchangeMember {
 
   #changes(values: readonly Float32Array[]): Float32Array[] {
     const agreed = present(this.#agreed, "weights that were agreed upon");
-    return values.map((tensor, i) => {
-      const before = agreed[i] as Float32Array;
-      return tensor.map((value, k) => value - (before[k] as number));
+    const before = viewsOf(agreed, this.#within);
+    return viewsOf(values, this.#within).map((tensor, i) => {
+      const own = before[i] as Float32Array;
+      return tensor.map((value, k) => value - (own[k] as number));
     });
   }
 
   /**
    * Joins parts, its own among them, in the order of the plan's members.
-   * @returns the mean gradient, or the weights to go on with
+   * @returns the mean gradient, or the weights to go on with; those that the exchange was of
    */
   join(parts: readonly SharedPart[]): Float32Array[] {
     const { rules, jointBatches, voices } = this.#start;
@@ -210,11 +218,30 @@ export class ExchangeMember {
   #goOn(joint: Float32Array[]): Float32Array[] {
     const { every, outer } = this.#start.rules;
     if (every === 1) return joint;
-    const agreed = present(this.#agreed, "weights that were agreed upon");
-    const next = joint.map((change, i) =>
-      outerStep(agreed[i] as Float32Array, change, this.#velocity[i] as Float32Array, outer),
-    );
-    this.#agreed = next;
-    return next.map((tensor) => tensor.slice());
+    const agreed = viewsOf(present(this.#agreed, "agreed weights"), this.#within);
+    const velocity = viewsOf(this.#velocity, this.#within);
+    return joint.map((change, i) => {
+      const own = agreed[i] as Float32Array;
+      const next = outerStep(own, change, velocity[i] as Float32Array, outer);
+      own.set(next);
+      return next;
+    });
+  }
+
+  /**
+   * Where a member goes on that has trained while a fragment was under way: there from what came of it, with a share of
+   * what it has come to by itself, and elsewhere from what it has.
+   * @param agreed what came of the fragment
+   * @param values weights of the moment; those of which the fragment has nothing may be empty
+   */
+  mixed(agreed: readonly Float32Array[], values: readonly Float32Array[]): Float32Array[] {
+    const { mix } = present(this.#start.rules.stream, "rules of a stream");
+    const own = viewsOf(values, this.#within);
+    const next = mixedWeights(agreed, own, { mix });
+    return values.map((tensor, i) => {
+      const whole = tensor.slice();
+      if (whole.length > 0) whole.set(next[i] as Float32Array, this.#within[i]?.from);
+      return whole;
+    });
   }
 }

@@ -7,7 +7,7 @@
  */
 import { assert } from "../base/assert.ts";
 import type { EncodedSparse, SparseValues } from "../base/sparse.ts";
-import { lengthOf, sliceAt } from "./slices.ts";
+import { lengthOf, type Slice, sliceAt, viewsOf } from "./slices.ts";
 
 /**
  * - `all`: every entry.
@@ -149,7 +149,17 @@ function inTurn(parts: number, { values, exchange }: Candidates): Chosen {
 
 /** What has not gone to a neighbour yet: what was not chosen, and what its codes have lost. */
 export class Residual {
-  #kept: Float32Array[] | null = null;
+  #kept: readonly Float32Array[] | null;
+
+  constructor(kept: readonly Float32Array[] | null = null) {
+    this.#kept = kept;
+  }
+
+  /** What is kept of some entries of each tensor, which stays part of it all. @param counts entries of each tensor */
+  within(counts: readonly number[], slices: readonly Slice[]): Residual {
+    this.#kept ??= counts.map((count) => new Float32Array(count));
+    return new Residual(viewsOf(this.#kept, slices));
+  }
 
   /**
    * Adds what is new, and takes out what is chosen of it all. What arrives of that and what is kept are together what
@@ -176,7 +186,7 @@ export class Residual {
     return encoded;
   }
 
-  #add(values: readonly Float32Array[]): Float32Array[] {
+  #add(values: readonly Float32Array[]): readonly Float32Array[] {
     const kept = this.#kept;
     if (kept === null) {
       this.#kept = values.map((tensor) => tensor.slice());

@@ -29,4 +29,11 @@ export function sliceAt(counts: readonly number[], slices: number, place: number
   });
 }
 
+/** The entries of tensors that are in a slice of each, in the same memory. */
+export const viewsOf = (tensors: readonly Float32Array[], slices: readonly Slice[]) =>
+  tensors.map((tensor, i) => {
+    const { from, to } = slices[i] as Slice;
+    return tensor.subarray(from, to);
+  });
+
 export const lengthOf = ({ from, to }: Slice): number => to - from;

@@ -22,6 +22,8 @@ const prints: Readonly<Record<string, RegExp>> = {
   "custom-data-and-model.ts":
     /^finished: 1218 parameters answer (9[5-9]|100)\.\d % of new points right$/m,
   "dcgan-alternating.ts": /^(step \d+: discriminator \d\.\d{3}, generator \d\.\d{3}\n){4}$/,
+  "exchange-by-fragments.ts":
+    /^all at once: .*\nby fragments: .*, by 4 fragments, each of .*\na round: \d+\.\d s all at once, [1-9]\d? % less by fragments\n$/,
   "own-texts.ts":
     /^finished: \d+ sentences stayed on the phone,\n[\d.]+ MB of features left it,\n([6-9]\d|100) % of other sentences are told apart$/m,
   "plan-and-simulate.ts":

@@ -88,7 +88,6 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
       { learningRate: 0.05, momentum: 0, schedule: "cosine" },
     ]),
     batch,
-    ...drawScheme(chance.fork("planner"), devices),
     split: pick(chance.fork("server copies"), [
       {},
       { serverCopies: "shared" },
@@ -97,6 +96,7 @@ function drawJob(chance: Random, seed: number, devices: number): Job {
     ]),
     rounds: 2 + chance.below(4),
     localBatches: 1 + chance.below(3),
+    ...drawScheme(chance.fork("planner"), devices),
     round: pick(chance.fork("round"), [
       {},
       { quorum: 0.5, deadline: 1 },
@@ -173,10 +173,25 @@ function drawScheme(chance: Random, devices: number): Partial<JobFields> {
     { kind: "parts", parts: 3 },
   ] as const);
   const staleness = pick(chance, [0, 0, 1, 2]);
+  const local = chance.fork("local steps");
+  if (local.below(3) === 0) return drawLocalSteps(local);
   const transfers = chance.fork("transfer").below(2) === 0;
   const exchange = { every: 1, select, staleness, batches: "equal" } as const;
   const transfer = transfers ? { transfer: { every: 1, mix: 0.5, margin: 0 } } : {};
   return { planner: "micro-clouds", exchange: { ...exchange, ...transfer } };
+}
+
+/** Changes after several updates, all at once or by fragments. */
+function drawLocalSteps(chance: Random): Partial<JobFields> {
+  const fragments = pick(chance, [1, 2, 3]);
+  const stream = { fragments, delay: 1 + chance.below(2), mix: 0.5 };
+  const codec = pick(chance, ["float32", "affine4"] as const);
+  const reduce = pick(chance, ["auto", "each"] as const);
+  const exchange = { every: 6, batches: "equal", codec, reduce } as const;
+  return {
+    ...{ planner: "micro-clouds", localBatches: 12 },
+    exchange: chance.below(3) === 0 ? exchange : { ...exchange, stream },
+  };
 }
 
 const features = 6;

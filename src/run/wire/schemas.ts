@@ -148,6 +148,13 @@ const exchangeSchema = z.strictObject({
   backups: z.nullable(count),
   join: z.strictObject({ kind: policyName, liars: z.optional(count), clip: z.optional(positive) }),
   outer: z.strictObject({ rate: positive, momentum: z.number().check(z.nonnegative(), z.lt(1)) }),
+  stream: z.optional(
+    z.strictObject({
+      fragments: z.int().check(z.positive()),
+      delay: z.int().check(z.positive()),
+      mix: z.number().check(z.nonnegative(), z.lt(1)),
+    }),
+  ),
   home: z.enum(["each", "first"]),
   transfer: z.optional(
     z.strictObject({ every: z.int().check(z.positive()), mix: duty, margin: z.number() }),

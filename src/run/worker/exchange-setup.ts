@@ -4,6 +4,7 @@ import type { CopyId, NodeId } from "../../base/ids.ts";
 import { batchesToUpdate, type ExchangePlan } from "../../plan/exchange.ts";
 import { alikeWith, exchangeOf } from "../../plan/exchange-members.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
+import { type ExchangeTime, exchangeTimes } from "../../sync/streaming.ts";
 
 /** Another member of the exchange. */
 export interface ExchangeNeighbour {
@@ -18,9 +19,12 @@ export interface ExchangeNeighbour {
 export interface ExchangeSetup {
   readonly plan: ExchangePlan;
   readonly microBatches: number;
-  /** Batches to an update of its own, and updates to an exchange. */
+  /** Batches to an update of its own. */
   readonly toUpdate: number;
-  readonly toExchange: number;
+  /** Updates of its own to one of the plan's, by which exchanges are timed. */
+  readonly ownUpdates: number;
+  /** When changes of weights are exchanged, of which entries; empty where gradients are. */
+  readonly times: readonly ExchangeTime[];
   /** Messages of each neighbour in a round: two to an exchange where each joins a slice for all. */
   readonly exchanges: number;
   /** Who is sent something, and how much at most. */
@@ -53,14 +57,16 @@ export function exchangeSetup(plan: Plan, chain: ChainPlan, own: CopyPlan): Exch
   };
   const { topology, every } = exchange;
   const toUpdate = batchesToUpdate(exchange, microBatches);
+  const updates = work / microBatches;
+  const times = every === 1 ? [] : exchangeTimes(exchange, updates);
   const senders = new Set(topology.flatMap(({ from, to }) => (to === own.id ? [from] : [])));
   const before = members.slice(0, members.indexOf(own.id));
   const alike = new Set(alikeWith(plan, own.id));
   return {
     plan: exchange,
     microBatches,
-    ...{ toUpdate, toExchange: every === 1 ? 1 : (every * microBatches) / toUpdate },
-    exchanges: (work / microBatches / every) * (exchange.reduce === "scatter" ? 2 : 1),
+    ...{ toUpdate, ownUpdates: microBatches / toUpdate, times },
+    exchanges: (every === 1 ? updates : times.length) * (exchange.reduce === "scatter" ? 2 : 1),
     outgoing: topology
       .filter(({ from }) => from === own.id)
       .map(({ to, bytes }) => ({ ...neighbourOf(to), bytes })),

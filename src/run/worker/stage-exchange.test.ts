@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { chainId, nodeId } from "../../base/ids.ts";
 import { float32, type Tensor } from "../../base/tensor.ts";
-import { fullExchange } from "../../plan/exchange.ts";
+import { type ExchangePlan, fullExchange } from "../../plan/exchange.ts";
+import { exchangeTimes } from "../../sync/streaming.ts";
 import type { Slot } from "../host.ts";
 import type { ExchangeMessage, Message } from "../wire/messages.ts";
 import { type StageExchange, stageExchange } from "./stage-exchange.ts";
@@ -9,7 +10,12 @@ import type { StageSetup } from "./stage-setup.ts";
 import type { StageSurroundings } from "./stage-surroundings.ts";
 
 /** A member with two batches to an update between two neighbours with one each, and one trained tensor of two entries. */
-function member(staleness = 0, backups: number | null = null) {
+function member(
+  staleness = 0,
+  backups: number | null = null,
+  change: Partial<ExchangePlan> = {},
+  updates = 0,
+) {
   const neighbour = (name: string) => ({
     chain: `chain:${name}`,
     node: nodeId(name),
@@ -27,9 +33,9 @@ function member(staleness = 0, backups: number | null = null) {
     },
     exchange: {
       ...{
-        plan: { ...fullExchange, topology: [], staleness, backups },
+        plan: { ...fullExchange, topology: [], staleness, backups, ...change },
         microBatches: 2,
-        toExchange: 1,
+        ...{ ownUpdates: 1, times: exchangeTimes({ every: 1, ...change }, updates) },
         exchanges: 3,
       },
       outgoing: [
@@ -68,6 +74,62 @@ const part = (
   ...change,
 });
 const values = (...entries: number[]) => new Map([["values", float32([entries.length], entries)]]);
+
+describe("a member of an exchange by fragments", () => {
+  const stream = { fragments: 2, delay: 1, mix: 0.5 };
+  /** Its weights are 2 and 8 whenever it reads them, also when it begins; it has shared the first of them. */
+  const begun = () => {
+    const streaming = member(0, null, { every: 2, stream }, 4);
+    const done: string[] = [];
+    streaming.exchange.begin();
+    const update = () =>
+      streaming.exchange.afterUpdate(() => {
+        done.push("went on");
+      });
+    update();
+    return { ...streaming, update, done };
+  };
+
+  it("R29: trains on while a fragment is under way, waits for it at its time, and mixes it in", () => {
+    const { exchange, sent, written, update, done } = begun();
+    expect(sent).toMatchObject([
+      { step: 0, chosen: [1] },
+      { step: 0, chosen: [1] },
+    ]);
+    expect(done).toHaveLength(1);
+    exchange.take(part("a", 0, { chosen: [1] }), values(3));
+    update();
+    expect(done).toHaveLength(1);
+    exchange.take(part("c", 0, { chosen: [1] }), values(6));
+    // The change is 0, 3 and 6: 2 + 3, half of the way from the 2 that it has; the other entry is its own.
+    expect(written).toEqual([[3.5, 8]]);
+    expect(done).toHaveLength(2);
+    expect(sent.slice(2)).toMatchObject([
+      { step: 1, chosen: [1] },
+      { step: 1, chosen: [1] },
+    ]);
+  });
+
+  it("R29: takes parts of other entries for their sender's fault, and goes on without it", () => {
+    const { exchange, written, update } = begun();
+    exchange.take(part("a", 0, { chosen: [2] }), values(3, 3));
+    exchange.take(part("c", 0, { chosen: [1] }), values(6));
+    update();
+    expect(written).toEqual([[3.5, 8]]);
+  });
+
+  it("R29: goes on from what all came to at the round's end, for all entries", () => {
+    const { exchange, sent, written, update } = begun();
+    exchange.lost("chain:a");
+    for (const step of [0, 1, 2]) {
+      exchange.take(part("c", step, { chosen: [1] }), values(0));
+      update();
+    }
+    expect(sent.at(-1)).toMatchObject({ step: 3, chosen: [2] });
+    exchange.take(part("c", 3), values(4, 8));
+    expect(written.at(-1)).toEqual([4, 12]);
+  });
+});
 
 describe("a member of an exchange", () => {
   it("R21: waits for all, and goes on with the mean over all batches, whoever came first", () => {

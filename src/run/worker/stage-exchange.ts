@@ -18,11 +18,13 @@ import type { SharedPart } from "../../sync/joining.ts";
 import { ExchangeMember } from "../../sync/member.ts";
 import { chosenUnseen } from "../../sync/selection.ts";
 import { lengthOf, sliceAt } from "../../sync/slices.ts";
+import { fragmentSlices } from "../../sync/streaming.ts";
 import type { Outcome, Slot } from "../host.ts";
 import type { Joined, Transfer } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ExchangeMessage, PullMessage, WeightsMessage } from "../wire/messages.ts";
 import type { ExchangeNeighbour, ExchangeSetup } from "./exchange-setup.ts";
+import { LocalSteps } from "./local-steps.ts";
 import type { StageSetup } from "./stage-setup.ts";
 import type { StageSurroundings } from "./stage-surroundings.ts";
 import { StageTransfer } from "./stage-transfer.ts";
@@ -73,8 +75,9 @@ export class StageExchange {
   /** Chains that are out of the round, as the coordinator says. */
   readonly #dropped = new Set<string>();
   #isAlone = false;
-  /** Updates and exchanges so far, the ones under way included. */
-  #updates = 0;
+  /** Null where gradients are exchanged before each update. */
+  readonly #localSteps: LocalSteps | null;
+  /** Messages to each neighbour so far. */
   #exchanges = 0;
   /** What of transfers goes with the parts of the exchange under way. */
   #said: Pick<ExchangeMessage, "loss" | "transfers"> = {};
@@ -117,25 +120,35 @@ export class StageExchange {
             joinedBy: (exchanges) => this.#joinedBy(exchanges),
             moved: (weights) => this.#member.moved(weights),
           });
+    this.#localSteps =
+      rules.every === 1
+        ? null
+        : new LocalSteps(exchange, {
+            ...{ member: this.#member, ports: this.#ports, isHollow: this.#isHollow },
+            read: (ports, use) => this.#read(this.#slotsOf(ports), use),
+            write: (ports, values) => this.#write(this.#slotsOf(ports), values, ports),
+            agree: (values, at, done) => this.#agree(values, at, done),
+          });
   }
 
   /** Before the first batch: where changes of weights are shared, they are changes from here. */
   begin(): void {
-    if (this.#exchange.plan.every === 1 || this.#isHollow) return;
-    this.#read(this.#weightSlots(), (weights) => {
-      this.#member.begin(weights as readonly Float32Array[]);
-    });
+    this.#localSteps?.begin();
   }
 
   /** The sums of an update's gradients are there; `go` runs the update. */
   beforeUpdate(go: () => void): void {
-    this.#updates++;
-    if (this.#exchange.plan.every > 1) return go();
+    if (this.#localSteps !== null) return go();
     const { tensors } = this.#setup;
     const slots = this.#ports.map(({ of }) => tensors.spaceSlot("parameterGradient", 0, of));
     const isSignificance = this.#exchange.plan.select.kind === "significant";
-    const weightSlots = isSignificance ? this.#weightSlots() : [];
-    this.#agree([...slots, ...weightSlots], slots, go);
+    const weightSlots = isSignificance ? this.#slotsOf(this.#ports) : [];
+    this.#read([...slots, ...weightSlots], (values) => {
+      this.#agree(values, null, (joint) => {
+        this.#write(slots, joint);
+        go();
+      });
+    });
   }
 
   /** A batch's loss; null where nothing is computed. */
@@ -145,21 +158,16 @@ export class StageExchange {
 
   /** An update is done; `go` goes on with the next batch. */
   afterUpdate(go: () => void): void {
-    const { plan, toExchange } = this.#exchange;
     const done = (): void => {
       if (this.#transfer === null) go();
       else this.#transfer.after(this.#exchanges, go);
     };
-    // Where updates are part of the step, nothing is called before them.
-    if (this.#setup.programs.update === null) this.#updates++;
-    if (plan.every === 1) return done();
-    if (this.#updates % toExchange !== 0) return go();
-    const slots = this.#weightSlots();
-    this.#agree(slots, slots, done);
+    if (this.#localSteps === null) done();
+    else this.#localSteps.after(go, done);
   }
 
-  #weightSlots(): Slot[] {
-    return this.#ports.map(({ of }) => this.#setup.tensors.slot(of));
+  #slotsOf(ports: readonly Port[]): Slot[] {
+    return ports.map(({ of }) => this.#setup.tensors.slot(of));
   }
 
   /** A neighbour has sent its part of an exchange, wants weights, or gives them. */
@@ -260,9 +268,11 @@ export class StageExchange {
     if (batches !== ExchangeMember.weightOf(this.#exchange.plan, microBatches)) return "misfit";
     if (this.#isHollow) return null;
     const { plan } = this.#exchange;
+    const isScattered = plan.reduce === "scatter";
+    const all = this.#countsOf(isScattered ? Math.floor(step / 2) : step);
     // Slices go by turns to who joins them, and come from there.
     const joiner = step % 2 === 0 ? this.#exchange.place : place;
-    const counts = plan.reduce === "scatter" ? this.#sliceCounts(joiner) : this.#counts;
+    const counts = isScattered ? this.#sliceCounts(joiner, all) : all;
     const values = decodeSparse(plan.codec, { chosen, tensors }, counts);
     if (values === null || !values.every((own) => areFinite(own.values))) return "misfit";
     return { batches, tensors: values };
@@ -272,40 +282,46 @@ export class StageExchange {
     return this.#around.host.engine.isHollow === true;
   }
 
-  /** Entries of each tensor that is shared. */
-  get #counts(): number[] {
-    return this.#ports.map(({ shape }) => elementCount(shape));
+  /** Entries of each tensor that an exchange is of. @param at its place in the round */
+  #countsOf(at: number): number[] {
+    const counts = this.#ports.map(({ shape }) => elementCount(shape));
+    const { times, plan } = this.#exchange;
+    return fragmentSlices(counts, plan.stream, times[at]?.fragment ?? null).map(lengthOf);
   }
 
-  /** Shares what is in some slots, and writes what comes of it to others. */
-  #agree(slots: readonly Slot[], into: readonly Slot[], go: () => void): void {
-    this.#read(slots, (values) => {
-      const exchange = this.#exchanges++;
-      this.#said = this.#transfer?.said(exchange) ?? {};
-      const own = this.#isHollow ? null : this.#share(values as readonly Float32Array[]);
-      if (own === null) this.#shareUnseen(exchange);
-      const done = (joint: readonly Float32Array[] | null): void => {
-        this.#write(into, joint);
-        go();
-      };
-      this.#await(() => {
-        const taken = this.#takeParts();
-        const parts = own && taken.toSpliced(this.#exchange.position, 0, [own]).flat();
-        if (this.#exchange.plan.reduce === "scatter") this.#gather(parts, done);
-        else done(parts && this.#member.join(parts));
-      });
+  /**
+   * Shares values; `done` is told what came of them and of everybody's, once there is nobody to wait for.
+   * @param at its place in the round, where changes of weights are shared
+   */
+  #agree(
+    values: readonly Tensor["data"][],
+    at: number | null,
+    done: (joint: readonly Float32Array[] | null) => void,
+  ): void {
+    const exchange = this.#exchanges++;
+    this.#said = this.#transfer?.said(exchange) ?? {};
+    const counts = this.#countsOf(at ?? exchange);
+    const fragment = at === null ? null : (this.#exchange.times[at]?.fragment ?? null);
+    const own = this.#isHollow ? null : this.#share(values as readonly Float32Array[], fragment);
+    if (own === null) this.#shareUnseen(exchange, counts);
+    this.#await(() => {
+      const taken = this.#takeParts();
+      const parts = own && taken.toSpliced(this.#exchange.position, 0, [own]).flat();
+      if (this.#exchange.plan.reduce === "scatter") this.#gather(parts, counts, done);
+      else done(parts && this.#member.join(parts));
     });
   }
 
   /** Sends everybody what came of the slice that it joins for all, and puts theirs together. */
   #gather(
     parts: readonly SharedPart[] | null,
+    all: readonly number[],
     done: (joint: readonly Float32Array[] | null) => void,
   ): void {
     const { place, outgoing } = this.#exchange;
     this.#exchanges++;
     const reduced = parts && this.#member.reduce(parts);
-    const counts = this.#sliceCounts(place);
+    const counts = this.#sliceCounts(place, all);
     const { codec } = this.#exchange.plan;
     const sent = reduced === null ? hollowSparse(codec, counts, counts) : reduced.parts;
     for (const i of outgoing.keys()) this.#send(i, sent);
@@ -327,26 +343,26 @@ export class StageExchange {
     this.#settle();
   }
 
-  /** Entries of each tensor that the member at a place joins for all. */
-  #sliceCounts(place: number): number[] {
-    return sliceAt(this.#counts, this.#incoming.length + 1, place).map(lengthOf);
+  /** Of entries that are exchanged of each tensor, those that the member at a place joins for all. */
+  #sliceCounts(place: number, all: readonly number[]): number[] {
+    return sliceAt(all, this.#incoming.length + 1, place).map(lengthOf);
   }
 
   /** @param all what is shared, and the weights behind it where they are asked for */
-  #share(all: readonly Float32Array[]): SharedPart {
+  #share(all: readonly Float32Array[], fragment: number | null): SharedPart {
     const values = all.slice(0, this.#ports.length);
     const weights = all.length > values.length ? all.slice(values.length) : null;
-    const { own, sent } = this.#member.share(values, weights);
+    const { own, sent } = this.#member.share(values, weights, fragment);
     sent.forEach(({ parts }, i) => {
       this.#send(i, parts);
     });
     return own;
   }
 
-  #shareUnseen(exchange: number): void {
+  #shareUnseen(exchange: number, all: readonly number[]): void {
     const { plan, outgoing } = this.#exchange;
     outgoing.forEach(({ bytes: bytesMax, place }, i) => {
-      const counts = plan.reduce === "scatter" ? this.#sliceCounts(place) : this.#counts;
+      const counts = plan.reduce === "scatter" ? this.#sliceCounts(place, all) : all;
       const { bytesOf } = sparseCoding(plan.codec);
       const chosen = chosenUnseen(plan.select, counts, { exchange, bytesMax, bytesOf });
       this.#send(i, hollowSparse(plan.codec, counts, chosen));
@@ -374,9 +390,9 @@ export class StageExchange {
   }
 
   /** Writes what was joined; null where nothing was computed. */
-  #write(slots: readonly Slot[], joint: readonly Float32Array[] | null): void {
+  #write(slots: readonly Slot[], joint: readonly Float32Array[] | null, ports = this.#ports): void {
     const values = new Map<Slot, Tensor>();
-    for (const [i, { dtype, shape }] of this.#ports.entries()) {
+    for (const [i, { dtype, shape }] of ports.entries()) {
       const data = joint?.[i];
       const value = data === undefined ? hollow({ dtype, shape }) : tensor(dtype, shape, data);
       values.set(present(slots[i], "a slot"), value);
