@@ -88,6 +88,10 @@ export function broughtKinds(exchange: ExchangePlan | null, isRest: boolean): re
   return exchange.every === 1 ? everyKind : ["weight", "statistic"];
 }
 
+/** What members have alike between rounds where they all end one with the same, and can give one another. */
+export const givenKinds = ({ every }: Pick<ExchangePlan, "every">): readonly MovedKind[] =>
+  every === 1 ? ["weight", "state"] : ["weight"];
+
 /** What of a member's tensors is not what it would go on with: that is given to it with each round. */
 export const renewedKinds = ({ every }: Pick<ExchangePlan, "every">): readonly MovedKind[] =>
   every === 1 ? ["statistic"] : ["state", "statistic"];

@@ -196,7 +196,7 @@ describe("micro-clouds", () => {
     expect(allReduce(cloud(50)).groups[0]?.exchange).toMatchObject({ every: 1, reduce: "scatter" });
   });
 
-  it("R29: go by fragments as often as links carry them, each under way for as long as it needs", () => {
+  it("R31: go by fragments as often as links carry them, each under way for as long as it needs", () => {
     const stream = { fragments: 4, delay: null, mix: 0.5 };
     const planOf = (bytesPerMs: number, choice: Partial<ExchangeChoice> = {}) => {
       const plan = microClouds(cloud(bytesPerMs, { stream, ...choice }));
@@ -219,7 +219,7 @@ describe("micro-clouds", () => {
     );
   });
 
-  it("R29: wait for no more by fragments than for what is left at a round's end, by the forecast", () => {
+  it("R31: wait for no more by fragments than for what is left at a round's end, by the forecast", () => {
     const waitedMs = (choice: Partial<ExchangeChoice>): number => {
       const request = { ...cloud(20, { every: 20, codec: "affine8", ...choice }), work: 1600 };
       const plan = microClouds(request);

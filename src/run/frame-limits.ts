@@ -28,15 +28,18 @@ const outputsOf = (costs: readonly SegmentCost[]): number =>
 
 /**
  * Largest frame, in bytes, that one worker sends another: what crosses a border between two stages, or
- * values of all parameters with their places.
+ * values of all parameters with their places, or all that is trained as a round begins.
  * @param parameters number of the parameters that are trained
  */
 export function dataFrameBytesMax(costs: readonly SegmentCost[], parameters: number): number {
   const values = costs.reduce((sum, { parameterBytes }) => sum + parameterBytes, 0);
+  const state = costs.reduce((sum, { stateBytes }) => sum + stateBytes, values);
   // A place takes a bit of a bitmap at most, a value 32.
   const parts = Math.ceil(values * (1 + 1 / 32)) + 8 * parameters;
-  const tensors = outputsOf(costs) + 2 * parameters;
-  return messageBytesMax + entryBytesMax * tensors + Math.max(parts, borderBytes(costs));
+  // Optimizers keep three tensors beside a parameter at most, and paddings are short.
+  const tensors = outputsOf(costs) + 4 * parameters;
+  const most = Math.max(parts, state, borderBytes(costs));
+  return messageBytesMax + entryBytesMax * tensors + most;
 }
 
 /**

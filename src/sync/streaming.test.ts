@@ -24,7 +24,7 @@ describe("exchanges of a round", () => {
     ]);
   });
 
-  it("R29: are of one fragment after the other, each at its offset, and of all at the end", () => {
+  it("R31: are of one fragment after the other, each at its offset, and of all at the end", () => {
     const stream = { fragments: 3, delay: 2, mix: 0.5 };
     expect(exchangeTimes({ every: 7, stream }, 14)).toEqual([
       { fragment: 0, sharedAt: 2, joinedAt: 4 },
@@ -36,7 +36,7 @@ describe("exchanges of a round", () => {
     ]);
   });
 
-  it("R29: have one under way at a time, and all that is trained behind them at the round's end", () => {
+  it("R31: have one under way at a time, and all that is trained behind them at the round's end", () => {
     fc.assert(
       fc.property(anyStream, ({ every, updates, fragments, delay }) => {
         const times = exchangeTimes({ every, stream: { fragments, delay, mix: 0 } }, updates);
@@ -99,7 +99,7 @@ describe("a member that exchanges by fragments", () => {
     return members.map((member) => member.join(shared.map(({ own }) => own)));
   };
 
-  it("R29: keeps a share of what it has come to meanwhile, of the fragment alone", () => {
+  it("R31: keeps a share of what it has come to meanwhile, of the fragment alone", () => {
     const members = pair(0.25);
     const values = [1, 3].map((at) => [Float32Array.of(at, at), Float32Array.of(at, at)]);
     const joint = exchange(members, values, 0);
@@ -112,7 +112,7 @@ describe("a member that exchanges by fragments", () => {
     ]);
   });
 
-  it("R29: counts each fragment's changes from what came of it last, with a velocity of its own", () => {
+  it("R31: counts each fragment's changes from what came of it last, with a velocity of its own", () => {
     const members = pair(0, { rate: 1, momentum: 0.5 });
     const both = (at: number) =>
       members.map(() => [Float32Array.of(at, at), Float32Array.of(at, at)]);

@@ -51,7 +51,7 @@ describe("members that exchange by fragments", () => {
     ["updates of two batches", { inner: 2 }],
     ["the median of them", { join: { kind: "median" } }],
     ["neighbours in a ring", { topology: "ring" }],
-  ])("R29: give the weights of their replay, bit for bit, with %s", async (_what, exchange) => {
+  ])("R31: give the weights of their replay, bit for bit, with %s", async (_what, exchange) => {
     const ran = await run(streamedJob(exchange));
     expect(ran.end).toEqual({ reason: "finished", text: "2 rounds" });
     expect(exchangeOf(ran).stream).toBeDefined();
@@ -59,7 +59,7 @@ describe("members that exchange by fragments", () => {
     await expectReplayed(ran);
   });
 
-  it("R29: go on from the same after the same update, however long what they sent was under way", async () => {
+  it("R31: go on from the same after the same update, however long what they sent was under way", async () => {
     const job = streamedJob({ stream: { ...stream, delay: 2 } });
     const nodes = cloudFleet(job).map((node) => ({ ...node, latencyMs: 400 }));
     const [near, far] = [await run(job), await run(job, { nodes })];
@@ -69,7 +69,7 @@ describe("members that exchange by fragments", () => {
     expect(saved(await run(job, { nodes: relayed }))).toEqual(saved(near));
   });
 
-  it("R29: end a round with the same, so that one brings it home", async () => {
+  it("R31: end a round with the same, so that one brings it home", async () => {
     const ran = await run(streamedJob({ outer }, { rounds: 4 }));
     expect(exchangeOf(ran)).toMatchObject({ home: "first", reduce: "scatter" });
     for (const { participants } of ran.of("round")) {

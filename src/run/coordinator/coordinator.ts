@@ -194,6 +194,8 @@ export class Coordinator {
         return this.#decide();
       case "curtailed":
         return this.#rounds.curtailed(member, message);
+      case "lacks":
+        return this.#rounds.givers.lacks(member, message);
       case "evaluation":
         this.#examiner.take(member, message);
         return this.#decide();
@@ -307,10 +309,8 @@ export class Coordinator {
   #write(decision: Decision, act: () => void, merged?: ReadonlyMap<string, Tensor>): void {
     this.#phase = { kind: "writing" };
     const done = (outcome: { readonly ok: boolean; readonly error?: string }): void => {
-      if (!outcome.ok) {
-        const text = `cannot write down what was decided: ${outcome.error}`;
-        return this.#finish({ reason: "failed", text });
-      }
+      const text = `cannot write down what was decided: ${outcome.error}`;
+      if (!outcome.ok) return this.#finish({ reason: "failed", text });
       this.#record(decision);
       act();
       if (this.#wanted !== null) return this.#finish(this.#wanted);

@@ -47,6 +47,10 @@ export function introductions(
   return made;
 }
 
+/** Whether one of two nodes can dial the other one. */
+export const canMeet = (a: Reachability, b: Reachability): boolean =>
+  canDial(a, b) || canDial(b, a);
+
 /** An address without a fingerprint is good on its own machine alone, where nothing is encrypted. */
 function canDial(dialler: Reachability | undefined, listener: Reachability | undefined): boolean {
   if (dialler === undefined || listener === undefined) return false;

@@ -31,6 +31,7 @@ import type {
 } from "../wire/messages.ts";
 import { Relay } from "../wire/relay.ts";
 import type { Draws } from "./draws.ts";
+import { Givers } from "./givers.ts";
 import {
   heldBy,
   heldUnder,
@@ -76,6 +77,7 @@ export class Rounds {
   /** Oldest first; all but the newest are trained. */
   #open: OpenRound[] = [];
   readonly #late = new LateRounds();
+  readonly givers: Givers;
   #committedMs = 0;
   /** What the newest complete round gave, which may not be written down yet. */
   #merged: Tensors = new Map();
@@ -92,6 +94,7 @@ export class Rounds {
     this.#state = around.state;
     this.#policy = around.policy;
     this.#draws = around.draws;
+    this.givers = new Givers(host, around.state);
     this.#remembered = new Remembered(around.state, around.state.memoryRules);
     this.#onDeadline = onDeadline;
   }
@@ -204,9 +207,11 @@ export class Rounds {
     const newer = before === undefined ? this.#merged : this.#broughtTo(before);
     // A plan is given its term when it is made, and is the same otherwise.
     const precopy = this.#precopy?.plan.copies === plan.copies ? this.#precopy : null;
-    for (const start of this.#starts({ plan: own, partOf })) {
-      const { member, keep, lacking, going, memory } = start;
+    const starts = this.#starts({ plan: own, partOf });
+    this.givers.begin(own, number, starts);
+    for (const { member, keep, lacking, going, memory } of starts) {
       const needed = this.#state.forSegments(lacking, newer);
+      const said = this.givers.say(own, member, needed);
       for (const { copy, kinds } of renewed(partOf(member.id), keep)) {
         for (const own of this.#state.forSegments([copy], newer, kinds)) needed.set(...own);
       }
@@ -216,7 +221,8 @@ export class Rounds {
         .map(({ id: chain }) => ({ chain, step: round.firstStep(chain) }));
       const rates = goesOnAlone(own) ? { later } : {};
       const often = interim === null ? {} : { interim };
-      const at = { term, round: number, learningRate, ...rates, ...often, ...rememberedIn(memory) };
+      const more = { ...rates, ...often, ...said, ...rememberedIn(memory) };
+      const at = { term, round: number, learningRate, ...more };
       const all = memory.tensors.size === 0 ? tensors : new Map([...tensors, ...memory.tensors]);
       member.channel.send({ type: "begin", ...at, keep, first, going }, all);
     }
@@ -226,12 +232,8 @@ export class Rounds {
     if (this.#precopy?.term !== term) this.#precopy = null;
     const timers = [quorumMs, lastMs].map((ms) => this.#host.after(ms, this.#onDeadline));
     const timer = () => timers.forEach((cancel) => void cancel());
-    const open = {
-      round,
-      plan,
-      timer,
-      began: new Map([...this.#members].map((one) => [one.id, one])),
-    };
+    const began = new Map([...this.#members].map((one) => [one.id, one]));
+    const open = { round, plan, timer, began };
     this.#open.push(open);
     for (const [chain, late] of this.#late.busy) {
       round.exclude(chain, `it is still at work on round ${late + 1}`);

@@ -61,6 +61,23 @@ export const exchange = z.strictObject({
 /** A member asks a neighbour for its weights; `step` counts the exchanges that it has done, `chain` is its own. */
 export const pull = z.strictObject({ type: z.literal("pull"), ...passage });
 
+/**
+ * What all members of an exchange have alike as a round begins, for one that has joined: under names, in the version that
+ * the round begins with. `chain` is the sender's, and the receiver's own where the coordinator sends it.
+ */
+export const state = z.strictObject({ type: z.literal("state"), ...passage });
+
+/** SHA-256 of what the receiver is given: of values, behind one another in the order of `names`; null where there are none. */
+export const digest = z.strictObject({
+  type: z.literal("digest"),
+  term: count,
+  round: count,
+  digest: z.nullable(z.string().check(z.regex(/^[0-9a-f]{64}$/))),
+});
+
+/** What a neighbour was to give has not come, or is something else. */
+export const lacks = z.strictObject({ type: z.literal("lacks"), term: count, round: count });
+
 /** The answer: all trained tensors of the sender after `step` exchanges, before it took over any itself then. */
 export const weights = z.strictObject({
   type: z.literal("weights"),

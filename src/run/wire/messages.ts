@@ -4,19 +4,22 @@
  * checked here, at the edge; inside, peers trust them.
  *
  * Control messages go between a worker and the coordinator. Data messages
- * (feature, gradient, exchange, pull, weights) go between workers: straight, where they have been introduced
+ * (feature, gradient, exchange, pull, weights, state) go between workers: straight, where they have been introduced
  * and reach each other, otherwise through the coordinator, which forwards them by
  * their `to` without looking inside. They are the same both ways.
  */
 import * as z from "zod/mini";
 import {
   alone,
+  digest,
   exchange,
   feature,
   gradient,
+  lacks,
   laterMax,
   madeAlone,
   pull,
+  state,
   weights,
 } from "./data-messages.ts";
 import { jobSpecSchema } from "./job-spec.ts";
@@ -307,6 +310,12 @@ const begin = z.strictObject({
   remembers: z.optional(z.array(id)),
   /** Batches from one time to the next that the receiver's copies bring what they have come to. */
   interim: z.optional(z.int().check(z.positive())),
+  /** What of the receiver's copy the member of a chain gives it (`state`): the round starts once that is there. */
+  given: z.optional(
+    z.strictObject({ copy: id, chain: id, names: z.array(text).check(z.maxLength(100_000)) }),
+  ),
+  /** Nodes that the receiver gives what it has alike with them, as the round begins. */
+  gives: z.optional(z.array(id).check(z.maxLength(4096))),
   /** Learning rates of the rounds after it, for members that go on without the coordinator. */
   later: z.optional(z.array(z.number().check(z.nonnegative())).check(z.maxLength(laterMax))),
 });
@@ -356,6 +365,8 @@ const workerMessage = z.discriminatedUnion("type", [
   exchange,
   pull,
   weights,
+  state,
+  lacks,
   contribution,
   progress,
   payload,
@@ -383,6 +394,7 @@ const coordinatorMessage = z.discriminatedUnion("type", [
   precopy,
   update,
   begin,
+  digest,
   abandon,
   curtail,
   shorten,
@@ -394,6 +406,7 @@ const coordinatorMessage = z.discriminatedUnion("type", [
   exchange,
   pull,
   weights,
+  state,
   ping,
   pong,
   ack,
@@ -420,6 +433,7 @@ const peerMessage = z.discriminatedUnion("type", [
   exchange,
   pull,
   weights,
+  state,
   ping,
   pong,
   ack,
@@ -452,13 +466,16 @@ export type BeginMessage = Immutable<z.infer<typeof begin>>;
 export type ExchangeMessage = Immutable<z.infer<typeof exchange>>;
 export type PullMessage = Immutable<z.infer<typeof pull>>;
 export type WeightsMessage = Immutable<z.infer<typeof weights>>;
+export type StateMessage = Immutable<z.infer<typeof state>>;
+export type DigestMessage = Immutable<z.infer<typeof digest>>;
 /** What crosses a border between two stages, or goes from one member of an exchange to another. */
 export type DataMessage =
   | FeatureMessage
   | GradientMessage
   | ExchangeMessage
   | PullMessage
-  | WeightsMessage;
+  | WeightsMessage
+  | StateMessage;
 export type ContributionMessage = Immutable<z.infer<typeof contribution>>;
 export type ProgressMessage = Immutable<z.infer<typeof progress>>;
 export type CurtailedMessage = Immutable<z.infer<typeof curtailed>>;
@@ -478,6 +495,7 @@ const dataTypes: ReadonlySet<string> = new Set<DataMessage["type"]>([
   "exchange",
   "pull",
   "weights",
+  "state",
 ]);
 
 export const isDataMessage = (message: Message): message is DataMessage =>

@@ -54,6 +54,8 @@ export interface CopyStart {
   readonly isRenewed?: boolean;
   /** Whether tensors need no values: in a world where nothing is computed. */
   readonly isHollow: boolean;
+  /** What comes later, before the round starts. */
+  readonly awaited?: ReadonlySet<string>;
   /** What came ahead, for what it neither has nor is sent. */
   readonly precopied: Tensors;
 }
@@ -124,11 +126,12 @@ export class CopyTensors {
   begin(
     needed: readonly NeededTensor[],
     tensors: Tensors,
-    { isKept, isRenewed = false, isHollow, precopied }: CopyStart,
+    { isKept, isRenewed = false, isHollow, precopied, awaited = new Set() }: CopyStart,
   ): ReadonlyMap<Slot, Tensor> | string {
     if (!isKept || !this.#isSettled) this.#forget();
     const slots = new Map<Slot, Tensor>();
     for (const port of needed) {
+      if (awaited.has(port.of)) continue;
       const isHere = this.#held.has(port.of);
       const value = tensors.get(port.of) ?? (isHere ? undefined : precopied.get(port.of));
       if (value !== undefined && sameType(value, port)) this.#take(slots, port.of, value);
@@ -139,6 +142,18 @@ export class CopyTensors {
     }
     for (const { of } of needed) this.#held.add(of);
     this.#isSettled = false;
+    return slots;
+  }
+
+  /** What was awaited is there. @returns as `begin` does */
+  fill(needed: readonly NeededTensor[], tensors: Tensors): ReadonlyMap<Slot, Tensor> | string {
+    const slots = new Map<Slot, Tensor>();
+    for (const port of needed) {
+      const value = tensors.get(port.of);
+      if (value === undefined) continue;
+      if (!sameType(value, port)) return port.of;
+      this.#take(slots, port.of, value);
+    }
     return slots;
   }
 

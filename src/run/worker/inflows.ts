@@ -44,7 +44,7 @@ export function inflowsOf(stages: Iterable<StageSetup>): Map<string, Inflow> {
   return inflows;
 }
 
-/** Parts of neighbours, and where weights are transferred those and what asks for them, after each exchange at most. */
+/** Parts of neighbours, what one of them gives who joins, and where weights are transferred those and what asks for them, after each exchange at most. */
 function exchangeInflows({
   plan,
   exchanges,
@@ -57,7 +57,7 @@ function exchangeInflows({
       borderOf({ type, stage: 0, chain }),
       { chain, from: node, batches },
     ];
-  const parts = incoming.map(from("exchange", exchanges));
+  const parts = [...incoming.map(from("exchange", exchanges)), ...incoming.map(from("state", 1))];
   if (plan.transfer === undefined) return parts;
   const afterLast = exchanges + 1;
   return [

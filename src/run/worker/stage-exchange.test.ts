@@ -90,7 +90,7 @@ describe("a member of an exchange by fragments", () => {
     return { ...streaming, update, done };
   };
 
-  it("R29: trains on while a fragment is under way, waits for it at its time, and mixes it in", () => {
+  it("R31: trains on while a fragment is under way, waits for it at its time, and mixes it in", () => {
     const { exchange, sent, written, update, done } = begun();
     expect(sent).toMatchObject([
       { step: 0, chosen: [1] },
@@ -110,7 +110,7 @@ describe("a member of an exchange by fragments", () => {
     ]);
   });
 
-  it("R29: takes parts of other entries for their sender's fault, and goes on without it", () => {
+  it("R31: takes parts of other entries for their sender's fault, and goes on without it", () => {
     const { exchange, written, update } = begun();
     exchange.take(part("a", 0, { chosen: [2] }), values(3, 3));
     exchange.take(part("c", 0, { chosen: [1] }), values(6));
@@ -118,7 +118,7 @@ describe("a member of an exchange by fragments", () => {
     expect(written).toEqual([[3.5, 8]]);
   });
 
-  it("R29: goes on from what all came to at the round's end, for all entries", () => {
+  it("R31: goes on from what all came to at the round's end, for all entries", () => {
     const { exchange, sent, written, update } = begun();
     exchange.lost("chain:a");
     for (const step of [0, 1, 2]) {

@@ -6,7 +6,8 @@ import { present } from "../../base/assert.ts";
 import { groupBy } from "../../base/group.ts";
 import type { CopyId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
-import { neededPorts, type Program } from "../../compile/program.ts";
+import { movedPorts, neededPorts, type Program } from "../../compile/program.ts";
+import { givenKinds } from "../../plan/exchange.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Slot } from "../host.ts";
 import { splitMemory } from "../link-memory.ts";
@@ -89,11 +90,12 @@ export class Stages {
     const firstOf = new Map(message.first.map(({ chain, step }) => [chain, step]));
     const ready = this.setups.filter(({ chain: { id } }) => firstOf.has(id) && !going.has(id));
     const copies = new Map(ready.map((setup) => [setup.copy, setup]));
+    const awaited = new Set(message.given?.names);
     for (const { copy, tensors: own, programs, exchange } of copies.values()) {
       const isKept = message.keep.includes(copy);
       const { home = "each", every = 1 } = exchange?.plan ?? {};
       const isRenewed = home === "first" && every > 1 && !isAlone;
-      const start = { isKept, isRenewed, isHollow, precopied };
+      const start = { isKept, isRenewed, isHollow, precopied, awaited };
       const written = own.begin(neededPorts(programs), tensors, start);
       if (typeof written === "string") return written;
       for (const [slot, value] of written) slots.set(slot, value);
@@ -140,6 +142,42 @@ export class Stages {
     return null;
   }
 
+  /** What a neighbour gives is there. @returns as `begin` does */
+  fill(tensors: Tensors): ReadonlyMap<Slot, Tensor> | string {
+    const own = this.setups.find(({ exchange }) => exchange !== null);
+    return own?.tensors.fill(neededPorts(own.programs), tensors) ?? new Map();
+  }
+
+  /** Gives nodes what they have alike with this one, as the round begins; nothing where none of it would go straight. */
+  give(
+    nodes: readonly string[],
+    { term, round }: BeginMessage,
+    isStraight: (node: string) => boolean,
+  ): void {
+    const own = this.setups.find(({ exchange }) => exchange !== null);
+    if (own === undefined || own.exchange === null) return;
+    const at = { term, round, step: 0, chain: own.chain.id, stage: 0 };
+    const send = (to: string, tensors: Tensors): void =>
+      this.#around.send({ type: "state", to, ...at }, tensors);
+    const straight = nodes.filter(isStraight);
+    for (const node of nodes) if (!straight.includes(node)) send(node, new Map());
+    if (straight.length === 0) return;
+    const kinds = givenKinds(own.exchange.plan);
+    const names = new Map<Slot, string>();
+    for (const { of, role } of movedPorts(own.programs)) {
+      const kind = role === "state" ? "state" : own.tensors.isMoved(of) ? "weight" : "statistic";
+      if (kinds.includes(kind)) names.set(own.tensors.slot(of), of);
+    }
+    this.#around.host.engine.read([...names.keys()], (outcome) => {
+      if (this.#term !== term) return;
+      if (!outcome.ok) return this.#around.fail(outcome.error);
+      const tensors = new Map(
+        [...outcome.value].map(([slot, value]) => [names.get(slot) ?? "", value]),
+      );
+      for (const node of straight) send(node, tensors);
+    });
+  }
+
   /** Starts the stages whose round was made ready. */
   start(round: number): void {
     for (const runner of this.#runners) if (runner.round === round) runner.start();
@@ -166,6 +204,7 @@ export class Stages {
 
   /** Hands a data message to its stage. */
   deliver(message: DataMessage, tensors: Tensors): void {
+    if (message.type === "state") return;
     if (message.type !== "feature" && message.type !== "gradient") {
       for (const { exchange } of this.#runners) exchange?.take(message, tensors);
       return;

@@ -162,7 +162,7 @@ export class StraightLink {
   send(frame: Frame, message: DataMessage): void {
     this.#unconsumed.set(frame, message);
     // Nobody waits for weights, and the next exchange is not to wait behind them.
-    const isBackground = message.type === "weights";
+    const isBackground = message.type === "weights" || message.type === "state";
     const onConsumed = (): void => void this.#unconsumed.delete(frame);
     this.#channel.forward(frame, { onConsumed, isBackground });
   }
@@ -208,6 +208,7 @@ export class StraightLink {
       case "exchange":
       case "pull":
       case "weights":
+      case "state":
         if (this.#standing === null) return this.#unasked(message.type);
         return this.#handlers.onData(this, { message, tensors }, () => this.#channel.hold(frame));
       case "payload":

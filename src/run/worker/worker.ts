@@ -44,6 +44,7 @@ import type { FrameFate } from "../wire/sender.ts";
 import { Alone, type Bring } from "./alone.ts";
 import { probeBlocks } from "./coarse-probe.ts";
 import { Evaluator } from "./evaluator.ts";
+import { GivenState } from "./given-state.ts";
 import { Neighbours } from "./neighbours.ts";
 import { Precopied } from "./precopied.ts";
 import { probe } from "./prober.ts";
@@ -62,6 +63,7 @@ export class Worker {
   readonly #neighbours: Neighbours;
   readonly #timeline = new Timeline();
   readonly #precopied = new Precopied();
+  readonly #given: GivenState;
   /** Whether the last report of activity has not left. */
   #isReportWaiting = false;
   /** Cancels the next report of activity; null while nobody watches. */
@@ -101,6 +103,11 @@ export class Worker {
       achieved: () => this.#channel.achievedBytesPerMs,
       straightWith: (other) => this.#neighbours.trafficWith(other),
       fail: (text) => this.#fail(text),
+    });
+    this.#given = new GivenState({
+      host,
+      lacks: (at) => this.#send({ type: "lacks", ...at }),
+      start: (round, tensors) => this.#startGiven(round, tensors),
     });
     const pace = new Pace();
     const onPaced = (fromMs: number, ms: number): void => this.#timeline.add("sending", fromMs, ms);
@@ -224,7 +231,10 @@ export class Worker {
         return this.#update(message, tensors);
       case "begin":
         return this.#begin(message, tensors);
+      case "digest":
+        return this.#given.told(message);
       case "abandon":
+        this.#given.lost(message);
         return this.#stages.lose(message);
       case "curtail":
         return this.#curtail(message);
@@ -236,6 +246,12 @@ export class Worker {
       case "exchange":
       case "pull":
       case "weights":
+        return this.#neighbours.take({ message, tensors });
+      case "state":
+        // Of who is a member of the exchange itself it comes from the coordinator.
+        if (this.#stages.setups.some(({ chain }) => chain.id === message.chain)) {
+          return this.#given.sent(message, tensors);
+        }
         return this.#neighbours.take({ message, tensors });
       case "evaluate":
         return this.#evaluate(message.round, message.samples, tensors);
@@ -270,6 +286,7 @@ export class Worker {
   #deliver(message: DataMessage, tensors: Tensors): void {
     if (this.#end !== null && this.#alone === null) return;
     if (tensors.size > 0) this.#owner.onTensors?.({ way: "received", message, tensors });
+    if (message.type === "state") this.#given.take(message, tensors);
     this.#stages.deliver(message, tensors);
   }
 
@@ -344,6 +361,7 @@ export class Worker {
       return this.#fail(`cannot follow the plan: ${error.message}`);
     }
     this.#options.before?.end();
+    this.#given.end();
     this.#plan = plan;
     this.#processor.setDuty(plan.limits.find((limit) => limit.node === node)?.duty ?? 1);
     this.#channel.setRate(linkRate(plan, node, "up"));
@@ -377,9 +395,22 @@ export class Worker {
       if (!outcome.ok) this.#fail(outcome.error);
     });
     this.#begun = message;
+    this.#given.await(message, this.#plan);
     this.#neighbours.begin(message.round, new Set(message.going));
-    this.#stages.start(message.round);
+    const { lost } = this.#neighbours;
+    this.#stages.give(message.gives ?? [], message, (node) => !lost.includes(node));
+    if (!this.#given.isAwaited) this.#stages.start(message.round);
     this.#owner.onEvent({ type: "round", round: message.round });
+  }
+
+  /** A neighbour, or else the coordinator, has given what was lacking. */
+  #startGiven(round: number, tensors: Tensors): void {
+    const slots = this.#stages.fill(tensors);
+    if (typeof slots === "string") return this.#fail(`the round came with another ${slots}`);
+    this.#host.engine.write(slots, (outcome) => {
+      if (!outcome.ok) this.#fail(outcome.error);
+    });
+    this.#stages.start(round);
   }
 
   #evaluate(round: number, samples: number | null, tensors: Tensors): void {
@@ -439,6 +470,7 @@ export class Worker {
     this.#evaluator?.stop();
     this.#reporting?.();
     this.#parting?.();
+    this.#given.end();
     this.#end ??= { reason: "lost", text: `the coordinator is gone: ${reason}` };
     this.#alone?.start();
     this.#owner.onEnd(this.#end);
@@ -448,6 +480,8 @@ export class Worker {
   #goAlone(): void {
     const [plan, begun] = [this.#plan, this.#begun];
     if (this.#end !== null || this.#notice !== null || plan === null || begun === null) return;
+    // Nobody can send it what it lacks.
+    if (this.#given.isAwaited) return;
     if (begun.term !== plan.term || !Alone.isPossible(plan, this.#neighbours)) return;
     this.#alone = new Alone(plan, begun, this.#stages, this.#neighbours);
   }
