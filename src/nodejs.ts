@@ -67,6 +67,7 @@ export {
 } from "./nodejs/scenario.ts";
 export { type ServeOptions, type Serving, serve } from "./nodejs/serve.ts";
 export { type ShapedFleet, ShapedNetwork } from "./nodejs/shaped-network.ts";
+export { findThroughPeers, type ThroughPeersOptions } from "./nodejs/through-peer.ts";
 export { type IssuedToken, type TokenRole, tokenRoles } from "./nodejs/tokens.ts";
 export { type TrainOptions, type TrainResult, train } from "./nodejs/train.ts";
 export { watch } from "./nodejs/watch.ts";

@@ -158,6 +158,10 @@ function addJoin(root: Command): void {
       "--discover [run]",
       "find the server in the local network instead, by its authority (--ca); of several runs, this one",
     )
+    .option(
+      "--via <addresses...>",
+      "ask workers of the run that listen where the server is, by the addresses that they printed",
+    )
     .option("--token <token>", "join token that serve printed, where the address has none")
     .option("--ca <fingerprint>", "the server's certificate authority: fingerprint, or PEM file")
     .option(

@@ -10,6 +10,7 @@ import { readAddress, type ServerAddress, socketUrl, type Trust, trustOf } from 
 import { machineName, nodeHost, noStore } from "./host.ts";
 import { dialOptions, webSocketLink } from "./link.ts";
 import { dialPeer, listenForPeers, type PeerListener } from "./peer-sockets.ts";
+import { type KnownCoordinator, KnownPeers, printedPeer, toldOf } from "./through-peer.ts";
 
 const defaultPatienceMs = 600_000;
 /** Time that a round under way is given to come to its end: less than machines give that are taken away. */
@@ -53,6 +54,8 @@ export interface JoinOptions {
 
 /** A worker that has connected. */
 export interface Joined {
+  /** What others may ask for the coordinator (`--via`); null where this worker does not listen. */
+  readonly via: string | null;
   readonly ended: Promise<WorkerEnd>;
   /** Finishes the round under way and ends, within 25 s; the run goes on without this device. */
   giveNotice(text: string): void;
@@ -88,21 +91,30 @@ interface Ways {
 
 function startWorker(
   socket: WebSocket,
-  { address, trust, door }: Ways,
+  { address: first, trust, door }: Ways,
   options: JoinOptions,
 ): Joined {
   const { promise, resolve } = Promise.withResolvers<WorkerEnd>();
+  let address = first;
   const { token } = address;
+  const peers = new KnownPeers();
+  let known = toldOf(address, trust);
+  if (door !== null) door.coordinator = known;
   const { engine, name, kind = "device", duty } = options;
   const { memoryBytes, ceilingBytesPerMs, energy } = options;
   const dial = (done: Done<Link>): void => {
-    connect(address, trust, webSocketLink).then(
-      (value) => done({ ok: true, value }),
+    reach({ address, trust, known, peers }).then(
+      ({ link, at }) => {
+        if (known !== null) known = { ...known, url: socketUrl(at) };
+        address = at;
+        if (door !== null) door.coordinator = known;
+        done({ ok: true, value: link });
+      },
       (error: unknown) => done({ ok: false, error: messageOf(error) }),
     );
   };
   const worker = new Rejoiner(
-    hostOf(options),
+    hostOf(options, peers),
     webSocketLink(socket),
     dial,
     {
@@ -121,6 +133,7 @@ function startWorker(
   );
   if (door !== null) door.onLink = (link) => worker.accept(link);
   return {
+    via: door === null || known === null ? null : printedPeer(door.address),
     ended: promise.finally(() => {
       door?.close();
       return engine.close();
@@ -130,17 +143,41 @@ function startWorker(
   };
 }
 
-function hostOf({ engine, train, route }: JoinOptions): Host {
+function hostOf({ engine, train, route = (url) => url }: JoinOptions, peers: KnownPeers): Host {
   const host = nodeHost({ engine, train, test: null, store: noStore, record: () => {} });
-  if (route === undefined) return host;
   return {
     ...host,
     dial(address, done) {
+      peers.add(address);
       const url = route(address.url);
       if (url !== null) return dialPeer({ ...address, url }, done);
       setImmediate(() => done({ ok: false, error: `${address.url} is not reachable from here` }));
     },
   };
+}
+
+/** Connects to the coordinator where it was, or else where workers that are known say that it is. */
+async function reach({ address, trust, known, peers }: Reachable): Promise<Reached> {
+  try {
+    return { link: await connect(address, trust, webSocketLink), at: address };
+  } catch (error) {
+    for (const url of known === null ? [] : await peers.elsewhere(known)) {
+      const at = { ...address, host: new URL(url).host };
+      const link = await connect(at, trust, webSocketLink).catch(() => null);
+      if (link !== null) return { link, at };
+    }
+    throw error;
+  }
+}
+
+interface Reachable extends Pick<Ways, "address" | "trust"> {
+  readonly known: KnownCoordinator | null;
+  readonly peers: KnownPeers;
+}
+
+interface Reached {
+  readonly link: Link;
+  readonly at: ServerAddress;
 }
 
 /** Runs `start` as soon as the socket is open, before the first message can be missed. */

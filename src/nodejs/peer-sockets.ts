@@ -5,7 +5,6 @@
  * its fingerprint goes to the coordinator in the hello, from there to whoever is introduced, and
  * is compared before a word is said. Who may talk is decided by the worker (`run/worker/neighbours.ts`).
  */
-import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
@@ -14,12 +13,12 @@ import type { TLSSocket } from "node:tls";
 import { WebSocket, WebSocketServer } from "ws";
 import { InputError } from "../base/errors.ts";
 import type { Done, Link, PeerAddress } from "../run/host.ts";
-import { say } from "./answers.ts";
 import { AddressCount, readAtMost } from "./limits.ts";
 import { dialOptions, linkOptions, webSocketLink } from "./link.ts";
+import { misfitOf, peerPath, printOf } from "./peer-address.ts";
 import { inUrl, isLoopback, shownHost } from "./reach.ts";
+import { answerAtDoor, type KnownCoordinator } from "./through-peer.ts";
 
-const path = "/peer";
 const handshakeMs = 10_000;
 /** Connections from one address: a whole fleet may sit behind one router. */
 const perAddress = 1_024;
@@ -40,6 +39,8 @@ export interface PeerListener {
   readonly address: PeerAddress;
   /** Takes each link that is opened; set by the owner before control returns to the loop. */
   onLink: (link: Link) => void;
+  /** What is told to who asks where the run's coordinator is; nothing as long as it is null. */
+  coordinator: KnownCoordinator | null;
   close(): void;
 }
 
@@ -51,11 +52,11 @@ export interface PeerListener {
 export async function listenForPeers(place: string): Promise<PeerListener> {
   const { host, port } = readPlace(place);
   const identity = isLoopback(host) ? null : await ownCertificate(host);
-  const refuse: Parameters<typeof createServer>[1] = (_request, response) =>
-    say(response, 404, "workers of a run meet here, and there is nothing to see");
+  const answer: Parameters<typeof createServer>[1] = (request, response) =>
+    answerAtDoor(request, response, listener.coordinator, identity === null);
   const server: Server =
     identity === null
-      ? createServer(httpLimits, refuse)
+      ? createServer(httpLimits, answer)
       : createTlsServer(
           {
             ...httpLimits,
@@ -63,7 +64,7 @@ export async function listenForPeers(place: string): Promise<PeerListener> {
             key: identity.key,
             handshakeTimeout: handshakeMs,
           },
-          refuse,
+          answer,
         );
   const addresses = new AddressCount(perAddress);
   server.on("connection", (socket: Socket) => addresses.isTooMany(socket));
@@ -72,7 +73,7 @@ export async function listenForPeers(place: string): Promise<PeerListener> {
     // Who connects may be gone, or go while it is answered.
     stream.on("error", () => stream.destroy());
     // A page of any site may try; workers send no origin.
-    if (request.url !== path || request.headers.origin !== undefined) {
+    if (request.url !== peerPath || request.headers.origin !== undefined) {
       return void stream.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n");
     }
     sockets.handleUpgrade(request, stream, head, (socket) => {
@@ -85,10 +86,11 @@ export async function listenForPeers(place: string): Promise<PeerListener> {
   const { port: taken } = server.address() as AddressInfo;
   const listener: PeerListener = {
     address: {
-      url: `${scheme}://${inUrl(shownHost(host))}:${taken}${path}`,
+      url: `${scheme}://${inUrl(shownHost(host))}:${taken}${peerPath}`,
       fingerprint: identity?.fingerprint ?? null,
     },
     onLink: (link) => link.close(),
+    coordinator: null,
     close() {
       for (const client of sockets.clients) client.terminate();
       server.close();
@@ -134,6 +136,7 @@ function listening(
 
 /** Opens a link to another worker: what {@link Host.dial} is in Node.js. */
 export function dialPeer(address: PeerAddress, done: Done<Link>): void {
+  // The coordinator names addresses: a worker dials no others than those where workers can be.
   const problem = misfitOf(address);
   if (problem !== null) return void setImmediate(() => done({ ok: false, error: problem }));
   const { url, fingerprint } = address;
@@ -151,7 +154,8 @@ export function dialPeer(address: PeerAddress, done: Done<Link>): void {
   };
   // Before the socket is open, so nothing is said to anybody else.
   socket.once("upgrade", ({ socket: stream }) => {
-    if (fingerprint === null || printOf(stream as TLSSocket) === fingerprint) return;
+    if (fingerprint === null || printOf((stream as TLSSocket).getPeerCertificate()) === fingerprint)
+      return;
     end({ ok: false, error: `${url} shows a certificate with another fingerprint` });
     socket.terminate();
   });
@@ -164,18 +168,3 @@ export function dialPeer(address: PeerAddress, done: Done<Link>): void {
   };
   socket.on("error", onError);
 }
-
-/** The coordinator names addresses: a worker dials no others than those where workers can be. */
-function misfitOf({ url, fingerprint }: PeerAddress): string | null {
-  const parsed = URL.parse(url);
-  if (parsed === null || parsed.pathname !== path) return "the address is not one of a worker";
-  if (parsed.protocol === "wss:" && fingerprint !== null) return null;
-  const name = parsed.hostname.replace(/^\[(.*)\]$/, "$1");
-  if (parsed.protocol === "ws:" && isLoopback(name) && fingerprint === null) return null;
-  return "the address is neither encrypted nor on this machine";
-}
-
-const printOf = (socket: TLSSocket): string =>
-  createHash("sha256")
-    .update(socket.getPeerCertificate().raw ?? "")
-    .digest("base64url");

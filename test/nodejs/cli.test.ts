@@ -36,7 +36,7 @@ describe("wrong input ends with exit code 2 and one message that says where and 
     [
       "a join without an address",
       () => ["join", "--token", "t", "--data", "mnist"],
-      /neither an address nor --discover; allowed: .* in the local network/,
+      /neither an address nor --discover; allowed: .* in the local network, or --via/,
     ],
     [
       "an address where one is to be found",
@@ -52,6 +52,34 @@ describe("wrong input ends with exit code 2 and one message that says where and 
       "a server to be found without what it is known by",
       () => ["join", "--discover", "--token", "t", "--data", "mnist"],
       /--discover without --ca; allowed: the fingerprint/,
+    ],
+    [
+      "a server by word of a worker, without what it is known by",
+      () => [
+        "join",
+        "--token",
+        "t",
+        "--data",
+        "mnist",
+        "--via",
+        `wss://h:1/peer#${"A".repeat(43)}`,
+      ],
+      /--via without --ca; allowed: the fingerprint/,
+    ],
+    [
+      "a worker to ask whose address is none",
+      () => [
+        "join",
+        "--token",
+        "t",
+        "--ca",
+        "A".repeat(43),
+        "--data",
+        "mnist",
+        "--via",
+        "wss://h:1",
+      ],
+      /--via: got wss:\/\/h:1 .*; allowed: what a worker printed that listens/,
     ],
     [
       "a server to be found without a token",

@@ -10,6 +10,7 @@ import {
 } from "../../index.ts";
 import {
   findServer,
+  findThroughPeers,
   join,
   loadParty,
   loadPartyFile,
@@ -27,6 +28,8 @@ import { fail, say } from "../terminal.ts";
 export interface JoinFlags {
   /** The name of a run, or true for whichever there is. */
   readonly discover?: string | true;
+  /** Workers of the run, by the addresses that they printed. */
+  readonly via?: readonly string[];
   readonly token?: string;
   /** Fingerprint or file of the server's CA. */
   readonly ca?: string;
@@ -80,6 +83,7 @@ export async function joinRun(given: string | undefined, flags: JoinFlags): Prom
     engine: new NativeEngine({ threads: 1 }),
     onEvent: (event) => tell(wordsOf(event)),
   });
+  if (joined.via !== null) tell(`who does not know the server may join by --via ${joined.via}`);
   let isNoticed = false;
   const stop = (): void => {
     const text = "it was stopped by its user";
@@ -112,37 +116,54 @@ export async function joinRun(given: string | undefined, flags: JoinFlags): Prom
   }
 }
 
-/** @throws InputError unless either an address is given, or what it takes to find one */
-function checkAddress(given: string | undefined, { discover, token, ca }: JoinFlags): void {
+/** @throws InputError unless there is one way to the server, with what it takes to know it from others */
+function checkAddress(given: string | undefined, { discover, via, token, ca }: JoinFlags): void {
   const refuse = (received: string, allowed: string): never => {
     throw new InputError({ what: "edgeloom join", received, allowed });
   };
   // An address behind --discover is taken for the name of a run.
-  const isBoth =
-    String(discover).includes("://") || (given !== undefined && discover !== undefined);
-  if (isBoth || (given === undefined && discover === undefined)) {
+  const isAddress = given !== undefined || String(discover).includes("://");
+  const ways = [
+    ...(isAddress ? ["an address"] : []),
+    ...(discover === undefined ? [] : ["--discover"]),
+    ...(via === undefined ? [] : ["--via"]),
+  ];
+  if (ways.length !== 1) {
     refuse(
-      isBoth ? "both an address and --discover" : "neither an address nor --discover",
-      "the address that serve printed, or --discover to find the server in the local network",
+      ways.length > 1
+        ? `both ${ways.slice(0, 2).join(" and ")}`
+        : "neither an address nor --discover",
+      "the address that serve printed, --discover to find the server in the local network, or --via with a worker's address",
     );
   }
-  if (discover === undefined) return;
-  if (token === undefined) refuse("--discover without --token", "the token that serve printed");
-  if (ca === undefined) {
+  if (discover === undefined && via === undefined) return;
+  const [way] = ways;
+  if (token === undefined) refuse(`${way} without --token`, "the token that serve printed");
+  // Who is on this machine alone has no authority.
+  const isLocal = via?.every((address) => address.startsWith("ws:")) ?? false;
+  if (ca === undefined && !isLocal) {
     refuse(
-      "--discover without --ca",
+      `${way} without --ca`,
       "the fingerprint that serve printed, by which the right server is known from others",
     );
   }
 }
 
-/** The server's address, as the local network tells it. */
+/** The server's address, as the local network tells it, or a worker. */
 async function found(
-  { discover, ca = "" }: JoinFlags,
+  { discover, via, ca }: JoinFlags,
   tell: (text: string) => void,
 ): Promise<string> {
+  if (via !== undefined) {
+    const url = await findThroughPeers({ via, ...(ca === undefined ? {} : { ca }) });
+    tell(`the server is at ${url}`);
+    return url;
+  }
   tell("looking for the server in the local network");
-  const url = await findServer({ ca, ...(typeof discover === "string" ? { run: discover } : {}) });
+  const url = await findServer({
+    ca: ca ?? "",
+    ...(typeof discover === "string" ? { run: discover } : {}),
+  });
   tell(`found it at ${url}`);
   return url;
 }
