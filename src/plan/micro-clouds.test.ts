@@ -209,12 +209,17 @@ describe("micro-clouds", () => {
     };
     // An update takes 0.8 s to compute, and at 50 bytes/ms all entries 3.5 s, in 8 bits by slices.
     const first = { home: "first", codec: "affine8" };
-    expect(rulesOf(planOf(50))).toEqual({ every: 8, delay: 2, ...first });
+    const codec = "affine8" as const;
+    expect(rulesOf(planOf(50, { codec }))).toEqual({ every: 4, delay: 1, ...first });
+    expect(rulesOf(planOf(25, { codec }))).toEqual({ every: 8, delay: 2, ...first });
+    // In 4 bits half of that: one update hides it.
+    expect(rulesOf(planOf(25))).toMatchObject({ every: 4, delay: 1, codec: "affine4" });
     expect(rulesOf(planOf(1e6))).toEqual({ every: 4, delay: 1, home: "first", codec: "float32" });
-    expect(rulesOf(planOf(25, { every: 12 }))).toEqual({ every: 12, delay: 3, ...first });
+    const seldom = { every: 12, codec };
+    expect(rulesOf(planOf(25, seldom))).toEqual({ every: 12, delay: 3, ...first });
     const asked = { stream: { ...stream, fragments: 3, delay: 2 }, every: 12 };
     expect(rulesOf(planOf(50, asked))).toMatchObject({ every: 12, delay: 2 });
-    expect(planOf(50).reason).toContain(
+    expect(planOf(25, { codec }).reason).toContain(
       "by 4 fragments, each of which is under way while 2 updates",
     );
   });

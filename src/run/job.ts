@@ -299,11 +299,8 @@ export function parseJob(
       devices: devices.map((device) => deviceSpec(device)),
     },
   };
-  refuseConflicts(job, locate);
-  refuseJoins(job, locate);
-  refuseGrowth(job, locate);
-  refuseParties(job, locate);
-  refuseStream(job, locate);
+  const refusals = [refuseConflicts, refuseJoins, refuseGrowth, refuseParties, refuseStream];
+  for (const refuse of refusals) refuse(job, locate);
   return job;
 }
 

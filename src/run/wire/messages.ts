@@ -1,12 +1,10 @@
 /**
  * The protocol: every message that crosses a link, as two discriminated unions
- * on `type`, a version, and closed sets of reasons. Decoded messages have been
- * checked here, at the edge; inside, peers trust them.
+ * on `type`, a version, and closed sets of reasons. Decoded messages have been checked here, at the edge; inside, peers trust them.
  *
  * Control messages go between a worker and the coordinator. Data messages
  * (feature, gradient, exchange, pull, weights, state) go between workers: straight, where they have been introduced
- * and reach each other, otherwise through the coordinator, which forwards them by
- * their `to` without looking inside. They are the same both ways.
+ * and reach each other, otherwise through the coordinator, which forwards them by their `to` without looking inside. They are the same both ways.
  */
 import * as z from "zod/mini";
 import {

@@ -91,7 +91,12 @@ export function contribute(done: DoneCopy, around: StageSurroundings, isVoid: ()
         peakRssBytes: around.host.peakMemoryBytes(),
       },
       memory.size === 0 ? sent : new Map([...sent, ...memory]),
-      { ...(done.onGone && { onGone: done.onGone }), ...(isInterim && { overMs: interimMs }) },
+      {
+        // The next round may be under way by then, or this one still.
+        isBackground: true,
+        ...(done.onGone && { onGone: done.onGone }),
+        ...(isInterim && { overMs: interimMs }),
+      },
     );
   });
 }

@@ -192,11 +192,7 @@ export class Worker {
     if (isDataMessage(message)) this.#neighbours.send(message, tensors);
     else if (this.#alone !== null && message.type === "contribution") {
       this.#alone.contributed(message, tensors ?? new Map());
-    } else {
-      // The next round may be under way by then.
-      const isBackground = message.type === "contribution";
-      this.#channel.send(message, tensors, { ...fate, isBackground });
-    }
+    } else this.#channel.send(message, tensors, fate);
     if (tensors !== undefined) this.#owner.onTensors?.({ way: "sent", message, tensors });
   }
 
