@@ -45,8 +45,8 @@ import { type Trained, trainedIn } from "./trained.ts";
 
 /** The large network whose times are taken. */
 const large = "mobilenetv3-large";
-/** Batches of as many as the large network's times are of, so many to an update for each worker on average, and updates to a round. */
-const [batch, accumulate, updates] = [32, 4, 8];
+/** Batches of as many as the large network's times are of, and so many to an update for each worker on average. */
+const [batch, accumulate] = [32, 4];
 /** Accuracies, in percent, that times are told to. */
 const marks = [30, 50, 70] as const;
 /** Compute and links change so often. */
@@ -64,8 +64,8 @@ const averaging = (steps: number): Scheme => ({
   job: { planner: "federated-averaging", localBatches: steps, optimizer: { accumulate: 1 } },
 });
 
-/** As their papers have it, an update takes a batch of each worker. */
-const eachOne = { localBatches: updates, optimizer: { accumulate: 1 } };
+/** As their papers have it, an update takes a batch of each worker; eight make a round. */
+const eachOne = { localBatches: 8, optimizer: { accumulate: 1 } };
 
 const schemes: readonly Scheme[] = [
   ...["full-exchange", "gaia", "ako", "hop"].map(
@@ -129,20 +129,22 @@ const data = [
 
 export const microCloudsAccuracy: Bench = {
   summary:
-    "time of micro-clouds to an accuracy, against other schemes [--seeds N] [--links A,B] [--data A,B] [--schemes A;B] [--minutes N] [--changing 1] [--exchange JSON] [--rate N] [--momentum N] [--model A]",
+    "time of micro-clouds to an accuracy, against other schemes [--seeds N] [--first N] [--links A,B] [--data A,B] [--schemes A;B] [--minutes N] [--changing 1] [--exchange JSON] [--rate N] [--momentum N] [--updates N] [--model A]",
   async run(args) {
     checkFashion();
     const asked = optionsOf(args, {
-      ...{ seeds: "1", links: "unequal", data: data.map(({ name }) => name).join() },
+      ...{ first: "1", seeds: "1", links: "unequal", data: data.map(({ name }) => name).join() },
       ...{ schemes: schemes.map(({ name }) => name).join(";"), minutes: "120", changing: "0" },
-      ...{ exchange: "{}", rate: "0.2", momentum: "0", model: "lenet5" },
+      ...{ exchange: "{}", rate: "0.2", momentum: "0", model: "lenet5", updates: "8" },
     });
+    const first = countOf("--first", asked.first);
     const seeds = countOf("--seeds", asked.seeds);
     const minutes = countOf("--minutes", asked.minutes);
     const own = fieldsOf("--exchange", asked.exchange);
     const step = { learningRate: Number(asked.rate), momentum: Number(asked.momentum) };
     const [model] = chosenOf("--model", asked.model, models, ({ name }) => name);
-    const job = { ...model?.job, exchange: own };
+    const updates = countOf("--updates", asked.updates);
+    const job = { ...model?.job, localBatches: updates * accumulate, exchange: own };
     const named = asked.schemes.split(";").flatMap((name) => {
       return chosenOf("--schemes", name.replaceAll(",", "\u0000"), schemes, (one) =>
         one.name.replaceAll(",", "\u0000"),
@@ -153,7 +155,7 @@ export const microCloudsAccuracy: Bench = {
       const races: Race[] = [];
       for (const link of chosenOf("--links", asked.links, links, ({ name }) => name)) {
         for (const split of chosenOf("--data", asked.data, data, ({ name }) => name)) {
-          for (let seed = 1; seed <= seeds; seed++) {
+          for (let seed = first; seed < first + seeds; seed++) {
             const setting = { link, split, seed, minutes, isChanging: asked.changing === "1" };
             races.push(await race(setting, { folder, named, choice: { job, step } }));
           }
@@ -168,7 +170,7 @@ export const microCloudsAccuracy: Bench = {
 
 /** What is the same for all settings. */
 interface Choice {
-  /** The network, and the job's field `exchange` for micro-clouds. */
+  /** The network, what a round takes, and the job's field `exchange` for micro-clouds. */
   readonly job: { readonly exchange: object };
   readonly step: { readonly learningRate: number; readonly momentum: number };
 }
@@ -219,7 +221,6 @@ async function race(
 const jobOf = ({ job }: Scheme, seed: number, { job: { exchange, ...model }, step }: Choice): Job =>
   parseJob({
     ...{ ...model, data: { idx: fashion }, batch, rounds: 1_000_000, seed },
-    localBatches: updates * accumulate,
     evaluate: { every: 1, samples: 2000 },
     fleet: { devices: parts.map((_, i) => ({ name: workerName(i) })) },
     ...("planner" in job && job.planner === "micro-clouds" ? { exchange } : {}),
