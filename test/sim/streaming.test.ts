@@ -117,7 +117,9 @@ describe("members that exchange by fragments", () => {
 
   it("hide what is under way behind what they compute, as the plan foresees", async () => {
     const slow = (exchange: object) => {
-      const job = streamedJob(exchange, { localBatches: 96, evaluate: { every: 100 } });
+      // Fewer bits would leave too little to hide.
+      const coded = { codec: "affine8", ...exchange };
+      const job = streamedJob(coded, { localBatches: 96, evaluate: { every: 100 } });
       const bytesPerMs = 200;
       const line = { upBytesPerMs: bytesPerMs, downBytesPerMs: bytesPerMs };
       const wire = { ...line, jitterMs: 0, loss: 0, cell: null };
