@@ -16,8 +16,9 @@ import type { Done, Link, PeerAddress } from "../run/host.ts";
 import { AddressCount, readAtMost } from "./limits.ts";
 import { dialOptions, linkOptions, webSocketLink } from "./link.ts";
 import { misfitOf, peerPath, printOf } from "./peer-address.ts";
+import { answerAtDoor } from "./peer-door.ts";
 import { inUrl, isLoopback, shownHost } from "./reach.ts";
-import { answerAtDoor, type KnownCoordinator } from "./through-peer.ts";
+import type { KnownCoordinator } from "./through-peer.ts";
 
 const handshakeMs = 10_000;
 /** Connections from one address: a whole fleet may sit behind one router. */

@@ -6,7 +6,7 @@
  */
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import { request as httpRequest } from "node:http";
 import { connect as tlsConnect } from "node:tls";
 import { InputError, messageOf } from "../base/errors.ts";
 import type { PeerAddress } from "../run/host.ts";
@@ -17,11 +17,11 @@ import {
   socketUrl,
   type Trust,
 } from "./address.ts";
-import { say, sayJson } from "./answers.ts";
 import { misfitOf, printOf } from "./peer-address.ts";
 import { isLoopback } from "./reach.ts";
 
-const path = "/coordinator";
+/** Where a worker's door is asked for its coordinator. */
+export const coordinatorPath = "/coordinator";
 const answerMs = 5_000;
 const answerBytesMax = 4 * 1024;
 
@@ -33,7 +33,8 @@ export interface KnownCoordinator {
   readonly ca: string | null;
 }
 
-const bare = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, "$1");
+/** The name or address of a URL, without the brackets of IPv6. */
+export const bare = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, "$1");
 
 /**
  * What may be told of a coordinator; null where nothing may. One whose certificate is of the system's authorities is not told: who
@@ -45,26 +46,6 @@ export function toldOf(address: ServerAddress, { ca }: Trust): KnownCoordinator 
   const known = address.ca !== null && isFingerprint(address.ca) ? address.ca : null;
   const print = known ?? (ca === undefined ? null : printOf({ raw: new X509Certificate(ca).raw }));
   return print === null ? null : { url, ca: print };
-}
-
-/** Answers a plain request at a worker's door. @param isLocal whether none but this machine reaches it */
-export function answerAtDoor(
-  { method, url = "", headers }: IncomingMessage,
-  response: ServerResponse,
-  known: KnownCoordinator | null,
-  isLocal: boolean,
-): void {
-  const asked = URL.parse(url, "http://door");
-  const host = URL.parse(`http://${headers.host ?? ""}`)?.hostname ?? "";
-  // A page of another site may have made a name lead here.
-  const isAsked =
-    method === "GET" &&
-    asked?.pathname === path &&
-    headers.origin === undefined &&
-    (!isLocal || isLoopback(bare(host)));
-  const isOurs = known !== null && asked?.searchParams.get("ca") === (known.ca ?? "");
-  if (isAsked && isOurs && (known.ca !== null || isLocal)) sayJson(response, { url: known.url });
-  else say(response, 404, "workers of a run meet here, and there is nothing to see");
 }
 
 /** A worker's address as it prints it: the fingerprint of its certificate behind #. @throws InputError */
@@ -96,7 +77,7 @@ export async function askPeer(
   const { hostname, port, protocol, host } = new URL(url);
   const at = { host: bare(hostname), port: Number(port) };
   const signal = AbortSignal.timeout(answerMs);
-  const query = `${path}?ca=${ca ?? ""}`;
+  const query = `${coordinatorPath}?ca=${ca ?? ""}`;
   const secure = protocol === "wss:" ? await connected(at, fingerprint, signal) : null;
   // An agent would open a connection of its own.
   const ways = secure === null ? { ...at, agent: false } : { createConnection: () => secure };
