@@ -45,7 +45,7 @@ const noticeMs = 1_000;
 const otherFactor = 1.5;
 const otherMsMin = 5;
 /** A link whose round trip is never the same is no news so often. */
-const noticeMsMin = 10_000;
+const noticeMsMin = 4_000;
 /** Who has not answered by then never will. */
 const answerMsMax = 20_000;
 
