@@ -10,7 +10,7 @@ import { readFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { request } from "node:https";
 import { InputError, messageOf } from "../base/errors.ts";
-import { isLoopback } from "./reach.ts";
+import { bareHost, isLoopback } from "./reach.ts";
 
 /** A server, what to show it, and why to believe that it is the one. */
 export interface ServerAddress {
@@ -53,7 +53,7 @@ export function readAddress(what: string, text: string, flags: AddressFlags = {}
   }
   if (token === null) return refuse(" without a token", "an address with #token=..., as printed");
   const isSecure = /^(wss|https):$/.test(parsed.protocol);
-  if (!isSecure && !isLoopback(parsed.hostname.replace(/^\[(.*)\]$/, "$1"))) {
+  if (!isSecure && !isLoopback(bareHost(parsed.hostname))) {
     return refuse("", "wss: or https: for another machine; the token would go unencrypted");
   }
   return { host: parsed.host, isSecure, token, ca: flags.ca ?? fragment.get("ca") };

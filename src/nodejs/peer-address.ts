@@ -1,7 +1,7 @@
 /** Addresses of workers, and the certificates that belong to them. */
 import { createHash } from "node:crypto";
 import type { PeerAddress } from "../run/host.ts";
-import { isLoopback } from "./reach.ts";
+import { bareHost, isLoopback } from "./reach.ts";
 
 /** Where workers meet at a door. */
 export const peerPath = "/peer";
@@ -11,7 +11,7 @@ export function misfitOf({ url, fingerprint }: PeerAddress): string | null {
   const parsed = URL.parse(url);
   if (parsed === null || parsed.pathname !== peerPath) return "the address is not one of a worker";
   if (parsed.protocol === "wss:" && fingerprint !== null) return null;
-  const name = parsed.hostname.replace(/^\[(.*)\]$/, "$1");
+  const name = bareHost(parsed.hostname);
   if (parsed.protocol === "ws:" && isLoopback(name) && fingerprint === null) return null;
   return "the address is neither encrypted nor on this machine";
 }

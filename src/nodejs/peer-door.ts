@@ -1,8 +1,8 @@
 /** What a worker that listens answers to who asks where its coordinator is. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { say, sayJson } from "./answers.ts";
-import { isLoopback } from "./reach.ts";
-import { bare, coordinatorPath, type KnownCoordinator } from "./through-peer.ts";
+import { bareHost, isLoopback } from "./reach.ts";
+import { coordinatorPath, type KnownCoordinator } from "./through-peer.ts";
 
 /** Answers a plain request at a worker's door. @param isLocal whether none but this machine reaches it */
 export function answerAtDoor(
@@ -18,7 +18,7 @@ export function answerAtDoor(
     method === "GET" &&
     asked?.pathname === coordinatorPath &&
     headers.origin === undefined &&
-    (!isLocal || isLoopback(bare(host)));
+    (!isLocal || isLoopback(bareHost(host)));
   const isOurs = known !== null && asked?.searchParams.get("ca") === (known.ca ?? "");
   if (isAsked && isOurs && (known.ca !== null || isLocal)) sayJson(response, { url: known.url });
   else say(response, 404, "workers of a run meet here, and there is nothing to see");

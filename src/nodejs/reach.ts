@@ -107,5 +107,8 @@ export function shownHost(host: string): string {
 const nameIn = (leaf: X509Certificate): string | null =>
   /DNS:([A-Za-z0-9.-]+)/.exec(leaf.subjectAltName ?? "")?.[1] ?? null;
 
+/** A host as a URL has it, without the brackets of IPv6. */
+export const bareHost = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, "$1");
+
 /** A host as URLs write it: IPv6 addresses in brackets. */
 export const inUrl = (host: string): string => (isIP(host) === 6 ? `[${host}]` : host);

@@ -18,7 +18,7 @@ import {
   type Trust,
 } from "./address.ts";
 import { misfitOf, printOf } from "./peer-address.ts";
-import { isLoopback } from "./reach.ts";
+import { bareHost, isLoopback } from "./reach.ts";
 
 /** Where a worker's door is asked for its coordinator. */
 export const coordinatorPath = "/coordinator";
@@ -32,9 +32,6 @@ export interface KnownCoordinator {
   /** Fingerprint of its authority; null where it is on this machine alone, unencrypted. */
   readonly ca: string | null;
 }
-
-/** The name or address of a URL, without the brackets of IPv6. */
-export const bare = (hostname: string): string => hostname.replace(/^\[(.*)\]$/, "$1");
 
 /**
  * What may be told of a coordinator; null where nothing may. One whose certificate is of the system's authorities is not told: who
@@ -75,7 +72,7 @@ export async function askPeer(
   ca: string | null,
 ): Promise<string> {
   const { hostname, port, protocol, host } = new URL(url);
-  const at = { host: bare(hostname), port: Number(port) };
+  const at = { host: bareHost(hostname), port: Number(port) };
   const signal = AbortSignal.timeout(answerMs);
   const query = `${coordinatorPath}?ca=${ca ?? ""}`;
   const secure = protocol === "wss:" ? await connected(at, fingerprint, signal) : null;
@@ -129,7 +126,7 @@ function coordinatorIn(text: string, ca: string | null): string {
   }
   const url = typeof said === "object" && said !== null && "url" in said ? String(said.url) : "";
   const parsed = URL.parse(url);
-  const isLocal = parsed?.protocol === "ws:" && isLoopback(bare(parsed.hostname));
+  const isLocal = parsed?.protocol === "ws:" && isLoopback(bareHost(parsed.hostname));
   if (parsed !== null && (ca === null ? isLocal : parsed.protocol === "wss:")) {
     return `${parsed.protocol}//${parsed.host}`;
   }

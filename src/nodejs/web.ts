@@ -29,7 +29,7 @@ import { isJoinPath, joinPage } from "./join-page.ts";
 import { AddressCount, type EdgeLimits } from "./limits.ts";
 import { linkOptions, observerLink } from "./link.ts";
 import { pageFolder } from "./page-folder.ts";
-import { inUrl, type Reach } from "./reach.ts";
+import { bareHost, inUrl, type Reach } from "./reach.ts";
 import { servingFile } from "./run-folder.ts";
 
 const portsTried = 100;
@@ -175,7 +175,8 @@ function refusalOf(
   { headers: { origin, host = "" } }: IncomingMessage,
   { isOwnName }: Reach,
 ): { status: "421 Misdirected Request" | "403 Forbidden"; text: string } | null {
-  const name = URL.parse(`http://${host}`)?.hostname.replace(/^\[(.*)\]$/, "$1");
+  const hostname = URL.parse(`http://${host}`)?.hostname;
+  const name = hostname === undefined ? undefined : bareHost(hostname);
   if (name === undefined || !isOwnName(name)) {
     return { status: "421 Misdirected Request", text: `this server is not known as ${name}` };
   }

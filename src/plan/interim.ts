@@ -75,11 +75,11 @@ function bringing(
   const line = known?.lineBytesPerMs?.up ?? Number.POSITIVE_INFINITY;
   const home = known?.coordinatorBytesPerMs?.up ?? Number.POSITIVE_INFINITY;
   const sums = homeSums(request);
+  const after = links.find((link) => link.from === at.node);
+  const before = links.find((link) => link.to === at.node);
   let [bytes, outBytes] = [0, 0];
   for (const { from, to } of at.copies) {
     bytes += between(sums, from, to);
-    const after = links.find((link) => link.from === at.node);
-    const before = links.find((link) => link.to === at.node);
     if (to < segments.length && after !== undefined)
       outBytes += borderBytes(segments, after.codecUp).features[to] as number;
     if (from > 0 && before !== undefined)

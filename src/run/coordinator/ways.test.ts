@@ -131,8 +131,10 @@ describe("ways between nodes", () => {
       }
     };
     const upOf = (ways: Ways) => ways.ratesOfNodes()(phone).lineBytesPerMs?.up;
+    const withLines = (ways: Ways): FleetNode[] =>
+      [phone, b, c].map((own) => ({ ...own, ...ways.ratesOfNodes()(own) }));
     const wayTo = (ways: Ways, to: FleetNode) =>
-      ways.links([phone, b, c]).find((link) => link.from === phone.id && link.to === to.id)
+      ways.links(withLines(ways)).find((link) => link.from === phone.id && link.to === to.id)
         ?.thereBytesPerMs;
 
     it("tell less of it than it carries while data and a probe share it", () => {

@@ -230,13 +230,12 @@ export class Ways {
    * What is known of the ways between some nodes, each pair once; nothing at all before the first
    * measurement. A pair of which nothing is known is taken to be as slow as the slowest that was
    * measured: what is not known must not look better than what is, or plans would flee to it.
+   * @param nodes with what their own lines carry ({@link ratesOfNodes}), as far as that is known
    */
   links(nodes: readonly FleetNode[]): FleetLink[] {
     const pairs = nodes.flatMap((from, i) => nodes.slice(i + 1).map((to) => ({ from, to })));
-    const linesOf = this.ratesOfNodes();
-    const lines = new Map(nodes.map((node) => [node.id, linesOf(node).lineBytesPerMs]));
     const known = pairs.map(
-      ({ from, to }) => this.#straightLink(from, to, lines) ?? this.#relayed(from, to),
+      ({ from, to }) => this.#straightLink(from, to) ?? this.#relayed(from, to),
     );
     const rates = known.flatMap((link) =>
       link === null ? [] : [link.thereBytesPerMs, link.backBytesPerMs],
@@ -283,18 +282,14 @@ export class Ways {
     };
   }
 
-  #straightLink(
-    { id: from }: FleetNode,
-    { id: to }: FleetNode,
-    lines: ReadonlyMap<NodeId, FleetNode["lineBytesPerMs"]>,
-  ): FleetLink | null {
+  #straightLink(a: FleetNode, b: FleetNode): FleetLink | null {
+    const [from, to] = [a.id, b.id];
     const there = this.#straight.get(from)?.get(to);
     const back = this.#straight.get(to)?.get(from);
-    const [a, b] = [lines.get(from), lines.get(to)];
     const lineOver = (up = Infinity, down = Infinity): number => Math.min(up, down);
     const rates = bothWays(
-      there?.expectedOver(lineOver(a?.up, b?.down)) ?? null,
-      back?.expectedOver(lineOver(b?.up, a?.down)) ?? null,
+      there?.expectedOver(lineOver(a.lineBytesPerMs?.up, b.lineBytesPerMs?.down)) ?? null,
+      back?.expectedOver(lineOver(b.lineBytesPerMs?.up, a.lineBytesPerMs?.down)) ?? null,
     );
     if (rates === null) return null;
     const latencyMs = Math.min(there?.latencyMs ?? Infinity, back?.latencyMs ?? Infinity);
