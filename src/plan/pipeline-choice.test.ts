@@ -136,7 +136,8 @@ describe("the choice of a chain", () => {
         expect(chain.roundMs).toBeLessThanOrEqual(least * 1.0011 + 1e-9);
         expect(chain.roundMs).toBeGreaterThanOrEqual(least * (1 - 1e-9));
       }),
-      { numRuns: 500 },
+      // A search that mixed up what it remembered of an earlier one was wrong in one of 10,000.
+      { numRuns: 20_000 },
     );
   });
 

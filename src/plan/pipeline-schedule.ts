@@ -198,12 +198,13 @@ export function placementsOf(
 /**
  * With 1F1B a stage takes no more than `after` batches into the part of the chain that begins with
  * it, each of which stays there for that part's latency: no less than T0_i / after from batch
- * to batch. Where an update has no more batches than that, nothing is held up.
+ * to batch. Where an update has no more batches than that, nothing is held up. What a last stage
+ * takes for a batch is its own period's to say.
  */
 export function residenceMs(
   latencyMs: number,
   after: number,
   { schedule, accumulate }: Pick<PipelineProblem, "schedule" | "accumulate">,
 ): number {
-  return schedule === "1f1b" && after < accumulate ? latencyMs / after : 0;
+  return schedule === "1f1b" && after > 1 && after < accumulate ? latencyMs / after : 0;
 }

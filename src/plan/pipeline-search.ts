@@ -278,6 +278,8 @@ export class PipelineSearch {
         state.latencyMs[from] = ms;
         state.least[from] = ms;
         state.ends[from] = segments;
+        // The state may have been another in an earlier search.
+        state.next[from] = null;
       }
     }
     return level;
