@@ -55,6 +55,8 @@ export interface MostHeld {
 
 export class WireChecker {
   readonly #held = new Map<string, Held>();
+  /** By node, what the last connection that it said hello on brings. */
+  readonly #from = new Map<string, Direction>();
   readonly most: MostHeld = { windowBytes: 0, linkBytes: 0 };
 
   /**
@@ -121,14 +123,27 @@ export class WireChecker {
     if (type !== null && unpaced.has(type)) return;
     own.arrived += bytes;
     const whole = assembled(own, "arriving", frame, header);
+    if (isCoordinator && type === "hello") this.#connected(textIn(header ?? "", "name"), own);
     if (!isCoordinator || whole === null || !relayed.has(typeOf(whole.header))) return;
-    const to = targetOf(whole.header);
+    const to = textIn(whole.header, "to");
     const held: Held = {
       ...{ from: own, to, bytes: whole.bytes, consumedBefore: own.consumed, early: 0 },
       ...{ behind: [...own.held].filter((other) => other.to === to), isAhead: false },
     };
     this.#held.set(whole.header, held);
     own.held.add(held);
+  }
+
+  /**
+   * A node is there, maybe anew. What it sent before may never be passed on, and where a round begins
+   * again under a coordinator that has come back, its frames have the headers of those.
+   */
+  #connected(node: string, now: Direction): void {
+    const before = this.#from.get(node);
+    this.#from.set(node, now);
+    for (const [header, held] of this.#held) {
+      if (held.from === before) this.#held.delete(header);
+    }
   }
 
   /** The coordinator has put the last of a frame on its target's link. */
@@ -206,8 +221,11 @@ function headerIn(bytes: Uint8Array): string {
 const typeOf = (header: string): string =>
   present(/^\{"message":\{"type":"(\w+)"/.exec(header)?.[1], `a type in ${header.slice(0, 60)}`);
 
-const targetOf = (header: string): string =>
-  present(/"to":"([^"]*)"/.exec(header)?.[1], `a target in ${header.slice(0, 60)}`);
+const textIn = (header: string, field: string): string =>
+  present(
+    new RegExp(`"${field}":"([^"]*)"`).exec(header)?.[1],
+    `${field} in ${header.slice(0, 60)}`,
+  );
 
 const numberIn = (header: string, field: string): number =>
   Number(present(new RegExp(`"${field}":(\\d+)`).exec(header)?.[1], field));
