@@ -34,7 +34,7 @@ test("is Young's square root where links have nothing to spare", () => {
 
 test("is as often as idle links carry it, where that is oftener", () => {
   const { plan, request, periodMs } = question(500);
-  const idle = 0.5 * (1 - 200 / periodMs);
+  const idle = 0.5 * (1 - 200.4 / periodMs);
   expect(interimBatches(plan, request, 1 / hour)).toBe(
     Math.ceil((2 * megabyte) / 500 / idle / periodMs),
   );

@@ -76,10 +76,10 @@ describe("labels at home", () => {
       labelBytes: 1e6,
     });
     const [forecast] = parallelSplit(atHome(request)).forecasts;
-    // A batch: 9 ms before and 9 behind, 4 ms on the server; 200 and 100 bytes each way; four delays.
+    // A batch: 9 ms before and 9 behind, 4 ms on the server; 200 and 100 bytes each way, heads of 200; four delays.
     // Weights of two segments come and go: 160 bytes each, with a delay each way.
     expect(forecast?.computeMs).toBeCloseTo(2 * (18 + 4), 9);
-    expect(forecast?.roundMs).toBeCloseTo(2 * (22 + 60 + 8) + 2 * 32 + 4, 9);
+    expect(forecast?.roundMs).toBeCloseTo(2 * (22 + 140 + 8) + 2 * 32 + 4, 9);
   });
 
   test("say why there is no plan", () => {

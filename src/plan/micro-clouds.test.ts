@@ -114,11 +114,14 @@ describe("micro-clouds", () => {
           return;
         }
         const every = 1 + (k % 64);
+        // Who asks for an exchange each update may get the largest gradients alone, which nobody else does.
+        const select = every === 1 ? ({ kind: "all" } as const) : null;
         for (const codec of [null, "float32", "affine8"] as const) {
-          const other = pricedMs({ ...request, exchange: { ...choice, every, codec } });
+          const other = pricedMs({ ...request, exchange: { ...choice, every, codec, select } });
           expect(best).toBeLessThanOrEqual(other * (1 + 1e-9));
         }
       }),
+      { numRuns: 500 },
     );
   });
 

@@ -70,8 +70,8 @@ describe("the forecast of a pipeline in force", () => {
       plan,
       request([{ ...phone, lineBytesPerMs }, server("near", 10)]),
     );
-    // A thousand values of four bytes leave the phone with each batch, and four bytes of weights with twenty.
-    expect(forecast?.periodMs).toBeCloseTo(400 + 4 / 10 / 20);
+    // A thousand values of four bytes and a head of 200 leave the phone with each batch, and four bytes of weights with twenty.
+    expect(forecast?.periodMs).toBeCloseTo(420 + 4 / 10 / 20);
     expect(forecast?.homeMs).toBeCloseTo(4 / 1000 + 6);
   });
 

@@ -15,7 +15,7 @@
  * and so hold up the processor but not the batch, except on the source, whose next batch waits.
  */
 import { present } from "../base/assert.ts";
-import { type BorderBytes, borderBytes } from "./border-bytes.ts";
+import { type BorderBytes, borderBytes, borderValues } from "./border-bytes.ts";
 import { codingSpeed, decodeMs, encodeMs } from "./coding.ts";
 import { homeSums, keepsBase } from "./home-bytes.ts";
 import { pipelinedBytes, trainingBytes } from "./memory.ts";
@@ -85,7 +85,7 @@ export class PipelineModel {
     }));
     this.#wireUp = borderBytes(segments, codecUp);
     this.#wireDown = borderBytes(segments, codecDown);
-    this.#values = borderBytes(segments, "float32");
+    this.#values = borderValues(segments);
     this.#coding = nodes.map(({ profile }) => codingSpeed(profile, segments));
     this.#parameterBytes = sumsOf(segments.map(({ parameterBytes }) => parameterBytes));
     this.#homeBytes = homeSums(request);

@@ -33,7 +33,7 @@ const request = (nodes: FleetNode[], more: Partial<PlanRequest> = {}): PlanReque
 
 describe("pipeline", () => {
   test("forecasts a round as worked out by hand", () => {
-    // Two segments: one each. Device 2 + 4 + 1 ms, server's step 3 ms, 1000 B each way at 100 B/ms, 40 B labels.
+    // Two segments: one each. Device 2 + 4 + 1 ms, server's step 3 ms, 1000 B and a head of 200 each way at 100 B/ms, 40 B labels.
     const time = { forwardMs: 2, backwardMs: 4, updateMs: 1 };
     const fast = { forwardMs: 1, backwardMs: 1, updateMs: 1 };
     const device = fleetNode(
@@ -48,9 +48,9 @@ describe("pipeline", () => {
       ["phone", 0, 1],
       ["edge", 1, 2],
     ]);
-    // T0 = 7 + 3 + 10.4 + 10 + 2 x 3, T* = 10.4 + 0.16, a fifth of 80 B of weights: (3 + 1) T* >= 36.4, and one more
+    // T0 = 7 + 3 + 12.4 + 12 + 2 x 3, T* = 12.4 + 0.16, a fifth of 80 B of weights: (3 + 1) T* >= 40.4, and one more
     expect(plan.chains[0]).toMatchObject({ schedule: "window", window: 4, work: 5 });
-    expect(plan.forecasts[0]?.roundMs).toBeCloseTo(36.4 + 4 * 10.56, 9);
+    expect(plan.forecasts[0]?.roundMs).toBeCloseTo(40.4 + 4 * 12.56, 9);
     expect(plan.links[0]?.bytesPerMs).toBe(100);
     expect(plan.reason).toContain("the link out of phone decides");
   });

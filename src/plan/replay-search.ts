@@ -8,7 +8,7 @@
 import { present } from "../base/assert.ts";
 import type { LinkCodecName } from "../codec/link-codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
-import { borderBytes } from "./border-bytes.ts";
+import { borderBytes, borderValues } from "./border-bytes.ts";
 import { codingSpeed, decodeMs, encodeMs } from "./coding.ts";
 import { type LineTimes, linePeriodMs, playedWindow } from "./line.ts";
 import { type PipelinedStage, pipelinedBytes } from "./memory.ts";
@@ -275,7 +275,7 @@ export class ReplaySearch {
     const { device, server } = this.#coding;
     return {
       bytes: borderBytes(segments, codec).features,
-      values: borderBytes(segments, "float32").features,
+      values: borderValues(segments).features,
       deviceMs: encodeMs(codec, 1, device),
       serverMs: decodeMs(codec, 1, server),
     };
@@ -286,7 +286,7 @@ export class ReplaySearch {
     const { device, server } = this.#coding;
     return {
       bytes: borderBytes(segments, codec).gradients,
-      values: borderBytes(segments, "float32").gradients,
+      values: borderValues(segments).gradients,
       deviceMs: decodeMs(codec, 1, device),
       serverMs: encodeMs(codec, 1, server),
     };

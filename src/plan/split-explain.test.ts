@@ -105,6 +105,6 @@ describe("what decides a round of parallel split learning", () => {
         segments: real,
         fleet: { ...request.fleet, cellBytesPerMs: 1 },
       }),
-    ).toMatch(/^18 % of a round: 2.0 s instead of 2.5 s$/);
+    ).toMatch(/^6.8 % of a round: 6.0 s instead of 6.5 s$/);
   });
 });

@@ -20,7 +20,7 @@
 import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { formatBytes, formatRate } from "../base/units.ts";
-import { type BorderBytes, borderBytes } from "./border-bytes.ts";
+import { type BorderBytes, borderBytes, borderValues } from "./border-bytes.ts";
 import { checkNode, firstCut } from "./check-request.ts";
 import { codingSpeed, decodeMs, encodeMs } from "./coding.ts";
 import { homeSums, keepsBase, stateSums } from "./home-bytes.ts";
@@ -64,7 +64,7 @@ export class SplitModel {
     this.cell = cellOf(request);
     this.#firstCut = this.#leastCut(needsServer);
     this.#codecs = codecsOf(request);
-    this.#values = borderBytes(segments, "float32");
+    this.#values = borderValues(segments);
     this.#weightSums = stateSums(request);
     this.#homeSums = homeSums(request);
     this.#parameterSums = sumsOf(segments.map((cost) => cost.parameterBytes));

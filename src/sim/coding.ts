@@ -7,7 +7,7 @@ import type { NodeId } from "../base/ids.ts";
 import { mean } from "../base/statistics.ts";
 import type { Program } from "../compile/program.ts";
 import type { SegmentCost } from "../compile/segment.ts";
-import { borderBytes } from "../plan/border-bytes.ts";
+import { borderValues } from "../plan/border-bytes.ts";
 import { decodeMs, encodeMs } from "../plan/coding.ts";
 import type { LinkPlan, Plan } from "../plan/plan.ts";
 
@@ -50,7 +50,7 @@ interface Ends {
 
 function betweenMs({ before, after }: Ends, { speed, segments }: Coder, program: Program): number {
   const { kind, from, to } = program;
-  const { features, gradients } = borderBytes(segments, "float32");
+  const { features, gradients } = borderValues(segments);
   let ms = 0;
   if (before !== undefined && from > 0) {
     const { codecUp, codecDown } = before;

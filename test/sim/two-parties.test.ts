@@ -163,9 +163,9 @@ describe("two parties with different columns", () => {
     // From the users' embeddings to the studio, from its layers back, and the gradients of both; no labels.
     expect([...kinds].sort()).toEqual([
       ...["feature 1 0.0", "feature 1 1.0", "feature 1 2.0"],
-      ...["feature 2 0.0", "feature 2 1.0"],
+      "feature 2 0.0",
       ...["gradient 0 0.0", "gradient 0 1.0", "gradient 0 2.0"],
-      ...["gradient 1 0.0", "gradient 1 1.0"],
+      "gradient 1 0.0",
     ]);
     const { shop, studio } = parties();
     const secrets = new Set<string>();

@@ -47,6 +47,7 @@ describe("seeds that failed once", () => {
     [9029, "pictures of nodes fill a slow link, and contributions give way to them for ever"],
     [4220653258, "the same, where late chains are folded in"],
     [2669160318, "a frame that is held up changes its path, and all of it counts for the new one"],
+    [481, "heads of frames, which shares of a link do not count, hold a small model up for ever"],
     [
       2882895766,
       "a round begins again, and its frames are taken for those that never were passed on",
