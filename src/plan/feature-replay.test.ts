@@ -136,6 +136,24 @@ describe("feature replay", () => {
     expect(roomy.chains[0]?.stages[0]?.backward).toBe("stored");
   });
 
+  test("counts what codecs remember of samples as memory of the device", () => {
+    const up = ["affine8+delta", "affine8"] as const;
+    const asked = (memoryBytes: number | null, samples: number | null): PlanRequest =>
+      request({ up: 1000 }, { featureReplay: { up, down: ["affine8"] }, codecSamples: samples }, [
+        { ...phone, memoryBytes },
+        cloud,
+      ]);
+    // 4,000 bytes of each of 10,000 samples behind the first segment, 240 behind the last but one.
+    const remembers = (memoryBytes: number | null, samples: number | null) => {
+      const plan = featureReplay(asked(memoryBytes, samples));
+      return { cut: cutOf(plan), codec: codecsOf(plan)[0] };
+    };
+    const free = remembers(null, 10_000);
+    expect(free.codec).toBe("affine8+delta");
+    expect(remembers(60e6, null)).toEqual(free);
+    expect(remembers(38e6, 10_000)).toEqual({ cut: free.cut, codec: "affine8" });
+  });
+
   test("keeps to a device's energy, and saves bytes where they have a price", () => {
     const both = ["float32", "affine8"] as const;
     const choice = { up: both, down: both };

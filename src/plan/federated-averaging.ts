@@ -22,7 +22,7 @@ import { splitReasons } from "./split-reasons.ts";
 export function federatedAveraging(request: PlanRequest): Plan {
   const model = new SplitModel(request, { needsServer: false });
   const { devices, servers, cell, whole } = model;
-  const all = { cut: whole, tail: null };
+  const all = { cut: whole, tail: null, codecUp: request.codecUp };
   for (const { name, memoryBytes } of devices) {
     if (memoryBytes === null || model.memoryBytes(all) <= memoryBytes) continue;
     throw new PlanError(

@@ -1,5 +1,6 @@
 /** What a stage needs to hold while it trains: the memory that planners reckon with. */
 import { byteLength } from "../base/tensor.ts";
+import { type LinkCodecName, memoryBytes, rowsOf } from "../codec/link-codec.ts";
 import type { SegmentCost } from "../compile/segment.ts";
 
 /** What a stage's memory depends on beside its segments. */
@@ -86,4 +87,21 @@ export function pipelinedBytes(
   }
   const versions = backward === "stored" ? Math.ceil((inFlight - 1) / batchesPerVersion) : 0;
   return bytes + (inFlight - 1) * waiting + versions * parameters;
+}
+
+/**
+ * Bytes that a device remembers of the features that it sends at a cut, which only codecs with a memory do:
+ * of a batch, or of so many samples.
+ * @param samples as in {@link PlanRequest.codecSamples}
+ */
+export function rememberedBytes(
+  segments: readonly SegmentCost[],
+  cut: number,
+  { codec, samples }: { readonly codec: LinkCodecName; readonly samples: number | null },
+): number {
+  const outputs = cut === segments.length ? [] : (segments[cut - 1]?.outputs ?? []);
+  return outputs.reduce((sum, value) => {
+    const rows = Math.max(samples ?? 0, rowsOf(value));
+    return sum + memoryBytes(codec, value, { rows }).sender;
+  }, 0);
 }

@@ -294,6 +294,8 @@ export interface PlanRequest {
   readonly labelBytes: number;
   readonly codecUp: LinkCodecName;
   readonly codecDown: LinkCodecName;
+  /** Of how many samples codecs of features remember something on devices; the link alone remembers where null or absent. */
+  readonly codecSamples?: number | null;
   /**
    * Bytes that a round brings home of each segment; null or absent where parameters and optimizer
    * state travel as they are.

@@ -11,7 +11,7 @@ import type { SegmentCost } from "../compile/segment.ts";
 import { borderBytes, borderValues } from "./border-bytes.ts";
 import { codingSpeed, decodeMs, encodeMs } from "./coding.ts";
 import { type LineTimes, linePeriodMs, playedWindow } from "./line.ts";
-import { type PipelinedStage, pipelinedBytes } from "./memory.ts";
+import { type PipelinedStage, pipelinedBytes, rememberedBytes } from "./memory.ts";
 import { type BorderRates, lastWhere, msFor, PipelineModel } from "./pipeline-model.ts";
 import { roomyWindow, windowMax, windowPeriodMs } from "./pipeline-schedule.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
@@ -69,12 +69,16 @@ interface Coded {
   readonly serverMs: number;
 }
 
+/** What a codec of features does. */
+interface CodedUp extends Coded {
+  /** By cut, the batches that the device's memory holds between forward and backward, beside what the codec remembers. */
+  readonly held: Readonly<Record<Kept["backward"], Int32Array>>;
+}
+
 /** What a kind of backward pass makes of a batch at each cut, before codecs. */
 interface Kept {
   readonly backward: "stored" | "replay";
   readonly deviceMs: Float64Array;
-  /** Batches that the device's memory holds between forward and backward. */
-  readonly inFlight: Int32Array;
 }
 
 type Figures = Omit<ReplayOption, "codecUp" | "codecDown">;
@@ -88,7 +92,7 @@ export class ReplaySearch {
   /** How fast device and server code. */
   readonly #coding: { readonly device: number; readonly server: number };
   readonly #kept: readonly Kept[];
-  readonly #up: readonly Coded[];
+  readonly #up: readonly CodedUp[];
   readonly #down: readonly Coded[];
   /** By cut: the server's turn and its processor, what a batch bears of the weights' way home at both ends, the device's weights. */
   readonly #serverMs: Float64Array;
@@ -192,8 +196,7 @@ export class ReplaySearch {
   #played(cut: number, batches: number): ReplayOption {
     const option = this.#bestAt(cut, batches);
     const { work, pipeline } = this.#request;
-    const held =
-      this.#kept.find(({ backward }) => backward === option.backward)?.inFlight[cut] ?? 1;
+    const held = this.#codedUp(option.codecUp).held[option.backward][cut] ?? 1;
     const most = Math.min(held - 1, work - 1, windowMax);
     if (pipeline.window !== null || option.window === 0 || option.window >= most) return option;
     return { ...option, window: playedWindow(this.#lineOf(option), option.window, most) };
@@ -260,20 +263,25 @@ export class ReplaySearch {
   }
 
   #keptBy(backward: Kept["backward"], model: PipelineModel): Kept {
-    const { segments, recompute, accumulate } = this.#request;
-    const { memoryBytes } = this.#device;
     const deviceMs = new Float64Array(this.#segments);
     for (let cut = 1; cut < this.#segments; cut++) {
       deviceMs[cut] = model.stageLatencyMs({ node: 0, from: 0, to: cut });
     }
-    const stage = { recompute, backward, batchesPerVersion: accumulate };
-    return { backward, deviceMs, inFlight: batchesHeld(segments, memoryBytes, stage) };
+    return { backward, deviceMs };
   }
 
-  #codedUp(codec: LinkCodecName): Coded {
-    const { segments } = this.#request;
+  #codedUp(codec: LinkCodecName): CodedUp {
+    const { segments, recompute, accumulate, codecSamples = null } = this.#request;
     const { device, server } = this.#coding;
+    const held = (backward: Kept["backward"]): Int32Array =>
+      batchesHeld(
+        segments,
+        this.#device.memoryBytes,
+        { recompute, backward, batchesPerVersion: accumulate },
+        { codec, samples: codecSamples },
+      );
     return {
+      held: { stored: held("stored"), replay: held("replay") },
       bytes: borderBytes(segments, codec).features,
       values: borderValues(segments).features,
       deviceMs: encodeMs(codec, 1, device),
@@ -294,7 +302,7 @@ export class ReplaySearch {
 
   #figures(
     cut: number,
-    { kept, up, down }: { kept: Kept; up: Coded; down: Coded },
+    { kept, up, down }: { kept: Kept; up: CodedUp; down: Coded },
     batches: number,
   ): Figures | null {
     const { work, pipeline, labelBytes } = this.#request;
@@ -322,7 +330,7 @@ export class ReplaySearch {
     );
     const times = { latencyMs, slowestMs };
     const wanted = pipeline.window ?? roomyWindow(times, work);
-    const window = Math.min(wanted, (kept.inFlight[cut] as number) - 1);
+    const window = Math.min(wanted, (up.held[kept.backward][cut] as number) - 1);
     if (window < 0 || !Number.isFinite(latencyMs)) return null;
     const bytes = upBytes + downBytes;
     const priced = this.#priced(cut, { deviceMs, bytes, batches });
@@ -377,17 +385,19 @@ function batchesHeld(
   segments: readonly SegmentCost[],
   memoryBytes: number | null,
   stage: Omit<PipelinedStage, "inFlight">,
+  remembers: { readonly codec: LinkCodecName; readonly samples: number | null },
 ): Int32Array {
   const most = windowMax + 1;
-  const key = JSON.stringify([memoryBytes, stage]);
+  const key = JSON.stringify([memoryBytes, stage, remembers]);
   const known = held.get(segments) ?? new Map<string, Int32Array>();
   held.set(segments, known);
   const before = known.get(key);
   if (before !== undefined) return before;
   const counts = new Int32Array(segments.length).fill(most);
   for (let cut = 1; memoryBytes !== null && cut < segments.length; cut++) {
+    const left = memoryBytes - rememberedBytes(segments, cut, remembers);
     const holds = (inFlight: number): boolean =>
-      pipelinedBytes(segments, 0, cut, { ...stage, inFlight }) <= memoryBytes;
+      pipelinedBytes(segments, 0, cut, { ...stage, inFlight }) <= left;
     counts[cut] = lastWhere(0, most, holds);
   }
   known.set(key, counts);

@@ -17,14 +17,13 @@
   Where it keeps all segments, a batch is one
  * step on the device, and nothing but weights travels.
  */
-import { present } from "../base/assert.ts";
 import { PlanError } from "../base/errors.ts";
 import { formatBytes, formatRate } from "../base/units.ts";
 import { type BorderBytes, borderBytes, borderValues } from "./border-bytes.ts";
 import { checkNode, firstCut } from "./check-request.ts";
 import { codingSpeed, decodeMs, encodeMs } from "./coding.ts";
-import { homeSums, keepsBase, stateSums } from "./home-bytes.ts";
-import { trainingBytes } from "./memory.ts";
+import { DeviceMemory } from "./device-memory.ts";
+import { homeSums, stateSums } from "./home-bytes.ts";
 import type { FleetNode, PlanRequest } from "./plan.ts";
 import { between, type Held, heldBy, msOf, sumsOf } from "./program-time.ts";
 import type { Capacity } from "./server-price.ts";
@@ -45,9 +44,7 @@ export class SplitModel {
   readonly #weightSums: Float64Array;
   readonly #homeSums: Float64Array;
   readonly #parameterSums: Float64Array;
-  /** On a device, by cut: of what is before it, and of what is behind. */
-  readonly #deviceMemory: readonly number[];
-  readonly #tailMemory: readonly number[];
+  readonly #memory: DeviceMemory;
   readonly #stepsOf = new Map<FleetNode, Float64Array>();
   readonly #heldOf = new Map<FleetNode, HeldPrograms>();
 
@@ -56,7 +53,7 @@ export class SplitModel {
    *   sense, or when the model has no cut that keeps raw data at home
    */
   constructor(request: PlanRequest, { needsServer = true } = {}) {
-    const { segments, recompute } = request;
+    const { segments } = request;
     this.request = request;
     this.devices = devicesOf(request);
     this.servers = serversOf(request, needsServer);
@@ -68,14 +65,7 @@ export class SplitModel {
     this.#weightSums = stateSums(request);
     this.#homeSums = homeSums(request);
     this.#parameterSums = sumsOf(segments.map((cost) => cost.parameterBytes));
-    const bytesOf = (from: number, to: number): number =>
-      trainingBytes(segments, from, to, {
-        ...{ hasLoss: to === segments.length, recompute, keepsBase: keepsBase(request) },
-      });
-    const some = this.devices.some(({ memoryBytes }) => memoryBytes !== null);
-    const cuts = some ? [...segments.keys(), segments.length] : [];
-    this.#deviceMemory = cuts.map((cut) => bytesOf(0, cut));
-    this.#tailMemory = cuts.map((cut) => bytesOf(cut, segments.length));
+    this.#memory = new DeviceMemory(request);
     if (!this.isShared || !this.labelsStay) return;
     throw new PlanError(
       "devices that keep their labels need a server's copy each: a copy that they share holds the loss",
@@ -148,9 +138,8 @@ export class SplitModel {
   }
 
   /** Bytes that training its part takes on a device. */
-  memoryBytes({ cut, tail }: Pick<SplitOption, "cut" | "tail">): number {
-    const bytes = present(this.#deviceMemory[cut], "the memory of a cut");
-    return tail === null ? bytes : bytes + present(this.#tailMemory[tail.from], "that of an end");
+  memoryBytes(option: Pick<SplitOption, "cut" | "tail" | "codecUp">): number {
+    return this.#memory.bytesOf(option);
   }
 
   /** What a round takes of a device's energy. */

@@ -174,6 +174,7 @@ export class CompiledJob {
       labelBytes: batch * labelWidth,
       codecUp: codec.up,
       codecDown: codec.down,
+      codecSamples: codec.samples,
       homeBytes: this.updates.isWhole ? null : this.updates.segmentBytes,
       pipeline: this.#job.pipeline,
       split: this.#job.split,
