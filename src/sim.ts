@@ -35,4 +35,9 @@ export {
   type ScenarioSpeed,
   type ScenarioTrace,
 } from "./sim/scenario.ts";
-export { type SimulationOptions, type SimulationResult, simulate } from "./sim/simulate.ts";
+export {
+  type SimulationOptions,
+  type SimulationResult,
+  type SimWork,
+  simulate,
+} from "./sim/simulate.ts";

@@ -15,7 +15,7 @@ import type { CoordinatorEnd } from "../run/coordinator/farewell.ts";
 import type { StartModel } from "../run/coordinator/training-state.ts";
 import type { Engine, PeerAddress } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
-import type { TimedRecord } from "../run/metrics/record.ts";
+import type { SpanKind, TimedRecord } from "../run/metrics/record.ts";
 import type { JobSpec } from "../run/wire/messages.ts";
 import { WorkerModel } from "../run/worker/worker-model.ts";
 import type { WorkerEnd } from "../run/worker/worker-owner.ts";
@@ -66,6 +66,16 @@ export interface SimulationOptions {
   readonly until?: (nowMs: number, records: readonly TimedRecord[]) => boolean;
   /** Nodes tell what they do all the time, as if somebody watched; it costs a little of their links. */
   readonly isWatched?: boolean;
+  /** Told of each stretch of computing as it ends, by the node's name: all of them, and nothing travels for it. */
+  readonly onWork?: (node: string, work: SimWork) => void;
+}
+
+/** What a node has computed. */
+export interface SimWork {
+  readonly kind: SpanKind;
+  /** Virtual time. */
+  readonly endMs: number;
+  readonly ms: number;
 }
 
 /** How a simulated run went and ended. */
@@ -260,6 +270,7 @@ export class Simulation {
           processes.splice(processes.indexOf(process), 1);
           if (processes.length === 0) this.#workerEnded(name, end, starts);
         },
+        onWork: (kind, ms) => this.#options.onWork?.(name, { kind, endMs: this.world.now(), ms }),
       });
       processes.push(process);
       process.join();

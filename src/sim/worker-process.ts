@@ -3,6 +3,7 @@
  * and it may help, it is started again, as a person or a service manager would.
  */
 import type { Done, Host, Link } from "../run/host.ts";
+import type { SpanKind } from "../run/metrics/record.ts";
 import { passingRefusals, Rejoiner, type RejoinerOptions } from "../run/worker/rejoiner.ts";
 import type { WorkerEnd } from "../run/worker/worker-owner.ts";
 import type { Clock } from "./world.ts";
@@ -21,6 +22,7 @@ export interface WorkerProcessParts {
   /** Whether a worker that has ended so is not started again. */
   isForGood(end: WorkerEnd): boolean;
   onEnd(end: WorkerEnd): void;
+  onWork(kind: SpanKind, ms: number): void;
 }
 
 export class WorkerProcess {
@@ -69,6 +71,7 @@ export class WorkerProcess {
           if (type === "welcomed") this.#failingMs = null;
         },
         onEnd: (end) => this.#ended(end),
+        onWork: (kind, ms) => this.#parts.onWork(kind, ms),
       });
     });
   }

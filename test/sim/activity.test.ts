@@ -66,6 +66,23 @@ describe("activity of nodes", () => {
     expect(await run(true)).toBeLessThan(1.2 * (await run(false)));
   });
 
+  it("is seen whole from outside a simulation, though no node tells of it", async () => {
+    const job = smallJob({ rounds: 2, localBatches: 9 });
+    const passes: { readonly kind: string; readonly endMs: number; readonly ms: number }[] = [];
+    const { records, virtualMs } = await simulate({
+      ...{ job, model: smallModel(), nodes: smallFleet(job), engine: nullEngine },
+      onWork: (node, work) => {
+        if (node === "c" && work.kind === "backward") passes.push(work);
+      },
+    });
+    expect(records.some(({ record }) => record.type === "activity")).toBe(false);
+    expect(passes).toHaveLength(2 * 9);
+    for (const [i, { endMs, ms }] of passes.entries()) {
+      expect(endMs - ms).toBeGreaterThanOrEqual(passes[i - 1]?.endMs ?? 0);
+      expect(endMs).toBeLessThan(virtualMs);
+    }
+  });
+
   it("agrees with what the rounds say that each kind of work cost", async () => {
     const { history } = await watched(true);
     const node = "c";

@@ -11,6 +11,7 @@
  * 3. The end is reported to the owner exactly once.
  */
 import type { Cancel, Done, Host, Link } from "../host.ts";
+import type { SpanKind } from "../metrics/record.ts";
 import type { RefusalReason } from "../wire/messages.ts";
 import { Worker } from "./worker.ts";
 import type { TensorTraffic, WorkerEnd, WorkerEvent, WorkerOptions } from "./worker-owner.ts";
@@ -26,6 +27,8 @@ export interface RejoinerOwner {
   onEnd(end: WorkerEnd): void;
   /** See {@link WorkerOwner.onTensors}. */
   onTensors?(traffic: TensorTraffic): void;
+  /** See {@link WorkerOwner.onWork}. */
+  onWork?(kind: SpanKind, ms: number): void;
 }
 
 export interface RejoinerOptions extends Omit<WorkerOptions, "instance"> {
@@ -116,6 +119,7 @@ export class Rejoiner {
         onEvent: (event) => this.#happened(event),
         onEnd: (end) => this.#ended(end),
         onTensors: (traffic) => this.#owner.onTensors?.(traffic),
+        onWork: (kind, ms) => this.#owner.onWork?.(kind, ms),
       },
     );
   }

@@ -2,6 +2,7 @@
 import type { NodeId } from "../../base/ids.ts";
 import type { EnergyLimit, Plan } from "../../plan/plan.ts";
 import type { PeerAddress } from "../host.ts";
+import type { SpanKind } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { JobSpec, Message, RefusalReason, StopReason } from "../wire/messages.ts";
 import type { Alone } from "./alone.ts";
@@ -63,4 +64,6 @@ export interface WorkerOwner {
   onEnd(end: WorkerEnd): void;
   /** Told of every message with tensors, for those who want to see what leaves the node. */
   onTensors?(traffic: TensorTraffic): void;
+  /** Told of each stretch of computing as it ends, whether somebody watches or not. */
+  onWork?(kind: SpanKind, ms: number): void;
 }

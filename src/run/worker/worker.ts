@@ -92,6 +92,7 @@ export class Worker {
     this.#owner = owner;
     this.#processor = new Processor(host, (kind, fromMs, ms) => {
       this.#timeline.add(kind, fromMs, ms);
+      owner.onWork?.(kind, ms);
     });
     this.#stages = new Stages({
       host,
