@@ -1,5 +1,5 @@
 /** What a run with real numbers came to: when its rounds ended, and how accurate the model was by then. */
-import type { TimedRecord } from "edgeloom";
+import { batchesTrained, type TimedRecord } from "edgeloom";
 
 /** When the rounds of a run had ended, in seconds of training. */
 export type Ends = readonly number[];
@@ -27,8 +27,8 @@ export function trainedIn(records: readonly TimedRecord[], batch: number): Train
     if (record.type === "round") {
       ms += record.ms;
       ends.push(ms / 1000);
-      for (const { chain, steps = work.get(chain) ?? 0 } of record.participants) {
-        samples += batch * steps;
+      for (const participant of record.participants) {
+        samples += batch * batchesTrained(participant, work.get(participant.chain) ?? 0);
       }
     }
     if (record.type !== "evaluation" || record.accuracy === null) continue;

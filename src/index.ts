@@ -195,6 +195,7 @@ export { RecordReader } from "./run/metrics/read.ts";
 export {
   type Activity,
   type AloneRound,
+  batchesTrained,
   type Environment,
   type Evaluated,
   type FoldedPart,
@@ -218,6 +219,7 @@ export {
   type StraightSent,
   spanKinds,
   type TimedRecord,
+  type Took,
   type Transfer,
   type Turns,
   type Waiting,

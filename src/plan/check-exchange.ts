@@ -110,7 +110,7 @@ function checkTogether(
 }
 
 function checkRules(exchange: ExchangePlan, check: Check): void {
-  const { every, select, staleness, backups, join, outer } = exchange;
+  const { every, select, staleness, backups, join, outer, computeMs, stream } = exchange;
   const { liars = 0, clip = 1 } = join;
   check(Number.isInteger(staleness) && staleness >= 0, `a staleness of ${staleness}`);
   const isCount = backups === null || (Number.isInteger(backups) && backups >= 0);
@@ -133,6 +133,15 @@ function checkRules(exchange: ExchangePlan, check: Check): void {
     `an outer step of ${rate} with momentum ${momentum}`,
   );
   check(every > 1 || (rate === 1 && momentum === 0), "an outer step needs local ones");
+  const isPaced = computeMs !== undefined;
+  check(
+    !isPaced || (Number.isFinite(computeMs) && computeMs > 0),
+    `members compute for ${computeMs} ms`,
+  );
+  check(
+    !isPaced || (every > 1 && staleness === 0 && stream === undefined),
+    "members compute for a time where they exchange changes of weights, all at once and in time",
+  );
   checkTransfer(exchange, check);
   checkStream(exchange, check);
   switch (select.kind) {

@@ -7,6 +7,7 @@ import { present } from "../base/assert.ts";
 import { batchesToUpdate } from "./exchange.ts";
 import { ExchangeLinks } from "./exchange-links.ts";
 import { exchangeOf } from "./exchange-members.ts";
+import { computedIn } from "./exchange-pace.ts";
 import { efficiencyOf, transferMsOf } from "./exchange-time.ts";
 import { memberTimes } from "./member-times.ts";
 import { homeMsOf, parameterBytes } from "./micro-clouds.ts";
@@ -37,17 +38,17 @@ function updateTimes(plan: Plan, request: PlanRequest): UpdateTimes | null {
   );
   if (exchange === undefined || nodes.length < members.length) return null;
   const shares = members.map((copy) => present(chainOf.get(copy), "its chain").microBatches ?? 1);
-  const own = nodes.map((node, i) => {
-    const { batchMs, updateMs } = memberTimes(node, request.segments.length);
-    return (shares[i] as number) * batchMs + updateMs;
-  });
+  const times = nodes.map((node) => memberTimes(node, request.segments.length));
+  const { computeMs, managed, planned } = computedIn(exchange, times, shares);
   const bytes = parameterBytes(request.segments);
-  const costs = { bytes, computeMs: Math.max(...own), updates: updatesOf(plan) };
+  const costs = { bytes, computeMs, updates: updatesOf(plan) };
   const links = new ExchangeLinks({ nodes, links: ways }, members, exchange.topology);
   // Over the updates that the job wants, as plans are chosen.
   const homeMs = (homeMsOf(request, exchange, links, 0) * request.accumulate) / request.work;
-  const ms = costs.computeMs + transferMsOf(exchange, links, costs) + homeMs;
-  const batches = shares.reduce((sum, share) => sum + share, 0) / shares.length;
+  const updateMs = computeMs + transferMsOf(exchange, links, costs) + homeMs;
+  // Of as many batches as are planned, so that plans can be compared.
+  const ms = (updateMs * planned) / managed;
+  const batches = managed / shares.length;
   return { ms, priceMs: ms / efficiencyOf(exchange, { bytes, batches }) - ms };
 }
 
@@ -75,11 +76,12 @@ const layoutOf = (plan: Plan): string =>
       const { copy } = present(stages[0], "a stage");
       const exchange = exchangeOf(plan, copy);
       if (exchange === null) return [source, microBatches];
-      const { every, select, codec, reduce, topology, stream } = exchange;
+      const { every, select, codec, reduce, topology, stream, computeMs } = exchange;
       const toUpdate = batchesToUpdate(exchange, microBatches);
       const sent = topology.filter(({ from }) => from === copy);
       const how = [every, toUpdate, select.kind, codec, reduce, stream ?? null];
-      return [source, microBatches, ...how, sent];
+      // Who takes how many is nothing to plan where each takes what it manages.
+      return [source, computeMs ?? microBatches, ...how, sent];
     }),
   );
 

@@ -32,6 +32,11 @@ export interface ExchangePlan {
    * for its chain's number, and where `every` is 1.
    */
   readonly inner: number | null;
+  /**
+   * How long members compute from one exchange to the next, where each makes as many updates by itself as it manages in
+   * that time (`every` above 1); where it is absent, as many as its chain says. Those that a chain has are a forecast then.
+   */
+  readonly computeMs?: number;
   /** Who sends whom; an update waits for who sends. */
   readonly topology: readonly ExchangeEdge[];
   readonly select: Selection;

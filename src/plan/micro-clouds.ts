@@ -16,6 +16,7 @@ import { refuseFew, roundGroup } from "./agreement.ts";
 import { checkNode } from "./check-request.ts";
 import { type ExchangePlan, fullExchange } from "./exchange.ts";
 import { ExchangeLinks } from "./exchange-links.ts";
+import { computedIn, paces } from "./exchange-pace.ts";
 import { streamRules, streamText } from "./exchange-stream.ts";
 import { codedBytes, efficiencyOf, transferMsOf } from "./exchange-time.ts";
 import { homeSums, keepsBase, stateSums } from "./home-bytes.ts";
@@ -97,10 +98,7 @@ function planned(request: PlanRequest, planner: string, choice: ExchangeChoice):
       ? members.map(() => accumulate)
       : batchesBySpeed(members, accumulate * members.length, choice.inner ?? 1);
   const total = shares.reduce((sum, share) => sum + share, 0);
-  const ownMs = members.map(
-    ({ batchMs, updateMs }, i) => (shares[i] as number) * batchMs + updateMs,
-  );
-  const computeMs = Math.max(...ownMs);
+  const { computeMs } = computedIn({ every: 1, inner: null }, members, shares);
   const copies = members.map(({ node }) => copyId(`copy:${node.id}`));
   const nodes = members.map(({ node }) => node);
   const links = new ExchangeLinks(
@@ -113,19 +111,21 @@ function planned(request: PlanRequest, planner: string, choice: ExchangeChoice):
   const mayKeep =
     !keepsBase(request) && isPlain(choice.join) && isPlain(request.join ?? choice.join);
   const updatesWanted = work / accumulate;
+  const paceMsOf = paces(members, { total, inner: choice.inner ?? 1 });
   const agreement = agree(choice, links, {
-    ...{ bytes, batches: total / members.length, computeMs, mayKeep, updatesWanted },
+    ...{ bytes, shares, members, paceMsOf, computeMs, mayKeep, updatesWanted },
     topology: links.edges(null),
     homeMsOf: (own) => homeMsOf(request, own, links),
   });
-  const { exchange, transferMs } = agreement;
+  const { exchange, updateMs } = agreement;
   const { every, home } = exchange;
   const updates = every * exchangesOf(updatesWanted, every);
-  const roundMs = updates * (computeMs + transferMs) + homeMsOf(request, exchange, links);
+  const roundMs = updates * updateMs + homeMsOf(request, exchange, links);
+  const { ownMs } = computedIn(exchange, members, shares);
   const chains = members.map(({ node }) => chainId(`chain:${node.id}`));
   const reason =
     `${members.length} nodes train the whole model, ${links.text}: ${agreement.reason}; an update takes ` +
-    `${total} batches, ${formatMs(computeMs + transferMs)}, and is worth ${stepsText(agreement.steps)}` +
+    `${total} batches, ${formatMs(updateMs)}, and is worth ${stepsText(agreement.steps)}` +
     (home === "first" ? "; all end a round with the same, so one of them brings it home" : "");
   return {
     ...{ term, planner, objective: "round time", links: [], reason },
@@ -148,13 +148,11 @@ function planned(request: PlanRequest, planner: string, choice: ExchangeChoice):
     ],
     limits: members.map(({ node }) => ({ node: node.id, duty: node.duty })),
     forecasts: members.map(({ node, batchMs }, i) => ({
-      chain: present(chains[i], "a chain"),
-      roundMs,
-      computeMs: updates * (ownMs[i] as number),
-      transferMs: Math.max(0, roundMs - updates * (ownMs[i] as number)),
+      ...{ chain: present(chains[i], "a chain"), roundMs, computeMs: updates * (ownMs[i] ?? 0) },
+      transferMs: Math.max(0, roundMs - updates * (ownMs[i] ?? 0)),
       reason:
-        `${node.name} takes ${shares[i]} of ${total} batches to an update, ` +
-        `${formatMs(batchMs)} each`,
+        `${node.name} takes ${exchange.computeMs === undefined ? "" : "about "}${shares[i]} of ` +
+        `${total} batches to an update, ${formatMs(batchMs)} each`,
     })),
   };
 }
@@ -223,8 +221,8 @@ function membersOf(request: PlanRequest): MemberTimes[] {
 
 interface Agreement {
   readonly exchange: ExchangePlan;
-  /** What agreeing adds to an update. */
-  readonly transferMs: number;
+  /** What an update takes, agreeing included, and a round's end not. */
+  readonly updateMs: number;
   /** Steps, one after the other, that an update is worth. */
   readonly steps: number;
   readonly reason: string;
@@ -235,28 +233,36 @@ interface Agreement {
  * end included.
  */
 function agree(choice: ExchangeChoice, links: ExchangeLinks, given: AgreeOptions): Agreement {
-  const { bytes, batches, computeMs, updatesWanted } = given;
+  const { bytes, members, shares, computeMs, updatesWanted } = given;
   const options = wishesOf(choice).map((wish) => {
     const own = exchangeFor(wish, choice, links, given);
     const { every } = own.exchange;
     const updates = every * exchangesOf(updatesWanted, every);
-    const transferMs = transferMsOf(own.exchange, links, { bytes, computeMs, updates });
+    const { computeMs: ownMs, managed, planned } = computedIn(own.exchange, members, shares);
+    const transferMs = transferMsOf(own.exchange, links, { bytes, computeMs: ownMs, updates });
+    const updateMs = ownMs + transferMs;
     // Over the updates that the job wants: longer rounds are no merit of exchanging seldom.
-    const ms = computeMs + transferMs + given.homeMsOf(own.exchange) / updatesWanted;
+    const ms = updateMs + given.homeMsOf(own.exchange) / updatesWanted;
+    const batches = managed / members.length;
     const efficiency = efficiencyOf(own.exchange, { bytes, batches });
-    return { ...own, transferMs, efficiency, pricedMs: ms / efficiency };
+    const pricedMs = ((ms / efficiency) * planned) / managed;
+    return { ...own, ownMs, updateMs, steps: efficiency * batches, pricedMs };
   });
   const best = options.reduce((a, b) => (b.pricedMs < a.pricedMs ? b : a));
-  const { exchange, transferMs, efficiency, text } = best;
+  const { exchange, ownMs, updateMs, steps, text } = best;
   const { every, codec, select, reduce } = exchange;
   const { stream: _, ...plain } = exchange;
   const whole = { ...plain, every: 1, select: everything, codec: "float32" } as const;
   const allMs = transferMsOf({ ...whole, staleness: 0 }, links, { bytes, computeMs, updates: 1 });
-  const carried = `all gradients take ${formatMs(allMs)}, computing ${formatMs(computeMs)}`;
+  const carried = `all gradients take ${formatMs(allMs)}, computing ${formatMs(ownMs)}`;
   const named = every > 1 ? `changes of weights every ${every} updates` : wordOf[select.kind];
   const how = `${codedAs[codec]}${reduce === "scatter" ? ", each joining a slice for all" : ""}`;
-  const reason = `${carried}, so they exchange ${named}${how}${text}`;
-  return { exchange, transferMs, steps: efficiency * batches, reason };
+  const paced =
+    exchange.computeMs === undefined
+      ? ""
+      : `, each as many batches as it manages in ${formatMs(exchange.computeMs)} between two`;
+  const reason = `${carried}, so they exchange ${named}${how}${paced}${text}`;
+  return { exchange, updateMs, steps, reason };
 }
 
 /** The plan of an exchange of what is to be exchanged, and what to say of weights that are taken over. */
@@ -264,7 +270,7 @@ function exchangeFor(
   { every, codec, wish }: Wish,
   choice: ExchangeChoice,
   links: ExchangeLinks,
-  { bytes, computeMs, mayKeep, updatesWanted, topology }: AgreeOptions,
+  { bytes, computeMs, paceMsOf, mayKeep, updatesWanted, topology }: AgreeOptions,
 ): { readonly exchange: ExchangePlan; readonly text: string } {
   const { staleness, backups, join } = choice;
   const reduce = reductionOf(choice, links);
@@ -279,8 +285,12 @@ function exchangeFor(
   const isSame = links.isMesh && isAll && staleness === 0;
   const exchanges = exchangesOf(updatesWanted, every);
   const { transfer, text: taken } = transferOf(choice, { isSame, exchanges });
+  const inner = choice.inner ?? 1;
+  const isPaced =
+    every > 1 && choice.batches === "proportional" && staleness === 0 && stream === null;
   const exchange: ExchangePlan = {
-    ...{ every, inner: every === 1 ? null : (choice.inner ?? 1) },
+    ...{ every, inner: every === 1 ? null : inner },
+    ...(isPaced && { computeMs: paceMsOf(every) }),
     ...(transfer !== null && { transfer }),
     ...(stream !== null && { stream }),
     ...{ select, codec, staleness, backups, join, outer },
@@ -368,9 +378,12 @@ const percent = (share: number): string => `${Number((100 * share).toFixed(1))} 
 /** What agreeing depends on, beside what the job says and what links carry. */
 interface AgreeOptions {
   readonly bytes: number;
-  /** Batches to an update of a member, on average. */
-  readonly batches: number;
+  readonly members: readonly MemberTimes[];
+  /** Batches to an update of each, and what the slowest computes for those. */
+  readonly shares: readonly number[];
   readonly computeMs: number;
+  /** How long members compute for as many updates as there are from one exchange to the next. */
+  paceMsOf(every: number): number;
   /** Whether members may go on with what they have, as it travels as it is. */
   readonly mayKeep: boolean;
   /** Updates that the job wants of a round, which has whole exchanges. */

@@ -25,7 +25,7 @@ export async function replayExchanges(
     const { alone = [], ...last } = round.record;
     // Those that they made alone are not merged: each goes on with what it has.
     for (const [i, each] of [...alone, last].entries()) {
-      for (const member of members) member.enter(each, i);
+      for (const member of members) member.enter(each, alone.slice(0, i));
       await trainTogether(members, group.exchange);
     }
     const baseOf = (name: string): Tensor => present(round.trained.get(name), name);

@@ -15,7 +15,7 @@ import { batchesToUpdate, type ExchangePlan, type MovedKind } from "../plan/exch
 import type { ChainPlan, CopyPlan, GroupPlan, Plan } from "../plan/plan.ts";
 import type { Engine } from "../run/host.ts";
 import type { Job } from "../run/job.ts";
-import type { Participant, RoundCommitted, Transfer } from "../run/metrics/record.ts";
+import type { Participant, RoundCommitted, Took, Transfer } from "../run/metrics/record.ts";
 import { drawNoise } from "../run/noise.ts";
 import type { UpdateCoding } from "../run/update-coding.ts";
 import type { SharedPart } from "../sync/joining.ts";
@@ -66,6 +66,8 @@ export class MemberReplay {
   #told: ReadonlyMap<string, readonly number[]> = new Map();
   /** Weights that it took over. */
   taken: readonly Transfer[] = [];
+  /** Batches that it took before each exchange, where the log says so. */
+  #took: readonly number[] = [];
   #learningRate: number;
   /** Batches that it had drawn before this round, since the last one that was committed. */
   #drawn = 0;
@@ -98,11 +100,12 @@ export class MemberReplay {
   }
 
   /** Another round begins: what was remembered of exchanges is gone, and what the log says is of it. */
-  enter(at: OneRound, roundsBefore: number): void {
+  enter(at: OneRound, before: readonly OneRound[]): void {
     this.#learningRate = at.learningRate;
     this.#told = toldOf(this.#of, at);
     this.taken = takenBy(this.#of, at);
-    this.#drawn = roundsBefore * this.chain.work;
+    this.#took = tookBy(this.#of, at);
+    this.#drawn = before.reduce((sum, each) => sum + this.#batchesOf(tookBy(this.#of, each)), 0);
     this.#exchanges = 0;
     this.#sums = new Map();
     this.#member = this.#newMember();
@@ -180,10 +183,31 @@ export class MemberReplay {
     return this.#sum(update * this.#microBatches, this.#microBatches);
   }
 
+  /** Batches of a round in which it took so many before each exchange, or those of the plan. */
+  #batchesOf(took: readonly number[]): number {
+    const { computeMs } = this.#of.exchange;
+    return computeMs === undefined
+      ? this.chain.work
+      : took.reduce((sum, batches) => sum + batches, 0);
+  }
+
+  /** Batches that it takes for one of the plan's updates, from which one on. */
+  #within(update: number): readonly [from: number, to: number] {
+    const { computeMs, every } = this.#of.exchange;
+    if (computeMs === undefined) {
+      return [update * this.#microBatches, (update + 1) * this.#microBatches];
+    }
+    // All of those before an exchange go with the last update before it.
+    const from = this.#batchesOf(this.#took.slice(0, Math.floor(update / every)));
+    // What nobody has told nobody has joined.
+    const taken = this.#took[Math.floor(update / every)] ?? 0;
+    return [from, (update + 1) % every === 0 ? from + taken : from];
+  }
+
   /** Takes as many batches, and updates by itself as often as it has enough for one. */
   async trainAlone(update: number): Promise<void> {
-    const end = (update + 1) * this.#microBatches;
-    for (let at = end - this.#microBatches; at < end; at += this.#toUpdate) {
+    const [from, end] = this.#within(update);
+    for (let at = from; at < end; at += this.#toUpdate) {
       await this.#sum(at, this.#toUpdate);
       await this.update();
     }
@@ -340,8 +364,17 @@ const valuesOf = (value: Tensor): Float32Array => dense(value).data as Float32Ar
 /** A round as members' logs are of it, committed by itself or as part of a later one. */
 type OneRound = {
   readonly learningRate: number;
-  readonly participants: readonly Pick<Participant, "chain" | "joined" | "transfers">[];
+  readonly participants: readonly Pick<Participant, "chain" | "joined" | "took" | "transfers">[];
 };
+
+/** Batches that a member took before each exchange, as it has told itself, or else who has heard most of it. */
+function tookBy({ chain }: MemberOf, { participants }: OneRound): readonly number[] {
+  const told = participants.flatMap(({ took = [] }) =>
+    took.filter((one) => one.chain === chain.id),
+  );
+  const most = (a: Took, b: Took): Took => (b.batches.length > a.batches.length ? b : a);
+  return told.length === 0 ? [] : told.reduce(most).batches;
+}
 
 /** What a member joined, as it has told itself, or else the neighbour that has heard most of it. */
 function toldOf({ chain }: MemberOf, { participants }: OneRound) {

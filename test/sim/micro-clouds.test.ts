@@ -151,8 +151,8 @@ describe("micro-clouds", () => {
     const whole = await coded("float32");
     // What is said of a message, and grids of small tensors, come on top.
     for (const [codec, share] of [
-      ["affine8", 0.4],
-      ["affine4", 0.32],
+      ["affine8", 0.44],
+      ["affine4", 0.37],
     ] as const) {
       const ran = await coded(codec);
       const { plan } = present(ran.of("planned")[0], "a plan");

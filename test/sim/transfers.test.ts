@@ -46,7 +46,7 @@ describe("transfer of weights", () => {
     const [first] = calm.of("round");
     const taken = transfersIn(calm).filter(({ isTaken }) => isTaken);
     const { node } = present(
-      taken.find(({ at }) => at < 6),
+      taken.find(({ at }) => at < 5),
       "a member that took weights over early",
     );
     const atMs = present(
@@ -54,7 +54,7 @@ describe("transfer of weights", () => {
       "a round",
     ).atMs;
     const ms = present(first, "a round").ms;
-    const ran = await run(job, { faults: [{ kind: "crash", node, atMs: atMs - 0.2 * ms }] });
+    const ran = await run(job, { faults: [{ kind: "crash", node, atMs: atMs - 0.1 * ms }] });
     expect(ran.end?.reason).toBe("finished");
     const [cut] = ran.of("round");
     expect(cut?.dropped.map(({ chain }) => chain)).toEqual([`chain:${node}`]);

@@ -147,11 +147,17 @@ export class LogChecker {
     for (const { chain } of record.dropped) {
       if (chains.includes(chain)) throw new Broken(`${chain} was merged and dropped`);
     }
-    const work = plan.chains[0]?.work ?? 0;
+    const work = batchesOf(plan);
     const rounds = 1 + (record.alone?.length ?? 0);
     this.#batches.push(rounds * Math.max(...record.participants.map(({ steps = work }) => steps)));
     this.#rounds++;
   }
+}
+
+/** Batches of a round of each chain; on average, where each takes what it manages. */
+function batchesOf({ chains, groups }: Plan): number {
+  if (groups[0]?.exchange?.computeMs === undefined) return chains[0]?.work ?? 0;
+  return chains.reduce((sum, { work }) => sum + work, 0) / chains.length;
 }
 
 /** What a store held at some moment, and how much had been committed and taken back by then. */

@@ -188,9 +188,11 @@ function drawLocalSteps(chance: Random): Partial<JobFields> {
   const codec = pick(chance, ["float32", "affine4"] as const);
   const reduce = pick(chance, ["auto", "each"] as const);
   const exchange = { every: 6, batches: "equal", codec, reduce } as const;
+  // As many as each manages, in the time that all planned ones take.
+  const batches = pick(chance.fork("batches"), ["equal", "proportional"] as const);
   return {
     ...{ planner: "micro-clouds", localBatches: 12 },
-    exchange: chance.below(3) === 0 ? exchange : { ...exchange, stream },
+    exchange: chance.below(3) === 0 ? { ...exchange, batches } : { ...exchange, stream },
   };
 }
 

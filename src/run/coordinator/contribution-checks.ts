@@ -1,6 +1,7 @@
 /** What may be wrong with a contribution that has come in time, from the right node and for the right round. */
 import { isAllFinite } from "../../base/finite.ts";
 import type { CopyId } from "../../base/ids.ts";
+import type { ExchangePlan } from "../../plan/exchange.ts";
 import type { ChainPlan } from "../../plan/plan.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage } from "../wire/messages.ts";
@@ -19,13 +20,21 @@ export function firstNotFinite(tensors: Tensors): string | null {
   return null;
 }
 
-/** What is wrong with how many batches a copy says that it trained, in words; null where nothing is. */
+/**
+ * What is wrong with how many batches a copy says that it trained, in words; null where nothing is.
+ * @param exchange of which it is a member
+ */
 export function stepsProblem(
   copy: CopyId,
   chains: readonly ChainBatches[],
-  { steps, turns }: ContributionMessage,
+  message: ContributionMessage,
+  exchange: ExchangePlan | null = null,
 ): string | null {
+  const { steps, turns } = message;
   const [first] = chains;
+  if (exchange?.computeMs !== undefined && first !== undefined) {
+    return pacedProblem(message, first, exchange);
+  }
   const stage = first?.plan.stages.find((own) => own.copy === copy);
   const isEnd = first?.plan.stages.at(-1)?.copy === copy;
   if (first === undefined || stage?.merge === undefined) {
@@ -53,6 +62,19 @@ export function stepsProblem(
     if (!isRight) return `${own} batches of ${plan.id}'s ${plan.work}`;
   }
   return null;
+}
+
+/** The same of a member that computes for a time: it says what it took before each exchange. */
+function pacedProblem(
+  { chain, steps, took = [] }: ContributionMessage,
+  { plan }: ChainBatches,
+  { every }: ExchangePlan,
+): string | null {
+  const exchanges = plan.work / (plan.microBatches ?? 1) / every;
+  const { batches = [] } = took.find((one) => one.chain === chain) ?? {};
+  const sum = batches.reduce((all, own) => all + own, 0);
+  if (batches.length === exchanges && sum === steps) return null;
+  return `${steps} batches, and ${sum} before ${batches.length} of ${exchanges} exchanges`;
 }
 
 /** The same of what it brings on the way, every so many batches. */

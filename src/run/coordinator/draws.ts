@@ -5,7 +5,7 @@
  */
 import type { NodeId } from "../../base/ids.ts";
 import type { Plan } from "../../plan/plan.ts";
-import { type RoundCommitted, standing } from "../metrics/record.ts";
+import { batchesTrained, type RoundCommitted, standing } from "../metrics/record.ts";
 import type { Past } from "./journal.ts";
 
 export class Draws {
@@ -32,10 +32,11 @@ export class Draws {
   committed({ chains }: Plan, { round, participants, folded = [] }: RoundCommitted): void {
     const workOf = new Map(chains.map(({ id, work }) => [id, work]));
     const parts = participants.map((part) => ({ ...part, round }));
-    for (const { chain, node, steps, round: from, firstStep } of [...parts, ...folded]) {
+    for (const part of [...parts, ...folded]) {
+      const { chain, node, round: from, firstStep } = part;
       const planned = workOf.get(chain) ?? 0;
       const first = firstStep ?? from * planned;
-      this.#next.set(node, Math.max(this.next(node), first + (steps ?? planned)));
+      this.#next.set(node, Math.max(this.next(node), first + batchesTrained(part, planned)));
     }
   }
 }

@@ -10,10 +10,16 @@ import { exchangeOf, goesOnAlone } from "../../plan/exchange-members.ts";
 import { inRound } from "../../plan/phases.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
 import type { Cancel, Host } from "../host.ts";
-import type { AloneRound, Joined, RoundCommitted } from "../metrics/record.ts";
+import {
+  type AloneRound,
+  batchesTaken,
+  type Joined,
+  type RoundCommitted,
+} from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { AloneMessage, ContributionMessage, WelcomeMessage } from "../wire/messages.ts";
 import { firstNotFinite } from "./contribution-checks.ts";
+import { tookOf } from "./joined.ts";
 import type { Member } from "./members.ts";
 import { meanLoss } from "./merge.ts";
 import type { Roster } from "./roster.ts";
@@ -171,7 +177,12 @@ export class Homecoming {
     const round = new Round(own, {
       ...{ number, startedMs: nowMs, deadlineMs: nowMs, lastDeadlineMs: nowMs },
       ...{ learningRate, quorum: 0, interim: null },
-      firstStepOf: ({ source, work }) => this.#around.draws.next(source) + before.length * work,
+      firstStepOf: (chain) => {
+        const own = those.find(({ member }) => member.id === chain.source)?.message.alone?.before;
+        const rounds = (own ?? before).map(({ took }) => batchesTaken({ chain: chain.id, took }));
+        const drawn = rounds.reduce((sum: number, taken) => sum + (taken ?? chain.work), 0);
+        return this.#around.draws.next(chain.source) + drawn;
+      },
     });
     for (const { id, source } of own.chains) {
       if (!those.some(({ member }) => member.id === source)) {
@@ -225,12 +236,14 @@ export class Homecoming {
 /** The rounds before the last one, with what each member says of it. */
 function aloneRounds(those: readonly Brought[]): AloneRound[] {
   const [first] = those;
+  const isOut = (chain: string): boolean => !those.some(({ message }) => message.chain === chain);
   return (first?.message.alone?.before ?? []).map(({ learningRate }, i) => ({
     learningRate,
     participants: those.map(({ message }) => {
-      const { joined } = message.alone?.before[i] ?? {};
+      const { joined, took } = message.alone?.before[i] ?? {};
       return {
         chain: chainId(message.chain),
+        ...tookOf({ chain: message.chain, took }, isOut),
         ...(joined !== undefined && { joined: [...joined] as Joined[] }),
       };
     }),

@@ -1,5 +1,5 @@
-/** What members of an exchange say of what they joined and took over, for the log. */
-import type { Joined, Participant, Transfer } from "../metrics/record.ts";
+/** What members of an exchange say of what they took, joined and took over, for the log. */
+import type { Joined, Participant, Took, Transfer } from "../metrics/record.ts";
 import type { ContributionMessage } from "../wire/messages.ts";
 
 /** What a lone stage joined of others, where it was not everything in time, and which weights it was given. */
@@ -12,4 +12,16 @@ export function joinedOf(
     ...(joined.length > 0 && { joined }),
     ...(transfers.length > 0 && { transfers }),
   };
+}
+
+/**
+ * Batches that a member took before each exchange, where it says so; and of what it says of others what they cannot say themselves.
+ * @param isOut whether a chain has no part in the round that is committed
+ */
+export function tookOf(
+  { chain, took = [] }: { readonly chain: string; readonly took?: readonly Took[] | undefined },
+  isOut: (chain: string) => boolean,
+): Pick<Participant, "took"> {
+  const told = took.filter((one) => one.chain === chain || isOut(one.chain));
+  return told.length === 0 ? {} : { took: told };
 }

@@ -68,6 +68,8 @@ export class Planning {
   /** The newest round that has begun, and when it did. */
   #round = 0;
   #begunMs = 0;
+  /** Batches that its copies say they have trained. */
+  readonly #steps = new Map<string, number>();
   /** The plan of the newest round; null before the first. */
   #begunPlan: Plan | null = null;
   /** Nodes that have left since it began: who comes back holds nothing, and may be somewhere else. */
@@ -173,6 +175,7 @@ export class Planning {
     this.#lost.clear();
     this.#round = round;
     this.#begunMs = nowMs;
+    this.#steps.clear();
   }
 
   /** Takes over from a coordinator that is no more; its plan is not in force, but says who was there. */
@@ -196,6 +199,7 @@ export class Planning {
     const { term, round, copy, steps } = message;
     // What a round gave may come when the next one has told more.
     if (this.#plan === null || profile === null || round < this.#round) return;
+    if (term === this.#plan.term && round === this.#round) this.#steps.set(copy, steps);
     const isOfSource = this.#plan.chains[0]?.stages[0]?.copy === copy;
     if (term === this.#plan.term && isOfSource) this.#adaptation?.went(round, steps, nowMs);
     this.#speeds.observe(this.#plan, { id, profile, duty: hello.duty }, message);
@@ -252,14 +256,24 @@ export class Planning {
 
   /** Takes in what a round has shown that is over. @returns whether nodes or ways are not as the plan has them */
   #looksBack(plan: Plan, nowMs: number): boolean {
-    const { work = 1 } = plan.chains[0] ?? {};
-    this.#adaptation?.took(nowMs - this.#begunMs, work);
+    this.#adaptation?.took(nowMs - this.#begunMs, this.#batchesOfSource(plan));
     this.#carried.observe(plan, (from, to) => this.#ways.achieved(from, to));
     const exchanges = plan.groups.some(({ exchange }) => exchange !== undefined);
     const isDrifting =
       this.#fleet !== null && hasDrifted(this.#fleet, this.#request().fleet, exchanges);
     if (!isDrifting) this.#adaptation?.calm();
     return isDrifting;
+  }
+
+  /** Batches of the first chain in the round that is over; where it took what it managed, what it would have taken of all. */
+  #batchesOfSource({ chains, groups }: Plan): number {
+    const { work = 1 } = chains[0] ?? {};
+    if (groups[0]?.exchange?.computeMs === undefined) return work;
+    const planned = chains.reduce((sum, chain) => sum + chain.work, 0);
+    const trained = chains.map(
+      (chain) => this.#steps.get(chain.stages[0]?.copy ?? "") ?? chain.work,
+    );
+    return (work * trained.reduce((sum, own) => sum + own, 0)) / planned;
   }
 
   /** A member has left. */

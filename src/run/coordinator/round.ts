@@ -5,7 +5,7 @@
 import { present } from "../../base/assert.ts";
 import type { ChainId, CopyId, NodeId } from "../../base/ids.ts";
 import type { Tensor } from "../../base/tensor.ts";
-import { alikeWith } from "../../plan/exchange-members.ts";
+import { alikeWith, exchangeOf } from "../../plan/exchange-members.ts";
 import type { ChainPlan, CopyPlan, Plan, StagePlan } from "../../plan/plan.ts";
 import { stalePartWeight } from "../../sync/sync.ts";
 import type { Memories } from "../link-memory.ts";
@@ -14,7 +14,7 @@ import type { Tensors } from "../wire/frame.ts";
 import type { ContributionMessage, ProgressMessage } from "../wire/messages.ts";
 import { firstNotFinite, interimProblem, stepsProblem } from "./contribution-checks.ts";
 import { Interims } from "./interims.ts";
-import { joinedOf } from "./joined.ts";
+import { joinedOf, tookOf } from "./joined.ts";
 import { type BroughtPart, broughtParts, mergeGroups, partWeights } from "./merge.ts";
 import {
   type Brought,
@@ -115,7 +115,7 @@ export class Round {
     const isInterim = message.isInterim === true;
     const problem = isInterim
       ? interimProblem(this.#at.interim, chains, message)
-      : stepsProblem(id, chains, message);
+      : stepsProblem(id, chains, message, exchangeOf(this.#plan, id));
     if (problem !== null) return problem;
     const brought = read(copy);
     if (typeof brought === "string") return brought;
@@ -390,11 +390,16 @@ export class Round {
       copies: plan.stages.map((stage) => stage.copy),
       ...(plan.schedule === "window" ? { passes: messages.map(({ passes }) => passes) } : {}),
       ...joinedOf(messages),
+      ...tookOf({ chain: plan.id, took: messages[0]?.took }, (other) => this.#isDropped(other)),
       ...(firstStep === this.number * plannedWork ? {} : { firstStep }),
       ...(plan.work === plannedWork ? {} : { steps: plan.work }),
       samples: samplesOf(plan.source),
       loss: messages.map(({ loss }) => loss).find((loss) => loss !== null) ?? null,
     };
+  }
+
+  #isDropped(chain: string): boolean {
+    return (this.#chains.get(chain as ChainId)?.dropped ?? null) !== null;
   }
 
   /** Whose batches the copies trained that merge, dropped chains' included. */

@@ -135,12 +135,23 @@ export interface Participant {
   readonly passes?: readonly string[];
   /** Batches that its source had drawn before, where they are not those of all rounds before under this plan. */
   readonly firstStep?: number;
+  /**
+   * Batches that it took before each exchange of the round, where that is not what the plan says but what it managed; and what
+   * those took that it had parts of, and that were dropped.
+   */
+  readonly took?: readonly Took[];
   /** What its copy joined of neighbours whose parts it did not have in time each time. */
   readonly joined?: readonly Joined[];
   /** Weights that it was given by neighbours; absent where there were none. */
   readonly transfers?: readonly Transfer[];
   /** Batches that it trained, where the round was ended before it had as many as the plan says. */
   readonly steps?: number;
+}
+
+/** Batches that a member of an exchange took before each exchange of a round. */
+export interface Took {
+  readonly chain: string;
+  readonly batches: readonly number[];
 }
 
 /** What a member of an exchange has joined of a neighbour. */
@@ -247,7 +258,7 @@ export interface NodeRound {
 /** A round that members of an exchange made while no coordinator was there: nothing was merged at its end. */
 export interface AloneRound {
   readonly learningRate: number;
-  readonly participants: readonly Pick<Participant, "chain" | "joined">[];
+  readonly participants: readonly Pick<Participant, "chain" | "joined" | "took">[];
 }
 
 /** A committed round: exactly the copies listed were merged, in this order, the folded after the others. */
@@ -270,6 +281,24 @@ export interface RoundCommitted {
   readonly dropped: readonly { readonly chain: ChainId; readonly reason: string }[];
   readonly nodes: readonly NodeRound[];
 }
+
+/** Batches that a chain took in a round by itself, where a log says so; null where it took as many as the plan says. */
+export function batchesTaken({
+  chain,
+  took,
+}: {
+  readonly chain: string;
+  readonly took?: readonly Took[] | undefined;
+}): number | null {
+  const own = took?.find((one) => one.chain === chain);
+  return own === undefined ? null : own.batches.reduce((sum, batches) => sum + batches, 0);
+}
+
+/** Batches that a chain trained in a round. @param planned those that the plan has it train */
+export const batchesTrained = (
+  participant: Pick<Participant, "chain" | "took" | "steps">,
+  planned: number,
+): number => batchesTaken(participant) ?? participant.steps ?? planned;
 
 /**
  * What a round has trained of the batches of a round of all chains: the share of the chain which trained

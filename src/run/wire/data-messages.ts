@@ -3,7 +3,7 @@
  * through the coordinator, they are the same.
  */
 import * as z from "zod/mini";
-import { count, id, joinedSchema, transfersSchema } from "./schemas.ts";
+import { count, id, toldSchema, transfersSchema } from "./schemas.ts";
 
 /** What says of a batch at a border whose it is, and where it goes on. */
 const passage = { to: id, term: count, round: count, step: count, chain: id, stage: count };
@@ -23,9 +23,7 @@ export const madeAlone = z.strictObject({
   learningRate: z.number(),
   /** The rounds before it that were not brought, oldest first; see `Participant` for what was joined in each. */
   before: z
-    .array(
-      z.strictObject({ round: count, learningRate: z.number(), joined: z.optional(joinedSchema) }),
-    )
+    .array(z.strictObject({ round: count, learningRate: z.number(), ...toldSchema }))
     .check(z.maxLength(laterMax)),
   /** Whether the sender begins no other round before the coordinator does. */
   isLast: z.boolean(),
@@ -52,6 +50,15 @@ export const exchange = z.strictObject({
   chosen: z.array(count).check(z.maxLength(100_000)),
   /** Parts that the sender has joined of others so far, where that is not one for each exchange before. */
   joined: z.optional(joinedParts),
+  /**
+   * Where members compute for a time: how many batches the sender took before its exchange `at` of the round, this one, and how
+   * many others took that it has heard of since it said so last.
+   */
+  took: z.optional(
+    z
+      .array(z.strictObject({ chain: id, at: count, batches: z.int().check(z.positive()) }))
+      .check(z.maxLength(1024)),
+  ),
   /** Mean loss of the sender's batches since it said so last, where weights are transferred. */
   loss: z.optional(z.number()),
   /** See `Participant`; what became of transfers to the sender so far, absent where there was none. */

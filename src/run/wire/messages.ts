@@ -30,7 +30,6 @@ import {
   heldSchema,
   id,
   introductionSchema,
-  joinedSchema,
   loss,
   nodeName,
   pacedSchema,
@@ -44,6 +43,7 @@ import {
   spanSchema,
   straightSchema,
   text,
+  toldSchema,
   transfersSchema,
   turns,
 } from "./schemas.ts";
@@ -55,7 +55,7 @@ export interface ProtocolVersions {
 }
 
 /** Versions that this release speaks. */
-export const protocolVersions: ProtocolVersions = { from: 8, to: 8 };
+export const protocolVersions: ProtocolVersions = { from: 9, to: 9 };
 
 /** The newest version that both sides speak; null where there is none. */
 export function commonVersion(a: ProtocolVersions, b: ProtocolVersions): number | null {
@@ -153,8 +153,7 @@ const contribution = z.strictObject({
    * the places of chains among those of the copy, in the plan's order. Empty elsewhere.
    */
   turns,
-  /** See `Participant`; absent where it is nothing. */
-  joined: z.optional(joinedSchema),
+  ...toldSchema,
   transfers: z.optional(transfersSchema),
   alone: z.optional(madeAlone),
   /** Where another member of its exchange brings what all of them have; see `broughtKinds`. */

@@ -68,6 +68,16 @@ export const joinedSchema = z
   )
   .check(z.maxLength(4096));
 
+/** See `Took`. */
+const tookSchema = z
+  .array(
+    z.strictObject({
+      chain: id,
+      batches: z.array(z.int().check(z.positive())).check(z.maxLength(200_000)),
+    }),
+  )
+  .check(z.maxLength(4096));
+
 /** See `Transfer`. */
 export const transfersSchema = z
   .array(
@@ -82,6 +92,12 @@ export const transfersSchema = z
     }),
   )
   .check(z.maxLength(65_536));
+
+/** What a member of an exchange tells of a round, for its log; absent where it is nothing. See `Participant`. */
+export const toldSchema = {
+  joined: z.optional(joinedSchema),
+  took: z.optional(tookSchema),
+};
 
 /** See `HeldMs`. */
 export const heldSchema = z.strictObject({
@@ -135,6 +151,7 @@ const policyName = z.enum(syncPolicyNames as [string, ...string[]]);
 const exchangeSchema = z.strictObject({
   every: z.int().check(z.positive()),
   inner: z.nullable(z.int().check(z.positive())),
+  computeMs: z.optional(positive),
   topology: z.array(z.strictObject({ from: id, to: id, bytes: z.nullable(count) })),
   select: z.discriminatedUnion("kind", [
     z.strictObject({ kind: z.literal("all") }),

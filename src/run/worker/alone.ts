@@ -80,6 +80,9 @@ export class Alone {
     const [learningRate, ...rest] = later;
     if (learningRate === undefined) return;
     const workOf = new Map<string, number>(this.#plan.chains.map(({ id, work }) => [id, work]));
+    const last = this.#rounds.at(-1)?.message;
+    // Of itself it knows how many batches it took; those of others are not drawn here.
+    if (last !== undefined) workOf.set(last.chain, last.steps);
     const own = this.#stages.setups.map(({ copy }) => copy);
     this.#begun = {
       ...{ ...this.#begun, round: round + 1, learningRate, later: rest, keep: own, going: [] },
@@ -123,9 +126,10 @@ export class Alone {
 
   #send(bring: Bring, isLast: boolean): void {
     const { message, tensors } = present(this.#newest, "what is owed");
-    const before = this.#rounds.slice(0, -1).map(({ begun, message: { round, joined } }) => ({
+    const before = this.#rounds.slice(0, -1).map(({ begun, message: { round, joined, took } }) => ({
       ...{ round, learningRate: begun.learningRate },
       ...(joined !== undefined && { joined }),
+      ...(took !== undefined && { took }),
     }));
     const { learningRate } = present(this.#rounds.at(-1), "a round").begun;
     bring({ ...message, alone: { learningRate, before, isLast } }, tensors);

@@ -29,7 +29,7 @@ export interface DoneCopy {
   /** Where it is a member of an exchange: what it joined of others, and whether one of them brings what all have. */
   readonly exchange?: {
     readonly plan: ExchangePlan;
-    readonly told: Pick<ContributionMessage, "joined" | "transfers">;
+    readonly told: Pick<ContributionMessage, "joined" | "took" | "transfers">;
     readonly isRest: boolean;
   };
   straight(): StraightTraffic[];

@@ -5,6 +5,7 @@ import { batchesToUpdate, type ExchangePlan } from "../../plan/exchange.ts";
 import { alikeWith, exchangeOf } from "../../plan/exchange-members.ts";
 import type { ChainPlan, CopyPlan, Plan } from "../../plan/plan.ts";
 import { type ExchangeTime, exchangeTimes } from "../../sync/streaming.ts";
+import type { Pace } from "./stint.ts";
 
 /** Another member of the exchange. */
 export interface ExchangeNeighbour {
@@ -23,6 +24,8 @@ export interface ExchangeSetup {
   readonly toUpdate: number;
   /** Updates of its own to one of the plan's, by which exchanges are timed. */
   readonly ownUpdates: number;
+  /** How long it computes from one exchange to the next; null where it takes as many batches as planned. */
+  readonly pace: Pace | null;
   /** When changes of weights are exchanged, of which entries; empty where gradients are. */
   readonly times: readonly ExchangeTime[];
   /** Messages of each neighbour in a round: two to an exchange where each joins a slice for all. */
@@ -55,22 +58,26 @@ export function exchangeSetup(plan: Plan, chain: ChainPlan, own: CopyPlan): Exch
     const place = members.indexOf(copy);
     return { chain: other.id, place, node: other.source, microBatches: other.microBatches ?? 1 };
   };
-  const { topology, every } = exchange;
+  const { topology, every, computeMs } = exchange;
   const toUpdate = batchesToUpdate(exchange, microBatches);
   const updates = work / microBatches;
   const times = every === 1 ? [] : exchangeTimes(exchange, updates);
   const senders = new Set(topology.flatMap(({ from, to }) => (to === own.id ? [from] : [])));
+  const incoming = members.filter((member) => senders.has(member)).map(neighbourOf);
+  const joint = incoming.reduce((sum, other) => sum + other.microBatches, microBatches);
+  const pace =
+    computeMs === undefined ? null : { ms: computeMs, updates: (every * joint) / toUpdate };
   const before = members.slice(0, members.indexOf(own.id));
   const alike = new Set(alikeWith(plan, own.id));
   return {
     plan: exchange,
     microBatches,
-    ...{ toUpdate, ownUpdates: microBatches / toUpdate, times },
+    ...{ toUpdate, ownUpdates: microBatches / toUpdate, times, pace },
     exchanges: (every === 1 ? updates : times.length) * (exchange.reduce === "scatter" ? 2 : 1),
     outgoing: topology
       .filter(({ from }) => from === own.id)
       .map(({ to, bytes }) => ({ ...neighbourOf(to), bytes })),
-    incoming: members.filter((member) => senders.has(member)).map(neighbourOf),
+    incoming,
     place: members.indexOf(own.id),
     position: before.filter((member) => senders.has(member)).length,
     alikeBefore: before

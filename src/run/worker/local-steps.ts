@@ -5,6 +5,7 @@
  * Invariants:
  * 1. One exchange at most is under way: what came of one is gone on from before the next is shared.
  * 2. What came of an exchange is gone on from after the update that the plan says, whenever it was there.
+ * 3. Where members compute for a time, each makes one update at least from one exchange to the next.
  */
 import { present } from "../../base/assert.ts";
 import { elementCount, type Tensor } from "../../base/tensor.ts";
@@ -13,6 +14,7 @@ import type { ExchangeMember } from "../../sync/member.ts";
 import { lengthOf } from "../../sync/slices.ts";
 import { type ExchangeTime, fragmentSlices } from "../../sync/streaming.ts";
 import type { ExchangeSetup } from "./exchange-setup.ts";
+import { Stint } from "./stint.ts";
 
 type Values = readonly Tensor["data"][];
 /** Null where nothing is computed. */
@@ -26,6 +28,9 @@ export interface LocalStepsAround {
   readonly isHollow: boolean;
   read(ports: readonly Port[], use: (values: Values) => void): void;
   write(ports: readonly Port[], values: Joint): void;
+  now(): number;
+  /** It took so many batches before the exchange at a place in the round, which is not what the plan says. */
+  took(at: number, batches: number): void;
   /** Shares weights, as the exchange at a place in the round; tells what came of it. */
   agree(values: Values, at: number, done: (joint: Joint) => void): void;
 }
@@ -46,14 +51,25 @@ export class LocalSteps {
   #updates = 0;
   #shared = 0;
   #underWay: UnderWay | null = null;
+  /** Where it computes for a time; and updates of its own by the exchange before. */
+  readonly #stint: Stint | null;
+  #updatesBefore = 0;
 
   constructor(setup: ExchangeSetup, around: LocalStepsAround) {
     this.#setup = setup;
     this.#around = around;
+    this.#stint = setup.pace && new Stint(setup.pace);
+  }
+
+  /** Where no number of batches ends its round, whether the last exchange does; null elsewhere. */
+  get isTrained(): boolean | null {
+    if (this.#stint === null) return null;
+    return this.#underWay === null && this.#shared === this.#setup.times.length;
   }
 
   /** Before the first batch: what is shared are changes from here. */
   begin(): void {
+    this.#stint?.begin(this.#around.now());
     const { isHollow, ports, member } = this.#around;
     if (isHollow) return;
     this.#around.read(ports, (weights) => member.begin(weights as readonly Float32Array[]));
@@ -66,9 +82,21 @@ export class LocalSteps {
    */
   after(go: () => void, agreed: () => void): void {
     this.#updates++;
-    const updates = this.#updates / this.#setup.ownUpdates;
+    const updates = this.#plannedUpdates();
     if (this.#underWay?.time.joinedAt !== updates) return this.#shareAt(updates, go, agreed);
     this.#goOn(() => this.#shareAt(updates, agreed, agreed));
+  }
+
+  /** Updates of the plan's that are done: exchanges are timed by those. */
+  #plannedUpdates(): number {
+    const { times, ownUpdates, toUpdate } = this.#setup;
+    if (this.#stint === null) return this.#updates / ownUpdates;
+    const isOver = this.#stint.updated(this.#around.now());
+    const at = this.#shared;
+    if (!isOver) return times[at - 1]?.sharedAt ?? 0;
+    this.#around.took(at, (this.#updates - this.#updatesBefore) * toUpdate);
+    this.#updatesBefore = this.#updates;
+    return present(times[at], "an exchange").sharedAt;
   }
 
   #shareAt(updates: number, go: () => void, agreed: () => void): void {
@@ -102,6 +130,7 @@ export class LocalSteps {
 
   #use(time: ExchangeTime, agreed: Joint, go: () => void): void {
     const ports = this.#portsOf(time);
+    this.#stint?.begin(this.#around.now());
     if (time.fragment === null || agreed === null) {
       this.#around.write(ports, agreed);
       return go();

@@ -35,7 +35,7 @@ function member(
       ...{
         plan: { ...fullExchange, topology: [], staleness, backups, ...change },
         microBatches: 2,
-        ...{ ownUpdates: 1, times: exchangeTimes({ every: 1, ...change }, updates) },
+        ...{ ownUpdates: 1, pace: null, times: exchangeTimes({ every: 1, ...change }, updates) },
         exchanges: 3,
       },
       outgoing: [

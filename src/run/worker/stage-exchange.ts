@@ -20,7 +20,7 @@ import { chosenUnseen } from "../../sync/selection.ts";
 import { lengthOf, sliceAt } from "../../sync/slices.ts";
 import { fragmentSlices } from "../../sync/streaming.ts";
 import type { Outcome, Slot } from "../host.ts";
-import type { Joined, Transfer } from "../metrics/record.ts";
+import type { Joined, Took, Transfer } from "../metrics/record.ts";
 import type { Tensors } from "../wire/frame.ts";
 import type { ExchangeMessage, PullMessage, WeightsMessage } from "../wire/messages.ts";
 import type { ExchangeNeighbour, ExchangeSetup } from "./exchange-setup.ts";
@@ -28,6 +28,7 @@ import { LocalSteps } from "./local-steps.ts";
 import type { StageSetup } from "./stage-setup.ts";
 import type { StageSurroundings } from "./stage-surroundings.ts";
 import { StageTransfer } from "./stage-transfer.ts";
+import { TakenBatches } from "./taken-batches.ts";
 
 /** A neighbour's standing in the round. */
 interface Incoming {
@@ -77,10 +78,12 @@ export class StageExchange {
   #isAlone = false;
   /** Null where gradients are exchanged before each update. */
   readonly #localSteps: LocalSteps | null;
+  /** Where members compute for a time. */
+  readonly #taken = new TakenBatches();
   /** Messages to each neighbour so far. */
   #exchanges = 0;
-  /** What of transfers goes with the parts of the exchange under way. */
-  #said: Pick<ExchangeMessage, "loss" | "transfers"> = {};
+  /** What goes with the parts of the exchange under way, beside those. */
+  #said: Pick<ExchangeMessage, "loss" | "transfers" | "took"> = {};
   /** Goes on once there is nobody to wait for; null where nothing waits. */
   #waiting: (() => void) | null = null;
 
@@ -127,8 +130,15 @@ export class StageExchange {
             ...{ member: this.#member, ports: this.#ports, isHollow: this.#isHollow },
             read: (ports, use) => this.#read(this.#slotsOf(ports), use),
             write: (ports, values) => this.#write(this.#slotsOf(ports), values, ports),
+            now: () => this.#around.host.now(),
+            took: (at, batches) => this.#taken.note({ chain: setup.chain.id, at, batches }, true),
             agree: (values, at, done) => this.#agree(values, at, done),
           });
+  }
+
+  /** Where no number of batches ends the round, whether its exchanges have; null elsewhere. */
+  get isTrained(): boolean | null {
+    return this.#localSteps?.isTrained ?? null;
   }
 
   /** Before the first batch: where changes of weights are shared, they are changes from here. */
@@ -202,6 +212,7 @@ export class StageExchange {
     else {
       incoming.parts.set(message.step, part);
       this.#note(incoming, message);
+      for (const one of message.took ?? []) this.#taken.note(one, one.chain === message.chain);
       if (message.loss !== undefined) this.#transfer?.heard(message.chain, message.loss);
     }
     this.#settle();
@@ -246,7 +257,11 @@ export class StageExchange {
    * What was joined when, of whom it is not one part each time, and what became of weights that were given; also by
    * neighbours, who may not live to tell it.
    */
-  get told(): { readonly joined?: readonly Joined[]; readonly transfers?: readonly Transfer[] } {
+  get told(): {
+    readonly joined?: readonly Joined[];
+    readonly took?: readonly Took[];
+    readonly transfers?: readonly Transfer[];
+  } {
     const late = this.#incoming.filter(({ joined }) => joined.some((parts, i) => parts !== i + 1));
     const own = late.map(({ from, joined: parts }): Joined => ({ chain: from.chain, parts }));
     const joined = [...own, ...this.#incoming.flatMap(toldBy)];
@@ -254,8 +269,10 @@ export class StageExchange {
       theirs.map((one): Transfer => ({ ...one, by: from.chain })),
     );
     const transfers = [...(this.#transfer?.transfers ?? []), ...given];
+    const took = this.#taken.all;
     return {
       ...(joined.length > 0 && { joined }),
+      ...(took.length > 0 && { took }),
       ...(transfers.length > 0 && { transfers }),
     };
   }
@@ -299,7 +316,7 @@ export class StageExchange {
     done: (joint: readonly Float32Array[] | null) => void,
   ): void {
     const exchange = this.#exchanges++;
-    this.#said = this.#transfer?.said(exchange) ?? {};
+    this.#said = { ...this.#transfer?.said(exchange), ...this.#heard() };
     const counts = this.#countsOf(at ?? exchange);
     const fragment = at === null ? null : (this.#exchange.times[at]?.fragment ?? null);
     const own = this.#isHollow ? null : this.#share(values as readonly Float32Array[], fragment);
@@ -320,6 +337,7 @@ export class StageExchange {
   ): void {
     const { place, outgoing } = this.#exchange;
     this.#exchanges++;
+    this.#said = { ...this.#said, ...this.#heard() };
     const reduced = parts && this.#member.reduce(parts);
     const counts = this.#sliceCounts(place, all);
     const { codec } = this.#exchange.plan;
@@ -379,6 +397,12 @@ export class StageExchange {
     const at = { to: node, term, round, step, chain: chain.id, stage: 0 };
     const said = { ...this.#joinedBy(step), ...this.#said };
     this.#around.send({ type: "exchange", ...at, batches, chosen, ...said }, tensors);
+  }
+
+  /** Who took how many batches, as far as it has not been said. */
+  #heard(): Pick<ExchangeMessage, "took"> {
+    const took = this.#taken.news();
+    return took.length === 0 ? {} : { took };
   }
 
   /** What is to be said of what was joined by the end of so many exchanges. */

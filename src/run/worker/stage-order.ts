@@ -15,7 +15,7 @@ export interface StageOrder {
   readonly sourceCapacity: number;
   /** Batches to an update. */
   readonly accumulate: number;
-  /** Batches to a round. */
+  /** Batches to a round; infinitely many where something else ends it. */
   readonly work: number;
 }
 

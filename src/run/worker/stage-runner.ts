@@ -91,7 +91,8 @@ export class StageRunner implements StageRound {
     this.#borders = new StageBorders(setup);
     this.#samples = new OwnSamples(setup, around.host);
     this.#around = around;
-    this.#order = stageOrder(setup.chain, setup.stage, setup.job.optimizer.accumulate);
+    const order = stageOrder(setup.chain, setup.stage, setup.job.optimizer.accumulate);
+    this.#order = setup.exchange?.pace ? { ...order, work: Number.POSITIVE_INFINITY } : order;
     this.#term = at.term;
     this.round = at.round;
     this.#learningRate = at.learningRate;
@@ -150,7 +151,7 @@ export class StageRunner implements StageRound {
   curtail(): number {
     const { accumulate, work } = this.#order;
     // Others wait for all that a member of an exchange has to share.
-    if (this.exchange !== null) return work;
+    if (this.exchange !== null) return this.#setup.chain.work;
     const begun = Math.max(1, this.#forward + (this.#isGoingForward ? 1 : 0));
     this.shorten(Math.min(work, Math.ceil(begun / accumulate) * accumulate));
     return this.#order.work;
@@ -369,7 +370,7 @@ export class StageRunner implements StageRound {
     if (schedule === "window" && this.#setup.programs.step === null) this.#account.passed(pass);
     this.#isBusy = false;
     this.#isGoingForward = false;
-    if (this.#backward === work) return this.#contribute();
+    if (this.exchange?.isTrained ?? this.#backward === work) return this.#contribute();
     const now = this.#around.host.now();
     const interimMs = pass === "B" ? this.#interims.due(this.#backward, now) : null;
     if (interimMs !== null) this.#bring(interimMs);
