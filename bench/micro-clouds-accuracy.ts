@@ -41,7 +41,7 @@ import {
   workerName,
 } from "./micro-clouds-fleet.ts";
 import { geometricMean } from "./statistics.ts";
-import { type Trained, trainedIn } from "./trained.ts";
+import { overPlan, type Trained, trainedIn } from "./trained.ts";
 
 /** The large network whose times are taken. */
 const large = "mobilenetv3-large";
@@ -87,6 +87,10 @@ const schemes: readonly Scheme[] = [
   {
     ...{ name: "exchange by links alone", kind: "ablation" },
     job: { planner: "micro-clouds", exchange: { batches: "equal" } },
+  },
+  {
+    ...{ name: "batches dealt out", kind: "ablation" },
+    job: { planner: "micro-clouds", exchange: { batches: "dealt" } },
   },
   ...[false, true].map((isTransferred): Scheme => {
     const exchange = { every: 1, select: { kind: "max-n" } };
@@ -189,6 +193,8 @@ interface Run extends Trained {
   readonly plan: Plan;
   /** Straight and to the coordinator, of all workers. */
   readonly bytes: number;
+  /** Times of rounds over those that were planned. */
+  readonly late: ReturnType<typeof overPlan>;
 }
 
 /** All schemes on the same data, workers and initial weights. */
@@ -256,6 +262,7 @@ async function train(
   const bytes = records.flatMap(({ record }) => (record.type === "round" ? record.nodes : []));
   return {
     ...trainedIn(records, batch),
+    late: overPlan(records),
     ...{ scheme, plan, bytes: bytes.reduce((sum, { bytesUp }) => sum + bytesUp, 0) },
   };
 }
@@ -378,6 +385,7 @@ const rowsOf = (race: Race): Row[] =>
       scheme: run.scheme.name,
       exchanged: every > 1 ? `changes every ${every}` : (select?.kind ?? "weights"),
       rounds: run.ends.length,
+      ...{ "of the plan's time": run.late.mean, "at most": run.late.most },
       samples: run.samples,
       "accuracy, %": 100 * accuracy,
       ...Object.fromEntries(marks.map((mark) => [`s to ${mark} %`, secondsTo(run, mark / 100)])),

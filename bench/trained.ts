@@ -37,3 +37,17 @@ export function trainedIn(records: readonly TimedRecord[], batch: number): Train
   }
   return { ends, points, accuracy, samples };
 }
+
+/** How many times as long as planned rounds took: on average, and the longest. */
+export function overPlan(records: readonly TimedRecord[]): { mean: number; most: number } {
+  let plannedMs = Number.NaN;
+  const ratios: number[] = [];
+  for (const { record } of records) {
+    if (record.type === "planned") plannedMs = record.plan.forecasts[0]?.roundMs ?? Number.NaN;
+    if (record.type === "round") ratios.push(record.ms / plannedMs);
+  }
+  return {
+    mean: ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length,
+    most: Math.max(...ratios),
+  };
+}

@@ -275,8 +275,11 @@ export interface ExchangeChoice
   readonly stream?: StreamChoice;
   /** Who exchanges with whom; what fits number and links where absent. */
   readonly topology?: TopologyName;
-  /** Batches to an update: as many as each manages in the time of the others, or as many for all. */
-  readonly batches: "proportional" | "equal";
+  /**
+   * Batches to an update: as many as each manages in the time of the others, by its speed when the plan was made where that cannot
+   * be left to itself, or where they are to be dealt out; or as many for all.
+   */
+  readonly batches: "proportional" | "dealt" | "equal";
   /** So many times the request's batches make an update; 1 where absent. */
   readonly growth?: number;
 }

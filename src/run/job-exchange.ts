@@ -52,7 +52,7 @@ export const exchangeSchema = z.strictObject({
   ),
   /** Where changes go by fragments of the model, while nodes train on; all at once where absent. */
   stream: z.optional(streamSchema),
-  batches: z._default(z.enum(["proportional", "equal"]), "proportional"),
+  batches: z._default(z.enum(["proportional", "dealt", "equal"]), "proportional"),
   growth: z.optional(growthSchema),
 });
 

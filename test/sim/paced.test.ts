@@ -90,7 +90,12 @@ describe("members that compute for a time", { timeout: 60_000 }, () => {
   );
 
   it("have a number of batches each where the job says so, or fragments go while they train", async () => {
-    const plans = [{ batches: "equal" }, { stream: { fragments: 2 } }, { every: 1 }];
+    const plans = [
+      { batches: "equal" },
+      { batches: "dealt" },
+      { stream: { fragments: 2 } },
+      { every: 1 },
+    ];
     for (const change of plans) {
       const ran = await run(cloudJob({ rounds: 1, exchange: { ...exchange, ...change } }));
       expect(ran.of("planned")[0]?.plan.groups[0]?.exchange?.computeMs).toBeUndefined();
