@@ -5,11 +5,14 @@
  * (Bertsekas and Gallager, "Data Networks", 2nd ed., 1992, section 6.5.2: progressive filling).
  *
  * Rates are found anew where something begins, ends or changes, and only for the transfers
- * that this can reach: a pipe that could carry all of its transfers at the speed of their
- * other pipes holds nobody back, so nothing spreads through it. That keeps ten thousand
- * devices, each on a wire of its own, as cheap as one.
+ * that this reaches. Rates are max-min fair just where each transfer has a pipe that holds it back:
+ * one that is full, and on which nobody gets more. So those are freed whose pipe has changed, they
+ * get what all others leave, and whoever is not held back any more by that, or gets too much, is
+ * freed as well, until nobody is. A change in one place of a fleet of a thousand is then as cheap as
+ * in one of ten. A pipe that could carry all of its transfers at the speed of their other pipes holds
+ * nobody back, and is not looked at: ten thousand devices, each on a wire of its own, are as cheap as one.
  */
-import { present } from "../base/assert.ts";
+import { Heap } from "../base/heap.ts";
 
 /** A wire, one way: a node's own access, or a cell that many share. */
 export class Pipe {
@@ -78,16 +81,23 @@ export class Pipe {
   }
 }
 
-/** Sums of rates may be off by this share; to take a wire for narrow that is not costs nothing but time. */
+/**
+ * Sums of rates may be off by this share. To take a wire for narrow that is not costs nothing but time; rates
+ * that are fair but for this are left as they are.
+ */
 const rounding = 1e-9;
 
 /** One direction of a connection as far as bandwidth goes. */
 export interface Transfer {
   readonly pipes: readonly Pipe[];
+  /** Its fair share while it is active, in bytes per millisecond: as {@link FairShares} has found it last. */
+  fairRate: number;
+  /** The pipe that lets it have no more; null where none limits it. */
+  heldBy: Pipe | null;
 }
 
 /** The rate of the narrowest pipe of a transfer, but one. */
-export function leastRate({ pipes }: Transfer, but: Pipe | null = null): number {
+function leastRate({ pipes }: Transfer, but: Pipe): number {
   let least = Number.POSITIVE_INFINITY;
   for (const pipe of pipes) {
     if (pipe !== but && pipe.bytesPerMs < least) least = pipe.bytesPerMs;
@@ -95,93 +105,159 @@ export function leastRate({ pipes }: Transfer, but: Pipe | null = null): number 
   return least;
 }
 
-/** The transfers of `changed` with all whose rates hang together with theirs, group by group. */
-export function coupledGroups(changed: Iterable<Transfer>): Transfer[][] {
-  const groups: Transfer[][] = [];
-  const reached = new Set<Transfer>();
-  const seen = new Set<Pipe>();
-  for (const first of changed) {
-    if (reached.has(first)) continue;
-    reached.add(first);
-    const group = [first];
-    // A list that grows while it is walked is walked to its new end.
-    for (const { pipes } of group) {
-      for (const pipe of pipes) {
-        if (seen.has(pipe)) continue;
-        seen.add(pipe);
-        if (!pipe.canBind) continue;
-        for (const other of pipe.active) {
-          if (reached.has(other)) continue;
-          reached.add(other);
-          group.push(other);
-        }
-      }
-    }
-    groups.push(group);
+/** Max-min fair rates of all active transfers, kept up as they come and go. */
+export class FairShares {
+  /** Whoever gets a rate anew, and pipes that could hold somebody back before they changed. */
+  readonly #changed = new Set<Transfer>();
+  readonly #disturbed = new Set<Pipe>();
+
+  /** Whether rates have to be found anew. */
+  get isDue(): boolean {
+    return this.#changed.size > 0 || this.#disturbed.size > 0;
   }
-  return groups;
+
+  /** A transfer has become active. @returns whether it has its rate already: it shares nothing that is short */
+  enter(transfer: Transfer): boolean {
+    Pipe.enter(transfer);
+    if (transfer.pipes.some((pipe) => pipe.canBind)) {
+      this.#changed.add(transfer);
+      return false;
+    }
+    fill(new Set([transfer]));
+    return true;
+  }
+
+  /** A transfer is active no more. */
+  leave(transfer: Transfer): void {
+    this.#disturb(transfer);
+    this.#changed.delete(transfer);
+    Pipe.leave(transfer);
+  }
+
+  /** Changes what a pipe carries. */
+  setRate(pipe: Pipe, bytesPerMs: number): void {
+    for (const transfer of pipe.active) {
+      this.#changed.add(transfer);
+      this.#disturb(transfer);
+    }
+    pipe.setRate(bytesPerMs);
+  }
+
+  /** Finds rates anew. @returns whose rates may have changed */
+  settle(): Iterable<Transfer> {
+    const open = new Set(this.#changed);
+    // Whoever enters takes from those that its pipes hold back.
+    for (const { pipes } of this.#changed) {
+      for (const pipe of pipes) if (pipe.canBind) this.#disturbed.add(pipe);
+    }
+    for (const pipe of this.#disturbed) {
+      for (const transfer of pipe.active) if (transfer.heldBy === pipe) open.add(transfer);
+    }
+    this.#changed.clear();
+    this.#disturbed.clear();
+    for (let freed: Transfer[] = [...open]; freed.length > 0; ) {
+      for (const transfer of freed) open.add(transfer);
+      const shares = fill(open);
+      freed = [];
+      for (const share of shares) if (share.pipe.canBind) free(share, open, freed);
+    }
+    return open;
+  }
+
+  /** The pipe is noted and not its transfers: of many that leave at one moment, each would note all others. */
+  #disturb({ pipes }: Transfer): void {
+    for (const pipe of pipes) if (pipe.canBind) this.#disturbed.add(pipe);
+  }
 }
 
-/** What a pipe has left, and for how many transfers that are not settled yet. */
+/** What a pipe has left for open transfers, of which some are not settled yet. */
 interface Share {
+  readonly pipe: Pipe;
+  readonly transfers: Transfer[];
   left: number;
   waiting: number;
+  /** What each of those that waited would have got as it was last looked at: no more than now. */
+  equal: number;
 }
 
 /**
- * Max-min fair rates of a group of active transfers. Progressive filling: whoever cannot use an
- * equal share of any common pipe is settled at what its own pipes carry, else the common pipe
- * with the smallest equal share settles its transfers, until all are.
+ * Progressive filling of open transfers, where all others keep what they have: the pipe with the smallest equal
+ * share settles its transfers, until all are. @returns the pipes
  */
-export function fairRates(group: readonly Transfer[]): Map<Transfer, number> {
-  const rates = new Map<Transfer, number>();
-  const [first] = group;
-  if (group.length === 1 && first !== undefined) return rates.set(first, leastRate(first));
-  const shares = new Map<Pipe, Share>();
-  for (const { pipes } of group) {
-    for (const pipe of pipes) {
-      const share = shares.get(pipe);
-      if (share === undefined) shares.set(pipe, { left: pipe.bytesPerMs, waiting: 1 });
-      else share.waiting++;
+function fill(open: ReadonlySet<Transfer>): Iterable<Share> {
+  const shares = sharesOf(open);
+  const queue = new Heap<Share>((a, b) => a.equal - b.equal);
+  for (const share of shares.values()) queue.push(share);
+  for (let share = queue.pop(); share !== undefined; share = queue.pop()) {
+    if (share.waiting === 0) continue;
+    const equal = share.left / share.waiting;
+    if (equal > share.equal) {
+      share.equal = equal;
+      queue.push(share);
+      continue;
     }
-  }
-  for (const [pipe, { waiting }] of shares) if (waiting === 1) shares.delete(pipe);
-  const own = new Map<Transfer, number>();
-  for (const transfer of group) own.set(transfer, ownRate(transfer, shares));
-  let open = group;
-  while (open.length > 0) {
-    let least = Number.POSITIVE_INFINITY;
-    for (const { left, waiting } of shares.values()) {
-      if (waiting > 0) least = Math.min(least, left / waiting);
-    }
-    const rateOf = (transfer: Transfer): number => present(own.get(transfer), "a rate of its own");
-    let settled = open.filter((transfer) => rateOf(transfer) <= least);
-    if (settled.length === 0) {
-      settled = open.filter(({ pipes }) => pipes.some((pipe) => shareOf(shares, pipe) <= least));
-    }
-    for (const transfer of settled) {
-      const rate = Math.min(rateOf(transfer), least);
-      rates.set(transfer, rate);
+    for (const transfer of share.transfers) {
+      if (transfer.heldBy !== null) continue;
+      transfer.fairRate = equal;
+      transfer.heldBy = share.pipe;
       for (const pipe of transfer.pipes) {
-        const share = shares.get(pipe);
-        if (share === undefined) continue;
-        share.waiting--;
-        if (rate < Number.POSITIVE_INFINITY) share.left = Math.max(0, share.left - rate);
+        const other = shares.get(pipe);
+        if (other === undefined) continue;
+        other.waiting--;
+        other.left = Math.max(0, other.left - equal);
       }
     }
-    open = open.filter((transfer) => !rates.has(transfer));
   }
-  return rates;
+  return shares.values();
 }
 
-const shareOf = (shares: ReadonlyMap<Pipe, Share>, pipe: Pipe): number => {
-  const share = shares.get(pipe);
-  return share === undefined ? Number.POSITIVE_INFINITY : share.left / share.waiting;
-};
+function sharesOf(open: ReadonlySet<Transfer>): Map<Pipe, Share> {
+  const shares = new Map<Pipe, Share>();
+  for (const transfer of open) {
+    // Until a pipe settles it; none does where all of its pipes are without a limit.
+    transfer.fairRate = Number.POSITIVE_INFINITY;
+    transfer.heldBy = null;
+    for (const pipe of transfer.pipes) {
+      if (pipe.bytesPerMs === Number.POSITIVE_INFINITY) continue;
+      const share = shares.get(pipe);
+      if (share === undefined) {
+        shares.set(pipe, { pipe, transfers: [transfer], left: 0, waiting: 1, equal: 0 });
+      } else {
+        share.transfers.push(transfer);
+        share.waiting++;
+      }
+    }
+  }
+  for (const share of shares.values()) {
+    share.left = leftBeside(share.pipe, open);
+    share.equal = share.left / share.waiting;
+  }
+  return shares;
+}
 
-/** What the pipes carry that no other transfer of the group goes through. */
-function ownRate({ pipes }: Transfer, shared: ReadonlyMap<Pipe, Share>): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (const pipe of pipes) if (!shared.has(pipe)) least = Math.min(least, pipe.bytesPerMs);
-  return least;
+/** What a pipe has left beside transfers that are not open. */
+function leftBeside(pipe: Pipe, open: ReadonlySet<Transfer>): number {
+  if (!pipe.canBind) return pipe.bytesPerMs;
+  let left = pipe.bytesPerMs;
+  for (const other of pipe.active) if (!open.has(other)) left -= other.fairRate;
+  return Math.max(0, left);
+}
+
+/** Adds those to `freed` that are not open and whose rates are not fair beside what the open ones have got. */
+function free({ pipe, transfers }: Share, open: ReadonlySet<Transfer>, freed: Transfer[]): void {
+  let [used, most] = [0, 0];
+  for (const { fairRate } of pipe.active) {
+    used += fairRate;
+    if (fairRate > most) most = fairRate;
+  }
+  const held = transfers.find(({ heldBy }) => heldBy === pipe);
+  const atMost = held === undefined ? Number.POSITIVE_INFINITY : held.fairRate * (1 + rounding);
+  const isFull = used >= pipe.bytesPerMs * (1 - rounding);
+  for (const other of pipe.active) {
+    if (open.has(other)) continue;
+    const { fairRate, heldBy } = other;
+    // Who is held back here has to get as much as anybody, and the pipe has to be full.
+    const isHeld = isFull && fairRate >= most * (1 - rounding);
+    if (fairRate > atMost || (heldBy === pipe && !isHeld)) freed.push(other);
+  }
 }

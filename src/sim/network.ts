@@ -15,7 +15,7 @@ import { present } from "../base/assert.ts";
 import { type Random, random } from "../base/random.ts";
 import type { Cancel, Link } from "../run/host.ts";
 import { type Medium, memoryLinks } from "../run/wire/memory-link.ts";
-import { coupledGroups, fairRates, leastRate, Pipe, type Transfer } from "./bandwidth.ts";
+import { FairShares, type Pipe, type Transfer } from "./bandwidth.ts";
 import type { World } from "./world.ts";
 
 /** A wire each way, and its one-way delay: a node's own, or what a cell shares. */
@@ -81,9 +81,7 @@ export class Network {
   readonly world: World;
   readonly #seed: number;
   readonly #flows = new Set<Flow>();
-  readonly #changed = new Set<Flow>();
-  /** Pipes whose transfers all have to get their rates anew. */
-  readonly #disturbed = new Set<Pipe>();
+  readonly #shares = new FairShares();
   #isSettling = false;
   #connections = 0;
   /** What is cut off at the moment; two nodes reach each other where they are on one side of each. */
@@ -171,45 +169,33 @@ export class Network {
 
   /** Changes what a pipe carries, from now on. */
   setRate(pipe: Pipe, bytesPerMs: number): void {
-    for (const transfer of pipe.active) {
-      this.changed(transfer as Flow);
-      this.disturbed(transfer as Flow);
-    }
     const before = pipe.bytesPerMs;
-    pipe.setRate(bytesPerMs);
+    this.#shares.setRate(pipe, bytesPerMs);
+    this.#settleSoon();
     this.onRate(pipe, before);
   }
 
-  /** Whatever hangs together with this transfer gets its rate anew: it leaves, or its wires change. */
-  disturbed(flow: Flow): void {
-    // The pipe is noted and not its transfers: of many that leave at one moment, each would note all others.
-    for (const pipe of flow.pipes) if (pipe.canBind) this.#disturbed.add(pipe);
-    if (this.#disturbed.size > 0) this.#settleSoon();
+  /** Has something to carry from now on. */
+  enter(flow: Flow): void {
+    if (this.#shares.enter(flow)) flow.setRate(flow.fairRate);
+    else this.#settleSoon();
   }
 
-  /** Finds rates anew once everything of this moment has happened. */
-  changed(flow: Flow): void {
-    this.#changed.add(flow);
+  /** Has nothing to carry any more, or is about to take another path. */
+  leave(flow: Flow): void {
+    flow.setRate(0);
+    this.#shares.leave(flow);
     this.#settleSoon();
   }
 
+  /** Finds rates anew once everything of this moment has happened. */
   #settleSoon(): void {
-    if (this.#isSettling) return;
+    if (this.#isSettling || !this.#shares.isDue) return;
     this.#isSettling = true;
-    this.world.at(this.world.now(), () => this.#settle());
-  }
-
-  #settle(): void {
-    this.#isSettling = false;
-    for (const pipe of this.#disturbed) {
-      for (const transfer of pipe.active) this.#changed.add(transfer as Flow);
-    }
-    this.#disturbed.clear();
-    const changed = [...this.#changed].filter((flow) => flow.isActive);
-    this.#changed.clear();
-    for (const group of coupledGroups(changed)) {
-      for (const [transfer, rate] of fairRates(group)) (transfer as Flow).setRate(rate);
-    }
+    this.world.at(this.world.now(), () => {
+      this.#isSettling = false;
+      for (const transfer of this.#shares.settle()) (transfer as Flow).setRate(transfer.fairRate);
+    });
   }
 }
 
@@ -220,6 +206,8 @@ interface Parcel {
 
 /** One direction of a connection. */
 class Flow implements Medium, Transfer {
+  fairRate = 0;
+  heldBy: Pipe | null = null;
   #path: Path;
   readonly #network: Network;
   readonly #from: Access;
@@ -239,7 +227,11 @@ class Flow implements Medium, Transfer {
   /** Since when the first parcel leaves over the present path, and what of it had not left then. */
   #startedMs = 0;
   #startedBytes = 0;
-  #leaving: Cancel = () => {};
+  /** When it has left, at the present rate. */
+  #dueMs = Number.POSITIVE_INFINITY;
+  /** When that is looked at: not later, since a rate that falls needs no other time to look. */
+  #wakeMs = Number.POSITIVE_INFINITY;
+  #wake: Cancel = () => {};
   #lastArrivalMs = 0;
 
   constructor(network: Network, from: Access, to: Access, chance: Random) {
@@ -264,7 +256,7 @@ class Flow implements Medium, Transfer {
     this.#queue.push({ bytes, arrive });
     if (this.#queue.length > 1) return;
     this.#begin(bytes);
-    if (!this.#isBlocked) this.#activate();
+    if (!this.#isBlocked) this.#network.enter(this);
   }
 
   soon(fire: () => void): void {
@@ -280,9 +272,7 @@ class Flow implements Medium, Transfer {
     this.#sinceMs = now;
     if (this.#rate === bytesPerMs && bytesPerMs > 0) return;
     this.#rate = bytesPerMs;
-    this.#leaving();
-    this.#leaving = () => {};
-    if (bytesPerMs > 0) this.#leave();
+    this.#expect();
   }
 
   /** A partition has come or gone. */
@@ -290,7 +280,7 @@ class Flow implements Medium, Transfer {
     const isBlocked = !this.#network.reaches(this.#from, this.#to);
     if (isBlocked === this.#isBlocked) return;
     if (isBlocked) {
-      if (this.isActive) this.#deactivate();
+      if (this.isActive) this.#network.leave(this);
       this.#isBlocked = true;
       return;
     }
@@ -298,7 +288,7 @@ class Flow implements Medium, Transfer {
     const held = this.#inAir.slice(0, this.#held);
     this.#held = 0;
     for (const { bytes } of held) this.#travel(bytes);
-    if (this.#queue.length > 0) this.#activate();
+    if (this.#queue.length > 0) this.#network.enter(this);
   }
 
   /** An end has moved, or a delay has changed. */
@@ -310,42 +300,41 @@ class Flow implements Medium, Transfer {
       return;
     }
     const wasActive = this.isActive;
-    if (wasActive) this.#deactivate();
+    if (wasActive) this.#network.leave(this);
     // Also where a partition holds it up: what has left did so over the path before.
     const hasBegun = this.#queue.length > 0;
     if (hasBegun) this.#carried(this.#startedBytes - this.#restBytes);
     this.#path = path;
     if (hasBegun) this.#begin(this.#restBytes);
-    if (wasActive) this.#activate();
+    if (wasActive) this.#network.enter(this);
   }
 
   /** The end without a word: nothing arrives any more. */
   vanish(): void {
-    if (this.isActive) this.#deactivate();
+    if (this.isActive) this.#network.leave(this);
     this.#isGone = true;
     this.#queue.length = 0;
     this.#inAir.length = 0;
     this.#held = 0;
   }
 
-  #activate(): void {
-    Pipe.enter(this);
-    // Most connections share nothing that is short: their rate is their own.
-    if (this.pipes.some((pipe) => pipe.canBind)) this.#network.changed(this);
-    else this.setRate(leastRate(this));
-  }
-
-  #deactivate(): void {
-    this.setRate(0);
-    this.#network.disturbed(this);
-    Pipe.leave(this);
-  }
-
   /** Waits until the first parcel has left at the present rate. */
-  #leave(): void {
-    const { world } = this.#network;
-    const ms = this.#restBytes === 0 ? 0 : this.#restBytes / this.#rate;
-    this.#leaving = world.at(world.now() + ms, () => this.#left());
+  #expect(): void {
+    const now = this.#network.world.now();
+    if (this.#rate === 0) this.#dueMs = Number.POSITIVE_INFINITY;
+    else this.#dueMs = this.#restBytes === 0 ? now : now + this.#restBytes / this.#rate;
+    this.#wakeBy(this.#dueMs);
+  }
+
+  #wakeBy(atMs: number): void {
+    if (atMs >= this.#wakeMs) return;
+    this.#wake();
+    this.#wakeMs = atMs;
+    this.#wake = this.#network.world.at(atMs, () => {
+      this.#wakeMs = Number.POSITIVE_INFINITY;
+      if (this.#dueMs > atMs) this.#wakeBy(this.#dueMs);
+      else this.#left();
+    });
   }
 
   #left(): void {
@@ -354,10 +343,10 @@ class Flow implements Medium, Transfer {
     this.#carried(this.#startedBytes);
     this.#deliver(parcel);
     const next = this.#queue[0];
-    if (next === undefined) return this.#deactivate();
+    if (next === undefined) return this.#network.leave(this);
     this.#begin(next.bytes);
     this.#sinceMs = world.now();
-    this.#leave();
+    this.#expect();
   }
 
   /** So many bytes of the first parcel leave from now on. */
