@@ -5,21 +5,12 @@
  */
 import { loadavg } from "node:os";
 import path from "node:path";
-import { type Planner, type Profile, parseJob, type TimedRecord, version } from "edgeloom";
-import { simulate } from "edgeloom/sim";
+import { type Profile, parseJob, type TimedRecord, version } from "edgeloom";
 import { atLeast, atMost, type BenchResult, type Row, tell } from "./bench.ts";
 import { wayOf, wayText } from "./feature-replay-run.ts";
 import { measuredCore } from "./measured.ts";
-import { runReal } from "./real-run.ts";
-import {
-  asMeasured,
-  lastPlan,
-  realScene,
-  roundsUnder,
-  type Scene,
-  sceneIn,
-  sharesOf,
-} from "./real-scene.ts";
+import { onBothSides } from "./real-compare.ts";
+import { roundsUnder, type Scene, sceneIn } from "./real-scene.ts";
 
 const ownScenario = path.join(import.meta.dirname, "feature-replay-real.yaml");
 
@@ -98,22 +89,12 @@ async function compare(
   jobFields: object,
   core: Profile,
 ): Promise<Compared> {
-  const { ready, job } = await realScene(scene, jobFields, core);
-  const shares = sharesOf(ready, core);
-  const isEnough = (nowMs: number, records: readonly TimedRecord[]): boolean =>
-    roundsUnder(records).length >= roundsCompared || nowMs > msMax;
-  tell(`real processes, ${name} ...`);
-  const command = "npm run bench -- feature-replay --real";
-  const real = await runReal({
-    ...{ command, job, scene: ready, shares, core },
-    until: isEnough,
+  const { plan, real, simulated } = await onBothSides({
+    ...{ command: "npm run bench -- feature-replay --real", name },
+    ...{ scene, jobFields, core },
+    until: (nowMs, records) => roundsUnder(records).length >= roundsCompared || nowMs > msMax,
   });
-  const plan = lastPlan(real.records);
   const way = wayText(wayOf(plan), Math.max(...plan.copies.map(({ to }) => to)));
-  tell(`the same in virtual time: ${way} ...`);
-  const planner: Planner = ({ term }) => ({ ...plan, term });
-  const nodes = asMeasured(ready.nodes, real, shares, core);
-  const simulated = await simulate({ ...ready, nodes, planner, until: isEnough });
   return {
     ...{ name, way, lateShare: real.lateShare },
     realMs: updatesMs(real.records),

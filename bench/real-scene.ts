@@ -97,6 +97,18 @@ export function roundsUnder(
     .slice(1);
 }
 
+/** How long those rounds took, shortest first. */
+export const roundTimesMs = (records: readonly TimedRecord[]): number[] =>
+  roundsUnder(records)
+    .map(([fromMs, toMs]) => toMs - fromMs)
+    .sort((a, b) => a - b);
+
+/** Shortest and longest of them, in words. */
+export function roundRangeText(records: readonly TimedRecord[]): string {
+  const times = roundTimesMs(records);
+  return `${((times[0] ?? 0) / 1000).toFixed(2)} to ${((times.at(-1) ?? 0) / 1000).toFixed(2)} s`;
+}
+
 /** By node its share of a core over time: of that of its machine, what its tenants leave. */
 export function sharesOf(
   { nodes, traces = [] }: ReadyScenario,
