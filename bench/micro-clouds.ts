@@ -3,8 +3,17 @@
  * by speed alone, and as `micro-clouds` plans it, over links of several speeds. Peers, messages and links are the
  * real ones; the null engine computes nothing, so this says nothing of accuracy.
  */
-import { type Job, loadModel, type Plan, parseJob, type RunRecord, version } from "edgeloom";
-import { nullEngine, simulate } from "edgeloom/sim";
+import {
+  type Job,
+  loadModel,
+  type Plan,
+  type Planner,
+  parseJob,
+  planners,
+  type RunRecord,
+  version,
+} from "edgeloom";
+import { nullEngine, type SimulationOptions, simulate } from "edgeloom/sim";
 import { atLeast, type Bench, chosenOf, countOf, optionsOf, type Row, tell } from "./bench.ts";
 import {
   type Mbit,
@@ -14,6 +23,7 @@ import {
   unequalMbit,
   workerName,
 } from "./micro-clouds-fleet.ts";
+import { exchangedText, realMicroClouds } from "./micro-clouds-real.ts";
 
 /** Links in Mbit/s of each worker, each way; null where nothing limits them. */
 const links: readonly { readonly name: string; readonly mbit: Mbit }[] = [
@@ -43,8 +53,15 @@ const models = [
 
 export const microClouds: Bench = {
   summary:
-    "six unequal workers that agree from node to node, against full exchange [--links A,B] [--workers N,M] [--schemes A,B] [--model lenet5]",
+    "six unequal workers that agree from node to node, against full exchange [--links A,B] [--workers N,M] [--schemes A,B] [--model lenet5]; on processes: --real [--scenario FILE]",
   async run(args) {
+    if (args.includes("--real")) {
+      const { scenario } = optionsOf(
+        args.filter((arg) => arg !== "--real"),
+        { scenario: "" },
+      );
+      return realMicroClouds(scenario || null);
+    }
     const asked = optionsOf(args, {
       ...{ links: links.map(({ name }) => name).join(), workers: String(parts.length) },
       ...{ schemes: schemes.map(({ name }) => name).join(), model: large },
@@ -73,6 +90,7 @@ export const microClouds: Bench = {
         "ms an update: the second round's time, contributions to the coordinator included, over its updates",
         "models: sent straight by a worker from one exchange to the next, on average and at most, in sizes of the model",
         "MB: sent straight by a worker for an update, on average",
+        "ms to plan: of this machine, for the first plan",
       ],
     };
   },
@@ -89,6 +107,8 @@ interface Outcome {
   readonly plan: Plan;
   readonly updateMs: number;
   readonly forecastMs: number;
+  /** What its first plan took this machine. */
+  readonly plannedMs: number;
   /** Sent straight by a worker for an update, on average. */
   readonly bytes: number;
   /** The same from one exchange to the next, in sizes of the model, and that of who sends most. */
@@ -121,7 +141,9 @@ async function outcomeOf(
       return own && share * own;
     }),
   });
-  const { records, end } = await simulate({ job, model: loaded, nodes, engine: nullEngine });
+  const run = { job, model: loaded, nodes, engine: nullEngine };
+  const plannedMs = await planningMs(run);
+  const { records, end } = await simulate(run);
   const of = <T extends RunRecord["type"]>(type: T) =>
     records.flatMap(({ record }) =>
       record.type === type ? [record as Extract<RunRecord, { type: T }>] : [],
@@ -139,7 +161,7 @@ async function outcomeOf(
   const bytes = sent.reduce((sum, each) => sum + each, 0) / workers / count;
   const { every = 1 } = plan.groups[0]?.exchange ?? {};
   return {
-    ...{ link: link.name, workers, scheme, plan, bytes },
+    ...{ link: link.name, workers, scheme, plan, plannedMs, bytes },
     updateMs: round.ms / count,
     forecastMs: (plan.forecasts[0]?.roundMs ?? 0) / count,
     models: (every * bytes) / modelBytes,
@@ -147,19 +169,32 @@ async function outcomeOf(
   };
 }
 
+/** Milliseconds that the planner takes for the first plan of a run, which ends with it. */
+async function planningMs(run: SimulationOptions): Promise<number> {
+  let ms = Number.NaN;
+  const planner: Planner = (request) => {
+    const fromMs = performance.now();
+    const plan = planners[run.job.planner](request);
+    ms = performance.now() - fromMs;
+    return plan;
+  };
+  await simulate({ ...run, planner, until: () => !Number.isNaN(ms) });
+  return ms;
+}
+
 function rowOf(outcome: Outcome): Row {
   const { link, workers, scheme, plan, updateMs, forecastMs, bytes, models: sent } = outcome;
-  const { every = 1, select, codec = "" } = plan.groups[0]?.exchange ?? {};
   const kinds = plan.chains.slice(0, parts.length);
   return {
     ...{ "Mbit/s": link, workers, scheme },
-    exchanged: `${every > 1 ? `changes every ${every}` : (select?.kind ?? "")}, ${codec}`,
+    exchanged: exchangedText(plan),
     batches: kinds.map(({ microBatches }) => microBatches).join("/"),
     "ms an update": updateMs,
     forecast: forecastMs,
     "MB an update": bytes / 1e6,
     models: sent,
     most: outcome.modelsMax,
+    "ms to plan": outcome.plannedMs,
   };
 }
 
