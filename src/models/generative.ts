@@ -74,12 +74,13 @@ export function dcgan({ seed, channels = 3, width }: ModelOptions): AdversarialM
   const discriminator = new Network("dcgan", { seed });
   const images = discriminator.input([channels, imageSize, imageSize]);
   const both = new Network("dcgan", { seed });
-  const shape = { width, isNormalised: true };
   const seen = generate(both, both.input([codeSize]), { channels, width });
-  const adversary = both.model(discriminate(both, [seen], shape));
+  const adversary = both.model(discriminate(both, [{ kind: "", image: seen }], width));
   return {
     generator: generator.model(made),
-    discriminator: discriminator.model(discriminate(discriminator, [images], shape)),
+    discriminator: discriminator.model(
+      discriminate(discriminator, [{ kind: "", image: images }], width),
+    ),
     adversary: {
       ...adversary,
       graph: frozen(adversary.graph, ["discriminator.*weight", "discriminator.*bias"]),
@@ -97,8 +98,8 @@ export function dcgan({ seed, channels = 3, width }: ModelOptions): AdversarialM
  * the same made one again. With logits r, s and m the model gives softplus(-r) + s + softplus(-m). As s and m are
  * equal, that is the discriminator's loss, softplus(-r) + softplus(m), and its parameters get that loss's
  * gradient: the one by s is 1, the one by m is sigmoid(m) - 1. The generator gets the latter alone, the gradient of
- * its own loss, softplus(-m) (Goodfellow et al. 2014, section 3). For that to hold images must be judged each on
- * its own, so this discriminator has no batch normalisation.
+ * its own loss, softplus(-m) (Goodfellow et al. 2014, section 3). That holds with batch normalisation as well, because each of
+ * the three kinds is normalised by itself: the statistics of s and m are equal, and gradients are sums over the batch.
  * @throws InputError for images that are larger, or smaller than a code
  */
 export function adversarialGame(options: ModelOptions): Model {
@@ -111,13 +112,15 @@ export function adversarialGame(options: ModelOptions): Model {
   const like = net.op("Slice", "code.like", [net.flatten("pixels", images), ...some]);
   const code = net.op("RandomNormalLike", "code", [like]);
   const made = generate(net, code, { channels, width });
-  const judged = discriminate(net, [real, detached(net, "seen", made), made], {
-    width,
-    isNormalised: false,
-  });
+  const kinds = [
+    { kind: "real", image: real },
+    { kind: "seen", image: detached(net, "seen", made) },
+    { kind: "made", image: made },
+  ];
+  const judged = discriminate(net, kinds, width);
   const logits = net.reshape("logits", judged, 3, -1);
-  const [r = "", s = "", m = ""] = ["real", "seen", "made"].map((name, row) =>
-    net.op("Gather", `${name}.logit`, [logits, net.integer(row)], { axis: 0 }),
+  const [r = "", s = "", m = ""] = kinds.map(({ kind }, row) =>
+    net.op("Gather", `${kind}.logit`, [logits, net.integer(row)], { axis: 0 }),
   );
   const denied = (name: string, logit: string): string =>
     net.op("Softplus", name, [net.op("Neg", `${name}.logit`, [logit])]);
@@ -157,15 +160,11 @@ function detached(net: Network, name: string, x: string): string {
 const codeSize = 100;
 const imageSize = 32;
 
-/** What the networks of a DCGAN are like; widths are those of the layers beside the image, 64 where absent. */
-interface AdversarialShape {
-  readonly width?: number | undefined;
-}
-
+/** Images of codes; the width is that of the layer beside the image. */
 function generate(
   net: Network,
   code: string,
-  { channels, width = 64 }: AdversarialShape & { readonly channels: number },
+  { channels, width = 64 }: { readonly channels: number; readonly width: number | undefined },
 ): string {
   let x = net.reshape("generator.code", code, -1, codeSize, 1, 1);
   for (const [i, factor] of [4, 2, 1].entries()) {
@@ -178,27 +177,45 @@ function generate(
 }
 
 /**
- * One logit for each image. Of several images of a sample, all first ones come first, and so on; they are put
- * together behind the first layer, so that no cut is before it.
+ * One logit for each image. Of several kinds of images all of the first kind come first, and so on; they are put
+ * together behind the first layer, so that no cut is before it. Each kind is normalised by itself, as where a
+ * discriminator is asked once for each, and has running statistics of its own.
  */
 function discriminate(
   net: Network,
-  images: readonly string[],
-  { width = 64, isNormalised }: AdversarialShape & { readonly isNormalised: boolean },
+  images: readonly { readonly kind: string; readonly image: string }[],
+  width = 64,
 ): string {
   const how = { kernel: 4, stride: 2, pad: 1, bias: false };
-  const seen = images.map((image) => net.conv("discriminator.0.conv", image, width, how));
-  let [x = ""] = seen;
-  if (seen.length > 1) x = net.op("Concat", "discriminator.images", seen, { axis: 0 });
-  x = net.op("LeakyRelu", "discriminator.0.act", [x], { alpha: 0.2 });
+  const seen = images.map(({ image }) => net.conv("discriminator.0.conv", image, width, how));
+  let x = net.op("LeakyRelu", "discriminator.0.act", [together(net, seen)], { alpha: 0.2 });
   for (const [i, factor] of [
     [1, 2],
     [2, 4],
   ] as const) {
-    x = net.conv(`discriminator.${i}.conv`, x, factor * width, how);
-    if (isNormalised) x = net.batchNorm(`discriminator.${i}.bn`, x);
-    x = net.op("LeakyRelu", `discriminator.${i}.act`, [x], { alpha: 0.2 });
+    const name = `discriminator.${i}`;
+    x = net.conv(`${name}.conv`, x, factor * width, how);
+    const parts = apart(net, x, images.length).map((part, k) =>
+      net.batchNorm(`${name}.bn`, part, { statistics: images[k]?.kind ?? "" }),
+    );
+    x = net.op("LeakyRelu", `${name}.act`, [together(net, parts)], { alpha: 0.2 });
   }
   x = net.conv("discriminator.3.conv", x, 1, { kernel: 4, bias: false });
   return net.flatten("discriminator.logit", x);
+}
+
+/** Batches one after the other. */
+const together = (net: Network, parts: readonly string[]): string =>
+  parts.length === 1
+    ? (parts[0] as string)
+    : net.op("Concat", "discriminator.images", parts, { axis: 0 });
+
+/** Batches of one size that are one after the other. */
+function apart(net: Network, x: string, count: number): string[] {
+  if (count === 1) return [x];
+  const [, ...shape] = net.shape(x);
+  const all = net.reshape("discriminator.kinds", x, count, -1, ...shape);
+  return Array.from({ length: count }, (_, k) =>
+    net.op("Gather", "discriminator.kind", [all, net.integer(k)], { axis: 0 }),
+  );
 }

@@ -20,7 +20,7 @@ import type { ModelOptions } from "./options.ts";
 /** Trained parameters: as PyTorch's and torchvision's networks of these names have. */
 const parameterCounts: { readonly [name: string]: number } = {
   bilstm: 386_818,
-  dcgan: 1_731_456,
+  dcgan: 1_732_224,
   "dcgan-discriminator": 663_296,
   "dcgan-generator": 1_068_928,
   din: 42_956,

@@ -41,6 +41,8 @@ export interface BatchNormOptions {
   readonly epsilon?: number;
   /** Share of the running statistics that stays in one step. */
   readonly kept?: number;
+  /** Name of the running statistics, where layers of one name share weight and bias but not these. */
+  readonly statistics?: string;
 }
 
 /**
@@ -184,15 +186,16 @@ export class Network {
   batchNorm(
     name: string,
     x: string,
-    { epsilon = 1e-5, kept = 0.9 }: BatchNormOptions = {},
+    { epsilon = 1e-5, kept = 0.9, statistics = "" }: BatchNormOptions = {},
   ): string {
     const shape = [this.shape(x)[1] ?? 1];
+    const owner = statistics === "" ? name : `${name}.${statistics}`;
     const inputs = [
       x,
       this.parameter(`${name}.weight`, shape, { fill: 1 }),
       this.parameter(`${name}.bias`, shape, { fill: 0 }),
-      this.parameter(`${name}.running_mean`, shape, { fill: 0, buffer: true }),
-      this.parameter(`${name}.running_var`, shape, { fill: 1, buffer: true }),
+      this.parameter(`${owner}.running_mean`, shape, { fill: 0, buffer: true }),
+      this.parameter(`${owner}.running_var`, shape, { fill: 1, buffer: true }),
     ];
     return this.op("BatchNormalization", name, inputs, { epsilon, momentum: kept });
   }

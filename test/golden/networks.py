@@ -336,13 +336,13 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    def __init__(self, normalised=True):
+    def __init__(self):
         super().__init__()
         layers, cin = [], 3
         for i, width in enumerate([64, 128, 256]):
             layer = nn.Module()
             layer.conv = nn.Conv2d(cin, width, 4, 2, 1, bias=False)
-            if i > 0 and normalised:
+            if i > 0:
                 layer.bn = nn.BatchNorm2d(width)
             layers.append(layer)
             cin = width
