@@ -44,7 +44,7 @@ const texts: Entry = {
 };
 
 const catalog = {
-  lenet5: images(),
+  lenet5: images("dropout", "width"),
   mlp: images(),
   "vgg-small": images(),
   vgg11: images("dropout"),

@@ -5,6 +5,7 @@ import { isTrained } from "../compile/graph.ts";
 import { interpret } from "../compile/interpret.ts";
 import { lossRule, lossSpec } from "../compile/loss.ts";
 import { specialize } from "../compile/specialize.ts";
+import { trainingForm } from "../compile/training-form.ts";
 import { trainingModel } from "../compile/training-model.ts";
 import {
   builtInLoss,
@@ -91,6 +92,32 @@ test("a narrower mobilenetv2 has all layers narrower, and a quarter of the width
   };
   expect(weightsAt(16)).toBe(2_236_682);
   expect(weightsAt(4)).toBeLessThan(weightsAt(16) / 8);
+});
+
+test("a wider lenet5 has all layers wider, and drops values before its last layers while it trains alone", () => {
+  const shapesAt = (options: Partial<ModelOptions>) => {
+    const { graph } = builtInModel("lenet5", { seed: 1, ...options });
+    return new Map(graph.parameters.map(({ name, shape }) => [name, shape]));
+  };
+  const wide = shapesAt({ width: 12, dropout: 0.5 });
+  expect(wide.get("conv1.weight")).toEqual([12, 1, 5, 5]);
+  expect(wide.get("conv2.weight")).toEqual([32, 12, 5, 5]);
+  expect(wide.get("fc1.weight")).toEqual([240, 800]);
+  expect(wide.get("fc3.weight")).toEqual([10, 168]);
+  expect(shapesAt({})).toEqual(shapesAt({ width: 6, dropout: 0 }));
+  const { graph } = builtInModel("lenet5", { seed: 1, dropout: 0.5 });
+  const noises = trainingForm(specialize(graph, { batch: 2 })).inputs.filter(({ noise }) => noise);
+  expect(noises.map(({ shape }) => shape)).toEqual([
+    [2, 120],
+    [2, 84],
+  ]);
+});
+
+test("words of textcnn begin small beside what training makes of them", () => {
+  const table = builtInModel("textcnn", { seed: 1 }).weights.get("embedding.weight");
+  const sizes = Array.from(table?.data as Float32Array, Math.abs);
+  expect(Math.max(...sizes.slice(0, 50_000))).toBeLessThanOrEqual(0.1);
+  expect(sizes.some((size) => size > 0.09)).toBe(true);
 });
 
 test("options choose size and words; images of 224 get the large stem", () => {

@@ -3,12 +3,15 @@ import type { Model } from "../compile/graph.ts";
 import { Network } from "./network.ts";
 import { type ModelOptions, vocabularyDefault } from "./options.ts";
 
-/** Kim, "Convolutional neural networks for sentence classification", 2014. */
+/**
+ * Kim, "Convolutional neural networks for sentence classification", 2014. Rows of words begin small: a word that
+ * training has seen a few times stays near where it began, and should not outweigh others.
+ */
 export function textcnn(options: ModelOptions): Model {
   const { seed, classes = 2, vocabulary = vocabularyDefault, length = 64, dropout = 0.5 } = options;
   const [width, filters] = [128, 100];
   const net = new Network("textcnn", { seed });
-  const words = net.embedding("embedding", net.input([length]), vocabulary, width);
+  const words = net.embedding("embedding", net.input([length]), vocabulary, width, { bound: 0.1 });
   const columns = net.transpose("columns", words, 0, 2, 1);
   const found = [3, 4, 5].map((kernel, i) => {
     const y = net.relu(`relus.${i}`, net.conv(`convs.${i}`, columns, filters, { kernel }));
