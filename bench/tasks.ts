@@ -62,10 +62,11 @@ const tasks: readonly Task[] = [
 
 export const tasksBench: Bench = {
   summary:
-    "what the jobs in examples/tasks reach across device and cloud [--only a,b] [--seeds N] [--rounds N] [--data FOLDER]",
+    "what the jobs in examples/tasks reach across device and cloud [--only a,b] [--seeds N] [--first SEED] [--rounds N] [--data FOLDER]",
   async run(args) {
-    const asked = optionsOf(args, { only: "", seeds: "3", rounds: "", data: "." });
-    const seeds = countOf("--seeds", asked.seeds);
+    const asked = optionsOf(args, { only: "", seeds: "3", first: "1", rounds: "", data: "." });
+    const first = countOf("--first", asked.first);
+    const seeds = Array.from({ length: countOf("--seeds", asked.seeds) }, (_, i) => first + i);
     const change = asked.rounds === "" ? {} : { rounds: countOf("--rounds", asked.rounds) };
     const chosen =
       asked.only === "" ? tasks : chosenOf("--only", asked.only, tasks, ({ name }) => name);
@@ -73,7 +74,7 @@ export const tasksBench: Bench = {
     const goals: Goal[] = [];
     for (const task of chosen) {
       const values: number[] = [];
-      for (let seed = 1; seed <= seeds; seed++) {
+      for (const seed of seeds) {
         const outcome = await train(task, { ...change, seed }, asked.data);
         values.push(outcome.value);
         rows.push(outcome.row);
@@ -84,7 +85,7 @@ export const tasksBench: Bench = {
       rows,
       goals,
       versions: { edgeloom: version },
-      seed: 1,
+      seed: first,
       notes: [
         `numbers by the native engine; times are virtual: ${deviceAndCloud}`,
         "batches go one after the other, so the numbers are those of one process",
