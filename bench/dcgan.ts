@@ -13,6 +13,7 @@ import {
   type Model,
   NativeEngine,
   Network,
+  type Profile,
   readSafetensors,
   train,
   version,
@@ -28,7 +29,7 @@ import { measuredCore } from "./measured.ts";
 import { mean, standardError } from "./statistics.ts";
 import { deviceAndCloud, machinesOf, taskJob } from "./task-runs.ts";
 
-/** Segments on the device: images, generator and the discriminator's first two layers. */
+/** Segments on the device: images, generator and the discriminator's first two convolutions. */
 const cut = 7;
 /** Images that are judged of each run. */
 const samples = 2000;
@@ -60,6 +61,7 @@ export const dcganBench: Bench = {
     const seeds = countOf("--seeds", asked.seeds);
     const change = asked.rounds === "" ? {} : { rounds: countOf("--rounds", asked.rounds) };
     const classifier = await trainedClassifier();
+    const profile = await measuredCore(taskJob("dcgan", { ...change, seed: 1 }));
     const real = realImages();
     const found = new Map<string, Judged[]>();
     const rows: Row[] = [rowOf("real ones, held out", "-", await judged(classifier, real))];
@@ -68,7 +70,7 @@ export const dcganBench: Bench = {
       for (let seed = 1; seed <= seeds; seed++) {
         const job = taskJob("dcgan", { ...change, seed });
         tell(`${way}, seed ${seed}: ${job.rounds} rounds of ${job.localBatches} batches ...`);
-        const images = await madeImages(job, await trained(job));
+        const images = await madeImages(job, await trained(job, profile));
         const verdict = await judged(classifier, images);
         found.set(way, [...(found.get(way) ?? []), verdict]);
         rows.push(rowOf(way, seed, verdict));
@@ -122,11 +124,11 @@ async function alone(job: Job): Promise<Weights> {
 }
 
 /** The weights of a run across a device and a cloud, as the coordinator has stored them. */
-async function across(job: Job): Promise<Weights> {
+async function across(job: Job, profile: Profile): Promise<Weights> {
   const { files } = await simulate({
     job,
     model: loadModel(job, "."),
-    nodes: machinesOf(job, await measuredCore(job), "."),
+    nodes: machinesOf(job, profile, "."),
     planner: fixedCut(cut),
     engine: () => new NativeEngine({ threads: 1 }),
   });

@@ -3,13 +3,21 @@
  * peers and messages as on sockets, in virtual time, with real numbers. Held-out samples are looked at for
  * the figures alone: settings were chosen on parts of the training samples.
  */
-import { loadModel, NativeEngine, planners, RunFold, type TimedRecord, version } from "edgeloom";
-import { simulate } from "edgeloom/sim";
+import {
+  type Job,
+  loadModel,
+  NativeEngine,
+  planners,
+  RunFold,
+  type TimedRecord,
+  version,
+} from "edgeloom";
+import { type SimNode, simulate } from "edgeloom/sim";
 import { type Bench, chosenOf, countOf, type Goal, optionsOf, type Row, tell } from "./bench.ts";
 import { fixedCut } from "./fixed-cut.ts";
 import { measuredCore } from "./measured.ts";
 import { mean } from "./statistics.ts";
-import { deviceAndCloud, machinesOf, type TaskChange, taskJob } from "./task-runs.ts";
+import { deviceAndCloud, machinesOf, taskJob } from "./task-runs.ts";
 
 /** What a task is to reach. */
 interface Task {
@@ -74,8 +82,10 @@ export const tasksBench: Bench = {
     const goals: Goal[] = [];
     for (const task of chosen) {
       const values: number[] = [];
+      const profile = await measuredCore(taskJob(task.name, { ...change, seed: first }));
       for (const seed of seeds) {
-        const outcome = await train(task, { ...change, seed }, asked.data);
+        const job = taskJob(task.name, { ...change, seed });
+        const outcome = await train(task, job, machinesOf(job, profile, asked.data));
         values.push(outcome.value);
         rows.push(outcome.row);
       }
@@ -106,17 +116,15 @@ function goalOf({ name, figure, goal }: Task, values: readonly number[]): Goal {
 /** Trains a task's job once. */
 async function train(
   task: Task,
-  change: TaskChange,
-  data: string,
+  job: Job,
+  nodes: readonly SimNode[],
 ): Promise<{ readonly value: number; readonly row: Row }> {
-  const job = taskJob(task.name, change);
-  const profile = await measuredCore(job);
   const model = loadModel(job, ".");
   tell(`${task.name}, seed ${job.seed}: ${job.rounds} rounds of ${job.localBatches} batches ...`);
   const { records, virtualMs } = await simulate({
     job,
     model,
-    nodes: machinesOf(job, profile, data),
+    nodes,
     planner: task.cut === null ? planners[job.planner] : fixedCut(task.cut),
     engine: () => new NativeEngine({ threads: 1 }),
     until: teller(task),
