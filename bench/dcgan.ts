@@ -66,18 +66,21 @@ export const dcganBench: Bench = {
     const found = new Map<string, Judged[]>();
     const rows: Row[] = [rowOf("real ones, held out", "-", await judged(classifier, real))];
     const shown: Images[] = [real];
-    for (const [way, trained] of Object.entries(ways)) {
-      for (let seed = 1; seed <= seeds; seed++) {
-        const job = taskJob("dcgan", { ...change, seed });
+    for (let seed = 1; seed <= seeds; seed++) {
+      const job = taskJob("dcgan", { ...change, seed });
+      for (const [way, trained] of Object.entries(ways)) {
         tell(`${way}, seed ${seed}: ${job.rounds} rounds of ${job.localBatches} batches ...`);
         const images = await madeImages(job, await trained(job, profile));
         const verdict = await judged(classifier, images);
+        tell(
+          `  confidence ${verdict.confidence.toFixed(3)}, entropy ${verdict.entropy.toFixed(3)}`,
+        );
         found.set(way, [...(found.get(way) ?? []), verdict]);
         rows.push(rowOf(way, seed, verdict));
         if (seed === 1) shown.push(images);
       }
+      if (seed === 1 && asked.picture !== "") writeFileSync(asked.picture, pictureOf(shown));
     }
-    if (asked.picture !== "") writeFileSync(asked.picture, pictureOf(shown));
     return {
       rows,
       goals: goalsOf(found),
