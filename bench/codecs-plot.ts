@@ -71,20 +71,41 @@ function pairsOf(outcomes: readonly CodecOutcome[]): CodecOutcome[][] {
   });
 }
 
+/** Dots that cannot be told apart. */
+const [sameX, sameY] = [6, 8];
+
+/** Codecs by the place of their dots, those in one place together. */
+function placed(
+  outcomes: readonly CodecOutcome[],
+  at: (outcome: CodecOutcome) => readonly number[],
+): { readonly name: string; readonly x: number; readonly y: number }[] {
+  const places: { readonly names: string[]; readonly x: number; readonly y: number }[] = [];
+  for (const outcome of outcomes) {
+    const [x = 0, y = 0] = at(outcome);
+    const same = places.find(
+      (place) => Math.abs(place.x - x) <= sameX && Math.abs(place.y - y) <= sameY,
+    );
+    if (same === undefined) places.push({ names: [outcome.name], x, y });
+    else same.names.push(outcome.name);
+  }
+  return places.map(({ names, ...place }) => ({ ...place, name: names.join(", ") }));
+}
+
 /** Names beside the dots, moved down or up where another one is in their place. */
 function labelsOf(
   outcomes: readonly CodecOutcome[],
   at: (outcome: CodecOutcome) => readonly number[],
 ): string[] {
   const [lineHeight, letterWidth] = [12, 5.5];
-  const taken: { readonly from: number; readonly to: number; readonly y: number }[] = [];
-  return outcomes.map((outcome) => {
-    const [x = 0, y = 0] = at(outcome);
-    const isRight = x > (left + right) / 2;
-    const length = letterWidth * outcome.name.length;
-    const from = isRight ? x - 8 - length : x + 8;
+  const dots = placed(outcomes, at);
+  const taken = dots.map(({ x, y }) => ({ from: x - 4, to: x + 4, y: y + 4 }));
+  return dots.map(({ name, x, y }) => {
+    const length = letterWidth * name.length;
+    const from = Math.min(x + 8, right - length);
     const place = { from, to: from + length, y: y + 4 };
+    // Above the frame is the legend.
     const isTaken = (): boolean =>
+      place.y < top + lineHeight / 2 ||
       taken.some(
         (other) =>
           place.from < other.to &&
@@ -93,8 +114,6 @@ function labelsOf(
       );
     for (let tries = 1; isTaken(); tries++) place.y += tries % 2 === 0 ? -2 * tries : 2 * tries;
     taken.push(place);
-    const anchor = isRight ? "end" : "start";
-    const start = isRight ? place.to : place.from;
-    return text(round(start), round(place.y), outcome.name, `class="name" text-anchor="${anchor}"`);
+    return text(round(place.from), round(place.y), name, 'class="name"');
   });
 }
