@@ -43,7 +43,9 @@ export function overPlan(records: readonly TimedRecord[]): { mean: number; most:
   let plannedMs = Number.NaN;
   const ratios: number[] = [];
   for (const { record } of records) {
-    if (record.type === "planned") plannedMs = record.plan.forecasts[0]?.roundMs ?? Number.NaN;
+    if (record.type === "planned") {
+      plannedMs = Math.max(...record.plan.forecasts.map(({ roundMs }) => roundMs));
+    }
     if (record.type === "round") ratios.push(record.ms / plannedMs);
   }
   return {
