@@ -125,23 +125,6 @@ describe("parallel-split", () => {
     expect(freely.forecasts[0]?.reason).not.toContain("memory");
   });
 
-  test("counts what codecs remember of samples as memory of a device", () => {
-    // Features of 4000, 2000 and 400 bytes, of which a million values are remembered, of one row each.
-    const node = fleetNode("small", evenProfile(4, 10), { memoryBytes: 45e6 });
-    const quickCodes = narrowing.map((cost) => ({ ...cost, forwardFlops: 1e9 }));
-    const cutWith = (codecSamples: number | null) =>
-      cutsOf(
-        parallelSplit(
-          planRequest(quickCodes, [edgeServer(evenProfile(4, 0.001)), node], null, {
-            ...{ codecUp: "affine8+feedback", codecSamples },
-          }),
-        ),
-      );
-    expect(cutWith(null)).toEqual([1]);
-    expect(cutWith(4000)).toEqual([2]);
-    expect(cutWith(10_000)).toEqual([3]);
-  });
-
   test("float16 features cost half the transfer of float32 ones, heads of frames aside", () => {
     const nodes = [fleetNode("a", quick), edgeServer(quick)];
     const segments = narrowing.slice(0, 2).map((s) => ({ ...s, parameterBytes: 5, stateBytes: 0 }));

@@ -116,7 +116,12 @@ describe("the swarm sees", () => {
 
 const plan = (term: number): RunRecord => {
   const chains = [{ id: "chain:a" }, { id: "chain:b" }];
-  return { type: "planned", plan: { term, chains } as unknown as Plan, round: 0, reason: "" };
+  return {
+    type: "planned",
+    plan: { term, chains, groups: [] } as unknown as Plan,
+    round: 0,
+    reason: "",
+  };
 };
 
 const round = (number: number, term: number, chains: string[]): RunRecord =>
