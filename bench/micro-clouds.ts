@@ -176,6 +176,7 @@ async function planningMs(run: SimulationOptions): Promise<number> {
     const fromMs = performance.now();
     const plan = planners[run.job.planner](request);
     ms = performance.now() - fromMs;
+    tell(`planned in ${ms.toFixed(0)} ms: ${plan.reason}`);
     return plan;
   };
   await simulate({ ...run, planner, until: () => !Number.isNaN(ms) });

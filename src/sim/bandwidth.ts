@@ -17,6 +17,8 @@ import { Heap } from "../base/heap.ts";
 /** A wire, one way: a node's own access, or a cell that many share. */
 export class Pipe {
   readonly name: string;
+  /** What it has for transfers whose rates are being found; null at all other times. */
+  share: Share | null = null;
   /** Transfers that want to go through it now, with what each could bring by its other pipes. */
   readonly #active = new Map<Transfer, number>();
   #bytesPerMs: number;
@@ -94,6 +96,8 @@ export interface Transfer {
   fairRate: number;
   /** The pipe that lets it have no more; null where none limits it. */
   heldBy: Pipe | null;
+  /** Whether its rate is being found. */
+  isOpen: boolean;
 }
 
 /** The rate of the narrowest pipe of a transfer, but one. */
@@ -123,7 +127,7 @@ export class FairShares {
       this.#changed.add(transfer);
       return false;
     }
-    fill(new Set([transfer]));
+    limitAlone(transfer);
     return true;
   }
 
@@ -144,23 +148,26 @@ export class FairShares {
   }
 
   /** Finds rates anew. @returns whose rates may have changed */
-  settle(): Iterable<Transfer> {
-    const open = new Set(this.#changed);
-    // Whoever enters takes from those that its pipes hold back.
-    for (const { pipes } of this.#changed) {
-      for (const pipe of pipes) if (pipe.canBind) this.#disturbed.add(pipe);
+  settle(): readonly Transfer[] {
+    const open: Transfer[] = [];
+    for (const transfer of this.#changed) {
+      openUp(transfer, open);
+      // Whoever enters takes from those that its pipes hold back.
+      for (const pipe of transfer.pipes) if (pipe.canBind) this.#disturbed.add(pipe);
     }
     for (const pipe of this.#disturbed) {
-      for (const transfer of pipe.active) if (transfer.heldBy === pipe) open.add(transfer);
+      for (const transfer of pipe.active) if (transfer.heldBy === pipe) openUp(transfer, open);
     }
     this.#changed.clear();
     this.#disturbed.clear();
-    for (let freed: Transfer[] = [...open]; freed.length > 0; ) {
-      for (const transfer of freed) open.add(transfer);
-      const shares = fill(open);
-      freed = [];
-      for (const share of shares) if (share.pipe.canBind) free(share, open, freed);
+    const shares: Share[] = [];
+    for (let listed = 0; listed < open.length; ) {
+      for (; listed < open.length; listed++) enlist(open[listed] as Transfer, shares);
+      fill(open, shares);
+      for (const share of shares) if (share.pipe.canBind) free(share, open);
     }
+    for (const transfer of open) transfer.isOpen = false;
+    for (const { pipe } of shares) pipe.share = null;
     return open;
   }
 
@@ -170,94 +177,118 @@ export class FairShares {
   }
 }
 
+/** Adds a transfer to the open ones, where it is not among them. */
+function openUp(transfer: Transfer, open: Transfer[]): void {
+  if (transfer.isOpen) return;
+  transfer.isOpen = true;
+  open.push(transfer);
+}
+
+/** A transfer that shares nothing that is short gets what its narrowest pipe carries. */
+function limitAlone(transfer: Transfer): void {
+  transfer.fairRate = Number.POSITIVE_INFINITY;
+  transfer.heldBy = null;
+  for (const pipe of transfer.pipes) {
+    if (pipe.bytesPerMs >= transfer.fairRate) continue;
+    transfer.fairRate = pipe.bytesPerMs;
+    transfer.heldBy = pipe;
+  }
+}
+
 /** What a pipe has left for open transfers, of which some are not settled yet. */
 interface Share {
   readonly pipe: Pipe;
   readonly transfers: Transfer[];
+  /** What those leave that are not open, and whether one of them has been opened since that was found. */
+  room: number;
+  isOutdated: boolean;
   left: number;
   waiting: number;
   /** What each of those that waited would have got as it was last looked at: no more than now. */
   equal: number;
 }
 
+function enlist(transfer: Transfer, shares: Share[]): void {
+  for (const pipe of transfer.pipes) {
+    if (pipe.bytesPerMs === Number.POSITIVE_INFINITY) continue;
+    if (pipe.share === null) {
+      const none = { room: 0, isOutdated: true, left: 0, waiting: 0, equal: 0 };
+      pipe.share = { pipe, transfers: [], ...none };
+      shares.push(pipe.share);
+    }
+    pipe.share.transfers.push(transfer);
+    pipe.share.isOutdated = true;
+  }
+}
+
 /**
  * Progressive filling of open transfers, where all others keep what they have: the pipe with the smallest equal
- * share settles its transfers, until all are. @returns the pipes
+ * share settles its transfers, until all are.
  */
-function fill(open: ReadonlySet<Transfer>): Iterable<Share> {
-  const shares = sharesOf(open);
+function fill(open: readonly Transfer[], shares: readonly Share[]): void {
+  for (const transfer of open) {
+    // Until a pipe settles it; none does where all of its pipes are without a limit.
+    transfer.fairRate = Number.POSITIVE_INFINITY;
+    transfer.heldBy = null;
+  }
   const queue = new Heap<Share>((a, b) => a.equal - b.equal);
-  for (const share of shares.values()) queue.push(share);
+  for (const share of shares) {
+    if (share.isOutdated) share.room = roomIn(share.pipe);
+    share.isOutdated = false;
+    share.left = share.room;
+    share.waiting = share.transfers.length;
+    share.equal = share.left / share.waiting;
+    queue.push(share);
+  }
   for (let share = queue.pop(); share !== undefined; share = queue.pop()) {
     if (share.waiting === 0) continue;
     const equal = share.left / share.waiting;
     if (equal > share.equal) {
       share.equal = equal;
       queue.push(share);
-      continue;
-    }
-    for (const transfer of share.transfers) {
-      if (transfer.heldBy !== null) continue;
-      transfer.fairRate = equal;
-      transfer.heldBy = share.pipe;
-      for (const pipe of transfer.pipes) {
-        const other = shares.get(pipe);
-        if (other === undefined) continue;
-        other.waiting--;
-        other.left = Math.max(0, other.left - equal);
-      }
-    }
+    } else settle(share, equal);
   }
-  return shares.values();
 }
 
-function sharesOf(open: ReadonlySet<Transfer>): Map<Pipe, Share> {
-  const shares = new Map<Pipe, Share>();
-  for (const transfer of open) {
-    // Until a pipe settles it; none does where all of its pipes are without a limit.
-    transfer.fairRate = Number.POSITIVE_INFINITY;
-    transfer.heldBy = null;
-    for (const pipe of transfer.pipes) {
-      if (pipe.bytesPerMs === Number.POSITIVE_INFINITY) continue;
-      const share = shares.get(pipe);
-      if (share === undefined) {
-        shares.set(pipe, { pipe, transfers: [transfer], left: 0, waiting: 1, equal: 0 });
-      } else {
-        share.transfers.push(transfer);
-        share.waiting++;
-      }
+/** Gives everybody who waits at a pipe so much. */
+function settle({ pipe, transfers }: Share, bytesPerMs: number): void {
+  for (const transfer of transfers) {
+    if (transfer.heldBy !== null) continue;
+    transfer.fairRate = bytesPerMs;
+    transfer.heldBy = pipe;
+    for (const { share } of transfer.pipes) {
+      if (share === null) continue;
+      share.waiting--;
+      share.left = Math.max(0, share.left - bytesPerMs);
     }
   }
-  for (const share of shares.values()) {
-    share.left = leftBeside(share.pipe, open);
-    share.equal = share.left / share.waiting;
-  }
-  return shares;
 }
 
-/** What a pipe has left beside transfers that are not open. */
-function leftBeside(pipe: Pipe, open: ReadonlySet<Transfer>): number {
-  if (!pipe.canBind) return pipe.bytesPerMs;
-  let left = pipe.bytesPerMs;
-  for (const other of pipe.active) if (!open.has(other)) left -= other.fairRate;
-  return Math.max(0, left);
+/** What a pipe has beside transfers that are not open. */
+function roomIn(pipe: Pipe): number {
+  let room = pipe.bytesPerMs;
+  if (!pipe.canBind) return room;
+  for (const other of pipe.active) if (!other.isOpen) room -= other.fairRate;
+  return Math.max(0, room);
 }
 
-/** Adds those to `freed` that are not open and whose rates are not fair beside what the open ones have got. */
-function free({ pipe, transfers }: Share, open: ReadonlySet<Transfer>, freed: Transfer[]): void {
-  let [used, most] = [0, 0];
-  for (const { fairRate } of pipe.active) {
+/** Opens those whose rates are not fair beside what the open ones have got. */
+function free({ pipe, transfers }: Share, open: Transfer[]): void {
+  let [used, most, isWhole] = [0, 0, true];
+  for (const { fairRate, isOpen } of pipe.active) {
     used += fairRate;
     if (fairRate > most) most = fairRate;
+    if (!isOpen) isWhole = false;
   }
+  if (isWhole) return;
   const held = transfers.find(({ heldBy }) => heldBy === pipe);
   const atMost = held === undefined ? Number.POSITIVE_INFINITY : held.fairRate * (1 + rounding);
   const isFull = used >= pipe.bytesPerMs * (1 - rounding);
   for (const other of pipe.active) {
-    if (open.has(other)) continue;
+    if (other.isOpen) continue;
     const { fairRate, heldBy } = other;
     // Who is held back here has to get as much as anybody, and the pipe has to be full.
     const isHeld = isFull && fairRate >= most * (1 - rounding);
-    if (fairRate > atMost || (heldBy === pipe && !isHeld)) freed.push(other);
+    if (fairRate > atMost || (heldBy === pipe && !isHeld)) openUp(other, open);
   }
 }

@@ -208,6 +208,7 @@ interface Parcel {
 class Flow implements Medium, Transfer {
   fairRate = 0;
   heldBy: Pipe | null = null;
+  isOpen = false;
   #path: Path;
   readonly #network: Network;
   readonly #from: Access;

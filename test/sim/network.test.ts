@@ -41,7 +41,12 @@ function cell(devices: readonly Partial<SimWire>[], latencyMs = 0) {
 }
 
 /** A transfer of a test: nothing but its pipes. */
-const transferOver = (pipes: readonly Pipe[]): Transfer => ({ pipes, fairRate: 0, heldBy: null });
+const transferOver = (pipes: readonly Pipe[]): Transfer => ({
+  pipes,
+  fairRate: 0,
+  heldBy: null,
+  isOpen: false,
+});
 
 /** Max-min fair rates from nothing, plainly: all grow alike, and those stop whose pipe has no more. */
 function plainRates(active: readonly Transfer[]): Map<Transfer, number> {
