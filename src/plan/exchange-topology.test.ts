@@ -49,7 +49,22 @@ describe("topologies", () => {
         expect(reached).toBe(1000);
         return own;
       });
-    expect(most).toEqual([2, 10, 6, 9]);
+    expect(most).toEqual([2, 8, 6, 9]);
+  });
+
+  it("let what one knows reach all soon, however many there are", () => {
+    for (const count of [9, 64, 256, 257, 1000, 5000]) {
+      const { pairs } = exchangeTopology(members(count), { ...even, lines: [] }, "exponential");
+      const own = pairs.flatMap(([from, to]) => (from === "c0" ? [Number(to.slice(1))] : []));
+      expect(own.length).toBeLessThanOrEqual(8);
+      let known = new Set([0]);
+      let exchanges = 0;
+      for (; known.size < count; exchanges++) {
+        known = new Set([...known].flatMap((at) => [at, ...own.map((hop) => (at + hop) % count)]));
+      }
+      // Log2 of their number while all powers of two are there.
+      expect(exchanges).toBeLessThanOrEqual(count <= 256 ? Math.ceil(Math.log2(count)) : 12);
+    }
   });
 
   it("are a mesh for few, the fastest ways for many with unequal lines, and the exponential graph for others", () => {

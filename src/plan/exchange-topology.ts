@@ -4,7 +4,8 @@
  *
  * - `ring`: the one before and the one after in the plan's order.
  * - `exponential`: those 1, 2, 4, ... places on, about log2 of their number; what one knows has reached all after as many exchanges (Ying
- *   et al., "Exponential graph is provably efficient for decentralized deep training", 2021).
+ *   et al., "Exponential graph is provably efficient for decentralized deep training", 2021). Of more than 256 members, eight that are
+ *   wider apart.
  * - `nearest`: the ring, and beside it the fastest ways, up to a number at each member (after Zhou et al., "NetMax:
  *   communication-efficient decentralized machine learning over heterogeneous networks", 2021, which draws neighbours by speed).
  * - `clusters`: cliques of members with ways alike, the fastest of each in a tree.
@@ -23,6 +24,8 @@ export const topologyNames = [
 
 /** As many members as this still send to all others. */
 const meshMax = 8;
+/** Neighbours of a member where each has those ever farther on. */
+const exponentialMax = 8;
 /** Neighbours of a member beside those in the ring, where ways are chosen by speed. */
 const nearestMax = 4;
 /** Members of a cluster, and clusters below one in the tree. */
@@ -82,9 +85,12 @@ const edgesOf: Record<TopologyName, (count: number, ways: WayRates) => Edge[]> =
     ),
   ring: (count) => bothWays(ring(count)),
   exponential(count) {
-    const far: number[] = [];
-    for (let hop = 1; hop < count; hop *= 2) far.push(hop);
-    return hops(count, far);
+    const most = Math.min(exponentialMax, Math.ceil(Math.log2(count)));
+    const base = Math.max(2, count ** (1 / exponentialMax));
+    return hops(
+      count,
+      Array.from({ length: most }, (_, i) => Math.round(base ** i)),
+    );
   },
   nearest,
   clusters,
