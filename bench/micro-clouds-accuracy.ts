@@ -345,25 +345,27 @@ function above(race: Race, kind: Scheme["kind"]): number {
 function resultOf(races: readonly Race[]): BenchResult {
   const ratios = races.map((each) => sooner(each, "baseline"));
   const points = Math.min(...races.map((each) => above(each, "baseline")));
+  const goals = [
+    atLeast(
+      "time of the best of full exchange, Gaia, Ako and Hop to what it reaches, geometric mean",
+      geometricMean(ratios),
+      1.5,
+    ),
+    atLeast("the same, in the best setting", Math.max(...ratios), 2),
+    atLeast(
+      "time of federated averaging with the best H to what it reaches, worst",
+      Math.min(...races.map((each) => sooner(each, "averaging"))),
+      1,
+    ),
+    {
+      ...{ name: "accuracy after the same time above every baseline's, worst", value: points },
+      ...{ goal: 0, unit: "points, above", met: points > 0 },
+    },
+  ];
   return {
     rows: races.flatMap(rowsOf),
-    goals: [
-      atLeast(
-        "time of the best of full exchange, Gaia, Ako and Hop to what it reaches, geometric mean",
-        geometricMean(ratios),
-        1.5,
-      ),
-      atLeast("the same, in the best setting", Math.max(...ratios), 2),
-      atLeast(
-        "time of federated averaging with the best H to what it reaches, worst",
-        Math.min(...races.map((each) => sooner(each, "averaging"))),
-        1,
-      ),
-      {
-        ...{ name: "accuracy after the same time above every baseline's, worst", value: points },
-        ...{ goal: 0, unit: "points, above", met: points > 0 },
-      },
-    ],
+    // There is no number where nobody was asked for to compare with.
+    goals: goals.filter(({ value }) => !Number.isNaN(value)),
     versions: { edgeloom: version },
     seed: 1,
     notes: [

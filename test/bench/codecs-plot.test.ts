@@ -35,12 +35,22 @@ test("a codec with feedback is joined with the same without", () => {
   for (const [, from, to] of joined) expect(from).toBe(to);
 });
 
-test("names do not lie upon one another, and text is text", () => {
-  const names = [...svg.matchAll(/<text x="[\d.]+" y="([\d.]+)" class="name"[^>]*>([^<]+)/g)];
-  expect(names.map(([, , name]) => name)).toEqual(outcomes.map(({ name }) => name));
-  const [four, fed] = ["affine4", "affine4+feedback"].map((name) =>
-    Number(names.find((match) => match[2] === name)?.[1]),
-  );
-  expect(Math.abs((four ?? 0) - (fed ?? 0))).toBeGreaterThanOrEqual(12);
+test("names do not lie upon one another, those of one place are together, and text is text", () => {
+  const texts = /<text x="([\d.]+)" y="([\d.]+)" class="name"[^>]*>([^<]+)/g;
+  const names = [...svg.matchAll(texts)].map(([, x, y, name = ""]) => {
+    return { name, from: Number(x), to: Number(x) + 5.5 * name.length, y: Number(y) };
+  });
+  expect(names.map(({ name }) => name)).toEqual([
+    ...["float32", "affine8", "affine4, affine4+feedback"],
+    ...["affine8 up and topk10 down", "affine8 up and topk10+feedback down"],
+  ]);
+  for (const [i, one] of names.entries()) {
+    for (const other of names.slice(i + 1)) {
+      const isApart = one.to <= other.from || other.to <= one.from;
+      expect(isApart || Math.abs(one.y - other.y) >= 12, `${one.name} and ${other.name}`).toBe(
+        true,
+      );
+    }
+  }
   expect(svg).toContain("a test &lt;of&gt; it");
 });

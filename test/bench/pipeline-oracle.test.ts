@@ -5,11 +5,11 @@ import { longRunPlan, oracleOf, periodMs } from "../../bench/pipeline-oracle.ts"
 import type { Fleet } from "../../src/plan/plan.ts";
 import { edgeServer, evenProfile, fleetNode, planRequest, segmentCost } from "../fleets.ts";
 
-/** 50 ms a segment on the device and a tenth of that on the server; 4 kB cross in 1 ms each way. */
+/** 50 ms a segment on the device and a tenth of that on the server; 4 kB with a head cross in 1 ms each way. */
 const costs = [segmentCost(0, 1000), segmentCost(1, 10)];
 const device = fleetNode("device", evenProfile(2, 50));
 const server = (segmentMs: number) => edgeServer(evenProfile(2, segmentMs));
-const link = { thereBytesPerMs: 4000, backBytesPerMs: 4000, latencyMs: 0 };
+const link = { thereBytesPerMs: 4200, backBytesPerMs: 4200, latencyMs: 0 };
 const fleetWith = (segmentMs: number): Fleet => ({
   nodes: [device, server(segmentMs)],
   links: [{ from: device.id, to: server(1).id, ...link }],
