@@ -57,27 +57,34 @@ async function run(
 
 const exchangeOf = (plan: Plan) => present(plan.groups[0]?.exchange, "an exchange");
 
-test("what is exchanged how often follows lines that become slow, and fast again, and nothing else changes it", async () => {
-  const { plans, ms } = await run(
-    [
-      [0, 1000],
-      [120_000, 50],
-      [300_000, 4000],
-    ],
-    // Slices of 4 bits a value would be too small to tell what lines carry.
-    { exchange: { codec: "affine8" } },
-    28,
-  );
-  const often = plans.map(({ plan }) => exchangeOf(plan).every);
-  // Nobody has said what lines carry, so the first plan knows of no limit.
-  expect(often).toEqual([3, 9, 4]);
-  const [, slow, again] = plans.map(({ plan }) => plan.forecasts[0]?.roundMs ?? 0);
-  // What was measured beside other flows is what forecasts are made of.
-  expect((slow ?? 0) / (ms[6] ?? Number.NaN)).toBeCloseTo(1, 1);
-  expect((again ?? 0) / (ms.at(-1) ?? Number.NaN)).toBeCloseTo(1, 1);
-  // Each of nine updates.
-  expect(ms[6]).toBeLessThan(0.75 * (ms[5] ?? 0));
-});
+test.each([
+  // Rates at the end, how often each plan exchanges, and updates of the rounds before and after the second one.
+  ["dealt", 1000, [2, 10, 3], [8, 10]],
+  ["proportional", 4000, [3, 9, 4], [9, 9]],
+] as const)(
+  "with batches %s, what is exchanged how often follows lines that become slow, and fast again, and nothing else changes it",
+  async (batches, late, expected, updates) => {
+    const { plans, ms } = await run(
+      [
+        [0, 1000],
+        [120_000, 50],
+        [300_000, late],
+      ],
+      // Slices of 4 bits a value would be too small to tell what lines carry.
+      { exchange: { codec: "affine8", batches } },
+      28,
+    );
+    const often = plans.map(({ plan }) => exchangeOf(plan).every);
+    // Nobody has said what lines carry, so the first plan knows of no limit.
+    expect(often).toEqual(expected);
+    const [, slow, again] = plans.map(({ plan }) => plan.forecasts[0]?.roundMs ?? 0);
+    // What was measured beside other flows is what forecasts are made of.
+    expect((slow ?? 0) / (ms[6] ?? Number.NaN)).toBeCloseTo(1, 1);
+    expect((again ?? 0) / (ms.at(-1) ?? Number.NaN)).toBeCloseTo(1, 1);
+    const [before = 0, after = 0] = [(ms[5] ?? 0) / updates[0], (ms[6] ?? 0) / updates[1]];
+    expect(after).toBeLessThan(0.75 * before);
+  },
+);
 
 test("entries that each link has room for follow its rate", async () => {
   const exchange = { every: 1, select: { kind: "max-n" } };

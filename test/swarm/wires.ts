@@ -123,7 +123,8 @@ export class WireChecker {
     if (type !== null && unpaced.has(type)) return;
     own.arrived += bytes;
     const whole = assembled(own, "arriving", frame, header);
-    if (isCoordinator && type === "hello") this.#connected(textIn(header ?? "", "name"), own);
+    if (isCoordinator && type === "hello")
+      this.#connected(textIn(present(header, "a hello"), "name"), own);
     if (!isCoordinator || whole === null || !relayed.has(typeOf(whole.header))) return;
     const to = textIn(whole.header, "to");
     const held: Held = {
