@@ -15,6 +15,7 @@ import {
   subjectOf,
 } from "./feature-replay-cells.ts";
 import { bestWay, playedMs, type Way } from "./feature-replay-line.ts";
+import { endsBatch } from "./pipeline-stalls.ts";
 import { mean } from "./statistics.ts";
 
 const codecs = ["float32", "float16", "affine8"] as const;
@@ -97,8 +98,7 @@ async function trained(cells: readonly Cell[], eachMs: number) {
     ...{ job, until, patienceMs: 60_000, traces: tracesOf(cells, eachMs) },
     // What it tells of itself would leave much out: such messages give way to weights on their way home.
     onWork: (node, { kind, endMs: atMs }) => {
-      const isWhole = node === "device" && (kind === "backward" || kind === "step");
-      if (isWhole && atMs <= endMs) times.push(atMs);
+      if (node === "device" && endsBatch(kind) && atMs <= endMs) times.push(atMs);
     },
   });
   const terms = records.filter(({ record }) => record.type === "planned").length;

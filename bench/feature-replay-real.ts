@@ -5,11 +5,10 @@
  */
 import { loadavg } from "node:os";
 import path from "node:path";
-import { type Profile, parseJob, type TimedRecord, version } from "edgeloom";
-import { atLeast, atMost, type BenchResult, type Row, tell } from "./bench.ts";
+import { type Profile, type TimedRecord, version } from "edgeloom";
+import { atLeast, atMost, type BenchResult, type Row } from "./bench.ts";
 import { wayOf, wayText } from "./feature-replay-run.ts";
-import { measuredCore } from "./measured.ts";
-import { onBothSides } from "./real-compare.ts";
+import { endlessJob, onBothSides } from "./real-compare.ts";
 import { roundsUnder, type Scene, sceneIn } from "./real-scene.ts";
 
 const ownScenario = path.join(import.meta.dirname, "feature-replay-real.yaml");
@@ -18,7 +17,6 @@ const ownScenario = path.join(import.meta.dirname, "feature-replay-real.yaml");
 const roundsCompared = 3;
 /** A scheme is given up after so long. */
 const msMax = 150_000;
-const never = 1_000_000;
 
 /** Without codecs and window the engine chooses the cut alone: the best one of serial split learning. */
 const serially = {
@@ -47,12 +45,7 @@ interface Compared {
  */
 export async function realFeatureReplay(file: string | null): Promise<BenchResult> {
   const scene = sceneIn(file ?? ownScenario);
-  const { fleet: _fleet, traces: _traces, faults: _faults, ...own } = scene.fields;
-  const jobFields = {
-    ...{ ...own, rounds: never, evaluate: { every: never }, planner: "feature-replay" },
-  };
-  tell("measuring this machine ...");
-  const core = await measuredCore(parseJob(jobFields));
+  const { jobFields, core } = await endlessJob(scene, { planner: "feature-replay" });
   const compared: Compared[] = [];
   for (const { name, fields } of schemes) {
     compared.push(await compare(name, scene, { ...jobFields, ...fields }, core));

@@ -4,10 +4,9 @@
  */
 import { loadavg } from "node:os";
 import path from "node:path";
-import { type Plan, type Profile, parseJob, version } from "edgeloom";
-import { atMost, type BenchResult, type Row, tell } from "./bench.ts";
-import { measuredCore } from "./measured.ts";
-import { onBothSides } from "./real-compare.ts";
+import { type Plan, type Profile, version } from "edgeloom";
+import { atMost, type BenchResult, type Row } from "./bench.ts";
+import { endlessJob, onBothSides } from "./real-compare.ts";
 import { roundRangeText, roundsUnder, roundTimesMs, type Scene, sceneIn } from "./real-scene.ts";
 import { median } from "./statistics.ts";
 
@@ -41,11 +40,7 @@ interface Compared {
  */
 export async function realMicroClouds(file: string | null): Promise<BenchResult> {
   const scene = sceneIn(file ?? ownScenario);
-  const { fleet: _fleet, traces: _traces, faults: _faults, ...own } = scene.fields;
-  const never = 1_000_000;
-  const jobFields = { ...own, rounds: never, evaluate: { every: never } };
-  tell("measuring this machine ...");
-  const core = await measuredCore(parseJob(jobFields));
+  const { jobFields, core } = await endlessJob(scene);
   const compared: Compared[] = [];
   for (const planner of schemes) {
     compared.push(await compare(planner, scene, { ...jobFields, planner }, core));

@@ -4,10 +4,9 @@
  */
 import { loadavg } from "node:os";
 import path from "node:path";
-import { parseJob, splitForecast, version } from "edgeloom";
-import { atMost, type BenchResult, tell } from "./bench.ts";
-import { measuredCore } from "./measured.ts";
-import { onBothSides } from "./real-compare.ts";
+import { splitForecast, version } from "edgeloom";
+import { atMost, type BenchResult } from "./bench.ts";
+import { endlessJob, onBothSides } from "./real-compare.ts";
 import { roundRangeText, roundsUnder, roundTimesMs, sceneIn } from "./real-scene.ts";
 import { median } from "./statistics.ts";
 
@@ -25,11 +24,7 @@ const msMax = 600_000;
  */
 export async function realParallelSplit(file: string | null): Promise<BenchResult> {
   const scene = sceneIn(file ?? ownScenario);
-  const { fleet: _fleet, traces: _traces, faults: _faults, ...own } = scene.fields;
-  const never = 1_000_000;
-  const jobFields = { ...own, rounds: never, evaluate: { every: never } };
-  tell("measuring this machine ...");
-  const core = await measuredCore(parseJob(jobFields));
+  const { jobFields, core } = await endlessJob(scene);
   let forecastMs = Number.NaN;
   const { plan, real, simulated } = await onBothSides({
     ...{ command: "npm run bench -- parallel-split --real", name: scene.name },

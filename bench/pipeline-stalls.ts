@@ -2,7 +2,7 @@
  * What hand-overs cost, seen from the device: how long its batches stood still while it went from one
  * cell to the next, and batches that it trained and that no commit has.
  */
-import type { NodeId, TimedRecord } from "edgeloom";
+import type { NodeId, SpanKind, TimedRecord } from "edgeloom";
 import type { SimulationOptions } from "edgeloom/sim";
 
 /** A hand-over shows for so long around it, and is compared with so long before. */
@@ -10,11 +10,14 @@ const [aroundMs, beforeMs] = [10_000, 60_000];
 /** Longer without any cell is a place without coverage. */
 const gapMsMax = 1_000;
 
+/** Whether a device is done with a batch after such work. */
+export const endsBatch = (kind: SpanKind): boolean => kind === "backward" || kind === "step";
+
 /** When batches came back to the device, in order. It has to be watched. */
 export function batchTimes(records: readonly TimedRecord[], device: NodeId): number[] {
   return records.flatMap(({ atMs, record }) => {
     if (record.type !== "activity" || record.node !== device) return [];
-    const last = record.spans.filter(([kind]) => kind === "backward" || kind === "step");
+    const last = record.spans.filter(([kind]) => endsBatch(kind));
     return last.map(([, agoMs, ms]) => atMs - agoMs + ms);
   });
 }

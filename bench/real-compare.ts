@@ -1,7 +1,15 @@
 /** One plan on both sides: on real processes of this machine as their coordinator makes it, and then in virtual time. */
-import type { Plan, Planner, PlanRequest, Profile, TimedRecord } from "edgeloom";
+import {
+  type Plan,
+  type Planner,
+  type PlanRequest,
+  type Profile,
+  parseJob,
+  type TimedRecord,
+} from "edgeloom";
 import { type SimulationResult, simulate } from "edgeloom/sim";
 import { tell } from "./bench.ts";
+import { measuredCore } from "./measured.ts";
 import { type RealRun, runReal } from "./real-run.ts";
 import { asMeasured, lastPlan, realScene, type Scene, sharesOf } from "./real-scene.ts";
 
@@ -20,6 +28,20 @@ export interface Comparison {
   until(nowMs: number, records: readonly TimedRecord[]): boolean;
   /** Told what virtual time wants to be planned, and the plan that it is given. */
   onRequest?(plan: Plan, request: PlanRequest): void;
+}
+
+/** Rounds of a run that is left before its end. */
+const endless = 1_000_000;
+
+/** What the job of a scene is, without its fleet and without an end, and this machine's speed at it. */
+export async function endlessJob(
+  { fields }: Scene,
+  change: object = {},
+): Promise<{ readonly jobFields: object; readonly core: Profile }> {
+  const { fleet: _fleet, traces: _traces, faults: _faults, ...own } = fields;
+  const jobFields = { ...own, rounds: endless, evaluate: { every: endless }, ...change };
+  tell("measuring this machine ...");
+  return { jobFields, core: await measuredCore(parseJob(jobFields)) };
 }
 
 /** What came of it. */
