@@ -16,7 +16,7 @@ import { refuseFew, roundGroup } from "./agreement.ts";
 import { checkNode } from "./check-request.ts";
 import { type ExchangePlan, fullExchange } from "./exchange.ts";
 import { ExchangeLinks } from "./exchange-links.ts";
-import { computedIn, paces } from "./exchange-pace.ts";
+import { type Computed, computedIn, paces } from "./exchange-pace.ts";
 import { streamRules, streamText } from "./exchange-stream.ts";
 import { codedBytes, efficiencyOf, transferMsOf } from "./exchange-time.ts";
 import { homeSums, keepsBase, stateSums } from "./home-bytes.ts";
@@ -117,11 +117,11 @@ function planned(request: PlanRequest, planner: string, choice: ExchangeChoice):
     topology: links.edges(null),
     homeMsOf: (own) => homeMsOf(request, own, links),
   });
-  const { exchange, updateMs } = agreement;
+  const { exchange, updateMs, computed } = agreement;
   const { every, home } = exchange;
   const updates = every * exchangesOf(updatesWanted, every);
   const roundMs = updates * updateMs + homeMsOf(request, exchange, links);
-  const { ownMs } = computedIn(exchange, members, shares);
+  const { ownMs } = computed;
   const chains = members.map(({ node }) => chainId(`chain:${node.id}`));
   const reason =
     `${members.length} nodes train the whole model, ${links.text}: ${agreement.reason}; an update takes ` +
@@ -223,6 +223,7 @@ interface Agreement {
   readonly exchange: ExchangePlan;
   /** What an update takes, agreeing included, and a round's end not. */
   readonly updateMs: number;
+  readonly computed: Computed;
   /** Steps, one after the other, that an update is worth. */
   readonly steps: number;
   readonly reason: string;
@@ -238,23 +239,23 @@ function agree(choice: ExchangeChoice, links: ExchangeLinks, given: AgreeOptions
     const own = exchangeFor(wish, choice, links, given);
     const { every } = own.exchange;
     const updates = every * exchangesOf(updatesWanted, every);
-    const { computeMs: ownMs, managed, planned } = computedIn(own.exchange, members, shares);
-    const transferMs = transferMsOf(own.exchange, links, { bytes, computeMs: ownMs, updates });
-    const updateMs = ownMs + transferMs;
+    const computed = computedIn(own.exchange, members, shares);
+    const costs = { bytes, computeMs: computed.computeMs, updates };
+    const updateMs = computed.computeMs + transferMsOf(own.exchange, links, costs);
     // Over the updates that the job wants: longer rounds are no merit of exchanging seldom.
     const ms = updateMs + given.homeMsOf(own.exchange) / updatesWanted;
-    const batches = managed / members.length;
+    const batches = computed.managed / members.length;
     const efficiency = efficiencyOf(own.exchange, { bytes, batches });
-    const pricedMs = ((ms / efficiency) * planned) / managed;
-    return { ...own, ownMs, updateMs, steps: efficiency * batches, pricedMs };
+    const pricedMs = ((ms / efficiency) * computed.planned) / computed.managed;
+    return { ...own, computed, updateMs, steps: efficiency * batches, pricedMs };
   });
   const best = options.reduce((a, b) => (b.pricedMs < a.pricedMs ? b : a));
-  const { exchange, ownMs, updateMs, steps, text } = best;
+  const { exchange, computed, updateMs, steps, text } = best;
   const { every, codec, select, reduce } = exchange;
   const { stream: _, ...plain } = exchange;
   const whole = { ...plain, every: 1, select: everything, codec: "float32" } as const;
   const allMs = transferMsOf({ ...whole, staleness: 0 }, links, { bytes, computeMs, updates: 1 });
-  const carried = `all gradients take ${formatMs(allMs)}, computing ${formatMs(ownMs)}`;
+  const carried = `all gradients take ${formatMs(allMs)}, computing ${formatMs(computed.computeMs)}`;
   const named = every > 1 ? `changes of weights every ${every} updates` : wordOf[select.kind];
   const how = `${codedAs[codec]}${reduce === "scatter" ? ", each joining a slice for all" : ""}`;
   const paced =
@@ -262,7 +263,7 @@ function agree(choice: ExchangeChoice, links: ExchangeLinks, given: AgreeOptions
       ? ""
       : `, each as many batches as it manages in ${formatMs(exchange.computeMs)} between two`;
   const reason = `${carried}, so they exchange ${named}${how}${paced}${text}`;
-  return { exchange, updateMs, steps, reason };
+  return { exchange, updateMs, computed, steps, reason };
 }
 
 /** The plan of an exchange of what is to be exchanged, and what to say of weights that are taken over. */
