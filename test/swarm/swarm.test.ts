@@ -49,6 +49,10 @@ describe("seeds that failed once", () => {
     [2669160318, "a frame that is held up changes its path, and all of it counts for the new one"],
     [481, "heads of frames, which shares of a link do not count, hold a small model up for ever"],
     [
+      3337986839,
+      "a coordinator that goes on does not read how many batches members took in their time",
+    ],
+    [
       2882895766,
       "a round begins again, and its frames are taken for those that never were passed on",
     ],

@@ -11,7 +11,6 @@ import {
   energySchema,
   heldSchema,
   id,
-  joinedSchema,
   pacedSchema,
   partySchema,
   passes,
@@ -19,6 +18,7 @@ import {
   positive,
   profileSchema,
   spanSchema,
+  toldSchema,
   transfersSchema,
   turns,
 } from "../wire/schemas.ts";
@@ -58,7 +58,7 @@ const participant = {
   loss: z.nullable(z.number()),
   passes: z.optional(z.array(passes)),
   firstStep: z.optional(count),
-  joined: z.optional(joinedSchema),
+  ...toldSchema,
   transfers: z.optional(transfersSchema),
   steps: z.optional(count),
 };
@@ -151,7 +151,7 @@ const record = z.discriminatedUnion("type", [
       z.array(
         z.object({
           learningRate: z.number(),
-          participants: z.array(z.object({ chain: id, joined: z.optional(joinedSchema) })),
+          participants: z.array(z.object({ chain: id, ...toldSchema })),
         }),
       ),
     ),

@@ -58,7 +58,7 @@ export const passes = z.string().check(z.regex(/^[FB]{0,200000}$/, "F and B"));
 export const turns = z.array(count).check(z.maxLength(turnsMax));
 
 /** See `Joined`. */
-export const joinedSchema = z
+const joinedSchema = z
   .array(
     z.strictObject({
       by: z.optional(id),
